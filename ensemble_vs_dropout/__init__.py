@@ -1,0 +1,70 @@
+"""N independent networks, or one network with dropout? The public names, and the map of the house.
+
+Data flow to the right, and no room imports from a room to its right:
+
+    load -> Dataset -> train -> keras.Model(s) -> infer -> Predictions -> evaluate -> tables -> plots, report
+
+* `datasets`: `load_dataset("fashion_mnist")`, `load_dataset("mine.csv", target="label")`
+* `networks`: builders of compiled Keras models; `heads`: what their outputs mean
+* `training`: `Ensemble`, N independent members of one builder
+* `inference`: `WeightScaling` and `MonteCarloDropout`, two ways to use one dropout network
+* `measures`: combining rules and measures in pure NumPy (`RULES`, `aggregate`, `METRICS`)
+* `evaluation`: `Evaluator`, predictions and labels to tables with paired statistics
+* `plots`, `report`: tables to figures and pages
+* `comparison`: `compare`, the main job; `cli`: the command `evd`
+
+Importing this package loads neither TensorFlow nor pandas; each public name loads what it needs when first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ensemble_vs_dropout import networks as networks
+    from ensemble_vs_dropout.checks import InputError as InputError
+    from ensemble_vs_dropout.comparison import Comparison as Comparison
+    from ensemble_vs_dropout.comparison import compare as compare
+    from ensemble_vs_dropout.datasets import load_dataset as load_dataset
+    from ensemble_vs_dropout.evaluation import Evaluator as Evaluator
+    from ensemble_vs_dropout.inference import MonteCarloDropout as MonteCarloDropout
+    from ensemble_vs_dropout.inference import WeightScaling as WeightScaling
+    from ensemble_vs_dropout.measures import METRICS as METRICS
+    from ensemble_vs_dropout.measures import RULES as RULES
+    from ensemble_vs_dropout.measures import Metric as Metric
+    from ensemble_vs_dropout.measures import aggregate as aggregate
+    from ensemble_vs_dropout.training import Ensemble as Ensemble
+    from ensemble_vs_dropout.types import Cost as Cost
+    from ensemble_vs_dropout.types import Dataset as Dataset
+    from ensemble_vs_dropout.types import Predictions as Predictions
+
+_ROOMS = {
+    "InputError": "checks",
+    "Dataset": "types",
+    "Predictions": "types",
+    "Cost": "types",
+    "load_dataset": "datasets",
+    "Ensemble": "training",
+    "WeightScaling": "inference",
+    "MonteCarloDropout": "inference",
+    "RULES": "measures",
+    "aggregate": "measures",
+    "METRICS": "measures",
+    "Metric": "measures",
+    "Evaluator": "evaluation",
+    "compare": "comparison",
+    "Comparison": "comparison",
+}
+__all__ = [*_ROOMS, "networks"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "networks":
+        return importlib.import_module(f"{__name__}.networks")
+    if name in _ROOMS:
+        return getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,101 @@
+"""Features checked, converted to what networks take, and standardised on the training part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.types import FloatArray
+
+Parts = dict[str, npt.NDArray[np.generic]]
+Standardise = Literal["auto"] | bool
+
+
+def check_features(where: str, raw: npt.ArrayLike) -> npt.NDArray[np.generic]:
+    """Return `raw` as finite numbers, shape (examples, ...), or raise `InputError` that calls it `where`."""
+    try:
+        array = np.asarray(raw)
+    except ValueError as error:
+        raise InputError(f"{where} must be an array of numbers, got rows of different shape") from error
+    if array.ndim < 2:
+        raise InputError(
+            f"{where} must have shape (examples, features) or more dimensions, got {array.shape}; a single "
+            "feature is x[:, None]"
+        )
+    if array.dtype.kind not in "uifb":
+        raise InputError(
+            f"{where} must hold numbers, got dtype {array.dtype}; columns of text are encoded when they come "
+            "from a csv or parquet file"
+        )
+    if 0 in array.shape:
+        raise InputError(f"{where} must hold at least one example and one feature, got shape {array.shape}")
+    if array.dtype.kind == "f":
+        finite = np.isfinite(array)
+        if not finite.all():
+            raise InputError(
+                f"{where} must be finite, got {np.count_nonzero(~finite)} values that are NaN or infinite; "
+                "drop or impute them first"
+            )
+        if np.abs(array).max() > np.finfo(np.float32).max:
+            raise InputError(f"{where} must fit float32, got {np.abs(array).max():.3g}; rescale it first")
+    return array
+
+
+def ready_features(
+    parts: Mapping[str, npt.NDArray[np.generic]], standardise: Standardise
+) -> tuple[Parts, list[str]]:
+    """Return the parts as uint8 or float32, and notes on what was done.
+
+    Args:
+        parts: Checked features by part, "train" among them, each of shape (examples, ...).
+        standardise: "auto" standardises tables (two dimensions) unless they are uint8; True and False decide
+            it.
+    """
+    if not any(standardise is choice for choice in (True, False)) and standardise != "auto":
+        raise InputError(f"standardise must be 'auto', True or False, got {standardise!r}")
+    train = parts["train"]
+    images = train.ndim > 2
+    bytes_only = all(part.dtype == np.uint8 for part in parts.values())
+    if standardise is True or (standardise == "auto" and not images and not bytes_only):
+        return standardised(parts)
+    if bytes_only:
+        return dict(parts), []
+    notes = []
+    if images and train.dtype.kind == "i" and train.max() > 1:
+        notes.append("whole-number images became float32 as they are; pixels 0..255 are best given as uint8")
+    return {part: x.astype(np.float32, copy=False) for part, x in parts.items()}, notes
+
+
+def standardised(parts: Mapping[str, npt.NDArray[np.generic]]) -> tuple[Parts, list[str]]:
+    """Return the parts as float32 with mean 0 and deviation 1 in train; what is constant there becomes 0.
+
+    Example:
+        >>> x = {"train": np.array([[1.0, 5.0], [3.0, 5.0]]), "test": np.array([[4.0, 6.0]])}
+        >>> parts, _ = standardised(x)
+        >>> parts["train"].tolist(), parts["test"].tolist()
+        ([[-1.0, 0.0], [1.0, 0.0]], [[2.0, 0.0]])
+    """
+    train = parts["train"].astype(np.float64)
+    mean = train.mean(axis=0)
+    constant = train.max(axis=0) == train.min(axis=0)
+    deviation = np.where(constant, 1.0, _deviation(train - mean))
+    with np.errstate(over="ignore"):  # a test value far out becomes infinite, which `Dataset` reports
+        ready: Parts = {
+            part: np.where(constant, 0.0, (x - mean) / deviation).astype(np.float32)
+            for part, x in parts.items()
+        }
+    notes = ["features were standardised: mean 0, standard deviation 1 in the training part"]
+    if constant.any():
+        notes.append(f"{np.count_nonzero(constant)} features are constant in the training part and became 0")
+    return ready, notes
+
+
+def _deviation(centred: npt.NDArray[np.float64]) -> FloatArray:
+    # Dividing by the largest first keeps the squares of very small numbers from vanishing.
+    largest = np.maximum(np.abs(centred).max(axis=0), np.finfo(np.float64).tiny)
+    spread: FloatArray = largest * np.sqrt(np.mean((centred / largest) ** 2, axis=0))
+    return spread

@@ -1,0 +1,155 @@
+"""`load_dataset`: which road a name or a path takes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.datasets.archives import read_npz
+from ensemble_vs_dropout.datasets.fetching import FetchError, fetch
+from ensemble_vs_dropout.datasets.files import SPLIT_KEYS, SUFFIXES, load_file
+from ensemble_vs_dropout.datasets.finding import DATA_VARIABLE, SHIPPED_FOLDER, find
+from ensemble_vs_dropout.datasets.idx import read_idx_folder
+from ensemble_vs_dropout.datasets.known import KNOWN, KnownDataset
+from ensemble_vs_dropout.datasets.preparation import prepare, split_test
+from ensemble_vs_dropout.datasets.splits import Plan
+from ensemble_vs_dropout.types import Dataset
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+def load_dataset(
+    name: str | os.PathLike[str],
+    *,
+    target: str | None = None,
+    train_size: int | None = None,
+    label_noise: float = 0.0,
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+) -> Dataset:
+    """Return a data set by its known name, or from the user's file.
+
+    Args:
+        name: A known name (`describe_datasets` lists them), or the path of an .npz (x_train, y_train, x_test,
+            y_test, and perhaps x_val, y_val, class_names; or x, y), a .csv or a .parquet file.
+        target: The label column of a csv or parquet file.
+        train_size: How many training examples to keep; with the same seed a smaller number's are among a
+            larger's.
+        label_noise: The fraction of training labels to replace by another class; val and test stay clean.
+        val_fraction: The fraction of train to validate on, where the source has no validation part.
+        test_fraction: The fraction to test on, where the source has no test part.
+        seed: Of the splits, the choice of `train_size` and the noise.
+
+    Raises:
+        InputError: An unknown name, or data that no classifier can be trained and tested on.
+
+    Example:
+        >>> load_dataset("digits", train_size=500).sizes
+        {'train': 500, 'val': 144, 'test': 359}
+    """
+    plan = Plan(train_size, label_noise, val_fraction, test_fraction, seed)
+    key = os.fspath(name) if isinstance(name, str | os.PathLike) else str(name)
+    if key not in KNOWN:
+        path = Path(os.path.expanduser(key))
+        if path.suffix.lower() in SUFFIXES or os.path.basename(key) != key or path.exists():
+            return load_file(path, target, plan)
+        try:
+            check_known("data set", key, KNOWN)
+        except InputError as error:
+            raise InputError(f"{error}; the path of a file must end in .npz, .csv or .parquet") from None
+    if target is not None:
+        raise InputError(
+            f"target names a column of a csv or parquet file, got {target!r} with {key!r}; leave it out"
+        )
+    return _load_known(KNOWN[key], plan)
+
+
+def _load_known(known: KnownDataset, plan: Plan, notes: tuple[str, ...] = ()) -> Dataset:
+    if known.about:
+        notes = (*notes, known.about)
+    if not known.file:
+        return _load_digits(known, plan, notes)
+    found = find(known)
+    if found is not None:
+        arrays = _read(known, found.path)
+        source = f"{found.place}: {found.path}"
+    elif not known.keras:
+        raise InputError(
+            f"{known.file} of data set {known.name!r} must lie in {SHIPPED_FOLDER} or in the folder that "
+            f"{DATA_VARIABLE} names, found in neither; take it from data/ of the project's repository"
+        )
+    else:
+        try:
+            arrays, source = fetch(known.keras), f"keras.datasets.{known.keras}"
+        except FetchError as error:
+            return _without_download(known, plan, error)
+    if not known.sha256:
+        _check_content(known, arrays, source)
+    x = {part: arrays[f"x_{part}"] for part in ("train", "test")}
+    y = {part: arrays[f"y_{part}"] for part in ("train", "test")}
+    return prepare(x, y, plan, name=known.name, class_names=known.classes, source=source, notes=notes)
+
+
+def _load_digits(known: KnownDataset, plan: Plan, notes: tuple[str, ...]) -> Dataset:
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    images = (images.reshape(-1, *known.shape) / 16.0).astype(np.float32)
+    x, y, classes, more = split_test(images, labels, "y", plan, known.classes)
+    source, said = "scikit-learn: load_digits", (*notes, *more)
+    return prepare(x, y, plan, name=known.name, class_names=classes, source=source, notes=said)
+
+
+def _without_download(known: KnownDataset, plan: Plan, error: FetchError) -> Dataset:
+    if not known.fallback:
+        raise InputError(
+            f"data set {known.name!r} could not be downloaded ({error}); put {known.file} (with "
+            f"{', '.join(SPLIT_KEYS)}) into a folder and set {DATA_VARIABLE} to it"
+        ) from error
+    part = KNOWN[known.fallback]
+    note = (
+        f"{known.name} was asked for but could be neither found nor downloaded; this is {part.name}, "
+        f"{part.train:,} of its {known.train:,} training and {part.test:,} of its {known.test:,} test "
+        "examples: it is not the full set"
+    )
+    return _load_known(part, plan, (note,))
+
+
+def _read(known: KnownDataset, path: Path) -> Arrays:
+    if path.is_dir():
+        return read_idx_folder(path)
+    if known.sha256:
+        with path.open("rb") as file:
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+        if actual != known.sha256:
+            raise InputError(
+                f"{path} must have the sha256 {known.sha256} of data set {known.name!r}, got {actual}; it is "
+                "damaged or another file: take it from data/ of the project's repository"
+            )
+    return read_npz(path)
+
+
+def _check_content(known: KnownDataset, arrays: Arrays, source: str) -> None:
+    """Raise `InputError` unless `arrays` are what `known` says; archives differ by origin, so no sum."""
+    lacking = [key for key in SPLIT_KEYS if key not in arrays]
+    if lacking:
+        raise InputError(f"{source} must hold {', '.join(SPLIT_KEYS)}, it lacks {lacking[0]}; replace it")
+    for part, size in (("train", known.train), ("test", known.test)):
+        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        if x.shape != (size, *known.shape) or x.dtype != np.uint8 or y.shape != (size,):
+            raise InputError(
+                f"{source} must hold {known.name}: x_{part} uint8 {(size, *known.shape)} and y_{part} "
+                f"{(size,)}, got {x.dtype} {x.shape} and {y.shape}; replace it"
+            )
+    first = tuple(arrays["y_train"][: len(known.first_labels)].tolist())
+    if first != known.first_labels:
+        raise InputError(
+            f"{source} must hold {known.name}, whose labels begin {list(known.first_labels)}, got "
+            f"{list(first)}: another data set or another order; replace it"
+        )

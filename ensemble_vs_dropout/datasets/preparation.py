@@ -1,0 +1,217 @@
+"""The one road from raw parts to a `Dataset`; every loader ends here."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.datasets.features import Parts, Standardise, check_features, ready_features
+from ensemble_vs_dropout.datasets.labels import encode_labels
+from ensemble_vs_dropout.datasets.splits import (
+    Plan,
+    check_class_sizes,
+    check_train_size,
+    hold_out,
+    noisy_labels,
+    stratified_order,
+)
+from ensemble_vs_dropout.seeds import stream
+from ensemble_vs_dropout.types import Dataset, IntArray
+
+Finish = Callable[[Parts], tuple[Parts, list[str]]]
+
+
+def from_arrays(
+    x_train: npt.ArrayLike,
+    y_train: npt.ArrayLike,
+    x_test: npt.ArrayLike,
+    y_test: npt.ArrayLike,
+    *,
+    x_val: npt.ArrayLike | None = None,
+    y_val: npt.ArrayLike | None = None,
+    name: str = "arrays",
+    class_names: Sequence[str] | None = None,
+    source: str = "",
+    standardise: Standardise = "auto",
+    train_size: int | None = None,
+    label_noise: float = 0.0,
+    val_fraction: float = 0.1,
+    seed: int = 0,
+    notes: Sequence[str] = (),
+) -> Dataset:
+    """Return a checked `Dataset` of the given arrays; what was done to them is in its notes.
+
+    Args:
+        x_train: Features, shape (examples, ...). uint8 stays uint8, all else becomes float32. Likewise
+            `x_test`.
+        y_train: Labels, shape (examples,): text, bools, whole numbers, or one-hot rows. Likewise `y_test`.
+        x_test: As `x_train`.
+        y_test: As `y_train`.
+        x_val: As `x_train`; with `y_val` it makes the validation part, and none is split off train.
+        y_val: As `y_train`.
+        name: What tables and folders call it.
+        class_names: Names in the order of the labels; None takes the labels themselves.
+        source: Where the data came from, in words.
+        standardise: Whether features get mean 0 and standard deviation 1 in the training part; "auto" does so
+            for tables (two dimensions) unless they are uint8.
+        train_size: How many training examples to keep; with the same seed a smaller number's are among a
+            larger's.
+        label_noise: The fraction of training labels to replace by another class; val and test stay clean.
+        val_fraction: The fraction of train to validate on.
+        seed: Of the validation split, the choice of `train_size` and the noise.
+        notes: Sentences to begin the notes with.
+
+    Raises:
+        InputError: Anything that a classifier could not be trained and tested on; the message says what to
+            do.
+
+    Example:
+        >>> x = np.arange(40.0).reshape(20, 2)
+        >>> data = from_arrays(x, ["a", "b"] * 10, x[:4], ["a", "b"] * 2)
+        >>> data.sizes, data.classes
+        ({'train': 18, 'val': 2, 'test': 4}, ('a', 'b'))
+    """
+    plan = Plan(train_size, label_noise, val_fraction, seed=seed)
+    x = {"train": x_train, "test": x_test}
+    y = {"train": y_train, "test": y_test}
+    if x_val is not None:
+        x["val"] = x_val
+    if y_val is not None:
+        y["val"] = y_val
+    return prepare(
+        x, y, plan, standardise=standardise, name=name, class_names=class_names, source=source, notes=notes
+    )
+
+
+def prepare(
+    x: Mapping[str, npt.ArrayLike],
+    y: Mapping[str, npt.ArrayLike],
+    plan: Plan,
+    *,
+    standardise: Standardise = "auto",
+    name: str,
+    class_names: Sequence[str] | None = None,
+    source: str = "",
+    notes: Sequence[str] = (),
+) -> Dataset:
+    """Do what `from_arrays` does, for loaders: arrays by part ("train", "test", perhaps "val") and a plan."""
+    if x.keys() != y.keys():
+        given, lacking = ("x_val", "y_val") if "val" in x else ("y_val", "x_val")
+        raise InputError(
+            f"x_val and y_val must come together, got only {given}; give {lacking} too, or neither"
+        )
+    checked = {part: check_features(f"x_{part}", features) for part, features in x.items()}
+    shape = checked["train"].shape[1:]
+    for part, features in checked.items():
+        if features.shape[1:] != shape:
+            raise InputError(
+                f"x_{part} must have examples of the shape of x_train's, {shape}, got {features.shape[1:]}; "
+                "reshape one of them"
+            )
+    finish = functools.partial(ready_features, standardise=standardise)
+    return assemble(checked, y, finish, plan, name=name, class_names=class_names, source=source, notes=notes)
+
+
+def assemble(
+    x: Mapping[str, npt.NDArray[np.generic]],
+    y: Mapping[str, npt.ArrayLike],
+    finish: Finish,
+    plan: Plan,
+    *,
+    name: str,
+    class_names: Sequence[str] | None = None,
+    source: str = "",
+    notes: Sequence[str] = (),
+) -> Dataset:
+    """Encode the labels, make the parts as `plan` says, then let `finish` fit on the final training part.
+
+    Args:
+        x: By "train", "test" and perhaps "val": anything with one row per example that `finish` understands.
+        y: Raw labels of the same parts.
+        finish: Takes the final parts of `x` and returns features, and notes on how they were made.
+        plan: The user's choices.
+        name: As in `from_arrays`; likewise `class_names`, `source` and `notes`.
+        class_names: See there.
+        source: See there.
+        notes: See there.
+    """
+    encoded = encode_labels({f"y_{part}": labels for part, labels in y.items()}, class_names)
+    labels = {part: encoded.parts[f"y_{part}"] for part in y}
+    for part in x:
+        if len(x[part]) != len(labels[part]):
+            raise InputError(
+                f"y_{part} must have one label for each of the {len(x[part])} examples of x_{part}, got "
+                f"{len(labels[part])}"
+            )
+    parts = dict(x)
+    said = [*notes, *encoded.notes]
+    check_class_sizes(
+        "y_train", labels["train"], encoded.classes, ["train"] if "val" in x else ["train", "val"]
+    )
+    if "val" not in x:
+        generator = stream(plan.seed, "split", "val")
+        kept, held = hold_out(labels["train"], plan.val_fraction, generator, "val_fraction", encoded.classes)
+        parts["train"], parts["val"] = x["train"][kept], x["train"][held]
+        labels["train"], labels["val"] = labels["train"][kept], labels["train"][held]
+    chosen, labels["train"], more = _training_part(labels["train"], len(encoded.classes), plan)
+    parts["train"] = parts["train"][chosen]
+    features, still_more = finish(parts)
+    return Dataset(
+        name=name,
+        x_train=features["train"],
+        y_train=labels["train"],
+        x_val=features["val"],
+        y_val=labels["val"],
+        x_test=features["test"],
+        y_test=labels["test"],
+        classes=encoded.classes,
+        source=source,
+        notes=(*said, *more, *still_more),
+    )
+
+
+def split_test(
+    x: npt.NDArray[np.generic],
+    y: npt.ArrayLike,
+    where: str,
+    plan: Plan,
+    class_names: Sequence[str] | None = None,
+) -> tuple[Parts, Parts, tuple[str, ...], tuple[str, ...]]:
+    """Split a test part off one table of examples, and encode its labels, which messages call `where`.
+
+    Returns:
+        Features and labels by "train" and "test", the names of the classes, and notes.
+    """
+    encoded = encode_labels({where: y}, class_names)
+    labels = encoded.parts[where]
+    if len(labels) != len(x):
+        raise InputError(f"{where} must have one label for each of the {len(x)} examples, got {len(labels)}")
+    check_class_sizes(where, labels, encoded.classes, ["train", "val", "test"])
+    generator = stream(plan.seed, "split", "test")
+    kept, held = hold_out(labels, plan.test_fraction, generator, "test_fraction", encoded.classes)
+    parts = {"train": x[kept], "test": x[held]}
+    notes = (
+        *encoded.notes,
+        f"a stratified test part of {len(held)} examples was split off with seed {plan.seed}",
+    )
+    return parts, {"train": labels[kept], "test": labels[held]}, encoded.classes, notes
+
+
+def _training_part(labels: IntArray, classes: int, plan: Plan) -> tuple[IntArray, IntArray, list[str]]:
+    """Return the positions to keep, their labels (noisy if so planned), and notes."""
+    available = len(labels)
+    size = available if plan.train_size is None else check_train_size(plan.train_size, available, classes)
+    order = stratified_order(labels, stream(plan.seed, "train order"))
+    chosen, notes = np.sort(order[:size]), []
+    if size < available:
+        notes.append(f"{size} of {available} training examples were kept, stratified, with seed {plan.seed}")
+    if plan.label_noise == 0.0 or classes < 2:
+        return chosen, labels[chosen], notes
+    noisy = noisy_labels(labels, order, plan.label_noise, classes, stream(plan.seed, "label noise"))
+    changed = np.count_nonzero(noisy[chosen] != labels[chosen])
+    notes.append(f"{changed} of {size} training labels were replaced by another class (label_noise)")
+    return chosen, noisy[chosen], notes

@@ -1,0 +1,122 @@
+"""The user's csv or parquet file: rows are examples, one column is the label, the others are features."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.datasets.archives import check_file
+from ensemble_vs_dropout.datasets.columns import check_columns, encode_columns
+from ensemble_vs_dropout.datasets.preparation import assemble, split_test
+from ensemble_vs_dropout.datasets.splits import Plan
+from ensemble_vs_dropout.types import Dataset
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS_SHOWN = 20
+
+
+def load_table(path: Path, target: str | None, plan: Plan) -> Dataset:
+    """Return the `Dataset` in the csv or parquet file at `path`, with the column `target` as the label."""
+    frame = read_table(path)
+    target = _check_target(path, frame, target)
+    features = frame.drop(columns=target)
+    columns = check_columns(path, features)
+    rows = np.arange(len(frame))
+    # Only row numbers are split: the encoder must not see a value before the final training part is known.
+    x, y, classes, notes = split_test(rows, frame[target], f"column {target!r}", plan)
+    finish = functools.partial(encode_columns, features, columns)
+    return assemble(x, y, finish, plan, name=path.stem, class_names=classes, source=str(path), notes=notes)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Return the table in the file at `path`, with columns of different names and at least one row."""
+    check_file(path)
+    names, frame = _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    if doubles:
+        raise InputError(
+            f"{path} must have columns of different names, got {doubles[0]!r} more than once; rename one"
+        )
+    if "" in names:
+        raise InputError(
+            f"{path} must have a name for every column, column {names.index('') + 1} has none; name it, or "
+            "drop it if it only counts the rows (pandas: to_csv(..., index=False))"
+        )
+    if frame.empty:
+        raise InputError(
+            f"{path} must have at least one row of data, got none below the names of the columns"
+        )
+    frame.columns = names
+    return frame.reset_index(drop=True)
+
+
+def _read_csv(path: Path) -> tuple[list[str], pd.DataFrame]:
+    import pandas as pd
+
+    with path.open("rb") as file:
+        if b"\0" in file.read(1024):
+            raise InputError(f"{path} must be comma-separated text, its content is binary; write it as a csv")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # pandas renames doubles, so the names are read on their own.
+            first = pd.read_csv(
+                path,
+                header=None,
+                nrows=1,
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8-sig",
+                index_col=False,
+            )
+            frame = pd.read_csv(path, encoding="utf-8-sig", index_col=False, low_memory=False)
+    except (ValueError, pd.errors.ParserWarning) as error:
+        raise InputError(
+            f"{path} cannot be read as comma-separated utf-8 text: {_one_line(error)}; write it as a csv "
+            "again"
+        ) from error
+    names = [name.strip() for name in first.iloc[0]]
+    if len(names) == 1 and any(separator in names[0] for separator in ";\t|"):
+        raise InputError(
+            f"{path} must be separated by commas, its first line is {names[0][:60]!r}; write it so"
+        )
+    return names, frame
+
+
+def _read_parquet(path: Path) -> tuple[list[str], pd.DataFrame]:
+    import pandas as pd
+    import pyarrow
+
+    try:
+        frame = pd.read_parquet(path)
+    except (ValueError, OSError, NotImplementedError, pyarrow.ArrowException) as error:
+        raise InputError(f"{path} cannot be read as parquet: {_one_line(error)}; write it again") from error
+    if any(name is not None for name in frame.index.names):
+        frame = frame.reset_index()
+    return [str(name) for name in frame.columns], frame
+
+
+def _check_target(path: Path, frame: pd.DataFrame, target: str | None) -> str:
+    names = list(frame.columns)
+    shown = ", ".join(names[:COLUMNS_SHOWN]) + (", ..." if len(names) > COLUMNS_SHOWN else "")
+    if target is None:
+        raise InputError(f"target must name the column of {path} that holds the labels; its columns: {shown}")
+    if target not in names:
+        nearest = difflib.get_close_matches(str(target), names, n=1)
+        hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+        raise InputError(f"target must be a column of {path}, got {target!r}{hint}; its columns: {shown}")
+    if len(names) == 1:
+        raise InputError(f"{path} must have a feature beside the target {target!r}, got no other column")
+    return target
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

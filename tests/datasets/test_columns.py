@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.datasets.columns import Columns, check_columns, encode_columns
+
+PATH = Path("table.csv")
+
+
+def check(**columns):
+    return check_columns(PATH, pd.DataFrame(columns))
+
+
+def test_kinds_of_columns():
+    columns = check(
+        whole=[1, 2],
+        real=[0.5, 1.5],
+        text=["a", "b"],
+        flag=[True, False],
+        nullable=pd.array([1, 2], dtype="Int64"),
+        maybe=pd.array([True, False], dtype="boolean"),
+        category=pd.Categorical(["u", "v"]),
+        old_text=pd.Series(["a", "b"], dtype=object),
+        old_flag=pd.Series([True, False], dtype=object),
+    )
+    assert columns.numeric == ("whole", "real", "nullable")
+    assert columns.categorical == ("text", "flag", "maybe", "category", "old_text", "old_flag")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.to_datetime(["2020-01-01", "2020-01-02"]),
+        pd.to_timedelta([1, 2]),
+        pd.period_range("2020-01", periods=2, freq="M"),
+        [[1], [2]],
+        [1j, 2j],
+        pd.Series([1, "a"], dtype=object),
+    ],
+)
+def test_other_columns_are_refused(column):
+    with pytest.raises(InputError, match=r"column 'c' of table.csv must hold numbers, text or bools, got"):
+        check(c=column)
+
+
+def test_missing_values_are_counted_by_column():
+    with pytest.raises(
+        InputError, match=r"missing ones in column 'a' \(1\), column 'b' \(2\); drop those rows"
+    ):
+        check(a=[1.0, None, 2.0], b=["u", None, None], c=[1, 2, 3])
+
+
+def test_infinite_values_are_counted_by_column():
+    with pytest.raises(InputError, match=r"column 'a' \(1\), column 'b' \(1\)"):
+        check(a=[1.0, np.inf], b=[1e300, 1.0], c=[1, 2])
+
+
+def test_identifiers_are_refused():
+    with pytest.raises(
+        InputError, match=r"column 'id' .* got 30 different texts in 30 rows, like an identifier; drop"
+    ):
+        check(id=[f"user{i}" for i in range(30)])
+    with pytest.raises(InputError, match="101 different texts in 1010 rows"):
+        check(code=[f"c{i % 101}" for i in range(1010)])
+    with pytest.raises(InputError, match=r"most are numbers, but '\?' is not"):
+        check(dirty=[*map(str, range(30)), "?"])
+    assert check(code=[f"c{i % 100}" for i in range(1000)]).categorical == ("code",)
+    assert check(few=["a", "b", "c"]).categorical == ("few",)
+
+
+def encode(frame, numeric=(), categorical=(), **rows):
+    return encode_columns(
+        frame, Columns(numeric, categorical), {part: np.array(i) for part, i in rows.items()}
+    )
+
+
+def test_numbers_come_first_and_categories_after():
+    frame = pd.DataFrame({"c": ["u", "v", "u", "v"], "n": [1.0, 3.0, 5.0, 9.0]})
+    parts, notes = encode(frame, ("n",), ("c",), train=[0, 1], val=[2], test=[3])
+    assert parts["train"].tolist() == [[-1, 1, 0], [1, 0, 1]]
+    assert parts["val"].tolist() == [[3, 1, 0]]
+    assert parts["test"].dtype == np.float32
+    assert notes[-1] == "1 columns of categories became 2 one-hot features: c"
+
+
+def test_unseen_categories_are_zeros_and_noted():
+    frame = pd.DataFrame({"c": ["u", "v", "w", "w", "u"]})
+    parts, notes = encode(frame, (), ("c",), train=[0, 1], val=[4], test=[2, 3])
+    assert parts["test"].tolist() == [[0, 0], [0, 0]]
+    assert notes[-1].startswith("2 values of column 'c' in test are categories that training never saw")
+    assert len(notes) == 2
+
+
+def test_a_row_counter_is_noted():
+    frame = pd.DataFrame({"id": np.arange(1, 6), "n": [1, 5, 2, 4, 4]})
+    _, notes = encode(frame, ("id", "n"), train=[0, 1, 2], test=[3, 4])
+    assert notes[0] == "column 'id' goes up by one from row to row: drop it if it only counts the rows"
+    assert not any("'n'" in note for note in notes)
