@@ -1,0 +1,51 @@
+"""One `keras.Model` out of many: the ensemble and its combining rule as a single network to deploy."""
+
+from collections.abc import Sequence
+
+from ensemble_vs_dropout.checks import check_known
+from ensemble_vs_dropout.heads import read_head
+from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.measures import RULES
+
+
+def fuse(models: Sequence[keras.Model], rule: str = "mean", name: str = "ensemble") -> keras.Model:
+    """Return one model with the members' weights inside, giving the pooled probabilities (examples, classes).
+
+    It is made of stock layers and operations, so it saves as `.keras` and loads without this package. The members are
+    copied under unique names; training the ensemble on does not change it.
+
+    Args:
+        models: Compiled models with the same input shape.
+        rule: mean, geometric_mean or majority_vote (ties go to the first class).
+        name: Of the new model.
+    """
+    check_known("rule", rule, RULES)
+    inputs = keras.Input(models[0].input_shape[1:], dtype=models[0].input_dtype)
+    outputs = []
+    for number, model in enumerate(models):
+        head, probs = read_head(model), _copy(model, f"member_{number}")(inputs)
+        if head.units == 1:
+            positive = keras.ops.sigmoid(probs) if head.logits else probs
+            probs = keras.ops.concatenate([1 - positive, positive], axis=-1)
+        elif head.logits:
+            probs = keras.ops.softmax(probs)
+        outputs.append(_contribution(probs, rule, head.classes))
+    pooled = keras.layers.Average()(outputs) if len(outputs) > 1 else outputs[0]
+    if rule == "geometric_mean":
+        pooled = keras.ops.softmax(pooled)
+    return keras.Model(inputs, pooled, name=name)
+
+
+def _contribution(probs: keras.KerasTensor, rule: str, classes: int) -> keras.KerasTensor:
+    if rule == "mean":
+        return probs
+    if rule == "geometric_mean":
+        return keras.ops.log(keras.ops.maximum(probs, 1e-38))
+    return keras.ops.one_hot(keras.ops.argmax(probs, axis=-1), classes)
+
+
+def _copy(model: keras.Model, name: str) -> keras.Model:
+    copy = type(model).from_config({**model.get_config(), "name": name})
+    copy(keras.Input(model.input_shape[1:], dtype=model.input_dtype))
+    copy.set_weights(model.get_weights())
+    return copy

@@ -1,0 +1,136 @@
+"""What the outputs of a compiled model mean: logits or probabilities, and how its loss wants the labels.
+
+It is read from the loss, so that a softmax is applied exactly once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, softmax
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.types import FloatArray, IntArray
+
+_TINY = np.finfo(np.float32).tiny
+
+
+@dataclass(frozen=True)
+class Head:
+    """How to read one model's outputs.
+
+    Attributes:
+        classes: The number of classes K.
+        logits: Whether the outputs still need a softmax (or, with one unit, a sigmoid).
+        units: The number of outputs: K, or 1 for a binary model whose one output is class 1's.
+        one_hot: Whether the loss wants one-hot labels.
+    """
+
+    classes: int
+    logits: bool
+    units: int
+    one_hot: bool = False
+
+    def probabilities(self, outputs: npt.ArrayLike) -> FloatArray:
+        """Return float32 probabilities (..., classes) from outputs (..., units)."""
+        values = np.asarray(outputs, dtype=np.float64)
+        if self.units == 1:
+            positive = expit(values) if self.logits else values
+            values = np.concatenate([1 - positive, positive], axis=-1)
+        elif self.logits:
+            values = softmax(values, axis=-1)
+        probs = values.astype(np.float32)
+        # A softmax is never 0, though float32 would round it so; a 0 would veto the geometric mean.
+        return np.maximum(probs, _TINY) if self.logits else probs
+
+    def targets(self, labels: IntArray) -> npt.NDArray[np.generic]:
+        """Return the labels as the loss wants them."""
+        if self.units == 1:
+            return labels.astype(np.float32)[:, None]
+        if self.one_hot:
+            return np.eye(self.classes, dtype=np.float32)[labels]
+        return labels
+
+
+def read_head(model: keras.Model) -> Head:
+    """Read from a model's loss what its outputs mean.
+
+    Raises:
+        InputError: Not a Keras model, not compiled, more than one output, a loss that is no cross-entropy, or a loss
+            that contradicts the activation of the last layer.
+    """
+    if not isinstance(model, keras.Model):
+        raise InputError(f"a model must be a keras.Model, got {type(model).__name__}; the builder must return one")
+    if not getattr(model, "compiled", False):
+        raise InputError(
+            f"the model {model.name!r} must be compiled, so that its loss says whether it gives logits or "
+            "probabilities; call model.compile(optimizer, loss) before"
+        )
+    loss = model.loss
+    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    known = (
+        keras.losses.SparseCategoricalCrossentropy,
+        keras.losses.CategoricalCrossentropy,
+        keras.losses.CategoricalFocalCrossentropy,
+        keras.losses.BinaryCrossentropy,
+        keras.losses.BinaryFocalCrossentropy,
+    )
+    names = {
+        "sparse_categorical_crossentropy": known[0],
+        "categorical_crossentropy": known[1],
+        "binary_crossentropy": known[3],
+    }
+    kind = next((k for k in known if isinstance(loss, k)), names.get(getattr(loss, "__name__", "")))
+    if kind is None:
+        raise InputError(
+            f"the loss of {model.name!r} must be a cross-entropy, by which logits are told from probabilities, "
+            f"got {loss!r}; use keras.losses.SparseCategoricalCrossentropy(from_logits=...)"
+        )
+    logits = bool(getattr(loss, "from_logits", False) or _config(loss).get("from_logits", False))
+    units = _units(model)
+    binary = kind in known[3:]
+    if binary and units != 1 or not binary and units < 2:
+        raise InputError(
+            f"the outputs of {model.name!r} must be one unit with a binary cross-entropy or one unit for each class "
+            f"with a categorical one, got {units} with {kind.__name__}"
+        )
+    _check_activation(model, logits)
+    return Head(classes=max(units, 2), logits=logits, units=units, one_hot=kind in known[1:3])
+
+
+def probabilities(model: keras.Model, x: npt.NDArray[np.generic], batch_size: int, head: Head) -> FloatArray:
+    """Return the class probabilities of `model` in inference mode, shape (examples, classes)."""
+    return head.probabilities(model.predict(x, batch_size=batch_size, verbose=0))
+
+
+def _config(loss: object) -> dict[str, object]:
+    return loss.get_config() if hasattr(loss, "get_config") else {}
+
+
+def _units(model: keras.Model) -> int:
+    shape = getattr(model, "output_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 2 or not isinstance(shape[1], int):
+        raise InputError(
+            f"the model {model.name!r} must have one output of shape (examples, classes), got {shape}; a subclassed "
+            "model must be built before, by calling it on a batch"
+        )
+    return shape[1]
+
+
+def _check_activation(model: keras.Model, logits: bool) -> None:
+    last = getattr(model, "layers", [None])[-1] if getattr(model, "layers", None) else None
+    if isinstance(last, keras.layers.Softmax):
+        activation = "softmax"
+    else:
+        activation = getattr(getattr(last, "activation", None), "__name__", "")
+    if logits and activation in ("softmax", "sigmoid"):
+        raise InputError(
+            f"the last layer of {model.name!r} ends with {activation} while its loss has from_logits=True, so it "
+            "would be applied twice; drop one of them"
+        )
+    if not logits and activation == "linear":
+        raise InputError(
+            f"the last layer of {model.name!r} gives logits while its loss expects probabilities; compile with a "
+            "loss with from_logits=True, or end with softmax"
+        )

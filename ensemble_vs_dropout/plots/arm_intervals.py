@@ -1,0 +1,141 @@
+"""Which arm is better, and how sure is that?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.plots import style
+from ensemble_vs_dropout.plots.display import AxesArray, Display, check_table, fold, name_axes, starts_row
+
+ROW = ["arm", "rule", "members"]
+NUMBERS = ["value", "low", "high"]
+CONTEXT = ["split", "condition", "severity"]
+
+
+@dataclass(frozen=True, eq=False)
+class ArmIntervals(Display):
+    """A dot and its interval for every arm and rule, one panel per metric.
+
+    `table` has the columns arm, rule, members, label, metric, repetition, row (from 0 at the top; repetitions lie
+    side by side within it), value, low, high. An infinite end of an interval is drawn as an arrow at the edge.
+    """
+
+    @classmethod
+    def from_scores(cls, scores: pd.DataFrame, *, data: str, interval: str) -> ArmIntervals:
+        """Make the display.
+
+        Args:
+            scores: Columns arm, rule, members, metric, value, low, high, of one split, condition and severity
+                where it has these columns; several repetitions become several dots. Rows keep this order.
+            data: The name of the data set.
+            interval: What low and high are, for example "95 % bootstrap over examples".
+
+        Raises:
+            InputError: A missing column, no row, several rows for one dot, or several conditions.
+        """
+        scores = (
+            scores.assign(repetition=scores.get("repetition", 0))
+            if isinstance(scores, pd.DataFrame)
+            else scores
+        )
+        keys = [*ROW, "metric", "repetition"]
+        facts = []
+        for column in (column for column in CONTEXT if column in scores):
+            values = scores[column].dropna().unique()
+            if len(values) > 1:
+                raise InputError(
+                    f"scores must be of one {column}, got {', '.join(map(str, values))}; filter them first"
+                )
+            facts += [f"{column} {value}" for value in values if str(value)]
+        check_table("scores", scores, keys + NUMBERS, keys, NUMBERS)
+        table = scores[keys + NUMBERS].reset_index(drop=True)
+        table.insert(3, "label", [style.arm_label(*row) for row in table[ROW].itertuples(index=False)])
+        repetitions = table["repetition"].rank(method="dense") - 1
+        place = table.groupby(ROW, sort=False, dropna=False).ngroup()
+        table.insert(6, "row", place + (repetitions - repetitions.max() / 2) * 0.7 / (repetitions.max() + 1))
+        caption = [
+            f"Dot: {'each of several repetitions' if repetitions.any() else 'the measure'}; bar: {interval}.",
+            f"Data: {', '.join([data, *facts])}.",
+            "In brackets: networks or passes combined by the rule before.",
+            style.direction(table["metric"].unique()),
+        ]
+        return cls(
+            table,
+            title=f"Every arm with its interval: {data}",
+            interval=f"bar: {interval}",
+            caption=" ".join(filter(None, caption)),
+        )
+
+    def _metrics(self) -> list[str]:
+        return list(self.table["metric"].unique())
+
+    def _labels(self) -> list[str]:
+        rows = self.table.drop_duplicates(ROW)
+        return [style.wrap(label.replace("\n", " "), 32, lines=3) for label in rows["label"]]
+
+    def _mosaic(self) -> list[list[int]]:
+        return fold(range(len(self._metrics())), columns=4)
+
+    def _height(self) -> float:
+        lines = sum(label.count("\n") + 1 for label in self._labels())
+        return (
+            0.6
+            + 0.16 * max(lines, 1.4 * len(self._labels()))
+            + 0.04 * len(self._labels()) * (self._repeats() - 1)
+        )
+
+    def _repeats(self) -> int:
+        return int(self.table["repetition"].nunique())
+
+    def _draw(self, axes: AxesArray) -> list[Artist]:
+        styles, labels = style.arm_styles(self.table["arm"]), self._labels()
+        for ax, metric, first in zip(axes, self._metrics(), starts_row(axes), strict=True):
+            panel = self.table[self.table["metric"] == metric]
+            panel = panel.assign(**{name: panel[name] * style.metric_scale(metric) for name in NUMBERS})
+            for arm, rows in panel.groupby("arm", sort=False):
+                _draw_arm(ax, rows, styles[str(arm)])
+            _draw_endless(ax, panel, styles)
+            ax.set_ylim(len(labels) - 0.5, -0.5)
+            ax.set_yticks(range(len(labels)), labels, parse_math=False)
+            ax.tick_params(axis="y", length=0, labelleft=first)
+            ax.grid(False, axis="y")
+            name_axes(ax, xlabel=style.metric_label(metric))
+        return []
+
+
+def _draw_arm(ax: Axes, rows: pd.DataFrame, look: style.ArmStyle) -> None:
+    """Draw the finite dots of one arm, each with its bar as far as that is finite."""
+    rows = rows[np.isfinite(rows["value"])]
+    low, high = (rows[end].where(np.isfinite(rows[end]), rows["value"]) for end in ("low", "high"))
+    if len(rows):
+        ax.hlines(rows["row"], low, high, color=look.color, linewidth=1.8, alpha=0.55)
+    label = style.arm_label(str(rows["arm"].iloc[0])) if len(rows) else None
+    ax.plot(rows["value"], rows["row"], linestyle="", marker=look.marker, color=look.color, label=label)
+
+
+def _draw_endless(ax: Axes, panel: pd.DataFrame, styles: dict[str, style.ArmStyle]) -> None:
+    """Say at the panel's edge what has no place on its axis."""
+    if np.isfinite(panel["value"]).any():
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+    else:
+        ax.set_xticks([])
+    left, right = ax.get_xlim()
+    at_edge: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "clip_on": False}
+    row: Any
+    for row in panel.itertuples(index=False):
+        color = styles[row.arm].color
+        if not np.isfinite(row.value):
+            word = "undefined" if np.isnan(row.value) else "infinite"
+            ax.text(0.98, row.row, word, color="0.2", fontsize="small", ha="right", va="center", **at_edge)
+        elif np.isposinf(row.high):
+            ax.hlines(row.row, row.value, right, color=color, linewidth=1.8, alpha=0.55)
+            ax.plot([1.0], [row.row], marker=">", color=color, **at_edge)
+    ax.set_xlim(left, right)

@@ -1,0 +1,241 @@
+"""What every display shares: the numbers it holds, the axes it draws on, and the files it writes."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, ClassVar
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+
+from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.plots import style
+
+AxesArray = npt.NDArray[np.object_]
+WIDTH, MARGIN = 6.9, 0.08  # inches
+METADATA: dict[str, dict[str, Any]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+
+@dataclass(frozen=True, eq=False)
+class Display(ABC):
+    """A figure that is not drawn yet: its numbers and its words.
+
+    Attributes:
+        table: The numbers, tidy, before any scaling to percent.
+        title: What is shown, and of which data.
+        interval: What the bands or bars are.
+        caption: All that a reader needs besides the picture.
+    """
+
+    table: pd.DataFrame
+    title: str
+    interval: str
+    caption: str
+
+    EMPTY: ClassVar[int] = -1
+
+    def plot(self, ax: Axes | Sequence[Axes] | AxesArray | None = None) -> AxesArray:
+        """Draw, and return the axes in one flat array.
+
+        Args:
+            ax: Axes to draw on, one per panel (row by row), or one alone where there is one panel. They keep the
+                labels and the legend they have and the style of their figure; a new legend goes to the right of the
+                last of them (a constrained layout makes room for it), and the caption is left to the caller. None
+                makes a figure of its own, with legend and caption.
+
+        Raises:
+            InputError: Another number of axes than of panels, or things that are not axes.
+        """
+        if ax is None:
+            return self._plot_alone()
+        axes = self._check_axes(ax)
+        titled = bool(axes[0].get_title())
+        with matplotlib.rc_context({"text.parse_math": False}):
+            handles = self._draw(axes)
+            if not titled:
+                room = _title_room(axes[0])
+                lines = [style.wrap(self.title, room), style.wrap(self.interval, room), axes[0].get_title()]
+                axes[0].set_title("\n".join(filter(None, lines)), parse_math=False)
+            if handles and axes[-1].get_legend() is None:
+                axes[-1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.0))
+        return axes
+
+    def frame(self) -> pd.DataFrame:
+        """Return exactly the numbers drawn; an error is a fraction here and a percentage in the figure."""
+        return self.table.copy()
+
+    def save(self, path: str | PathLike[str], formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+        """Write `path` plus each format's suffix, the same bytes for the same numbers; return the paths."""
+        for name in formats:
+            check_known("format", name, METADATA)
+        paths = [Path(f"{path}.{name}") for name in formats]
+        with style.paper():
+            figure = self.plot()[0].figure
+            figure.set_layout_engine("none")  # the places are found; no format may move them
+            for name, target in zip(formats, paths, strict=True):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                figure.savefig(target, format=name, dpi=200, metadata={"Title": self.title, **METADATA[name]})
+        return paths
+
+    @abstractmethod
+    def _mosaic(self) -> list[list[int]]:
+        """Return which panel stands where; `EMPTY` where none does."""
+
+    @abstractmethod
+    def _height(self) -> float:
+        """Return the height in inches of one row of panels."""
+
+    @abstractmethod
+    def _draw(self, axes: AxesArray) -> list[Artist]:
+        """Draw one panel on each of `axes` and return the handles of the legend."""
+
+    def _plot_alone(self) -> AxesArray:
+        mosaic = self._mosaic()
+        with style.paper():
+            figure = Figure(figsize=(WIDTH, 4))
+            FigureCanvasAgg(figure)
+            cells: dict[int, Axes] = figure.subplot_mosaic(np.array(mosaic), empty_sentinel=self.EMPTY)  # type: ignore[call-overload]
+            axes = np.array([cells[panel] for panel in sorted(cells)], dtype=object)
+            handles = self._draw(axes)
+            _furnish(figure, self.title, self.caption, handles, self._height() * len(mosaic))
+            figure.draw_without_rendering()  # ticks are made on drawing: make them in this style
+        return axes
+
+    def _check_axes(self, ax: object) -> AxesArray:
+        axes = np.array([ax] if isinstance(ax, Axes) else ax, dtype=object).ravel()
+        strangers = [type(item).__name__ for item in axes if not isinstance(item, Axes)]
+        if strangers:
+            raise InputError(f"ax must be matplotlib Axes, a sequence of them or None, got {strangers[0]}")
+        mosaic = self._mosaic()
+        panels = sum(panel != self.EMPTY for row in mosaic for panel in row)
+        if len(axes) != panels:
+            raise InputError(
+                f"ax must be {panels} axes, one for each panel, got {len(axes)}; "
+                f"plt.subplots({len(mosaic)}, {len(mosaic[0])}) makes enough"
+            )
+        return axes
+
+
+def fold(panels: Iterable[int], columns: int) -> list[list[int]]:
+    """Return `panels` as rows of at most `columns`, the last one filled up with `Display.EMPTY`.
+
+    Example:
+        >>> fold(range(3), 2)
+        [[0, 1], [2, -1]]
+    """
+    row = list(panels)
+    columns = min(columns, len(row))
+    row += [Display.EMPTY] * (math.ceil(len(row) / columns) * columns - len(row))
+    return [row[start : start + columns] for start in range(0, len(row), columns)]
+
+
+def name_axes(ax: Axes, **names: str) -> None:
+    """Set `xlabel`, `ylabel` or `title` where the axes have none yet."""
+    for name, text in names.items():
+        if not getattr(ax, f"get_{name}")():
+            getattr(ax, f"set_{name}")(text, parse_math=False)
+
+
+def starts_row(axes: AxesArray) -> list[bool]:
+    """Return for each panel whether it is the first of these on its row of the grid, or stands in no grid."""
+    specs = [ax.get_subplotspec() for ax in axes]
+    rows = [
+        (id(spec.get_gridspec()), spec.rowspan.start) if spec else (id(ax), 0)
+        for ax, spec in zip(axes, specs, strict=True)
+    ]
+    return [row not in rows[:place] for place, row in enumerate(rows)]
+
+
+def draw_line(ax: Axes, x: Any, rows: pd.DataFrame, color: str, **line: Any) -> Artist:
+    """Draw the column `value` as a line over its band from `low` to `high`, and return the line.
+
+    What is not finite is left out; a line of one point gets a bar for a band.
+    """
+    value, low, high = (
+        rows[name].astype(float).where(np.isfinite).to_numpy() for name in ("value", "low", "high")
+    )
+    if len(rows) > 1:
+        ax.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
+    elif np.isfinite([low, high]).all():
+        ax.vlines(x, low, high, color=color, alpha=0.5)
+    return ax.plot(x, value, color=color, **line)[0]
+
+
+def check_table(
+    name: str, table: object, columns: Sequence[str], keys: Sequence[str], numbers: Sequence[str]
+) -> pd.DataFrame:
+    """Return `table` if it has the `columns`, of them some as `numbers`, and one row for each of `keys`."""
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(f"{name} must be a DataFrame, got {type(table).__name__}")
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise InputError(f"{name} must have the columns {', '.join(columns)}; missing: {', '.join(missing)}")
+    if table.empty:
+        raise InputError(f"{name} must hold at least one row, got none")
+    for column in numbers:
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            raise InputError(f"{name}[{column!r}] must hold numbers, got {table[column].dtype}")
+    twice = table.duplicated(list(keys))
+    if twice.any():
+        row = table.loc[twice, list(keys)].iloc[0].to_dict()
+        raise InputError(
+            f"{name} must have one row for each {', '.join(keys)}, but has several for {row}; filter it"
+        )
+    return table
+
+
+def _furnish(figure: Figure, title: str, caption: str, handles: list[Artist], height: float) -> None:
+    """Stack caption, legend, panels and title, each as high as it is, and give the figure their height."""
+    ink: dict[str, Any] = {"transform": figure.dpi_scale_trans, "va": "bottom"}
+    top = MARGIN
+
+    def above(artist: Artist) -> float:
+        return top + artist.get_window_extent().height / figure.dpi + MARGIN
+
+    top = above(figure.text(MARGIN, top, style.wrap(caption, 126), fontsize=7, color="0.25", **ink))
+    if handles:
+        top = above(_widest_legend(figure, handles, top))
+    bottom = top
+    top += height
+    top = (
+        above(figure.text(MARGIN, top + MARGIN, style.wrap(title, 80), fontsize=9.5, weight="bold", **ink))
+        + MARGIN
+    )
+    figure.set_size_inches(WIDTH, top)
+    figure.set_layout_engine("constrained", rect=(0.005, bottom / top, 0.99, height / top))
+
+
+def _title_room(ax: Axes) -> int:
+    """Return how many characters of a title fit over the axes, roughly."""
+    letter = 0.6 * float(ax.title.get_fontsize()) * ax.figure.dpi / 72
+    return max(20, int(ax.get_window_extent().width / letter))
+
+
+def _widest_legend(figure: Figure, handles: list[Artist], bottom: float) -> Legend:
+    """Return a legend above `bottom` with as many columns as the figure has room for."""
+    for columns in range(len(handles), 0, -1):
+        legend = figure.legend(
+            handles=handles,
+            ncols=columns,
+            loc="lower left",
+            bbox_to_anchor=(MARGIN, bottom),
+            bbox_transform=figure.dpi_scale_trans,
+            borderaxespad=0.0,
+            borderpad=0.0,
+        )
+        if columns == 1 or legend.get_window_extent().width <= (WIDTH - 2 * MARGIN) * figure.dpi:
+            break
+        legend.remove()
+    return legend

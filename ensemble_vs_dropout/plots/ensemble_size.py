@@ -1,0 +1,130 @@
+"""How much do more networks, or more passes, help?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+
+from ensemble_vs_dropout.plots import style
+from ensemble_vs_dropout.plots.display import AxesArray, Display, check_table, draw_line, fold, name_axes
+
+NUMBERS = ["value", "low", "high"]
+
+
+@dataclass(frozen=True, eq=False)
+class EnsembleSize(Display):
+    """Quality against the number of networks or passes, one panel per metric, one line per arm and rule.
+
+    `table` has the columns role ("curve" or "reference"), arm, rule, members, metric, value, low, high.
+    """
+
+    @classmethod
+    def from_curves(
+        cls,
+        curves: pd.DataFrame,
+        *,
+        data: str,
+        interval: str = "95 % bootstrap over examples",
+        references: pd.DataFrame | None = None,
+    ) -> EnsembleSize:
+        """Make the display.
+
+        Args:
+            curves: Columns arm, rule, members, metric, value, low, high.
+            data: The name of the data set.
+            interval: What low and high are.
+            references: Columns arm, metric, value (rule and members are said where they are there): arms without
+                a number of members to vary, drawn as dashed lines. Metrics that `curves` lacks are left out.
+
+        Raises:
+            InputError: A missing column, no row, or several rows for one point.
+        """
+        keys = ["arm", "rule", "members", "metric"]
+        check_table("curves", curves, keys + NUMBERS, keys, ["members", *NUMBERS])
+        table = curves[keys + NUMBERS].sort_values("members", kind="stable").assign(role="curve")
+        if references is not None:
+            check_table("references", references, ["arm", "metric", "value"], ["arm", "metric"], ["value"])
+            known = references[references["metric"].isin(curves["metric"])]
+            known = known.reindex(columns=[*keys, "value"]).assign(role="reference", low=np.nan, high=np.nan)
+            table = pd.concat([table, known]) if len(known) else table
+        table = table.astype({"members": "Int64"})[["role", *keys, *NUMBERS]].reset_index(drop=True)
+        caption = [f"Quality on {data}. Band: {interval}.", style.direction(table["metric"].unique())]
+        if (table["role"] == "reference").any():
+            caption.append("Dashed: one fixed prediction for comparison.")
+        return cls(
+            table,
+            title=f"How much do more networks or passes help? Data: {data}",
+            interval=f"band: {interval}",
+            caption=" ".join(filter(None, [*caption, _left_out(table)])),
+        )
+
+    def _metrics(self) -> list[str]:
+        return list(self.table["metric"].unique())
+
+    def _mosaic(self) -> list[list[int]]:
+        return fold(range(len(self._metrics())), columns=3)
+
+    def _height(self) -> float:
+        return 2.4
+
+    def _draw(self, axes: AxesArray) -> list[Artist]:
+        styles = style.arm_styles(self.table["arm"])
+        handles: dict[str, Artist] = {}
+        for ax, metric in zip(axes, self._metrics(), strict=True):
+            panel = self.table[self.table["metric"] == metric]
+            panel = panel.assign(**{name: panel[name] * style.metric_scale(metric) for name in NUMBERS})
+            ax.set_xscale("log")
+            key: Any
+            for key, rows in panel.groupby(["role", "arm", "rule"], sort=False, dropna=False):
+                role, arm, rule = key
+                color, marker = styles[arm]
+                if role == "reference":
+                    label = _reference_label(rows.iloc[0])
+                    level = rows["value"].where(np.isfinite(rows["value"])).iloc[0]
+                    handle: Artist = ax.axhline(level, color=color, linestyle="--", label=label)
+                else:
+                    label, line = style.arm_label(arm, rule), style.LINES.get(rule, "-")
+                    x = rows["members"].to_numpy(dtype=int)
+                    handle = draw_line(ax, x, rows, color, marker=marker, linestyle=line, label=label)
+                handles.setdefault(label, handle)
+            _integer_ticks(ax, panel["members"][panel["role"] == "curve"].unique())
+            name_axes(
+                ax, xlabel="networks (ensemble)\nor passes (MC dropout)", ylabel=style.metric_label(metric)
+            )
+        return list(handles.values())
+
+
+def _reference_label(row: pd.Series) -> str:
+    rule, members = (None if pd.isna(row[name]) else row[name] for name in ("rule", "members"))
+    return style.arm_label(row["arm"], rule, members)
+
+
+def _integer_ticks(ax: Axes, members: Iterable[int]) -> None:
+    """Put plain numbers on the log axis: 1, 2, 5, 10, ..., or the members where those are too few."""
+    seen = sorted(int(number) for number in members)
+    decades = [10**power for power in range(len(str(seen[-1])))]
+    for steps in ((1, 2, 5), (1,)):
+        ticks = [step * ten for ten in decades for step in steps if seen[0] <= step * ten <= seen[-1]]
+        if len(ticks) <= 8:
+            break
+    ticks = ticks if len(ticks) > 2 else seen[:8]
+    ax.set_xticks(ticks, [str(tick) for tick in ticks])
+    ax.set_xticks([], minor=True)
+    if len(seen) == 1:
+        ax.set_xlim(seen[0] / 2, seen[0] * 2)
+
+
+def _left_out(table: pd.DataFrame) -> str:
+    """Return the sentence that names what cannot be drawn."""
+    lost = table[~np.isfinite(table["value"].astype(float))]
+    names = [
+        f"{style.metric_label(metric)} of {style.arm_label(arm, None if pd.isna(rule) else rule)}"
+        for arm, rule, metric in lost[["arm", "rule", "metric"]].drop_duplicates().itertuples(index=False)
+    ]
+    return f"Not drawn where infinite or undefined: {'; '.join(names)}." if names else ""

@@ -1,0 +1,158 @@
+"""How do networks learn, and where do they begin to overfit?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.plots import style
+from ensemble_vs_dropout.plots.display import (
+    AxesArray,
+    Display,
+    check_table,
+    draw_line,
+    fold,
+    name_axes,
+    starts_row,
+)
+
+LINES = {"train": "--", "validation": ":", "test": "-"}
+DOTS = {"train": "o", "validation": "s", "test": "D"}  # where one epoch makes no line
+NETWORKS = {"plain": "networks without dropout", "dropout": "dropout networks", "wide": "wide networks"}
+
+
+@dataclass(frozen=True, eq=False)
+class LearningCurves(Display):
+    """Loss against epoch, one panel per arm, and below it the gap between unseen and training examples.
+
+    `table` has the columns arm, series ("train", "validation", "test" or the gap's name), epoch, networks (how many
+    still trained), value (their mean), low, high (one standard deviation away; NaN for one network), and of (how
+    many there were).
+    """
+
+    @classmethod
+    def from_histories(cls, histories: pd.DataFrame, *, data: str) -> LearningCurves:
+        """Make the display.
+
+        Args:
+            histories: Columns arm, repetition, member, epoch (from 1), loss, and val_loss, train_loss, test_loss
+                where known (the last two without dropout, at the end of the epoch).
+            data: The name of the data set.
+
+        Raises:
+            InputError: A missing column, no row, two rows for one epoch of a network, or no unseen examples.
+        """
+        keys = ["arm", "repetition", "member", "epoch"]
+        check_table("histories", histories, [*keys, "loss"], keys, ["epoch", "loss"])
+        names = ("train_loss", "val_loss", "test_loss")
+        train, val, test = (name if _everywhere(histories, name) else None for name in names)
+        unseen = test or val
+        if unseen is None:
+            raise InputError(
+                "histories must have test_loss or val_loss for every arm, else there is no gap to draw"
+            )
+        sources = {"train": train or "loss", "validation": val, "test": test}
+        wide = histories[keys].assign(
+            **{name: histories[column] for name, column in sources.items() if column}
+        )
+        gap = "test minus train" if test else "validation minus train"
+        wide[f"gap: {gap}"] = _finite(wide["test" if test else "validation"]) - _finite(wide["train"])
+        caption = [
+            f"Mean over networks; band: ±1 standard deviation over networks. Data: {data}.",
+            "Networks stop at different epochs: each mean is over those still training,",
+            "and epochs that fewer than half reached are left out.",
+            "Train loss: of the whole network without dropout, at the end of the epoch."
+            if train
+            else "Train loss: as met during the epoch, with dropout on where there is any.",
+            f"Gap: {gap} loss of the same network.",
+        ]
+        lost = int((~np.isfinite(wide.drop(columns=keys).astype(float))).to_numpy().sum())
+        if lost:
+            caption.append(f"Left out of the means: {lost} values that are infinite or undefined.")
+        return cls(
+            _average(wide),
+            title=f"Learning curves and generalisation gap: {data}",
+            interval="band: ±1 standard deviation over networks",
+            caption=" ".join(caption),
+        )
+
+    def _arms(self) -> list[str]:
+        return list(self.table["arm"].unique())
+
+    def _mosaic(self) -> list[list[int]]:
+        arms = len(self._arms())
+        return fold(range(arms), columns=4) + fold(range(arms, 2 * arms), columns=4)
+
+    def _height(self) -> float:
+        return 1.8
+
+    def _draw(self, axes: AxesArray) -> list[Artist]:
+        styles = style.arm_styles(self.table["arm"])
+        upper, lower = axes[: len(axes) // 2], axes[len(axes) // 2 :]
+        for ax, below, arm in zip(upper, lower, self._arms(), strict=True):
+            rows = self.table[self.table["arm"] == arm]
+            for series in rows["series"].unique():
+                curve = rows[rows["series"] == series]
+                target = ax if series in LINES else below
+                draw_line(target, curve["epoch"], curve, styles[arm].color, **self._look(series))
+            below.axhline(0, color="0.4", linewidth=0.8)
+            name_axes(ax, title=self._panel_title(arm, int(rows["of"].iloc[0])))
+            name_axes(below, xlabel="epoch")
+        self._finish_row(upper, "loss")
+        self._finish_row(lower, str(self.table["series"].iloc[-1]).replace(": ", "\n"))
+        drawn = [series for series in LINES if (self.table["series"] == series).any()]
+        return [Line2D([], [], color="0.2", **self._look(series)) for series in drawn]
+
+    def _finish_row(self, axes: AxesArray, ylabel: str) -> None:
+        """Give `axes` one range of losses and whole epochs, and name it once a row."""
+        limits = [ax.get_ylim() for ax in axes]
+        for ax, first in zip(axes, starts_row(axes), strict=True):
+            ax.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+            ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            if self._one_epoch():
+                epoch = self.table["epoch"].iloc[0]
+                ax.set_xlim(epoch - 1, epoch + 1)
+            ax.tick_params(labelleft=first)
+            if first:
+                name_axes(ax, ylabel=ylabel)
+
+    def _one_epoch(self) -> bool:
+        return self.table["epoch"].nunique() == 1
+
+    def _look(self, series: str) -> dict[str, Any]:
+        marker = DOTS.get(series, "o") if self._one_epoch() else None
+        return {"linestyle": LINES.get(series, "-"), "marker": marker, "label": series}
+
+    def _panel_title(self, arm: str, networks: int) -> str:
+        title = f"{NETWORKS.get(arm, style.arm_label(arm))} ({networks})"
+        return style.wrap(title, 84 // len(self._mosaic()[0]), lines=3)
+
+
+def _finite(values: pd.Series) -> pd.Series:
+    return values.astype(float).where(np.isfinite)
+
+
+def _everywhere(histories: pd.DataFrame, column: str) -> bool:
+    """Return whether every arm has numbers in `column`: arms must not be compared by different losses."""
+    return column in histories and bool(histories.groupby("arm")[column].count().gt(0).all())
+
+
+def _average(wide: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and spread over networks for each arm, series and epoch that at least half of them reached."""
+    keys = ["arm", "repetition", "member", "epoch"]
+    tall = wide.melt(keys, var_name="series", value_name="loss")
+    tall = tall.assign(loss=_finite(tall["loss"])).sort_values("epoch", kind="stable")
+    groups = tall.groupby(["arm", "series", "epoch"], sort=False)["loss"]
+    table = groups.agg(networks="size", value="mean", spread="std").reset_index()
+    table["low"], table["high"] = table["value"] - table["spread"], table["value"] + table["spread"]
+    networks = wide.groupby("arm")[["repetition", "member"]].apply(lambda rows: len(rows.drop_duplicates()))
+    table["of"] = table["arm"].map(networks)
+    reached = 2 * table["networks"] >= table["of"]
+    return table[reached].drop(columns="spread").reset_index(drop=True)

@@ -1,0 +1,122 @@
+"""What things look like and are called: one colour, marker and label for each arm in every figure."""
+
+import textwrap
+import zlib
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from itertools import product
+from typing import NamedTuple
+
+import matplotlib.style
+
+from ensemble_vs_dropout.measures import METRICS
+
+
+class ArmStyle(NamedTuple):
+    """How an arm is drawn."""
+
+    color: str
+    marker: str
+
+
+# The colours are those of seaborn's "colorblind" palette; the markers tell the arms apart without colour.
+ARMS: dict[str, tuple[str, ArmStyle]] = {
+    "single": ("single network", ArmStyle("#6E6E6E", "o")),
+    "ensemble": ("ensemble", ArmStyle("#0173B2", "s")),
+    "dropout": ("dropout (weight scaling)", ArmStyle("#DE8F05", "^")),
+    "mc_dropout": ("MC dropout", ArmStyle("#029E73", "D")),
+    "dropout_ensemble": ("dropout ensemble", ArmStyle("#CC78BC", "v")),
+    "wide": ("wide network", ArmStyle("#56B4E9", "P")),
+    "plain": ("networks without dropout", ArmStyle("#6E6E6E", "o")),  # what singles and ensembles are made of
+}
+SPARE = [ArmStyle(*pair) for pair in product(["#D55E00", "#CA9161", "#ECA3D4", "#B8AC00"], "X<>*hp")]
+LINES = {"mean": "-", "geometric_mean": "-.", "majority_vote": ":"}  # dashed is for references
+PAPER = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "text.parse_math": False,  # names are the user's, dollar signs and all
+    "svg.fonttype": "none",
+    "svg.hashsalt": "ensemble_vs_dropout",
+    "pdf.fonttype": 42,
+}
+
+
+def paper() -> AbstractContextManager[None]:
+    """Return a context with the style of finished figures, whatever the user's rcParams; it undoes itself."""
+    return matplotlib.style.context(["default", PAPER])
+
+
+def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
+    """Return one style for each arm.
+
+    An arm without a style of its own gets a spare one chosen by its name, or the next free one where two names
+    in this figure meet.
+
+    Example:
+        >>> arm_styles(["ensemble"])["ensemble"].color
+        '#0173B2'
+    """
+    names = list(dict.fromkeys(arms))
+    styles = {name: ARMS[name][1] for name in names if name in ARMS}
+    for name in sorted(set(names) - set(styles)):
+        start = zlib.crc32(name.encode()) % len(SPARE)
+        turns = SPARE[start:] + SPARE[:start]
+        styles[name] = next((style for style in turns if style not in styles.values()), turns[0])
+    return {name: styles[name] for name in names}
+
+
+def arm_label(arm: str, rule: object = None, members: object = None, width: int = 60) -> str:
+    """Return what people call an arm, with its rule and members where it has several; wrapped at `width`.
+
+    Example:
+        >>> arm_label("mc_dropout", "majority_vote", 100), arm_label("dropout", "mean", 1)
+        ('MC dropout, majority vote (100)', 'dropout (weight scaling)')
+    """
+    label = ARMS[arm][0] if arm in ARMS else str(arm).replace("_", " ")
+    if rule is not None and members != 1:
+        label += f", {str(rule).replace('_', ' ')}"
+    if members is not None and members != 1:
+        label += f" ({members})"
+    return wrap(label, width, lines=3)
+
+
+def metric_label(metric: str) -> str:
+    """Return what an axis says, with the unit.
+
+    Example:
+        >>> metric_label("error"), metric_label("my_own")
+        ('error (%)', 'my own')
+    """
+    return METRICS[metric].label if metric in METRICS else str(metric).replace("_", " ")
+
+
+def metric_scale(metric: str) -> float:
+    """Return what a value is multiplied by before it is drawn: 100 for a percentage."""
+    return 100.0 if metric_label(metric).endswith("(%)") else 1.0
+
+
+def direction(metrics: Iterable[str]) -> str:
+    """Return the sentence on which way is better, or nothing where the metrics do not all say the same."""
+    ways = {METRICS[metric].higher_is_better if metric in METRICS else None for metric in metrics}
+    if ways == {True}:
+        return "Higher is better."
+    return "Lower is better." if ways == {False} else ""
+
+
+def wrap(text: str, width: int, lines: int | None = None) -> str:
+    """Return `text` broken at `width` characters, cut with an ellipsis after so many `lines`."""
+    text = text.replace(" %", "\u00a0%")  # not torn from its number
+    return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))

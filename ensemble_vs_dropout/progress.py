@@ -1,0 +1,79 @@
+"""Progress of long work: a live display in a terminal, plain lines elsewhere; always on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+if TYPE_CHECKING:
+    from ensemble_vs_dropout.training.schedule import EpochEnd
+
+
+class Progress:
+    """Counts epochs of several networks.
+
+    Args:
+        total: Epochs if no network stops early.
+        verbose: 0 nothing; 1 or "auto" a live bar, or in a file or pipe one line per network; 2 one line per epoch.
+    """
+
+    def __init__(self, total: int, verbose: str | int):
+        self.verbose = 1 if verbose == "auto" else int(verbose)
+        self._console = Console(file=sys.stderr, highlight=False)
+        self._live = self.verbose == 1 and self._console.is_terminal
+        self._total, self._done, self._start = total, 0, time.perf_counter()
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._live,
+        )
+        self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def epoch(self, network: str, end: EpochEnd) -> None:
+        """Say that `network` has finished an epoch; epochs it will not need count as done."""
+        self._advance(1 + (end.epochs - end.epoch if end.stopped else 0))
+        losses = " ".join(f"{k} {end.logs[k]:.4f}" for k in ("loss", "val_loss") if k in end.logs)
+        text = f"{network}, epoch {end.epoch} of {end.epochs}: {losses}"
+        self._bar.update(self._task, description=text)
+        if self.verbose == 2 or self.verbose == 1 and not self._live and end.stopped:
+            self._print(f"{text} ({self._left()})")
+
+    def skip(self, network: str, epochs: int) -> None:
+        """Say that `network` was there already."""
+        self._advance(epochs)
+        if self.verbose:
+            self._print(f"{network}: trained before, loaded")
+
+    def say(self, text: str) -> None:
+        """Print a line above the display."""
+        if self.verbose:
+            self._print(text)
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def _advance(self, epochs: int) -> None:
+        self._done += epochs
+        self._bar.update(self._task, completed=self._done)
+
+    def _left(self) -> str:
+        elapsed = time.perf_counter() - self._start
+        return f"about {elapsed / self._done * (self._total - self._done):.0f} s left"
