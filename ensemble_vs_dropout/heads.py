@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.special import expit, softmax
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.keras_backend import keras, one_graph_each
 from ensemble_vs_dropout.types import FloatArray, IntArray
 
 _TINY = np.finfo(np.float32).tiny
@@ -90,7 +90,7 @@ def read_head(model: keras.Model) -> Head:
     logits = bool(getattr(loss, "from_logits", False) or _config(loss).get("from_logits", False))
     units = _units(model)
     binary = kind in known[3:]
-    if binary and units != 1 or not binary and units < 2:
+    if (binary and units != 1) or (not binary and units < 2):
         raise InputError(
             f"the outputs of {model.name!r} must be one unit with a binary cross-entropy or one unit for each class "
             f"with a categorical one, got {units} with {kind.__name__}"
@@ -101,7 +101,8 @@ def read_head(model: keras.Model) -> Head:
 
 def probabilities(model: keras.Model, x: npt.NDArray[np.generic], batch_size: int, head: Head) -> FloatArray:
     """Return the class probabilities of `model` in inference mode, shape (examples, classes)."""
-    return head.probabilities(model.predict(x, batch_size=batch_size, verbose=0))
+    with one_graph_each():
+        return head.probabilities(model.predict(x, batch_size=batch_size, verbose=0))
 
 
 def _config(loss: object) -> dict[str, object]:

@@ -171,7 +171,7 @@ def find_builder(name: str) -> Builder:
     builder = getattr(module, function_name, None)
     if not callable(builder):
         raise InputError(f"model {name!r}: {module_name!r} has no function {function_name!r}")
-    return builder  # type: ignore[no-any-return]
+    return builder
 
 
 def build_for(builder: Builder, data: Dataset, *, rate: float, width: float = 1.0) -> keras.Model:

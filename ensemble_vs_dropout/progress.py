@@ -53,14 +53,12 @@ class Progress:
         losses = " ".join(f"{k} {end.logs[k]:.4f}" for k in ("loss", "val_loss") if k in end.logs)
         text = f"{network}, epoch {end.epoch} of {end.epochs}: {losses}"
         self._bar.update(self._task, description=text)
-        if self.verbose == 2 or self.verbose == 1 and not self._live and end.stopped:
+        if self.verbose == 2 or (self.verbose == 1 and not self._live and end.stopped):
             self._print(f"{text} ({self._left()})")
 
-    def skip(self, network: str, epochs: int) -> None:
-        """Say that `network` was there already."""
-        self._advance(epochs)
-        if self.verbose:
-            self._print(f"{network}: trained before, loaded")
+    def reach(self, epochs: int) -> None:
+        """Say that so many epochs are done in all: networks that were trained before report none of theirs."""
+        self._advance(epochs - self._done)
 
     def say(self, text: str) -> None:
         """Print a line above the display."""

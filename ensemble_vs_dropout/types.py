@@ -80,8 +80,7 @@ class Dataset:
             )
         if y.shape != (len(x),):
             raise InputError(
-                f"y_{part} of {self.name!r} must have one label for each of the {len(x)} examples, "
-                f"got shape {y.shape}"
+                f"y_{part} of {self.name!r} must have one label for each of the {len(x)} examples, got shape {y.shape}"
             )
         if y.dtype.kind not in "ui" or y.min() < 0 or y.max() >= len(self.classes):
             raise InputError(

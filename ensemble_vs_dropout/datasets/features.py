@@ -45,9 +45,7 @@ def check_features(where: str, raw: npt.ArrayLike) -> npt.NDArray[np.generic]:
     return array
 
 
-def ready_features(
-    parts: Mapping[str, npt.NDArray[np.generic]], standardise: Standardise
-) -> tuple[Parts, list[str]]:
+def ready_features(parts: Mapping[str, npt.NDArray[np.generic]], standardise: Standardise) -> tuple[Parts, list[str]]:
     """Return the parts as uint8 or float32, and notes on what was done.
 
     Args:
@@ -85,8 +83,7 @@ def standardised(parts: Mapping[str, npt.NDArray[np.generic]]) -> tuple[Parts, l
     deviation = np.where(constant, 1.0, _deviation(train - mean))
     with np.errstate(over="ignore"):  # a test value far out becomes infinite, which `Dataset` reports
         ready: Parts = {
-            part: np.where(constant, 0.0, (x - mean) / deviation).astype(np.float32)
-            for part, x in parts.items()
+            part: np.where(constant, 0.0, (x - mean) / deviation).astype(np.float32) for part, x in parts.items()
         }
     notes = ["features were standardised: mean 0, standard deviation 1 in the training part"]
     if constant.any():

@@ -24,9 +24,7 @@ def load_file(path: Path, target: str | None, plan: Plan) -> Dataset:
     """Return the `Dataset` in the file at `path`; `target` names the label column of a table."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise InputError(
-            f"a data file must end in .npz, .csv or .parquet, got {str(path)!r}; convert it to one"
-        )
+        raise InputError(f"a data file must end in .npz, .csv or .parquet, got {str(path)!r}; convert it to one")
     if suffix != ".npz":
         return load_table(path, target, plan)
     if target is not None:
@@ -43,8 +41,7 @@ def load_npz(path: Path, plan: Plan) -> Dataset:
     keys = SPLIT_KEYS if any(key in arrays for key in SPLIT_KEYS) else ("x", "y")
     if any(key not in arrays for key in keys):
         raise InputError(
-            f"{path} must hold x_train, y_train, x_test, y_test, or x, y; it holds "
-            f"{', '.join(arrays) or 'nothing'}"
+            f"{path} must hold x_train, y_train, x_test, y_test, or x, y; it holds {', '.join(arrays) or 'nothing'}"
         )
     names = _class_names(path, arrays.get("class_names"))
     used = (*SPLIT_KEYS, *VAL_KEYS, "class_names") if keys == SPLIT_KEYS else (*keys, "class_names")

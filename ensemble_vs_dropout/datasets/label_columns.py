@@ -66,15 +66,11 @@ def _as_array(where: str, raw: npt.ArrayLike) -> npt.NDArray[np.generic]:
             # From `raw`, not `array`: NumPy turns the NaN of ["a", nan] into the text "nan".
             array = np.asarray(raw, dtype=object)
     except ValueError as error:
-        raise InputError(
-            f"{where} must be one label for each example, got rows of different length"
-        ) from error
+        raise InputError(f"{where} must be one label for each example, got rows of different length") from error
     return array
 
 
-def _one_dimensional(
-    where: str, array: npt.NDArray[np.generic]
-) -> tuple[npt.NDArray[np.generic], tuple[str, ...]]:
+def _one_dimensional(where: str, array: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.generic], tuple[str, ...]]:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     notes: tuple[str, ...] = ()
@@ -86,9 +82,7 @@ def _one_dimensional(
             )
         array, notes = array.argmax(axis=1), ("one-hot labels became the number of their column",)
     if array.ndim != 1:
-        raise InputError(
-            f"{where} must have shape (examples,), got {array.shape}; give one label for each example"
-        )
+        raise InputError(f"{where} must have shape (examples,), got {array.shape}; give one label for each example")
     if len(array) == 0:
         raise InputError(f"{where} must hold at least one label, got none")
     return array, notes
@@ -120,9 +114,7 @@ def _decoded(where: str, value: object) -> object:
     try:
         return value.decode()
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{where} must hold utf-8 text, got the bytes {value!r}; decode them first"
-        ) from error
+        raise InputError(f"{where} must hold utf-8 text, got the bytes {value!r}; decode them first") from error
 
 
 def _check_none_missing(where: str, missing: npt.NDArray[np.bool_]) -> None:

@@ -33,9 +33,7 @@ class EncodedLabels:
     notes: tuple[str, ...]
 
 
-def encode_labels(
-    raw: Mapping[str, npt.ArrayLike], class_names: Sequence[str] | None = None
-) -> EncodedLabels:
+def encode_labels(raw: Mapping[str, npt.ArrayLike], class_names: Sequence[str] | None = None) -> EncodedLabels:
     """Encode the labels of every part alike.
 
     Args:

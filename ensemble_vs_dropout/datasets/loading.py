@@ -64,9 +64,7 @@ def load_dataset(
         except InputError as error:
             raise InputError(f"{error}; the path of a file must end in .npz, .csv or .parquet") from None
     if target is not None:
-        raise InputError(
-            f"target names a column of a csv or parquet file, got {target!r} with {key!r}; leave it out"
-        )
+        raise InputError(f"target names a column of a csv or parquet file, got {target!r} with {key!r}; leave it out")
     return _load_known(KNOWN[key], plan)
 
 

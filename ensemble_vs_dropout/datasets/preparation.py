@@ -82,9 +82,7 @@ def from_arrays(
         x["val"] = x_val
     if y_val is not None:
         y["val"] = y_val
-    return prepare(
-        x, y, plan, standardise=standardise, name=name, class_names=class_names, source=source, notes=notes
-    )
+    return prepare(x, y, plan, standardise=standardise, name=name, class_names=class_names, source=source, notes=notes)
 
 
 def prepare(
@@ -101,9 +99,7 @@ def prepare(
     """Do what `from_arrays` does, for loaders: arrays by part ("train", "test", perhaps "val") and a plan."""
     if x.keys() != y.keys():
         given, lacking = ("x_val", "y_val") if "val" in x else ("y_val", "x_val")
-        raise InputError(
-            f"x_val and y_val must come together, got only {given}; give {lacking} too, or neither"
-        )
+        raise InputError(f"x_val and y_val must come together, got only {given}; give {lacking} too, or neither")
     checked = {part: check_features(f"x_{part}", features) for part, features in x.items()}
     shape = checked["train"].shape[1:]
     for part, features in checked.items():
@@ -149,9 +145,7 @@ def assemble(
             )
     parts = dict(x)
     said = [*notes, *encoded.notes]
-    check_class_sizes(
-        "y_train", labels["train"], encoded.classes, ["train"] if "val" in x else ["train", "val"]
-    )
+    check_class_sizes("y_train", labels["train"], encoded.classes, ["train"] if "val" in x else ["train", "val"])
     if "val" not in x:
         generator = stream(plan.seed, "split", "val")
         kept, held = hold_out(labels["train"], plan.val_fraction, generator, "val_fraction", encoded.classes)

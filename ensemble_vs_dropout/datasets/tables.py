@@ -42,18 +42,14 @@ def read_table(path: Path) -> pd.DataFrame:
     names, frame = _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
     doubles = sorted({name for name in names if names.count(name) > 1})
     if doubles:
-        raise InputError(
-            f"{path} must have columns of different names, got {doubles[0]!r} more than once; rename one"
-        )
+        raise InputError(f"{path} must have columns of different names, got {doubles[0]!r} more than once; rename one")
     if "" in names:
         raise InputError(
             f"{path} must have a name for every column, column {names.index('') + 1} has none; name it, or "
             "drop it if it only counts the rows (pandas: to_csv(..., index=False))"
         )
     if frame.empty:
-        raise InputError(
-            f"{path} must have at least one row of data, got none below the names of the columns"
-        )
+        raise InputError(f"{path} must have at least one row of data, got none below the names of the columns")
     frame.columns = names
     return frame.reset_index(drop=True)
 
@@ -80,14 +76,11 @@ def _read_csv(path: Path) -> tuple[list[str], pd.DataFrame]:
             frame = pd.read_csv(path, encoding="utf-8-sig", index_col=False, low_memory=False)
     except (ValueError, pd.errors.ParserWarning) as error:
         raise InputError(
-            f"{path} cannot be read as comma-separated utf-8 text: {_one_line(error)}; write it as a csv "
-            "again"
+            f"{path} cannot be read as comma-separated utf-8 text: {_one_line(error)}; write it as a csv again"
         ) from error
     names = [name.strip() for name in first.iloc[0]]
     if len(names) == 1 and any(separator in names[0] for separator in ";\t|"):
-        raise InputError(
-            f"{path} must be separated by commas, its first line is {names[0][:60]!r}; write it so"
-        )
+        raise InputError(f"{path} must be separated by commas, its first line is {names[0][:60]!r}; write it so")
     return names, frame
 
 

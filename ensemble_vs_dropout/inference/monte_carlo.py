@@ -6,7 +6,7 @@ import numpy.typing as npt
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.heads import read_head
 from ensemble_vs_dropout.inference._random_layers import random_layers, switched_on
-from ensemble_vs_dropout.keras_backend import keras, tf
+from ensemble_vs_dropout.keras_backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.measures import RULES, aggregate
 from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.types import FloatArray, Predictions
@@ -70,7 +70,8 @@ class MonteCarloDropout:
             stream(self.seed, "pass", t, start).integers(1, 2**31, size=len(self._states)) for t in range(self.passes)
         ]
         states = np.stack([np.array(keys), np.zeros_like(keys)], axis=-1)
-        outputs = self._run(tf.convert_to_tensor(x[start : start + size]), tf.constant(states))
+        with one_graph_each():
+            outputs = self._run(tf.convert_to_tensor(x[start : start + size]), tf.constant(states))
         return self._head.probabilities(outputs)
 
     def _compile(self) -> tf.types.experimental.PolymorphicFunction:

@@ -42,7 +42,7 @@ def geometric_mean(probs: FloatArray, weights: FloatArray) -> FloatArray:
 
 def majority_vote(probs: FloatArray, weights: FloatArray, votes: IntArray | None = None) -> FloatArray:
     """Return the share of the members' votes that each class gets; the label is its argmax."""
-    members, examples, classes = probs.shape
+    _, examples, classes = probs.shape
     if votes is None:
         votes = probs.argmax(axis=2)
     shares = np.zeros((examples, classes))

@@ -49,7 +49,8 @@ def mcnemar(wrong_a: npt.ArrayLike, wrong_b: npt.ArrayLike) -> tuple[float, str]
     """Return McNemar's p-value for two classifiers on the same examples, and the name of the form used.
 
     Args:
-        wrong_a: 0 or 1 for each example: whether A errs. Likewise `wrong_b`.
+        wrong_a: 0 or 1 for each example: whether A errs.
+        wrong_b: Likewise of B.
 
     The exact binomial form with fewer than 25 disagreements, else chi-squared with continuity correction. It compares
     two fitted models, not two ways of training.

@@ -7,8 +7,8 @@
   `.save(path)` writes files
 * `style`: the colour, marker and label of each arm, the same in every figure
 
-A new display is one file with a frozen subclass of `Display` (a constructor `from_...`, `_mosaic`, `_height` and
-`_draw`), a line here, and a line in the contract test. A new arm is a line in `style.ARMS`.
+A new display is one file with a frozen subclass of `Display` (a constructor `from_...`, `_mosaic`, `_height`
+and `_draw`), a line here, and a line in the contract test. A new arm is a line in `style.ARMS`.
 """
 
 from ensemble_vs_dropout.plots.arm_intervals import ArmIntervals

@@ -24,8 +24,9 @@ CONTEXT = ["split", "condition", "severity"]
 class ArmIntervals(Display):
     """A dot and its interval for every arm and rule, one panel per metric.
 
-    `table` has the columns arm, rule, members, label, metric, repetition, row (from 0 at the top; repetitions lie
-    side by side within it), value, low, high. An infinite end of an interval is drawn as an arrow at the edge.
+    `table` has the columns arm, rule, members, label, metric, repetition, row (from 0 at the top;
+    repetitions lie side by side within it), value, low, high. An infinite end of an interval is drawn as an
+    arrow at the edge.
     """
 
     @classmethod
@@ -41,11 +42,7 @@ class ArmIntervals(Display):
         Raises:
             InputError: A missing column, no row, several rows for one dot, or several conditions.
         """
-        scores = (
-            scores.assign(repetition=scores.get("repetition", 0))
-            if isinstance(scores, pd.DataFrame)
-            else scores
-        )
+        scores = scores.assign(repetition=scores.get("repetition", 0)) if isinstance(scores, pd.DataFrame) else scores
         keys = [*ROW, "metric", "repetition"]
         facts = []
         for column in (column for column in CONTEXT if column in scores):
@@ -58,7 +55,8 @@ class ArmIntervals(Display):
         check_table("scores", scores, keys + NUMBERS, keys, NUMBERS)
         table = scores[keys + NUMBERS].reset_index(drop=True)
         table.insert(3, "label", [style.arm_label(*row) for row in table[ROW].itertuples(index=False)])
-        repetitions = table["repetition"].rank(method="dense") - 1
+        # A row that averages the repetitions names none.
+        repetitions = table["repetition"].rank(method="dense").fillna(1).astype(float) - 1
         place = table.groupby(ROW, sort=False, dropna=False).ngroup()
         table.insert(6, "row", place + (repetitions - repetitions.max() / 2) * 0.7 / (repetitions.max() + 1))
         caption = [
@@ -79,18 +77,14 @@ class ArmIntervals(Display):
 
     def _labels(self) -> list[str]:
         rows = self.table.drop_duplicates(ROW)
-        return [style.wrap(label.replace("\n", " "), 32, lines=3) for label in rows["label"]]
+        return [style.wrap(label, 32) for label in rows["label"]]
 
     def _mosaic(self) -> list[list[int]]:
         return fold(range(len(self._metrics())), columns=4)
 
     def _height(self) -> float:
         lines = sum(label.count("\n") + 1 for label in self._labels())
-        return (
-            0.6
-            + 0.16 * max(lines, 1.4 * len(self._labels()))
-            + 0.04 * len(self._labels()) * (self._repeats() - 1)
-        )
+        return 0.6 + 0.16 * max(lines, 1.4 * len(self._labels())) + 0.04 * len(self._labels()) * (self._repeats() - 1)
 
     def _repeats(self) -> int:
         return int(self.table["repetition"].nunique())

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import matplotlib
 import numpy as np
@@ -50,10 +50,10 @@ class Display(ABC):
         """Draw, and return the axes in one flat array.
 
         Args:
-            ax: Axes to draw on, one per panel (row by row), or one alone where there is one panel. They keep the
-                labels and the legend they have and the style of their figure; a new legend goes to the right of the
-                last of them (a constrained layout makes room for it), and the caption is left to the caller. None
-                makes a figure of its own, with legend and caption.
+            ax: Axes to draw on, one per panel (row by row), or one alone where there is one panel. They keep
+                the labels and the legend they have and the style of their figure; a new legend goes to the
+                right of the last of them (a constrained layout makes room for it), and the caption is left
+                to the caller. None makes a figure of its own, with legend and caption.
 
         Raises:
             InputError: Another number of axes than of panels, or things that are not axes.
@@ -84,6 +84,8 @@ class Display(ABC):
         with style.paper():
             figure = self.plot()[0].figure
             figure.set_layout_engine("none")  # the places are found; no format may move them
+            for ax in figure.axes:  # the layout's solver is not exact in the last bits
+                ax.set_position(np.round(ax.get_position().bounds, 6))
             for name, target in zip(formats, paths, strict=True):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 figure.savefig(target, format=name, dpi=200, metadata={"Title": self.title, **METADATA[name]})
@@ -106,7 +108,7 @@ class Display(ABC):
         with style.paper():
             figure = Figure(figsize=(WIDTH, 4))
             FigureCanvasAgg(figure)
-            cells: dict[int, Axes] = figure.subplot_mosaic(np.array(mosaic), empty_sentinel=self.EMPTY)  # type: ignore[call-overload]
+            cells = figure.subplot_mosaic(cast(Any, mosaic), empty_sentinel=self.EMPTY)
             axes = np.array([cells[panel] for panel in sorted(cells)], dtype=object)
             handles = self._draw(axes)
             _furnish(figure, self.title, self.caption, handles, self._height() * len(mosaic))
@@ -163,9 +165,7 @@ def draw_line(ax: Axes, x: Any, rows: pd.DataFrame, color: str, **line: Any) -> 
 
     What is not finite is left out; a line of one point gets a bar for a band.
     """
-    value, low, high = (
-        rows[name].astype(float).where(np.isfinite).to_numpy() for name in ("value", "low", "high")
-    )
+    value, low, high = (rows[name].astype(float).where(np.isfinite).to_numpy() for name in ("value", "low", "high"))
     if len(rows) > 1:
         ax.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
     elif np.isfinite([low, high]).all():
@@ -190,9 +190,7 @@ def check_table(
     twice = table.duplicated(list(keys))
     if twice.any():
         row = table.loc[twice, list(keys)].iloc[0].to_dict()
-        raise InputError(
-            f"{name} must have one row for each {', '.join(keys)}, but has several for {row}; filter it"
-        )
+        raise InputError(f"{name} must have one row for each {', '.join(keys)}, but has several for {row}; filter it")
     return table
 
 
@@ -209,10 +207,7 @@ def _furnish(figure: Figure, title: str, caption: str, handles: list[Artist], he
         top = above(_widest_legend(figure, handles, top))
     bottom = top
     top += height
-    top = (
-        above(figure.text(MARGIN, top + MARGIN, style.wrap(title, 80), fontsize=9.5, weight="bold", **ink))
-        + MARGIN
-    )
+    top = above(figure.text(MARGIN, top + MARGIN, style.wrap(title, 80), fontsize=9.5, weight="bold", **ink)) + MARGIN
     figure.set_size_inches(WIDTH, top)
     figure.set_layout_engine("constrained", rect=(0.005, bottom / top, 0.99, height / top))
 

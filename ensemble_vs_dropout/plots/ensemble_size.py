@@ -39,8 +39,9 @@ class EnsembleSize(Display):
             curves: Columns arm, rule, members, metric, value, low, high.
             data: The name of the data set.
             interval: What low and high are.
-            references: Columns arm, metric, value (rule and members are said where they are there): arms without
-                a number of members to vary, drawn as dashed lines. Metrics that `curves` lacks are left out.
+            references: Columns arm, metric, value (rule and members are said where they are there): arms
+                without a number of members to vary, drawn as dashed lines. Metrics that `curves` lacks are
+                left out.
 
         Raises:
             InputError: A missing column, no row, or several rows for one point.
@@ -75,7 +76,7 @@ class EnsembleSize(Display):
 
     def _draw(self, axes: AxesArray) -> list[Artist]:
         styles = style.arm_styles(self.table["arm"])
-        handles: dict[str, Artist] = {}
+        handles: dict[Any, Artist] = {}
         for ax, metric in zip(axes, self._metrics(), strict=True):
             panel = self.table[self.table["metric"] == metric]
             panel = panel.assign(**{name: panel[name] * style.metric_scale(metric) for name in NUMBERS})
@@ -92,11 +93,9 @@ class EnsembleSize(Display):
                     label, line = style.arm_label(arm, rule), style.LINES.get(rule, "-")
                     x = rows["members"].to_numpy(dtype=int)
                     handle = draw_line(ax, x, rows, color, marker=marker, linestyle=line, label=label)
-                handles.setdefault(label, handle)
+                handles.setdefault(key, handle)
             _integer_ticks(ax, panel["members"][panel["role"] == "curve"].unique())
-            name_axes(
-                ax, xlabel="networks (ensemble)\nor passes (MC dropout)", ylabel=style.metric_label(metric)
-            )
+            name_axes(ax, xlabel="networks (ensemble)\nor passes (MC dropout)", ylabel=style.metric_label(metric))
         return list(handles.values())
 
 

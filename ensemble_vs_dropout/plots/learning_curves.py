@@ -32,9 +32,9 @@ NETWORKS = {"plain": "networks without dropout", "dropout": "dropout networks", 
 class LearningCurves(Display):
     """Loss against epoch, one panel per arm, and below it the gap between unseen and training examples.
 
-    `table` has the columns arm, series ("train", "validation", "test" or the gap's name), epoch, networks (how many
-    still trained), value (their mean), low, high (one standard deviation away; NaN for one network), and of (how
-    many there were).
+    `table` has the columns arm, series ("train", "validation", "test" or the gap's name), epoch, networks
+    (how many still trained), value (their mean), low, high (one standard deviation away; NaN for one
+    network), and of (how many there were).
     """
 
     @classmethod
@@ -42,8 +42,8 @@ class LearningCurves(Display):
         """Make the display.
 
         Args:
-            histories: Columns arm, repetition, member, epoch (from 1), loss, and val_loss, train_loss, test_loss
-                where known (the last two without dropout, at the end of the epoch).
+            histories: Columns arm, repetition, member, epoch (from 1), loss, and val_loss, train_loss,
+                test_loss where known (the last two without dropout, at the end of the epoch).
             data: The name of the data set.
 
         Raises:
@@ -55,13 +55,9 @@ class LearningCurves(Display):
         train, val, test = (name if _everywhere(histories, name) else None for name in names)
         unseen = test or val
         if unseen is None:
-            raise InputError(
-                "histories must have test_loss or val_loss for every arm, else there is no gap to draw"
-            )
+            raise InputError("histories must have test_loss or val_loss for every arm, else there is no gap to draw")
         sources = {"train": train or "loss", "validation": val, "test": test}
-        wide = histories[keys].assign(
-            **{name: histories[column] for name, column in sources.items() if column}
-        )
+        wide = histories[keys].assign(**{name: histories[column] for name, column in sources.items() if column})
         gap = "test minus train" if test else "validation minus train"
         wide[f"gap: {gap}"] = _finite(wide["test" if test else "validation"]) - _finite(wide["train"])
         caption = [
@@ -73,7 +69,7 @@ class LearningCurves(Display):
             else "Train loss: as met during the epoch, with dropout on where there is any.",
             f"Gap: {gap} loss of the same network.",
         ]
-        lost = int((~np.isfinite(wide.drop(columns=keys).astype(float))).to_numpy().sum())
+        lost = np.count_nonzero(~np.isfinite(wide.drop(columns=keys).to_numpy(dtype=float)))
         if lost:
             caption.append(f"Left out of the means: {lost} values that are infinite or undefined.")
         return cls(
@@ -124,15 +120,15 @@ class LearningCurves(Display):
                 name_axes(ax, ylabel=ylabel)
 
     def _one_epoch(self) -> bool:
-        return self.table["epoch"].nunique() == 1
+        return bool(self.table["epoch"].nunique() == 1)
 
     def _look(self, series: str) -> dict[str, Any]:
         marker = DOTS.get(series, "o") if self._one_epoch() else None
         return {"linestyle": LINES.get(series, "-"), "marker": marker, "label": series}
 
     def _panel_title(self, arm: str, networks: int) -> str:
-        title = f"{NETWORKS.get(arm, style.arm_label(arm))} ({networks})"
-        return style.wrap(title, 84 // len(self._mosaic()[0]), lines=3)
+        name = style.wrap(NETWORKS.get(arm, style.arm_label(arm)), 84 // len(self._mosaic()[0]), lines=3)
+        return f"{name} ({networks})"
 
 
 def _finite(values: pd.Series) -> pd.Series:
@@ -145,7 +141,7 @@ def _everywhere(histories: pd.DataFrame, column: str) -> bool:
 
 
 def _average(wide: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and spread over networks for each arm, series and epoch that at least half of them reached."""
+    """Return mean and spread over networks for each arm, series and epoch that half of them reached."""
     keys = ["arm", "repetition", "member", "epoch"]
     tall = wide.melt(keys, var_name="series", value_name="loss")
     tall = tall.assign(loss=_finite(tall["loss"])).sort_values("epoch", kind="stable")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import matplotlib.style
 
+from ensemble_vs_dropout.evaluation.arms import ARM_LABELS
 from ensemble_vs_dropout.measures import METRICS
 
 
@@ -20,14 +21,14 @@ class ArmStyle(NamedTuple):
 
 
 # The colours are those of seaborn's "colorblind" palette; the markers tell the arms apart without colour.
-ARMS: dict[str, tuple[str, ArmStyle]] = {
-    "single": ("single network", ArmStyle("#6E6E6E", "o")),
-    "ensemble": ("ensemble", ArmStyle("#0173B2", "s")),
-    "dropout": ("dropout (weight scaling)", ArmStyle("#DE8F05", "^")),
-    "mc_dropout": ("MC dropout", ArmStyle("#029E73", "D")),
-    "dropout_ensemble": ("dropout ensemble", ArmStyle("#CC78BC", "v")),
-    "wide": ("wide network", ArmStyle("#56B4E9", "P")),
-    "plain": ("networks without dropout", ArmStyle("#6E6E6E", "o")),  # what singles and ensembles are made of
+ARMS: dict[str, ArmStyle] = {
+    "single": ArmStyle("#6E6E6E", "o"),
+    "ensemble": ArmStyle("#0173B2", "s"),
+    "dropout": ArmStyle("#DE8F05", "^"),
+    "mc_dropout": ArmStyle("#029E73", "D"),
+    "dropout_ensemble": ArmStyle("#CC78BC", "v"),
+    "wide": ArmStyle("#56B4E9", "P"),
+    "plain": ArmStyle("#6E6E6E", "o"),  # what singles and ensembles are made of
 }
 SPARE = [ArmStyle(*pair) for pair in product(["#D55E00", "#CA9161", "#ECA3D4", "#B8AC00"], "X<>*hp")]
 LINES = {"mean": "-", "geometric_mean": "-.", "majority_vote": ":"}  # dashed is for references
@@ -62,15 +63,15 @@ def paper() -> AbstractContextManager[None]:
 def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
     """Return one style for each arm.
 
-    An arm without a style of its own gets a spare one chosen by its name, or the next free one where two names
-    in this figure meet.
+    An arm without a style of its own gets a spare one chosen by its name, or the next free one where two
+    names in this figure meet.
 
     Example:
         >>> arm_styles(["ensemble"])["ensemble"].color
         '#0173B2'
     """
     names = list(dict.fromkeys(arms))
-    styles = {name: ARMS[name][1] for name in names if name in ARMS}
+    styles = {name: ARMS[name] for name in names if name in ARMS}
     for name in sorted(set(names) - set(styles)):
         start = zlib.crc32(name.encode()) % len(SPARE)
         turns = SPARE[start:] + SPARE[:start]
@@ -78,19 +79,19 @@ def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
     return {name: styles[name] for name in names}
 
 
-def arm_label(arm: str, rule: object = None, members: object = None, width: int = 60) -> str:
-    """Return what people call an arm, with its rule and members where it has several; wrapped at `width`.
+def arm_label(arm: str, rule: object = None, members: object = None) -> str:
+    """Return what people call an arm, with its rule and members where it has several; a long name is cut.
 
     Example:
         >>> arm_label("mc_dropout", "majority_vote", 100), arm_label("dropout", "mean", 1)
         ('MC dropout, majority vote (100)', 'dropout (weight scaling)')
     """
-    label = ARMS[arm][0] if arm in ARMS else str(arm).replace("_", " ")
+    label = ARM_LABELS.get(arm) or wrap(str(arm).replace("_", " "), 60, lines=1)
     if rule is not None and members != 1:
         label += f", {str(rule).replace('_', ' ')}"
     if members is not None and members != 1:
         label += f" ({members})"
-    return wrap(label, width, lines=3)
+    return label
 
 
 def metric_label(metric: str) -> str:

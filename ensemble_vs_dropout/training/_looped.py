@@ -47,7 +47,7 @@ def train_member(model: keras.Model, head: Head, member: int, schedule: Schedule
             waited += 1
             if logs["val_loss"] < best_loss:
                 best_loss, best_weights, waited = logs["val_loss"], model.get_weights(), 0
-        stopped = epoch == schedule.epochs or schedule.patience is not None and waited >= schedule.patience
+        stopped = epoch == schedule.epochs or (schedule.patience is not None and waited >= schedule.patience)
         rows.append({"epoch": epoch, **logs, "seconds": seconds})
         if schedule.on_epoch:
             schedule.on_epoch(EpochEnd(member, epoch, schedule.epochs, logs, stopped))

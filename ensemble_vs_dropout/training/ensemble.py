@@ -19,7 +19,7 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.fusion import fuse
 from ensemble_vs_dropout.heads import probabilities, read_head
-from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.keras_backend import keras, one_graph_each
 from ensemble_vs_dropout.measures import RULES, aggregate
 from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.seeds import derive
@@ -160,14 +160,14 @@ class Ensemble:
         )
         todo = [member for member in range(len(self._models)) if member not in self._histories]
         saved = Checkpoint(checkpoint, schedule, self._models[0]) if checkpoint is not None else None
-        with Progress(len(todo) * epochs, verbose) as progress:
+        with one_graph_each(), Progress(len(todo) * epochs, verbose) as progress:
 
             def report(end: EpochEnd) -> None:
                 progress.epoch(f"network {end.member + 1} of {len(self._models)}", end)
                 if on_epoch:
                     on_epoch(end)
 
-            for member in todo:
+            for number, member in enumerate(todo):
                 model = self._models[member]
                 rows = saved.load(member, model) if saved else None
                 if rows is None:
@@ -175,7 +175,8 @@ class Ensemble:
                     if saved:
                         saved.save(member, model, rows)
                 else:
-                    progress.skip(f"network {member + 1} of {len(self._models)}", epochs)
+                    progress.say(f"network {member + 1} of {len(self._models)} was trained before")
+                progress.reach((number + 1) * epochs)
                 self._histories[member] = rows
         return self.histories
 

@@ -47,9 +47,7 @@ def test_other_columns_are_refused(column):
 
 
 def test_missing_values_are_counted_by_column():
-    with pytest.raises(
-        InputError, match=r"missing ones in column 'a' \(1\), column 'b' \(2\); drop those rows"
-    ):
+    with pytest.raises(InputError, match=r"missing ones in column 'a' \(1\), column 'b' \(2\); drop those rows"):
         check(a=[1.0, None, 2.0], b=["u", None, None], c=[1, 2, 3])
 
 
@@ -59,9 +57,7 @@ def test_infinite_values_are_counted_by_column():
 
 
 def test_identifiers_are_refused():
-    with pytest.raises(
-        InputError, match=r"column 'id' .* got 30 different texts in 30 rows, like an identifier; drop"
-    ):
+    with pytest.raises(InputError, match=r"column 'id' .* got 30 different texts in 30 rows, like an identifier; drop"):
         check(id=[f"user{i}" for i in range(30)])
     with pytest.raises(InputError, match="101 different texts in 1010 rows"):
         check(code=[f"c{i % 101}" for i in range(1010)])
@@ -72,9 +68,7 @@ def test_identifiers_are_refused():
 
 
 def encode(frame, numeric=(), categorical=(), **rows):
-    return encode_columns(
-        frame, Columns(numeric, categorical), {part: np.array(i) for part, i in rows.items()}
-    )
+    return encode_columns(frame, Columns(numeric, categorical), {part: np.array(i) for part, i in rows.items()})
 
 
 def test_numbers_come_first_and_categories_after():

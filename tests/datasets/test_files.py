@@ -14,9 +14,7 @@ def save(path, **arrays):
 
 
 def test_given_parts_are_kept(tmp_path):
-    path = save(
-        tmp_path / "mine.npz", x_train=X, y_train=Y, x_test=X[:6], y_test=Y[:6], class_names=list("abc")
-    )
+    path = save(tmp_path / "mine.npz", x_train=X, y_train=Y, x_test=X[:6], y_test=Y[:6], class_names=list("abc"))
     data = load_dataset(path)
     assert (data.name, data.classes, data.source) == ("mine", ("a", "b", "c"), str(path))
     assert data.sizes == {"train": 81, "val": 9, "test": 6}
@@ -25,9 +23,7 @@ def test_given_parts_are_kept(tmp_path):
 
 
 def test_a_validation_part_in_the_file_is_kept(tmp_path):
-    path = save(
-        tmp_path / "a.npz", x_train=X, y_train=Y, x_test=X, y_test=Y, x_val=X[:3], y_val=Y[:3], other=Y
-    )
+    path = save(tmp_path / "a.npz", x_train=X, y_train=Y, x_test=X, y_test=Y, x_val=X[:3], y_val=Y[:3], other=Y)
     data = load_dataset(path, val_fraction=0.5)
     assert data.sizes == {"train": 90, "val": 3, "test": 90}
     assert data.notes == ("arrays not used: other",)

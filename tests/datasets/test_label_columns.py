@@ -50,9 +50,7 @@ def test_one_hot_and_floats_are_noted():
     ],
 )
 def test_missing_labels_are_counted(raw, missing):
-    with pytest.raises(
-        InputError, match=f"y_train must have a label for every example, got {missing} missing"
-    ):
+    with pytest.raises(InputError, match=f"y_train must have a label for every example, got {missing} missing"):
         read_labels("y_train", raw)
 
 

@@ -78,9 +78,7 @@ def test_unseen_test_label_is_named():
 
 
 def test_parts_of_different_kind():
-    with pytest.raises(
-        InputError, match="y_test must hold labels of the kind of y_train, text, got whole numbers"
-    ):
+    with pytest.raises(InputError, match="y_test must hold labels of the kind of y_train, text, got whole numbers"):
         encode(["a", "b"], [0, 1])
 
 

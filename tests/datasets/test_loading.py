@@ -121,9 +121,7 @@ def test_without_network_the_shipped_part_stands_in_and_says_so(capfd):
 
 
 def test_mnist_has_no_stand_in():
-    with pytest.raises(
-        InputError, match=r"'mnist' could not be downloaded \(URL fetch failure.*set EVD_DATA to it"
-    ):
+    with pytest.raises(InputError, match=r"'mnist' could not be downloaded \(URL fetch failure.*set EVD_DATA to it"):
         load_dataset("mnist")
 
 
@@ -157,9 +155,7 @@ def test_a_changed_shipped_file_is_refused(tmp_path, monkeypatch):
     content[1000] ^= 1
     (tmp_path / "satellite.npz").write_bytes(content)
     monkeypatch.setenv("EVD_DATA", str(tmp_path))
-    with pytest.raises(
-        InputError, match=f"must have the sha256 {KNOWN['satellite'].sha256}.*damaged or another"
-    ):
+    with pytest.raises(InputError, match=f"must have the sha256 {KNOWN['satellite'].sha256}.*damaged or another"):
         load_dataset("satellite")
 
 
@@ -181,9 +177,7 @@ def test_unknown_names():
 
 
 def test_target_is_for_tables():
-    with pytest.raises(
-        InputError, match="target names a column of a csv or parquet file, got 'y' with 'digits'"
-    ):
+    with pytest.raises(InputError, match="target names a column of a csv or parquet file, got 'y' with 'digits'"):
         load_dataset("digits", target="y")
 
 

@@ -46,9 +46,7 @@ def test_same_seed_same_parts_other_seed_others():
 @settings(max_examples=30, deadline=None)
 @given(st.integers(4, 180), st.integers(4, 180), st.sampled_from([0.0, 0.1, 0.4]), st.integers(0, 1000))
 def test_smaller_training_parts_lie_in_larger_ones_noise_and_all(one, other, noise, seed):
-    small, large = (
-        load(train_size=size, seed=seed, label_noise=noise) for size in (min(one, other), max(one, other))
-    )
+    small, large = (load(train_size=size, seed=seed, label_noise=noise) for size in (min(one, other), max(one, other)))
     assert small.sizes["train"] == min(one, other)
     large_labels = dict(zip(ids(large.x_train), large.y_train.tolist(), strict=True))
     assert all(large_labels[i] == y for i, y in zip(ids(small.x_train), small.y_train.tolist(), strict=True))

@@ -60,16 +60,12 @@ def test_hold_out_parts_examples_without_loss(sizes, fraction, seed):
 
 
 def test_hold_out_that_empties_a_class_is_refused():
-    with pytest.raises(
-        InputError, match=r"test_fraction must leave .*0.95 takes all 2 of class 'b'; lower it"
-    ):
+    with pytest.raises(InputError, match=r"test_fraction must leave .*0.95 takes all 2 of class 'b'; lower it"):
         hold_out(np.repeat([0, 1], [50, 2]), 0.95, stream(0, "t"), "test_fraction", ["a", "b"])
 
 
 def test_small_classes_and_sizes_are_named():
-    with pytest.raises(
-        InputError, match="at least 2 examples of every class, one each for train, val, got 1 of"
-    ):
+    with pytest.raises(InputError, match="at least 2 examples of every class, one each for train, val, got 1 of"):
         check_class_sizes("y_train", np.array([0, 0, 1]), ["a", "b"], ["train", "val"])
     with pytest.raises(InputError, match="got 0 of class 'c'"):
         check_class_sizes("y_train", np.array([0, 1]), ["a", "b", "c"], ["train"])

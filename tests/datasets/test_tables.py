@@ -92,9 +92,7 @@ def test_continuous_and_missing_targets(tmp_path):
     table = frame()
     table.loc[[3, 5], "kind"] = None
     for file in ("b.csv", "b.parquet"):
-        with pytest.raises(
-            InputError, match="column 'kind' must have a label for every example, got 2 missing"
-        ):
+        with pytest.raises(InputError, match="column 'kind' must have a label for every example, got 2 missing"):
             load_dataset(write(table, tmp_path / file), target="kind")
 
 
@@ -124,9 +122,7 @@ def test_files_that_are_no_csv(tmp_path, content, message):
 
 def test_a_byte_order_mark_and_quotes_are_read(tmp_path):
     path = tmp_path / "a.csv"
-    rows = "".join(f'{i},"no, {i % 2}"\n' for i in range(0, 40, 2)) + "".join(
-        f'{i},"yes"\n' for i in range(20)
-    )
+    rows = "".join(f'{i},"no, {i % 2}"\n' for i in range(0, 40, 2)) + "".join(f'{i},"yes"\n' for i in range(20))
     path.write_bytes(("a,b\n" + rows).encode("utf-8-sig"))
     assert load_dataset(path, target="b").classes == ("no, 0", "yes")
 
@@ -163,7 +159,5 @@ def test_a_named_index_is_a_column(tmp_path):
 def test_too_few_rows_of_a_class(tmp_path):
     table = frame(20)
     table.loc[:1, "kind"] = "z"
-    with pytest.raises(
-        InputError, match=r"column 'kind' must have at least 3 examples .* got 2 of class 'z'"
-    ):
+    with pytest.raises(InputError, match=r"column 'kind' must have at least 3 examples .* got 2 of class 'z'"):
         load_dataset(write(table, tmp_path / "a.csv"), target="kind")

@@ -1,0 +1,141 @@
+"""The command `evd`: parse, call one function, print. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ensemble_vs_dropout.checks import InputError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="N independent networks, or one network with dropout? A fair, paired answer on your data.",
+)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `compare` a command of its own even while commands are few."""
+
+
+@app.command()
+def compare(
+    dataset: Annotated[str, typer.Option(help="A known name (see `evd datasets`), or a .npz, .csv or .parquet.")],
+    model: Annotated[str, typer.Option(help="mlp, lenet, small_cnn, or package.module:function.")] = "mlp",
+    members: Annotated[int, typer.Option(help="Independent networks in an ensemble.")] = 5,
+    rate: Annotated[float, typer.Option(help="Probability to drop a unit, in (0, 1).")] = 0.5,
+    passes: Annotated[int, typer.Option(help="Forward passes of Monte Carlo dropout.")] = 100,
+    repetitions: Annotated[int, typer.Option(help="Of the whole experiment, with other seeds.")] = 3,
+    epochs: Annotated[int, typer.Option(help="At most so many for every network.")] = 20,
+    patience: Annotated[int, typer.Option(help="Epochs without a lower validation loss; 0 trains all epochs.")] = 3,
+    batch_size: Annotated[int, typer.Option(help="Examples in a training step.")] = 128,
+    train_size: Annotated[int | None, typer.Option(help="Train on a stratified subset of this size.")] = None,
+    label_noise: Annotated[float, typer.Option(help="Fraction of training labels to falsify, in [0, 1).")] = 0.0,
+    target: Annotated[str | None, typer.Option(help="The label's column in a .csv or .parquet.")] = None,
+    seed: Annotated[int, typer.Option(help="Root of all random draws.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run [default: runs/DATASET-MODEL-SEED]; goes on where it stood."),
+    ] = None,
+    controls: Annotated[bool, typer.Option("--controls", help="Also one wide network of the ensemble's size.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace another run in the folder.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Train N networks and one with dropout on the same data; print table and verdict, write a report."""
+    from rich.console import Console
+
+    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+    started = time.perf_counter()
+    from ensemble_vs_dropout.datasets import load_dataset
+
+    data = load_dataset(dataset, target=target, train_size=train_size, label_noise=label_noise, seed=seed)
+    if not quiet:
+        stderr.print(f"{data.name}: {data.source}", markup=False)
+        for note in data.notes:
+            stderr.print(f"  {note}", markup=False)
+    from ensemble_vs_dropout.comparison import compare as run
+
+    folder = out or Path("runs") / f"{data.name}-{model.replace(':', '.').replace('/', '.')}-{seed}"
+    comparison = run(
+        data,
+        model,
+        members=members,
+        rate=rate,
+        passes=passes,
+        repetitions=repetitions,
+        epochs=epochs,
+        patience=patience or None,
+        batch_size=batch_size,
+        seed=seed,
+        controls=controls,
+        out=folder,
+        force=force,
+        verbose=0 if quiet else 1,
+    )
+    if json:
+        print(comparison.to_json(folder))
+        return
+    _print_result(comparison, folder, time.perf_counter() - started)
+
+
+@app.command()
+def datasets() -> None:
+    """List the known data sets, their sizes and licences, and where each would come from."""
+    from ensemble_vs_dropout.datasets import describe_datasets
+
+    _print_table(describe_datasets().astype(str), "data sets")
+
+
+def main() -> None:
+    """Run the command line; what the user can mend is one line on standard error and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        print(f"evd: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("evd: interrupted; the same command goes on with the networks that are finished", file=sys.stderr)
+        sys.exit(130)
+
+
+def _print_result(comparison, folder: Path, seconds: float) -> None:  # type: ignore[no-untyped-def]
+    from rich.console import Console
+
+    spec = comparison.spec
+    _print_table(comparison.table(), f"{spec['dataset']}, {spec['model']['name']}")
+    console = Console(highlight=False, soft_wrap=True)
+    if comparison.notes():
+        console.print(comparison.notes(), markup=False)
+    console.print(f"\n{comparison.verdict()}\n", markup=False)
+    console.print(
+        f"Report: {folder / 'report.md'} (trained and predicted in {comparison.environment['minutes']:.1f} min; "
+        f"this call took {seconds / 60:.1f} min)",
+        markup=False,
+    )
+
+
+def _print_table(table, title: str) -> None:  # type: ignore[no-untyped-def]
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=250)  # a file has no edge to wrap at
+    view = Table(title=escape(title), title_justify="left")
+    for number, column in enumerate(table.columns):
+        view.add_column(escape(str(column)), justify="left" if number == 0 else "right", overflow="fold")
+    for row in table.itertuples(index=False):
+        view.add_row(*(escape(str(cell)) for cell in row))
+    console.print(view)
+
+
+if __name__ == "__main__":
+    main()

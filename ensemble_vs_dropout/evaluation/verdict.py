@@ -1,0 +1,107 @@
+"""The verdict: plain sentences made from the contrasts and the costs alone."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from ensemble_vs_dropout.evaluation.arms import EACH, arm_label
+
+# The questions people come with, in their order; each is answered if its arms were run.
+_QUESTIONS = (
+    ("ensemble", "mean", "mc_dropout", "mean"),
+    ("ensemble", "mean", "dropout", "mean"),
+    ("ensemble", "mean", "single", EACH),
+    ("dropout", "mean", "single", EACH),
+    ("mc_dropout", "mean", "dropout", "mean"),
+    ("ensemble", "mean", "ensemble", "majority_vote"),
+    ("dropout_ensemble", "mean", "ensemble", "mean"),
+    ("ensemble", "mean", "wide", "mean"),
+)
+_METRICS = ("error", "nll")
+
+
+def verdict(contrasts: pd.DataFrame, cost: pd.DataFrame, interval: str) -> str:
+    """Return the verdict, one paragraph per question.
+
+    Args:
+        contrasts: As `Evaluator.contrasts` makes them.
+        cost: As `cost_table` makes it.
+        interval: What the intervals spread over, in words.
+    """
+    costs = cost.set_index("arm")
+    paragraphs = []
+    for arm_a, rule_a, arm_b, rule_b in _QUESTIONS:
+        found = [_find(contrasts, arm_a, rule_a, arm_b, rule_b, metric) for metric in _METRICS]
+        rows = [row for row in found if row is not None]
+        if rows:
+            a, b = _words(arm_a, rule_a), _words(arm_b, rule_b)
+            sentences = "; ".join(_sentence(row, a, b) for row in rows)
+            paragraphs.append(f"{a[0].upper()}{a[1:]} against {b}: {sentences}{_price(costs, arm_a, arm_b)}.")
+    paragraphs.append(f"Intervals are 95 %, {interval}; p-values are adjusted by Holm over all pairs of a metric.")
+    return "\n".join(paragraphs)
+
+
+def _find(contrasts: pd.DataFrame, a: str, rule_a: str, b: str, rule_b: str, metric: str) -> pd.Series | None:
+    """Return the contrast of a and b, turned round if it stands the other way in the table."""
+    of_metric = contrasts[contrasts.metric == metric]
+    for one, other, sign in (((a, rule_a), (b, rule_b), 1), ((b, rule_b), (a, rule_a), -1)):
+        hit = of_metric[
+            (of_metric.arm_a == one[0])
+            & (of_metric.rule_a == one[1])
+            & (of_metric.arm_b == other[0])
+            & (of_metric.rule_b == other[1])
+        ]
+        if len(hit):
+            row = hit.iloc[0].copy()
+            if sign < 0:
+                row["difference"], row["low"], row["high"] = -row.difference, -row.high, -row.low
+                row["better"] = {"a": "b", "b": "a"}.get(row.better, "neither")
+            return row
+    return None
+
+
+def _words(arm: str, rule: str) -> str:
+    name = arm_label(arm)
+    if rule == "majority_vote":
+        return f"the voting {name}" if "ensemble" in name else f"{name} by majority vote"
+    if "ensemble" in name:
+        return f"the averaged {name}"
+    return {"single": "a single network", "wide": "one wide network"}.get(arm, name)
+
+
+def _sentence(row: pd.Series, a: str, b: str) -> str:
+    scale, unit, what = (100, " points", "error") if row.metric == "error" else (1, " nats", "NLL")
+    digits = 2 if scale == 100 else 3
+    if not math.isfinite(row.difference):
+        infinite = a if row.difference > 0 else b
+        if math.isnan(row.difference):
+            return f"the {what} of both is infinite"
+        return f"the {what} of {infinite} is infinite (it gives some true classes probability 0)"
+    size = f"{abs(row.difference) * scale:.{digits}f}{unit}"
+    low, high = sorted((row.low * scale, row.high * scale))
+    if row.better == "neither":
+        sign = "-" if row.difference < 0 else ""
+        return (
+            f"no difference in {what} shown ({sign}{size}, {low:.{digits}f} to {high:.{digits}f}, {_p(row.p_adjusted)})"
+        )
+    less = row.difference < 0
+    if less:
+        low, high = -high, -low
+    return f"{size} {'less' if less else 'more'} {what} ({low:.{digits}f} to {high:.{digits}f}, {_p(row.p_adjusted)})"
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _price(costs: pd.DataFrame, a: str, b: str) -> str:
+    if a == b or a not in costs.index or b not in costs.index:
+        return ""
+    training, passes = (costs.loc[a, name] / costs.loc[b, name] for name in ("trained", "passes"))
+    return f", for {_times(training)} the training work and {_times(passes)} the forward passes"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f} times" if ratio >= 0.1 else f"1/{1 / ratio:.0f} of"

@@ -1,0 +1,244 @@
+"""`Comparison`: what a comparison found, in memory and as a folder; reading it again needs no TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ensemble_vs_dropout import evaluation, report, runs
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.measures import METRICS, RULES
+from ensemble_vs_dropout.types import IntArray, Predictions
+
+if TYPE_CHECKING:
+    from ensemble_vs_dropout.training import Ensemble
+
+RULES_OF_ARM = {
+    "single": (EACH,),
+    "ensemble": tuple(RULES),
+    "dropout": ("mean",),
+    "mc_dropout": tuple(RULES),
+    "dropout_ensemble": ("mean",),
+    "wide": ("mean",),
+}
+_SPLITS = ("val", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The predictions of every arm, and the tables, sentences, figures and files made of them.
+
+    Attributes:
+        spec: What was run.
+        labels: Of the parts "val" and "test".
+        predictions: `predictions[split][arm]`, one `Predictions` for each repetition.
+        histories: One row per arm, repetition, member and epoch.
+        cost: One row per arm.
+        environment: Versions, machine and measured minutes.
+        ensembles: The trained networks, `ensembles[repetition][name]`; empty when read from a folder.
+    """
+
+    spec: dict[str, Any]
+    labels: Mapping[str, IntArray]
+    predictions: Mapping[str, Mapping[str, Sequence[Predictions]]]
+    histories: pd.DataFrame
+    cost: pd.DataFrame
+    environment: dict[str, Any] = field(default_factory=dict)
+    ensembles: Sequence[Mapping[str, Ensemble]] = ()
+
+    @property
+    def arms(self) -> dict[str, Sequence[Predictions]]:
+        """The test predictions by arm; a single network is a member of the ensemble alone."""
+        test = self.predictions["test"]
+        return {"single": test["ensemble"], **test}
+
+    @property
+    def interval(self) -> str:
+        """What the intervals spread over."""
+        repetitions = self.spec["repetitions"]
+        if repetitions == 1:
+            return "bootstrap over the test examples"
+        return f"bootstrap over {repetitions} repetitions (new seeds) and the test examples"
+
+    @cached_property
+    def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        evaluator = evaluation.Evaluator(rules={arm: RULES_OF_ARM[arm] for arm in self.arms}, seed=self.spec["seed"])
+        return evaluator.tables(self.arms, self.labels["test"])
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """One row per arm, rule and metric, with 95 % intervals; see `Evaluator.scores`."""
+        return self._tables[0]
+
+    @property
+    def contrasts(self) -> pd.DataFrame:
+        """One row per metric and pair of arms and rules, paired; see `Evaluator.contrasts`."""
+        return self._tables[1]
+
+    @cached_property
+    def sizes(self) -> pd.DataFrame:
+        """Quality against the number of networks or passes; see `size_curves`."""
+        test = self.predictions["test"]
+        pools = {arm: test[arm] for arm in ("ensemble", "mc_dropout", "dropout_ensemble")}
+        return evaluation.size_curves(pools, self.labels["test"], seed=self.spec["seed"])
+
+    def verdict(self) -> str:
+        """Return the answer in plain sentences, made from the contrasts alone."""
+        return evaluation.verdict(self.contrasts, self.cost, self.interval)
+
+    def table(self) -> pd.DataFrame:
+        """Return quality with intervals beside cost, one row per arm and rule, as strings."""
+        return report.result_table(self.scores, self.cost)
+
+    def notes(self) -> str:
+        """Return what a reader of the table must know: infinite scores and their count."""
+        infinite = self.scores[np.isposinf(self.scores.value.astype(float))]
+        if infinite.empty:
+            return ""
+        from ensemble_vs_dropout.measures import aggregate
+
+        parts = []
+        for arm, rule in infinite[["arm", "rule"]].drop_duplicates().itertuples(index=False):
+            per_run = [
+                METRICS["nll"].function(aggregate(run.probs, rule, run.weights), self.labels["test"])
+                for run in self.arms[arm]
+            ]
+            count, total = int(np.isinf(per_run).sum()), np.size(per_run)
+            parts.append(f"{evaluation.arms.row_label(arm, rule, self.arms[arm][0].members)} on {count} of {total}")
+        return (
+            "The NLL is infinite where the true class got probability 0, as when no member voted for it: "
+            f"{'; '.join(parts)} predictions."
+        )
+
+    def report(self, folder: str | PathLike[str]) -> Path:
+        """Write `report.md` and its figures to `folder`; return the path of the report."""
+        path = Path(folder)
+        (path / "figures").mkdir(parents=True, exist_ok=True)
+        self._draw(path / "figures")
+        text = report.report_markdown(self.table(), self.verdict(), self.spec, self.interval, self.notes())
+        (path / "report.md").write_text(text)
+        return path / "report.md"
+
+    def save(self, folder: str | PathLike[str], force: bool = False) -> Path:
+        """Write everything to `folder`, the manifest last; return the path of the report.
+
+        Raises:
+            InputError: The folder holds something else, and `force` is not given.
+        """
+        path = Path(folder)
+        with runs.open_run(path, self.spec, force) as (state, _):
+            return path / "report.md" if state == "finished" else self.write(path)
+
+    def write(self, path: Path) -> Path:
+        """Write everything to a folder that `runs.open_run` holds."""
+        for repetition, ensembles in enumerate(self.ensembles):
+            for name, ensemble in ensembles.items():
+                models = models_folder(path, repetition, name)
+                models.mkdir(parents=True, exist_ok=True)
+                for member, model in enumerate(ensemble.models):
+                    file = models / f"member_{member:03d}.keras"
+                    if not file.exists():  # the trainer's checkpoint has put it there already
+                        model.save(file)
+        (path / "predictions").mkdir(exist_ok=True)
+        for split in _SPLITS:
+            np.savez(path / "predictions" / f"labels_{split}.npz", labels=self.labels[split], allow_pickle=False)
+            for arm, each in self.predictions[split].items():
+                for repetition, predictions in enumerate(each):
+                    predictions.save(_predictions_file(path, arm, split, repetition))
+        for name, table in (("scores", self.scores), ("contrasts", self.contrasts)):
+            table.to_csv(path / f"{name}.csv", index=False)
+            table.to_parquet(path / f"{name}.parquet")
+        self.histories.to_parquet(path / "histories.parquet")
+        self.cost.to_csv(path / "cost.csv", index=False)
+        self.sizes.to_csv(path / "sizes.csv", index=False)
+        (path / "verdict.txt").write_text(self.verdict() + "\n")
+        (path / "table.md").write_text(report.to_markdown(self.table()) + "\n")
+        (path / "environment.json").write_text(json.dumps(self.environment, indent=2))
+        written = self.report(path)
+        runs.finish(path)
+        return written
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str]) -> Comparison:
+        """Read a finished run; its tables are made anew from its predictions.
+
+        Raises:
+            InputError: The folder holds no finished run, or a file has changed since.
+        """
+        path = Path(folder)
+        if not (path / "manifest.json").exists():
+            raise InputError(f"{str(path)!r} holds no finished run: manifest.json is not there")
+        broken = runs.damaged(path)
+        if broken:
+            raise InputError(f"{str(path)!r} is damaged: {', '.join(broken)} changed since; run the comparison again")
+        spec = json.loads((path / "spec.json").read_text())
+        cost = pd.read_csv(path / "cost.csv")
+        arms = [arm for arm in cost.arm if arm != "single"]
+        return cls(
+            spec=spec,
+            labels={s: np.load(path / "predictions" / f"labels_{s}.npz")["labels"] for s in _SPLITS},
+            predictions={
+                split: {
+                    arm: [Predictions.load(_predictions_file(path, arm, split, r)) for r in range(spec["repetitions"])]
+                    for arm in arms
+                }
+                for split in _SPLITS
+            },
+            histories=pd.read_parquet(path / "histories.parquet"),
+            cost=cost,
+            environment=json.loads((path / "environment.json").read_text()),
+        )
+
+    def to_json(self, folder: Path | None = None) -> str:
+        """Return scores, contrasts, cost and verdict as JSON; what is infinite or undefined stands as a string."""
+        content = {
+            "scores": _records(self.scores),
+            "contrasts": _records(self.contrasts),
+            "cost": _records(self.cost),
+            "verdict": self.verdict().splitlines(),
+            "spec": self.spec,
+            "environment": self.environment,
+            "folder": str(folder) if folder else None,
+        }
+        return json.dumps(content, indent=1, allow_nan=False)
+
+    def _draw(self, folder: Path) -> None:
+        from ensemble_vs_dropout import plots
+
+        data = f"{self.spec['dataset']}, {self.spec['model']['name']}"
+        single = self.scores[self.scores.arm.isin(["single", "dropout"])]
+        interval = f"95 % {self.interval}"
+        plots.EnsembleSize.from_curves(
+            self.sizes, data=data, interval="95 % bootstrap over the test examples", references=single
+        ).save(folder / "ensemble_size")
+        plots.LearningCurves.from_histories(self.histories, data=data).save(folder / "learning_curves")
+        plots.ArmIntervals.from_scores(self.scores, data=data, interval=interval).save(folder / "arm_intervals")
+
+
+def models_folder(path: Path, repetition: int, name: str) -> Path:
+    """Return where a run keeps the networks of one repetition and kind."""
+    return path / "models" / f"repetition_{repetition}" / name
+
+
+def _predictions_file(path: Path, arm: str, split: str, repetition: int) -> Path:
+    return path / "predictions" / f"{arm}_{split}_repetition_{repetition}.npz"
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    def plain(value: Any) -> Any:
+        if value is pd.NA:
+            return None
+        value = value.item() if isinstance(value, np.generic) else value
+        return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+    return [{key: plain(value) for key, value in row.items()} for row in table.to_dict("records")]

@@ -1,0 +1,114 @@
+"""What every display keeps; a new one joins by a line in `BUILDERS`."""
+
+import subprocess
+import sys
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.plots.display import WIDTH
+
+
+def panels(display):
+    return sum(panel >= 0 for row in display._mosaic() for panel in row)
+
+
+def test_plot_makes_a_figure_of_its_own_and_leaves_pyplot_and_rc_alone(display):
+    before, open_figures = dict(matplotlib.rcParams), plt.get_fignums()
+    axes = display.plot()
+    assert len(axes) == panels(display)
+    assert axes[0].figure.get_figwidth() == WIDTH
+    assert not display.frame().empty
+    assert dict(matplotlib.rcParams) == before
+    assert plt.get_fignums() == open_figures
+
+
+def test_frame_is_a_copy(display):
+    frame = display.frame()
+    frame["value"] = None
+    assert display.frame()["value"].notna().any()
+
+
+def test_users_axes_keep_their_labels_and_legend(display):
+    figure = Figure(layout="constrained")
+    axes = figure.subplots(1, panels(display), squeeze=False)
+    for ax in axes.flat:
+        ax.set(xlabel="my x", ylabel="my y", title="my title")
+        ax.plot([1], [1], label="mine")
+    legend = axes.flat[-1].legend()
+    drawn = display.plot(axes)
+    assert list(drawn) == list(axes.flat)
+    assert {(ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) for ax in drawn} == {("my x", "my y", "my title")}
+    assert drawn[-1].get_legend() is legend
+
+
+def test_pyplot_axes_tell_the_data_and_the_interval(display):
+    figure, axes = plt.subplots(1, panels(display), squeeze=False, figsize=(16, 4), layout="constrained")
+    display.plot(list(axes.flat))
+    title = axes.flat[0].get_title().replace("\n", " ").replace("\u00a0", " ")
+    assert "fashion_mnist" in title
+    assert display.interval in title
+    figure.canvas.draw()
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("wrong", [1, 99])
+def test_a_wrong_number_of_axes_is_refused(display, wrong):
+    with pytest.raises(InputError, match=rf"ax must be {panels(display)} axes.*got {wrong}"):
+        display.plot([Figure().subplots()] * wrong)
+
+
+def test_other_things_than_axes_are_refused(display):
+    with pytest.raises(InputError, match=r"Axes.*got str"):
+        display.plot("axes")
+
+
+def test_saved_files_are_the_same_bytes_twice_whatever_the_users_style(display, tmp_path):
+    first = display.save(tmp_path / "a" / "figure.v1")
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
+        second = display.save(tmp_path / "b" / "figure.v1")
+    assert [path.name for path in first] == ["figure.v1.png", "figure.v1.svg"]
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    svg = first[1].read_text()
+    assert "fashion_mnist</text>" in svg
+    assert "<dc:date>" not in svg
+
+
+def test_an_unknown_format_is_refused(display, tmp_path):
+    with pytest.raises(InputError, match="unknown format 'jpeg'"):
+        display.save(tmp_path / "figure", formats=["jpeg"])
+
+
+def test_nothing_leaves_the_figure_or_overlaps(display):
+    figure = display.plot()[0].figure
+    figure.canvas.draw()
+    boxes = [*figure.texts, *figure.legends]
+    extents = [box.get_window_extent() for box in boxes]
+    extents.append(figure.get_tightbbox().transformed(figure.dpi_scale_trans))
+    for extent in extents:
+        assert extent.x0 >= -1
+        assert extent.y0 >= -1
+        assert extent.x1 <= figure.bbox.x1 + 1
+        assert extent.y1 <= figure.bbox.y1 + 1
+    for ax in figure.axes:
+        assert not any(ax.get_tightbbox().overlaps(box.get_window_extent()) for box in boxes)
+    assert not any(
+        a.get_tightbbox().overlaps(b.get_tightbbox()) for a, b in zip(figure.axes, figure.axes[1:], strict=False)
+    )
+
+
+def test_the_caption_names_data_and_interval(display):
+    assert "fashion_mnist" in display.title
+    assert "fashion_mnist" in display.caption
+    assert np.any([word in display.caption for word in ("95 % bootstrap", "±1 standard deviation")])
+
+
+def test_importing_plots_loads_no_tensorflow():
+    code = "import sys, ensemble_vs_dropout.plots; print({'tensorflow', 'keras'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
