@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -112,6 +113,7 @@ def compare(
         "seed": check_at_least("seed", seed, 0),
         "controls": controls,
     }
+    spec = json.loads(json.dumps(spec))  # as it will be read back
     with _folder(out, spec, force) as (path, state, broken):
         if path and state == "finished":
             return Comparison.load(path)
@@ -187,27 +189,22 @@ def _predict(
     trained: Mapping[str, Ensemble], data: Dataset, passes: int, seed: int
 ) -> tuple[dict[str, dict[str, Predictions]], dict[str, Cost]]:
     """Return the predictions of every arm on val and test, and what each arm costs."""
-    first = trained["dropout"].models[0]
-    predictors: dict[str, Any] = {
-        "ensemble": trained["plain"],
-        "dropout": WeightScaling(first),
-        "mc_dropout": MonteCarloDropout(first, passes, seed),
-        "dropout_ensemble": trained["dropout"],
+    plain, dropped = trained["plain"], trained["dropout"]
+    first, of_first = dropped.models[0], dropped.histories.query("member == 0")
+    arms: dict[str, tuple[Any, keras.Model, pd.DataFrame]] = {
+        "ensemble": (plain, plain.models[0], plain.histories),
+        "dropout": (WeightScaling(first), first, of_first),
+        "mc_dropout": (MonteCarloDropout(first, passes, seed), first, of_first),
+        "dropout_ensemble": (dropped, first, dropped.histories),
     }
     if "wide" in trained:
-        predictors["wide"] = trained["wide"]
+        arms["wide"] = (trained["wide"], trained["wide"].models[0], trained["wide"].histories)
     val, test, costs = {}, {}, {}
-    plain = trained["plain"]
-    for arm, predictor in predictors.items():
+    for arm, (predictor, model, histories) in arms.items():
         val[arm] = predictor.predict_members(data.x_val)  # first, so that compiling is not in the seconds
         start = time.perf_counter()
         test[arm] = predictor.predict_members(data.x_test)
-        seconds = time.perf_counter() - start
-        source = {"ensemble": plain, "dropout_ensemble": trained["dropout"]}.get(arm, trained.get(arm))
-        histories = (source or trained["dropout"]).histories
-        if source is None:
-            histories = histories[histories.member == 0]
-        costs[arm] = _cost(first if source is None else source.models[0], histories, data, test[arm].members, seconds)
+        costs[arm] = _cost(model, histories, data, test[arm].members, time.perf_counter() - start)
     n = len(plain.models)
     whole = costs["ensemble"]
     single = Cost(whole.parameters / n, whole.trained / n, 1, whole.train_seconds / n, whole.predict_seconds / n)

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,10 +12,30 @@ from ensemble_vs_dropout.checks import InputError
 _ADVICE = "this package runs Keras on TensorFlow; unset KERAS_BACKEND or set KERAS_BACKEND=tensorflow"
 if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
     raise InputError(f"{_ADVICE} (it is {os.environ['KERAS_BACKEND']!r})")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # start-up chatter is not the user's concern
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # set it lower to see why TensorFlow finds no GPU
 
-import keras  # noqa: E402
-import tensorflow as tf  # noqa: E402
+
+@contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Hold back what TensorFlow's libraries write to standard error while they load; show it if loading fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            chatter.seek(0)
+            os.write(kept, chatter.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+with _quiet_start():
+    import keras
+    import tensorflow as tf
 
 if keras.backend.backend() != "tensorflow":  # ~/.keras/keras.json can choose too
     raise InputError(f"{_ADVICE} (it is {keras.backend.backend()!r}, from the Keras configuration file)")

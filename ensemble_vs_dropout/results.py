@@ -16,8 +16,8 @@ import pandas as pd
 
 from ensemble_vs_dropout import evaluation, report, runs
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.evaluation.arms import EACH
-from ensemble_vs_dropout.measures import METRICS, RULES
+from ensemble_vs_dropout.evaluation.arms import EACH, row_label
+from ensemble_vs_dropout.measures import METRICS, RULES, aggregate
 from ensemble_vs_dropout.types import IntArray, Predictions
 
 if TYPE_CHECKING:
@@ -101,23 +101,43 @@ class Comparison:
         return report.result_table(self.scores, self.cost)
 
     def notes(self) -> str:
-        """Return what a reader of the table must know: infinite scores and their count."""
-        infinite = self.scores[np.isposinf(self.scores.value.astype(float))]
-        if infinite.empty:
-            return ""
-        from ensemble_vs_dropout.measures import aggregate
+        """Return what a reader of the table must know: infinite scores, and networks that were not done learning."""
+        return " ".join(filter(None, [self._infinite(), self._unfinished()]))
 
+    def _infinite(self) -> str:
+        infinite = self.scores[np.isposinf(self.scores.value.astype(float))]
         parts = []
         for arm, rule in infinite[["arm", "rule"]].drop_duplicates().itertuples(index=False):
-            per_run = [
-                METRICS["nll"].function(aggregate(run.probs, rule, run.weights), self.labels["test"])
-                for run in self.arms[arm]
+            runs_of_arm = self.arms[arm]
+            nll = [
+                METRICS["nll"].function(aggregate(r.probs, rule, r.weights), self.labels["test"]) for r in runs_of_arm
             ]
-            count, total = int(np.isinf(per_run).sum()), np.size(per_run)
-            parts.append(f"{evaluation.arms.row_label(arm, rule, self.arms[arm][0].members)} on {count} of {total}")
+            label = row_label(arm, rule, runs_of_arm[0].members)
+            parts.append(f"{label} on {np.isinf(nll).sum()} of {np.size(nll)} predictions")
+        if not parts:
+            return ""
         return (
             "The NLL is infinite where the true class got probability 0, as when no member voted for it: "
-            f"{'; '.join(parts)} predictions."
+            f"{'; '.join(parts)}."
+        )
+
+    def _unfinished(self) -> str:
+        """Say how many networks the epochs cut short: for them more epochs may change the answer."""
+        last = self.histories.groupby(["arm", "repetition", "member"]).agg(
+            epochs=("epoch", "max"), best=("val_loss", lambda losses: losses.to_numpy().argmin() + 1)
+        )
+        last["cut"] = (last.epochs == self.spec["epochs"]) & (last.epochs - last.best < (self.spec["patience"] or 1))
+        kinds = {"plain": "networks without dropout", "dropout": "dropout networks", "wide": "wide networks"}
+        parts = [
+            f"{int(group.cut.sum())} of {len(group)} {kinds[str(kind)]}"
+            for kind, group in last.groupby("arm", sort=False)
+            if group.cut.any()
+        ]
+        if not parts:
+            return ""
+        return (
+            f"Still improving at the last of {self.spec['epochs']} epochs: {'; '.join(parts)}; with more epochs "
+            "their scores may get better."
         )
 
     def report(self, folder: str | PathLike[str]) -> Path:

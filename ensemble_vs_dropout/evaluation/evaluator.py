@@ -50,7 +50,7 @@ class Evaluator:
 
     metrics: Sequence[str] | None = None
     rules: Sequence[str] | Mapping[str, Sequence[str]] | None = None
-    resamples: int = 5000
+    resamples: int = 10_000
     level: float = 0.95
     seed: int = 0
 
@@ -83,8 +83,8 @@ class Evaluator:
 
         Returns:
             Columns arm, rule, members, metric, value, low, high (percentile bootstrap: over examples with one
-            repetition, else over repetitions and examples), split, condition, severity, and repetition, which is
-            missing where the row averages several.
+            repetition, else over repetitions and examples; centred on the value for measures that are no means),
+            split, condition, severity, and repetition, which is missing where the row averages several.
         """
         return self._scores(self._outcomes(arms, labels), arms, split, condition, severity)
 

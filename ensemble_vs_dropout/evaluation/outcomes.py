@@ -74,49 +74,52 @@ def evaluate(
     pooled: Sequence[Pooled], labels: IntArray, metrics: Mapping[str, Metric], resamples: int, seed: int
 ) -> list[Outcome]:
     """Return every outcome with `resamples` draws."""
+    draws: dict[tuple[int, str], list[FloatArray]] = {(i, name): [] for i in range(len(pooled)) for name in metrics}
     rows = {
-        (number, name): [[metric.rows(trial, labels) for trial in trials] for trials in one.trials]
-        for number, one in enumerate(pooled)
-        for name, metric in metrics.items()
+        (i, name): [[metric.rows(trial, labels) for trial in trials] for trials in pooled[i].trials]
+        for i, name in draws
+        for metric in [metrics[name]]
     }
-    draws: dict[tuple[int, str], list[FloatArray]] = {key: [] for key in rows}
     rng = stream(seed, "bootstrap")
     repetitions = len(pooled[0].trials)
     for start in range(0, resamples, _CHUNK):
         size = min(_CHUNK, resamples - start)
         examples = bootstrap_weights(rng, len(labels), size)
         repeats = bootstrap_weights(rng, repetitions, size)
-        for (number, name), per_trial in rows.items():
-            metric, trials = metrics[name], pooled[number].trials
-            values = np.stack(
-                [
-                    np.mean(
-                        [
-                            _slowly(metric, trials[r][t], labels, examples)
-                            if row is None
-                            else metric.from_mean_rows(_weighted(examples, row))
-                            for t, row in enumerate(per_trial[r])
-                        ],
-                        axis=0,
-                    )
-                    for r in range(repetitions)
-                ],
-                axis=1,
-            )
-            draws[number, name].append(_row_means(repeats, values))
-    return [
-        Outcome(
-            one.arm,
-            one.rule,
-            one.members,
-            name,
-            float(np.mean([[metric.value(trial, labels) for trial in trials] for trials in one.trials])),
-            np.concatenate(draws[number, name]),
-            _binary(rows[number, name]) if name == "error" else None,
-        )
-        for number, one in enumerate(pooled)
-        for name, metric in metrics.items()
-    ]
+        for (i, name), runs in rows.items():
+            of_run = [
+                np.mean([_resampled(metrics[name], row, trial, labels, examples) for row, trial in pairs], axis=0)
+                for pairs in (zip(runs[r], pooled[i].trials[r], strict=True) for r in range(repetitions))
+            ]
+            draws[i, name].append(_row_means(repeats, np.stack(of_run, axis=1)))
+    outcomes = []
+    for (i, name), chunks in draws.items():
+        one, metric = pooled[i], metrics[name]
+        value = float(np.mean([[metric.value(trial, labels) for trial in trials] for trials in one.trials]))
+        drawn = np.concatenate(chunks)
+        if not metric.per_example:
+            drawn = _centred(drawn, value)
+        wrong = _binary(rows[i, name]) if name == "error" else None
+        outcomes.append(Outcome(one.arm, one.rule, one.members, name, value, drawn, wrong))
+    return outcomes
+
+
+def _resampled(
+    metric: Metric, rows: FloatArray | None, probs: FloatArray, labels: IntArray, weights: FloatArray
+) -> FloatArray:
+    if rows is None:
+        return _slowly(metric, probs, labels, weights)
+    return metric.from_mean_rows(_weighted(weights, rows))
+
+
+def _centred(draws: FloatArray, value: float) -> FloatArray:
+    """Take off the bootstrap's estimate of the bias of a measure that is no mean, such as the ECE.
+
+    Resampling adds noise to every bin and so raises the ECE; without this its interval could lie above its value. A
+    measure that is never negative stays so.
+    """
+    shifted = draws + (value - draws.mean())
+    return np.maximum(shifted, 0.0) if draws.min() >= 0 else shifted
 
 
 def _weighted(weights: FloatArray, rows: FloatArray) -> FloatArray:

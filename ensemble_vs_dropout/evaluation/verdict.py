@@ -99,9 +99,11 @@ def _p(value: float) -> str:
 def _price(costs: pd.DataFrame, a: str, b: str) -> str:
     if a == b or a not in costs.index or b not in costs.index:
         return ""
-    training, passes = (costs.loc[a, name] / costs.loc[b, name] for name in ("trained", "passes"))
-    return f", for {_times(training)} the training work and {_times(passes)} the forward passes"
+    training, passes = (float(costs[name][a] / costs[name][b]) for name in ("trained", "passes"))
+    return f", for {_times(training)} training work and {_times(passes)} forward passes"
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio:.1f} times" if ratio >= 0.1 else f"1/{1 / ratio:.0f} of"
+    if abs(ratio - 1) < 0.05:
+        return "about the same"
+    return f"{ratio:.3g} times the" if ratio >= 0.1 else f"1/{1 / ratio:.3g} of the"

@@ -1,0 +1,31 @@
+# `make compare` and `make test` set up what they need: a virtual environment in .venv with the package installed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: compare test check setup clean
+
+compare: setup
+	@$(BIN)/python scripts/compare.py --dataset fashion_mnist_10k --members 5 --rate 0.5 --passes 100 --repetitions 3
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow"
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv (about two minutes the first time)"
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction, check_known
+
+
+def test_whole_numbers_of_any_kind_come_back_as_int():
+    for value in (3, np.int64(3), np.uint8(3)):
+        got = check_at_least("members", value, 3)
+        assert got == 3
+        assert type(got) is int
+
+
+@pytest.mark.parametrize("value", [2, -1, 3.0, True, "3", None, np.nan, np.int64(2)])
+def test_what_is_no_whole_number_or_too_small_is_refused_by_name(value):
+    with pytest.raises(InputError, match="members must be a whole number of at least 3, got"):
+        check_at_least("members", value, 3)
+
+
+def test_fractions_come_back_as_float():
+    for value in (0, 0.5, np.float32(0.5), 1 - 1e-9):
+        got = check_fraction("rate", value)
+        assert got == value
+        assert type(got) is float
+
+
+@pytest.mark.parametrize("value", [1, 1.0, -0.1, np.nan, np.inf, True, False, "0.5", None])
+def test_what_is_no_fraction_is_refused_by_name(value):
+    with pytest.raises(InputError, match=r"rate must be a number in \[0, 1\), got"):
+        check_fraction("rate", value)
+
+
+def test_a_known_name_is_returned():
+    assert check_known("rule", "mean", iter(["mean", "median"])) == "mean"
+
+
+def test_an_unknown_name_is_told_with_the_nearest_and_the_known_ones():
+    with pytest.raises(InputError) as error:
+        check_known("rule", "medain", {"mean": 1, "median": 2})
+    assert str(error.value) == "unknown rule 'medain' (did you mean 'median'?); known: mean, median"
+
+
+@pytest.mark.parametrize("name", ["zzz", "", 3, None])
+def test_without_a_near_name_none_is_proposed(name):
+    with pytest.raises(InputError, match="unknown rule") as error:
+        check_known("rule", name, ["mean"])
+    assert "did you mean" not in str(error.value)
+
+
+def test_input_errors_are_value_errors():
+    assert issubclass(InputError, ValueError)

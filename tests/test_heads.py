@@ -1,0 +1,179 @@
+"""What a compiled model's outputs mean is read from its loss, and a softmax is applied exactly once."""
+
+import numpy as np
+import pytest
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.heads import probabilities, read_head
+from ensemble_vs_dropout.inference import MonteCarloDropout, WeightScaling
+from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.training import Ensemble
+
+LOSSES = keras.losses
+X = np.random.default_rng(5).normal(size=(9, 4)).astype("float32")
+
+
+def model_with(loss, units=3, activation=None):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation=activation)])
+    model.compile("sgd", loss)
+    return model
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("loss", "units", "activation", "logits", "one_hot"),
+    [
+        ("sparse_categorical_crossentropy", 3, "softmax", False, False),
+        ("categorical_crossentropy", 3, "softmax", False, True),
+        ("binary_crossentropy", 1, "sigmoid", False, False),
+        (LOSSES.sparse_categorical_crossentropy, 3, "softmax", False, False),
+        (LOSSES.SparseCategoricalCrossentropy(), 3, "softmax", False, False),
+        (LOSSES.SparseCategoricalCrossentropy(from_logits=True), 3, None, True, False),
+        (LOSSES.CategoricalCrossentropy(from_logits=True), 3, None, True, True),
+        (LOSSES.CategoricalCrossentropy(label_smoothing=0.1), 3, "softmax", False, True),
+        (LOSSES.CategoricalFocalCrossentropy(from_logits=True), 3, None, True, True),
+        (LOSSES.BinaryCrossentropy(from_logits=True), 1, None, True, False),
+        (LOSSES.BinaryCrossentropy(), 1, "sigmoid", False, False),
+        (LOSSES.BinaryFocalCrossentropy(from_logits=True), 1, None, True, False),
+    ],
+)
+def test_the_loss_says_logits_or_probabilities_and_the_form_of_the_labels(loss, units, activation, logits, one_hot):
+    head = read_head(model_with(loss, units, activation))
+    assert (head.units, head.logits, head.one_hot, head.classes) == (units, logits, one_hot, max(units, 2))
+
+
+def test_a_softmax_layer_of_its_own_counts_as_probabilities():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Softmax()])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    assert not read_head(model).logits
+    model.compile("sgd", LOSSES.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(InputError, match="applied twice"):
+        read_head(model)
+
+
+@pytest.mark.parametrize(
+    ("loss", "units", "activation", "message"),
+    [
+        (LOSSES.SparseCategoricalCrossentropy(from_logits=True), 3, "softmax", "softmax.*applied twice"),
+        (LOSSES.BinaryCrossentropy(from_logits=True), 1, "sigmoid", "sigmoid.*applied twice"),
+        ("sparse_categorical_crossentropy", 3, None, "gives logits while its loss expects probabilities"),
+        ("binary_crossentropy", 1, None, "gives logits while its loss expects probabilities"),
+        ("mse", 3, None, "must be a cross-entropy"),
+        ("kl_divergence", 3, "softmax", "must be a cross-entropy"),
+        ("binary_crossentropy", 3, "sigmoid", "one unit with a binary cross-entropy"),
+        ("sparse_categorical_crossentropy", 1, "softmax", "one unit for each class"),
+    ],
+)
+def test_a_loss_that_contradicts_the_outputs_is_refused(loss, units, activation, message):
+    # Keras itself warns of one of the combinations only when it trains, so building must be silent.
+    with pytest.raises(InputError, match=message):
+        read_head(model_with(loss, units, activation))
+
+
+def test_what_is_no_compiled_model_with_one_output_row_is_refused():
+    with pytest.raises(InputError, match=r"must be a keras.Model, got str"):
+        read_head("model")
+    with pytest.raises(InputError, match="must be compiled"):
+        read_head(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+    model = keras.Sequential([keras.Input((5, 4)), keras.layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(InputError, match="one output of shape"):
+        read_head(model)
+
+
+def test_logits_are_softmaxed_once_and_probabilities_never():
+    logits = model_with(LOSSES.SparseCategoricalCrossentropy(from_logits=True))
+    probs = model_with("sparse_categorical_crossentropy", activation="softmax")
+    probs.set_weights(logits.get_weights())
+    expected = softmax(X @ logits.get_weights()[0])
+    for model in (logits, probs):
+        np.testing.assert_allclose(probabilities(model, X, 4, read_head(model)), expected, atol=1e-6)
+        np.testing.assert_allclose(Ensemble.from_models([model]).predict(X), expected, atol=1e-6)
+        np.testing.assert_allclose(WeightScaling(model).predict(X), expected, atol=1e-6)
+
+
+def test_one_sigmoid_unit_becomes_two_columns_class_1_last():
+    logits = model_with(LOSSES.BinaryCrossentropy(from_logits=True), 1)
+    probs = model_with("binary_crossentropy", 1, "sigmoid")
+    probs.set_weights(logits.get_weights())
+    positive = 1 / (1 + np.exp(-(X @ logits.get_weights()[0])[:, 0]))
+    for model in (logits, probs):
+        result = probabilities(model, X, 4, read_head(model))
+        np.testing.assert_allclose(result, np.stack([1 - positive, positive], axis=1), atol=1e-6)
+
+
+def test_a_saturated_softmax_is_never_exactly_zero():
+    head = read_head(model_with(LOSSES.SparseCategoricalCrossentropy(from_logits=True)))
+    probs = head.probabilities(np.array([[0.0, 500.0, 0.0]]))
+    assert probs.min() > 0
+    assert probs[0, 1] == 1
+
+
+def test_monte_carlo_dropout_of_logits_and_of_probabilities_is_the_same(small):
+    logits, probs = small(head="logits", features=4), small(head="probabilities", features=4)
+    probs.set_weights(logits.get_weights())
+    passes = [MonteCarloDropout(m, passes=5, seed=3).predict_members(X).probs for m in (logits, probs)]
+    np.testing.assert_allclose(passes[0], passes[1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "classes", "units", "activation"),
+    [
+        ("categorical_crossentropy", 3, 3, "softmax"),
+        (LOSSES.CategoricalCrossentropy(from_logits=True), 3, 3, None),
+        ("binary_crossentropy", 2, 1, "sigmoid"),
+        (LOSSES.BinaryCrossentropy(from_logits=True), 2, 1, None),
+    ],
+)
+def test_integer_labels_train_whatever_form_the_loss_wants(blobs, loss, classes, units, activation):
+    x, y = blobs(60, features=4, classes=classes)
+
+    def build():
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation=activation)])
+        model.compile(keras.optimizers.SGD(0.3), loss, metrics=["accuracy"])
+        return model
+
+    ensemble = Ensemble(build, members=1)
+    histories = ensemble.fit(x, y, epochs=8, batch_size=10, verbose=0)
+    assert histories.loss.iloc[-1] < histories.loss.iloc[0]
+    accuracy = (ensemble.predict(x).argmax(axis=1) == y).mean()
+    assert accuracy > 0.8
+    assert histories.accuracy.iloc[-1] == pytest.approx(accuracy, abs=0.15)
+
+
+@pytest.mark.xfail(strict=True, reason="only layers are looked at, so an operation's softmax is not seen")
+def test_a_softmax_operation_at_the_end_is_seen_as_probabilities():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.ops.softmax(keras.layers.Dense(3)(inputs)))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    assert not read_head(model).logits
+
+
+@pytest.mark.xfail(strict=True, reason="only the outermost last layer is looked at, so a nested softmax is applied twice")
+def test_a_nested_softmax_with_a_logits_loss_is_refused():
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+    model = keras.Sequential([keras.Input((4,)), inner])
+    model.compile("sgd", LOSSES.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(InputError, match="applied twice"):
+        read_head(model)
+
+
+@pytest.mark.xfail(strict=True, reason="a subclass's layers come in the order of creation, not of the calls")
+def test_a_subclass_that_creates_its_softmax_layer_first_is_accepted():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.out = keras.layers.Dense(3, activation="softmax")
+            self.hidden = keras.layers.Dense(5)
+
+        def call(self, inputs):
+            return self.out(self.hidden(inputs))
+
+    model = Net()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model(X)
+    assert not read_head(model).logits
