@@ -94,7 +94,11 @@ def datasets() -> None:
 
 
 def main() -> None:
-    """Run the command line; what the user can mend is one line on standard error and exit code 2."""
+    """Run the command line.
+
+    What is wrong with the input is one line on standard error and exit code 2; what went wrong on the way (a full
+    disk, a diverged network) is one line and exit code 1.
+    """
     try:
         app()
     except InputError as error:
@@ -103,6 +107,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print("evd: interrupted; the same command goes on with the networks that are finished", file=sys.stderr)
         sys.exit(130)
+    except (OSError, FloatingPointError) as error:
+        print(f"evd: {error}; once that is mended, the same command goes on with what is finished", file=sys.stderr)
+        sys.exit(1)
 
 
 def _print_result(comparison, folder: Path, seconds: float) -> None:  # type: ignore[no-untyped-def]

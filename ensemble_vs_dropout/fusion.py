@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ensemble_vs_dropout.checks import check_known
-from ensemble_vs_dropout.heads import read_head
+from ensemble_vs_dropout.heads import TINY, Head, read_head
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.measures import RULES
 
@@ -24,23 +24,30 @@ def fuse(models: Sequence[keras.Model], rule: str = "mean", name: str = "ensembl
     outputs = []
     for number, model in enumerate(models):
         head, probs = read_head(model), _copy(model, f"member_{number}")(inputs)
-        if head.units == 1:
-            positive = keras.ops.sigmoid(probs) if head.logits else probs
-            probs = keras.ops.concatenate([1 - positive, positive], axis=-1)
-        elif head.logits:
-            probs = keras.ops.softmax(probs)
-        outputs.append(_contribution(probs, rule, head.classes))
+        outputs.append(_contribution(_probabilities(probs, head), rule, head.classes))
     pooled = keras.layers.Average()(outputs) if len(outputs) > 1 else outputs[0]
     if rule == "geometric_mean":
-        pooled = keras.ops.softmax(pooled)
+        vetoed = keras.ops.all(keras.ops.isinf(pooled), axis=-1, keepdims=True)
+        pooled = keras.ops.softmax(keras.ops.where(vetoed, 0.0, pooled))
     return keras.Model(inputs, pooled, name=name)
+
+
+def _probabilities(outputs: keras.KerasTensor, head: Head) -> keras.KerasTensor:
+    """Return what `Head.probabilities` gives, as operations of the graph."""
+    if head.units == 1 and head.logits:
+        outputs = keras.ops.sigmoid(keras.ops.concatenate([-outputs, outputs], axis=-1))
+    elif head.units == 1:
+        return keras.ops.concatenate([1 - outputs, outputs], axis=-1)
+    elif head.logits:
+        outputs = keras.ops.softmax(outputs)
+    return keras.ops.maximum(outputs, TINY) if head.logits else outputs
 
 
 def _contribution(probs: keras.KerasTensor, rule: str, classes: int) -> keras.KerasTensor:
     if rule == "mean":
         return probs
     if rule == "geometric_mean":
-        return keras.ops.log(keras.ops.maximum(probs, 1e-38))
+        return keras.ops.log(probs)
     return keras.ops.one_hot(keras.ops.argmax(probs, axis=-1), classes)
 
 

@@ -13,7 +13,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.keras_backend import keras, one_graph_each
 from ensemble_vs_dropout.types import FloatArray, IntArray
 
-_TINY = np.finfo(np.float32).tiny
+TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Head:
             values = softmax(values, axis=-1)
         probs = values.astype(np.float32)
         # A softmax is never 0, though float32 would round it so; a 0 would veto the geometric mean.
-        return np.maximum(probs, _TINY) if self.logits else probs
+        return np.maximum(probs, TINY) if self.logits else probs
 
     def targets(self, labels: IntArray) -> npt.NDArray[np.generic]:
         """Return the labels as the loss wants them."""
@@ -110,7 +110,7 @@ def _config(loss: object) -> dict[str, object]:
 
 
 def _units(model: keras.Model) -> int:
-    shape = getattr(model, "output_shape", None)
+    shape = getattr(model, "output_shape", None) or _called_shape(model)
     if not isinstance(shape, tuple) or len(shape) != 2 or not isinstance(shape[1], int):
         raise InputError(
             f"the model {model.name!r} must have one output of shape (examples, classes), got {shape}; a subclassed "
@@ -119,12 +119,16 @@ def _units(model: keras.Model) -> int:
     return shape[1]
 
 
+def _called_shape(model: keras.Model) -> tuple[int | None, ...] | None:
+    """Return the shape that a subclassed model gives for the batch it was called on, or None before any call."""
+    shapes = list((model.get_build_config() or {}).values())
+    if len(shapes) != 1 or not isinstance(shapes[0], tuple):
+        return None
+    return getattr(model.compute_output_spec(keras.KerasTensor((None, *shapes[0][1:]))), "shape", None)
+
+
 def _check_activation(model: keras.Model, logits: bool) -> None:
-    last = getattr(model, "layers", [None])[-1] if getattr(model, "layers", None) else None
-    if isinstance(last, keras.layers.Softmax):
-        activation = "softmax"
-    else:
-        activation = getattr(getattr(last, "activation", None), "__name__", "")
+    activation = _last_activation(model)
     if logits and activation in ("softmax", "sigmoid"):
         raise InputError(
             f"the last layer of {model.name!r} ends with {activation} while its loss has from_logits=True, so it "
@@ -135,3 +139,13 @@ def _check_activation(model: keras.Model, logits: bool) -> None:
             f"the last layer of {model.name!r} gives logits while its loss expects probabilities; compile with a "
             "loss with from_logits=True, or end with softmax"
         )
+
+
+def _last_activation(model: keras.Model) -> str:
+    """Return the name of what makes the outputs, or "" where it cannot be known, as in a subclassed model."""
+    while isinstance(model, keras.Model) and getattr(model, "outputs", None):
+        model = model.outputs[0]._keras_history.operation
+    if isinstance(model, keras.Model):
+        return ""
+    kind = type(model).__name__.lower()  # the layers and the operations of these names
+    return kind if kind in ("softmax", "sigmoid") else getattr(getattr(model, "activation", None), "__name__", "")

@@ -162,6 +162,8 @@ def find_builder(name: str) -> Builder:
     if ":" not in name:
         return NETWORKS[check_known("model", name, [*NETWORKS, "package.module:function"])]()
     module_name, _, function_name = name.partition(":")
+    if not module_name or not function_name:
+        raise InputError(f"model {name!r} must be package.module:function")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: the user's module lies where they stand
     try:

@@ -70,7 +70,10 @@ def finish(folder: Path) -> None:
 
 def damaged(folder: Path) -> list[str]:
     """Return the files of a finished run that are missing or changed since."""
-    sums: dict[str, str] = json.loads((folder / "manifest.json").read_text())
+    try:
+        sums: dict[str, str] = json.loads((folder / "manifest.json").read_text())
+    except ValueError:
+        return ["manifest.json"]
     return [name for name, expected in sums.items() if sha256(folder / name) != expected]
 
 
@@ -88,18 +91,17 @@ def _claim(folder: Path, spec: dict[str, Any], force: bool) -> tuple[State, list
         found = json.loads(path.read_text()) if path.exists() else None
     except json.JSONDecodeError:
         found = {}
-    others = any((folder / name).exists() for name in _OWN if name != ".lock")
-    if ((found is None and others) or (found is not None and found != spec)) and not force:
-        changed = sorted(k for k in {*spec, *(found or {})} if (found or {}).get(k) != spec.get(k))
+    if found is None:
+        taken = [name for name in _OWN if name != ".lock" and (folder / name).exists()]
+        if taken:  # without spec.json it is no run, and what is not a run's is never removed
+            raise InputError(f"out {str(folder)!r} holds {taken[0]!r}, which no run has written; give another folder")
+    elif found != spec and not force:
+        changed = sorted(k for k in {*spec, *found} if found.get(k) != spec.get(k))
         raise InputError(
             f"out {str(folder)!r} holds another run ({', '.join(changed)} differ); give another folder, or --force "
             "to replace it"
         )
-    if found != spec:
-        _clear(folder)
-        path.write_text(json.dumps(spec, indent=2))
-        return "new", []
-    if force:
+    if force or found != spec:
         _clear(folder)
         path.write_text(json.dumps(spec, indent=2))
         return "new", []
@@ -110,8 +112,8 @@ def _claim(folder: Path, spec: dict[str, Any], force: bool) -> tuple[State, list
         return "finished", []
     for name in broken:
         (folder / name).unlink(missing_ok=True)
-        (folder / name).with_suffix(".csv").unlink(missing_ok=True)  # the mark of a finished member
-    (folder / "manifest.json").unlink()
+        (folder / name).with_suffix(".json").unlink(missing_ok=True)  # the mark of a finished member
+    (folder / "manifest.json").unlink(missing_ok=True)
     path.write_text(json.dumps(spec, indent=2))
     return "unfinished", broken
 

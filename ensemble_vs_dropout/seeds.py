@@ -38,5 +38,6 @@ def derive(seed: int, *path: str | int) -> int:
 def _sequence(seed: int, path: tuple[str | int, ...]) -> np.random.SeedSequence:
     check_at_least("seed", seed, 0)
     # repr keeps 1 and "1" apart, and the tuple's own syntax keeps ("a", "b") and ("ab",) apart.
-    digest = hashlib.sha256(repr(tuple(path)).encode()).digest()
+    plain = tuple(part if isinstance(part, str) else int(part) for part in path)
+    digest = hashlib.sha256(repr(plain).encode()).digest()
     return np.random.SeedSequence(entropy=int(seed), spawn_key=tuple(np.frombuffer(digest, dtype="<u4").tolist()))

@@ -154,7 +154,7 @@ class Predictions:
         try:
             with np.load(path, allow_pickle=False) as file:
                 return cls(file["probs"], file.get("weights"), str(file["method"]))
-        except (BadZipFile, KeyError, ValueError) as error:
+        except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path} does not hold saved predictions: {error}") from error

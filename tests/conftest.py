@@ -9,7 +9,7 @@ from ensemble_vs_dropout.types import Dataset
 
 def pytest_configure(config):
     """Keras' saving triggers NumPy 2's notice about `__array__`, which is theirs to settle."""
-    config.addinivalue_line("filterwarnings", "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+    config.addinivalue_line("filterwarnings", "ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
 
 def make_blobs(examples=70, features=6, classes=3, seed=0, noise=1.0):

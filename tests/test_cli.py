@@ -43,13 +43,25 @@ def test_json_alone_stands_on_standard_output(finished):
 @pytest.mark.slow
 def test_the_run_folder_holds_everything_and_its_manifest_fits(finished):
     run = finished[0] / "run"
-    for name in (
-        "spec.json environment.json scores.csv scores.parquet contrasts.csv contrasts.parquet histories.parquet "
-        "verdict.txt table.md report.md models predictions"
-    ).split():
+    for name in [
+        "spec.json",
+        "environment.json",
+        "scores.csv",
+        "scores.parquet",
+        "contrasts.csv",
+        "contrasts.parquet",
+        "histories.parquet",
+        "verdict.txt",
+        "table.md",
+        "report.md",
+        "models",
+        "predictions",
+    ]:
         assert (run / name).exists(), name
     figures = {path.name for path in (run / "figures").iterdir()}
-    assert {f"{n}.{s}" for n in ("arm_intervals", "ensemble_size", "learning_curves") for s in ("png", "svg")} == figures
+    assert {
+        f"{n}.{s}" for n in ("arm_intervals", "ensemble_size", "learning_curves") for s in ("png", "svg")
+    } == figures
     assert runs.damaged(run) == []
     assert len(json.loads((run / "manifest.json").read_text())) == sum(
         path.is_file() and path.name not in ("manifest.json", ".lock") for path in run.rglob("*")
@@ -74,7 +86,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_numbers(finished):
     folder, done = finished
     lost = folder / "half"
     evd(f"compare {SMALL} --out half --quiet", folder)
-    for path in (lost / "manifest.json", lost / "models/repetition_0/dropout/member_001.csv"):
+    for path in (lost / "manifest.json", lost / "models/repetition_0/dropout/member_001.json"):
         path.unlink()
     again = evd(f"compare {SMALL} --out half --json", folder)
     assert "going on with the unfinished run" in again.stderr

@@ -22,7 +22,10 @@ def data():
 
 def builder(outputs=3, activation="softmax", compiled=True, seed=None, dropout=True, shape=(4,), loss=None):
     def build(rate):
-        layers = [keras.Input(shape), keras.layers.Dense(8, "relu", kernel_initializer=keras.initializers.HeNormal(seed))]
+        layers = [
+            keras.Input(shape),
+            keras.layers.Dense(8, "relu", kernel_initializer=keras.initializers.HeNormal(seed)),
+        ]
         if rate and dropout:
             layers.append(keras.layers.Dropout(rate))
         last = keras.initializers.HeNormal(seed)

@@ -62,7 +62,7 @@ def test_colour_images_of_three_axes_need_no_reshape(toy_dataset):
 
 @pytest.mark.parametrize("recipe", [lenet(), small_cnn()])
 def test_a_network_for_images_refuses_a_table(recipe, table):
-    with pytest.raises(InputError, match="needs images.*use mlp"):
+    with pytest.raises(InputError, match=r"needs images.*use mlp"):
         recipe(table)
 
 
@@ -73,7 +73,7 @@ def test_uint8_is_rescaled_inside_so_a_saved_model_takes_raw_images(images, tmp_
     expected = np.maximum(scaled @ first + bias, 0) @ second + end
     np.testing.assert_allclose(model.predict(images.x_test, verbose=0), expected, atol=1e-4)
     model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
     np.testing.assert_allclose(loaded.predict(images.x_test, verbose=0), expected, atol=1e-4)
     assert loaded.inputs[0].dtype == "uint8"
 
@@ -119,7 +119,7 @@ def test_the_named_optimizer_gets_the_learning_rate_and_belongs_to_one_model(tab
 
 @pytest.mark.parametrize("recipe", [mlp, lenet, small_cnn])
 def test_an_optimizer_instance_is_refused_for_it_would_be_shared(recipe):
-    with pytest.raises(InputError, match="optimizer must be the name of one.*SGD"):
+    with pytest.raises(InputError, match=r"optimizer must be the name of one.*SGD"):
         recipe(optimizer=keras.optimizers.SGD())
 
 
@@ -161,7 +161,6 @@ def test_a_module_that_is_not_there_is_named():
         find_builder("no_such_module_here:build")
 
 
-@pytest.mark.xfail(strict=True, reason="an empty module name ends in importlib's ValueError")
 def test_an_empty_module_name_is_refused_with_advice():
     with pytest.raises(InputError, match=":build"):
         find_builder(":build")

@@ -52,8 +52,10 @@ def test_an_arm_without_a_cost_has_empty_cells():
 
 def test_the_table_of_an_evaluator_has_all_its_rows():
     rng = np.random.default_rng(0)
-    arms = {"ensemble": Predictions(rng.dirichlet([1, 1], (5, 30))), "dropout": Predictions(rng.dirichlet([1, 1], (1, 30)))}  # fmt: skip
-    table = result_table(Evaluator(resamples=100).scores(arms, rng.integers(2, size=30)), COST)
+    probs = rng.dirichlet([1, 1], (5, 30))
+    probs[:, 0] = [0.1, 0.9]  # nobody votes for the truth of the first example
+    arms = {"ensemble": Predictions(probs), "dropout": Predictions(probs[1:2])}
+    table = result_table(Evaluator(resamples=100).scores(arms, np.zeros(30, dtype=int)), COST)
     assert table.shape == (4, 10)
     assert table["NLL (nats)"].tolist()[2] == "infinite"  # the votes of five
     assert not table.isna().any().any()

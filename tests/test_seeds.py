@@ -61,15 +61,14 @@ def test_neighbouring_seeds_and_numbers_have_unrelated_streams():
 
 
 def test_streams_are_the_same_in_every_version():
-    assert derive(0, "weights", 1) == 1_191_818_211
-    assert first(0, "order", 3) == 0
+    assert derive(0, "weights", 1) == 242_294_113
+    assert first(0, "order", 3) == 11_885_697_204_824_133
 
 
 def test_a_numpy_seed_is_its_number():
     assert first(np.int64(5), "a") == first(5, "a")
 
 
-@pytest.mark.xfail(strict=True, reason="paths are told apart by repr, and that of np.int64(3) is not that of 3")
 def test_a_numpy_number_in_a_path_is_its_number():
     assert first(0, "order", np.int64(3)) == first(0, "order", 3)
 

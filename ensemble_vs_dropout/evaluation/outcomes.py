@@ -16,7 +16,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.measures.aggregation import aggregate
 from ensemble_vs_dropout.measures.metrics import Metric
-from ensemble_vs_dropout.measures.statistics import bootstrap_weights
+from ensemble_vs_dropout.measures.statistics import bootstrap_weights, weighted_means
 from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions
 
@@ -53,7 +53,7 @@ class Pooled:
 
 def pool(arms: Arms, rules: Mapping[str, Sequence[str]], labels: IntArray) -> Iterator[Pooled]:
     """Combine each arm's members by each of its rules."""
-    repetitions = None
+    repetitions = classes = None
     for arm, given in arms.items():
         runs = [given] if isinstance(given, Predictions) else list(given)
         if not runs or any(run.examples != len(labels) for run in runs):
@@ -62,11 +62,15 @@ def pool(arms: Arms, rules: Mapping[str, Sequence[str]], labels: IntArray) -> It
         if repetitions not in (None, len(runs)):
             raise InputError(f"all arms must have the same repetitions, got {repetitions} and {len(runs)} ({arm!r})")
         repetitions = len(runs)
-        members = runs[0].members
+        if {run.classes for run in runs} != {classes or runs[0].classes}:
+            raise InputError(f"all arms must have the same classes, got {classes} and {runs[0].classes} ({arm!r})")
+        classes, members = runs[0].classes, runs[0].members
+        combining = [rule for rule in rules[arm] if rule != EACH]
+        only = "mean" if "mean" in combining else next(iter(combining), None)
         for rule in rules[arm]:
             if rule == EACH:
                 yield Pooled(arm, rule, 1, [[p.astype(np.float64) for p in run.probs] for run in runs])
-            elif members > 1 or rule == rules[arm][0]:  # one member has nothing to combine
+            elif members > 1 or rule == only:  # one member has nothing to combine
                 yield Pooled(arm, rule, members, [[aggregate(run.probs, rule, run.weights)] for run in runs])
 
 
@@ -109,7 +113,7 @@ def _resampled(
 ) -> FloatArray:
     if rows is None:
         return _slowly(metric, probs, labels, weights)
-    return metric.from_mean_rows(_weighted(weights, rows))
+    return metric.from_mean_rows(weighted_means(weights, rows))
 
 
 def _centred(draws: FloatArray, value: float) -> FloatArray:
@@ -120,15 +124,6 @@ def _centred(draws: FloatArray, value: float) -> FloatArray:
     """
     shifted = draws + (value - draws.mean())
     return np.maximum(shifted, 0.0) if draws.min() >= 0 else shifted
-
-
-def _weighted(weights: FloatArray, rows: FloatArray) -> FloatArray:
-    """Return weights @ rows, where an infinite row makes infinite just the resamples that hold it."""
-    infinite = np.isinf(rows)
-    if not infinite.any():
-        return np.asarray(weights @ rows)
-    means = weights @ np.where(infinite, 0.0, rows)
-    return np.where(weights @ infinite.astype(float) > 0, np.inf, means)
 
 
 def _row_means(weights: FloatArray, values: FloatArray) -> FloatArray:

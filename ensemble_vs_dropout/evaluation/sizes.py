@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ensemble_vs_dropout.measures import METRICS, aggregate
-from ensemble_vs_dropout.measures.statistics import bootstrap_weights, percentile_interval
+from ensemble_vs_dropout.measures.statistics import bootstrap_weights, percentile_interval, weighted_means
 from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions
 
@@ -48,12 +48,19 @@ def size_curves(
         pool = runs[0].members
         for size in [size for size in SIZES if size < pool] + [pool]:
             chosen = _subsets(pool, size, subsets, seed)
-            pooled = [aggregate(run.probs[subset], "mean") for run in runs for subset in chosen]
+            pooled = [_mean(run, subset) for run in runs for subset in chosen]
             for metric in metrics:
                 values: FloatArray = np.mean([METRICS[metric].function(p, labels) for p in pooled], axis=0)
-                low, high = percentile_interval(weights @ values)
+                low, high = percentile_interval(weighted_means(weights, values))
                 rows.append([arm, "mean", size, metric, float(values.mean()), low, high])
     return pd.DataFrame(rows, columns=["arm", "rule", "members", "metric", "value", "low", "high"])
+
+
+def _mean(run: Predictions, subset: list[int]) -> FloatArray:
+    weights = np.ones(len(subset)) if run.weights is None else run.weights[subset]
+    if weights.sum() == 0:  # members without any weight are as good as each other
+        weights = np.ones(len(subset))
+    return aggregate(run.probs[subset], "mean", weights / weights.sum())
 
 
 def _subsets(pool: int, size: int, number: int, seed: int) -> list[list[int]]:

@@ -21,17 +21,18 @@ def random_layers(model: keras.Model) -> list[keras.layers.Layer]:
 
 
 @contextmanager
-def switched_on(layers: Sequence[keras.layers.Layer]) -> Iterator[None]:
-    """Let these layers run in training mode whatever their model's mode is, for as long as the context lasts.
+def switched_on(layers: Sequence[keras.layers.Layer]) -> Iterator[list[str]]:
+    """Let these layers run in training mode whatever their model's mode is; yield a list that names those that ran.
 
     A graph traced inside keeps this. Only these instances are touched, and they are restored: `training=True` for the
     whole model would make BatchNorm use and move its batch statistics too.
     """
+    ran: list[str] = []
     with _PATCHING:
         for layer in layers:
-            layer.__dict__["call"] = _in_training_mode(layer.call)
+            layer.__dict__["call"] = _in_training_mode(layer, ran)
         try:
-            yield
+            yield ran
         finally:
             for layer in layers:
                 del layer.__dict__["call"]
@@ -43,14 +44,19 @@ def _is_random(layer: keras.layers.Layer) -> bool:
     if isinstance(layer, keras.layers.GaussianNoise):
         return bool(layer.stddev > 0)
     if isinstance(layer, keras.layers.RNN):
-        cell = layer.cell
-        return bool(getattr(cell, "dropout", 0) or getattr(cell, "recurrent_dropout", 0))
-    return False  # attention drops through a Dropout layer of its own, which is found by itself
+        cells = getattr(layer.cell, "cells", [layer.cell])
+        return any(getattr(cell, "dropout", 0) or getattr(cell, "recurrent_dropout", 0) for cell in cells)
+    if isinstance(layer, keras.layers.Attention):
+        return bool(layer.dropout > 0)
+    return False  # multi-head attention drops through a Dropout layer of its own, which is found by itself
 
 
-def _in_training_mode(call: Callable[..., Any]) -> Callable[..., Any]:
+def _in_training_mode(layer: keras.layers.Layer, ran: list[str]) -> Callable[..., Any]:
+    call = layer.call
+
     @wraps(call)
     def training_call(*args: Any, **kwargs: Any) -> Any:
+        ran.append(layer.name)
         return call(*args, **{**kwargs, "training": True})
 
     return training_call

@@ -50,8 +50,6 @@ class MonteCarloDropout:
     def predict_members(self, x: npt.NDArray[np.generic], batch_size: int = 1024) -> Predictions:
         """Return the probabilities of every pass, shape (passes, examples, classes)."""
         probs = np.concatenate([self._batch(x, start, batch_size) for start in range(0, len(x), batch_size)], axis=1)
-        if self.passes > 1 and not np.ptp(probs, axis=0).any():
-            raise RuntimeError(f"all {self.passes} passes are the same: the random layers of the model did not act")
         return Predictions(probs, method=f"Monte Carlo dropout, {self.passes} passes")
 
     def predict(self, x: npt.NDArray[np.generic], rule: str = "mean", batch_size: int = 1024) -> FloatArray:
@@ -88,7 +86,10 @@ class MonteCarloDropout:
                 outputs, _ = model.stateless_call(list(model.trainable_variables), fixed, x, training=False)
                 return tf.cast(outputs, tf.float32)
 
-            with switched_on(self._layers):
-                return tf.map_fn(one_pass, states, fn_output_signature=tf.float32, parallel_iterations=1)
+            with switched_on(self._layers) as ran:
+                outputs = tf.map_fn(one_pass, states, fn_output_signature=tf.float32, parallel_iterations=1)
+            if not ran:
+                raise RuntimeError(f"no random layer of {model.name!r} acted, so that all passes would be the same")
+            return outputs
 
         return run

@@ -45,10 +45,12 @@ def majority_vote(probs: FloatArray, weights: FloatArray, votes: IntArray | None
     _, examples, classes = probs.shape
     if votes is None:
         votes = probs.argmax(axis=2)
+    # Equal weights are counted and divided once: summed up, 16 of 20 votes would be 0.8000000000000002.
+    equal = bool((weights == weights[0]).all())
     shares = np.zeros((examples, classes))
     for weight, vote in zip(weights, votes, strict=True):
-        shares[np.arange(examples), vote] += weight
-    return shares
+        shares[np.arange(examples), vote] += 1.0 if equal else weight
+    return shares / len(votes) if equal else shares
 
 
 RULES: dict[str, Rule] = {"mean": mean, "geometric_mean": geometric_mean, "majority_vote": majority_vote}

@@ -24,6 +24,20 @@ def bootstrap_weights(rng: np.random.Generator, size: int, resamples: int) -> Fl
     return counts / size
 
 
+def weighted_means(weights: FloatArray, rows: FloatArray) -> FloatArray:
+    """Return weights @ rows, where an infinite row makes infinite just the resamples that hold it, and never NaN.
+
+    Example:
+        >>> weighted_means(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([1.0, np.inf])).tolist()
+        [inf, 1.0]
+    """
+    infinite = np.isinf(rows)
+    if not infinite.any():
+        return np.asarray(weights @ rows)
+    means = weights @ np.where(infinite, 0.0, rows)
+    return np.where(weights @ infinite.astype(float) > 0, np.inf, means)
+
+
 def percentile_interval(draws: FloatArray, level: float = 0.95) -> tuple[float, float]:
     """Return the percentile interval of bootstrap draws; infinite draws stay infinite, NaN gives NaN."""
     if np.isnan(draws).any():

@@ -8,6 +8,7 @@ from itertools import product
 from typing import NamedTuple
 
 import matplotlib.style
+import seaborn
 
 from ensemble_vs_dropout.evaluation.arms import ARM_LABELS
 from ensemble_vs_dropout.measures import METRICS
@@ -20,14 +21,14 @@ class ArmStyle(NamedTuple):
     marker: str
 
 
-# The colours are those of seaborn's "colorblind" palette; the markers tell the arms apart without colour.
+COLORS = seaborn.color_palette("colorblind").as_hex()  # the markers tell the arms apart without colour
 ARMS: dict[str, ArmStyle] = {
     "single": ArmStyle("#6E6E6E", "o"),
-    "ensemble": ArmStyle("#0173B2", "s"),
-    "dropout": ArmStyle("#DE8F05", "^"),
-    "mc_dropout": ArmStyle("#029E73", "D"),
-    "dropout_ensemble": ArmStyle("#CC78BC", "v"),
-    "wide": ArmStyle("#56B4E9", "P"),
+    "ensemble": ArmStyle(COLORS[0], "s"),
+    "dropout": ArmStyle(COLORS[1], "^"),
+    "mc_dropout": ArmStyle(COLORS[2], "D"),
+    "dropout_ensemble": ArmStyle(COLORS[4], "v"),
+    "wide": ArmStyle(COLORS[9], "P"),
     "plain": ArmStyle("#6E6E6E", "o"),  # what singles and ensembles are made of
 }
 SPARE = [ArmStyle(*pair) for pair in product(["#D55E00", "#CA9161", "#ECA3D4", "#B8AC00"], "X<>*hp")]
@@ -68,7 +69,7 @@ def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
 
     Example:
         >>> arm_styles(["ensemble"])["ensemble"].color
-        '#0173B2'
+        '#0173b2'
     """
     names = list(dict.fromkeys(arms))
     styles = {name: ARMS[name] for name in names if name in ARMS}

@@ -17,7 +17,7 @@ from ensemble_vs_dropout.training.schedule import EpochEnd, Part, Schedule
 
 
 def train_member(model: keras.Model, head: Head, member: int, schedule: Schedule) -> list[dict[str, float]]:
-    """Train one model in place; return its history, one row per epoch.
+    """Train one model in place; return its history, one row per epoch. After any error it is as it was before.
 
     Raises:
         FloatingPointError: The loss is no longer finite.
@@ -25,6 +25,18 @@ def train_member(model: keras.Model, head: Head, member: int, schedule: Schedule
     x, y = _on_device(schedule.train, head)
     watched = {name: _on_device(part, head) for name, part in schedule.watched.items()}
     _create_variables(model, x, y)
+    start = [(variable, variable.numpy()) for variable in (*model.variables, *model.optimizer.variables)]
+    try:
+        return _train(model, member, schedule, x, y, watched)
+    except BaseException:
+        for variable, value in start:  # half trained would be neither: the next fit starts this member again
+            variable.assign(value)
+        raise
+
+
+def _train(
+    model: keras.Model, member: int, schedule: Schedule, x: tf.Tensor, y: tf.Tensor, watched: dict[str, Any]
+) -> list[dict[str, float]]:
     train_epoch, evaluate = _compiled(model, schedule.batch_size)
     best_loss, best_weights, waited = math.inf, None, 0
     rows: list[dict[str, float]] = []

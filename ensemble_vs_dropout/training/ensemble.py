@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
 import json
 import random
 import zipfile
@@ -60,12 +60,13 @@ class Ensemble:
 
     def __init__(self, build: Callable[[], keras.Model], members: int = 5, seed: int = 0):
         check_at_least("members", members, 1)
-        if not callable(build):
+        if isinstance(build, keras.Model) or not callable(build):
             raise InputError(f"build must be a function that returns a compiled keras.Model, got {build!r}")
         self._build: Callable[[], keras.Model] | None = build
         self.seed = check_at_least("seed", seed, 0)
         self._models: list[keras.Model] = []
         self._histories: dict[int, list[dict[str, float]]] = {}
+        self._starts: dict[str, int] = {}
         self.add_members(members)
 
     @classmethod
@@ -149,6 +150,8 @@ class Ensemble:
             if validation_data is None:
                 raise InputError("patience needs validation_data, by whose loss a member is stopped")
         parts = {"val": validation_data} if validation_data is not None else {}
+        if "val" in (watch or {}):
+            raise InputError("watch must not hold 'val', the name of validation_data; give it another name")
         schedule = Schedule(
             train=self._check_part("x, y", (x, y)),
             seed=self.seed,
@@ -202,9 +205,12 @@ class Ensemble:
                 name = f"member_{member:03d}.keras"
                 model.save(Path(folder) / name)
                 archive.write(Path(folder) / name, name)
-            state = {"seed": self.seed, "members": len(self._models), "trained": sorted(self._histories)}
+            state = {
+                "seed": self.seed,
+                "histories": [self._histories.get(member) for member in range(len(self._models))],
+                "masks": [[state.numpy().tolist() for state in mask_states(model)] for model in self._models],
+            }  # a .keras file leaves out where the random streams stand
             archive.writestr("ensemble.json", json.dumps(state))
-            archive.writestr("histories.csv", self.histories.to_csv(index=False))
         temporary.replace(path)
 
     @classmethod
@@ -214,20 +220,17 @@ class Ensemble:
             with zipfile.ZipFile(path) as archive, TemporaryDirectory() as folder:
                 state = json.loads(archive.read("ensemble.json"))
                 models = []
-                for member in range(state["members"]):
+                for member, masks in enumerate(state["masks"]):
                     name = f"member_{member:03d}.keras"
                     (Path(folder) / name).write_bytes(archive.read(name))
                     models.append(keras.models.load_model(Path(folder) / name, safe_mode=True))
-                table = io.BytesIO(archive.read("histories.csv"))
-                histories = pd.read_csv(table, float_precision="round_trip")
+                    for variable, value in zip(mask_states(models[-1]), masks, strict=True):
+                        variable.assign(value)
         except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
             raise InputError(f"{path} does not hold a saved ensemble: {error}") from error
         ensemble = cls.from_models(models)
         ensemble.seed = int(state["seed"])
-        ensemble._histories = {
-            member: histories[histories.member == member].drop(columns="member").to_dict("records")
-            for member in state["trained"]
-        }
+        ensemble._histories = {member: rows for member, rows in enumerate(state["histories"]) if rows is not None}
         return ensemble
 
     def _new_member(self, build: Callable[[], keras.Model], member: int) -> keras.Model:
@@ -236,9 +239,15 @@ class Ensemble:
         read_head(model)
         if any(model is other for other in self._models):
             raise InputError("build must return a new model at each call, it returned the same object twice")
-        if self._models and _same_weights(model, self._models[0]):
+        if any(model.optimizer is other.optimizer for other in self._models):
             raise InputError(
-                f"members 0 and {member} start with identical weights, so they would not be independent; "
+                "build must make a new optimizer at each call: members would share the state of this one; construct "
+                "it inside the builder"
+            )
+        twin = self._starts.setdefault(_digest(model) or str(member), member)
+        if twin != member:
+            raise InputError(
+                f"members {twin} and {member} start with identical weights, so they would not be independent; "
                 "the builder fixes a seed: leave out seed= in initialisers and set_random_seed in the builder"
             )
         for number, state in enumerate(mask_states(model)):
@@ -268,9 +277,12 @@ def mask_states(model: keras.Model) -> list[keras.Variable]:
     return [v for v in model.non_trainable_variables if v.name == "seed_generator_state"]
 
 
-def _same_weights(a: keras.Model, b: keras.Model) -> bool:
-    pairs = list(zip(a.get_weights(), b.get_weights(), strict=False))
-    return bool(pairs) and all(p.shape == q.shape and np.array_equal(p, q) for p, q in pairs)
+def _digest(model: keras.Model) -> str:
+    """Return the sha256 of all weights, or "" if there are none."""
+    digest = hashlib.sha256()
+    for weights in model.get_weights():
+        digest.update(np.ascontiguousarray(weights).data)
+    return digest.hexdigest() if model.weights else ""
 
 
 def _reporting(schedule: Schedule, on_epoch: Callable[[EpochEnd], None]) -> Schedule:

@@ -1,0 +1,455 @@
+import math
+
+import numpy as np
+import pytest
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.evaluation import Evaluator
+from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.evaluation.outcomes import _slowly, evaluate, pool
+from ensemble_vs_dropout.measures import METRICS, RULES, Metric, aggregate
+from ensemble_vs_dropout.measures.statistics import bootstrap_weights, mcnemar
+from ensemble_vs_dropout.seeds import stream
+from ensemble_vs_dropout.types import Predictions
+
+SCORE_COLUMNS = [
+    "arm", "rule", "members", "metric", "value", "low", "high", "split", "condition", "severity", "repetition",
+]  # fmt: skip
+CONTRAST_COLUMNS = [
+    "arm_a", "rule_a", "arm_b", "rule_b", "metric", "difference", "low", "high", "p_value", "p_adjusted", "test",
+    "better",
+]  # fmt: skip
+OTHER_SIDE = {"a": "b", "b": "a", "neither": "neither"}
+
+
+def some_labels(examples=80, classes=3):
+    return np.random.default_rng(99).integers(classes, size=examples)
+
+
+def members_of(labels, skill, seed=0, members=4, classes=3, spread=1.0):
+    """Return members whose logit of the true class is raised by `skill`."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(scale=spread, size=(members, len(labels), classes))
+    logits[:, np.arange(len(labels)), labels] += skill
+    probs = np.exp(logits)
+    return Predictions(probs / probs.sum(axis=2, keepdims=True))
+
+
+def quick(**options):
+    return Evaluator(**{"resamples": 300} | options)
+
+
+def two_arms(labels):
+    return {"good": members_of(labels, 3, seed=1), "bad": members_of(labels, 0.5, seed=2)}
+
+
+def test_columns_and_rows_of_scores_are_as_documented():
+    labels = some_labels()
+    table = quick(rules=[*RULES, EACH]).scores(two_arms(labels), labels, "val", "noise", 3)
+    assert table.columns.tolist() == SCORE_COLUMNS
+    assert len(table) == 2 * 4 * 4
+    assert set(table.split) == {"val"}
+    assert set(table.condition) == {"noise"}
+    assert set(table.severity) == {3}
+    assert set(table.repetition) == {0}
+    assert not table.duplicated(["arm", "rule", "metric"]).any()
+    assert (table[table.rule == EACH].members == 1).all()
+    assert (table[table.rule != EACH].members == 4).all()
+
+
+def test_columns_and_rows_of_contrasts_are_as_documented():
+    labels = some_labels()
+    table = quick(rules=["mean", EACH]).contrasts(two_arms(labels), labels)
+    assert table.columns.tolist() == CONTRAST_COLUMNS
+    assert len(table) == 4 * 6
+    assert set(table.better) <= {"a", "b", "neither"}
+
+
+def test_one_row_has_no_contrast_but_the_columns():
+    labels = some_labels()
+    table = quick(rules=["mean"]).contrasts({"a": members_of(labels, 1)}, labels)
+    assert table.columns.tolist() == CONTRAST_COLUMNS
+    assert table.empty
+
+
+def test_tables_are_scores_and_contrasts():
+    labels = some_labels()
+    evaluator = quick(rules=["mean"])
+    scores, contrasts = evaluator.tables(two_arms(labels), labels)
+    assert scores.equals(evaluator.scores(two_arms(labels), labels))
+    assert contrasts.equals(evaluator.contrasts(two_arms(labels), labels))
+
+
+@pytest.mark.parametrize("rule", list(RULES))
+def test_values_are_the_metrics_of_the_combined_members(rule):
+    labels = some_labels()
+    arms = two_arms(labels)
+    table = quick(rules=[rule]).scores(arms, labels)
+    for row in table.itertuples():
+        expected = METRICS[row.metric].value(aggregate(arms[row.arm].probs, rule), labels)
+        assert row.value == pytest.approx(expected)
+
+
+def test_each_is_the_mean_of_the_members_metrics():
+    labels = some_labels()
+    arms = two_arms(labels)
+    for row in quick(rules=[EACH]).scores(arms, labels).itertuples():
+        alone = [METRICS[row.metric].value(p, labels) for p in arms[row.arm].probs]
+        assert row.value == pytest.approx(np.mean(alone))
+
+
+def test_weights_of_members_are_used():
+    labels = some_labels()
+    probs, weights = members_of(labels, 1).probs, np.array([0.7, 0.1, 0.1, 0.1])
+    table = quick(metrics=["nll"], rules=["mean"]).scores({"a": Predictions(probs, weights)}, labels)
+    assert table.value[0] == pytest.approx(METRICS["nll"].value(np.tensordot(weights, probs, 1), labels))
+
+
+def test_metrics_are_averaged_over_repetitions_and_the_repetition_is_missing():
+    labels = some_labels()
+    runs = [members_of(labels, 1, seed=seed) for seed in range(3)]
+    table = quick(rules=["mean"]).scores({"a": runs}, labels)
+    assert table.repetition.isna().all()
+    for row in table.itertuples():
+        expected = np.mean([METRICS[row.metric].value(run.probs.mean(axis=0), labels) for run in runs])
+        assert row.value == pytest.approx(expected)
+
+
+def test_a_single_repetition_in_a_list_is_the_predictions_themselves():
+    labels = some_labels()
+    one = members_of(labels, 1)
+    assert quick().scores({"a": [one]}, labels).equals(quick().scores({"a": one}, labels))
+
+
+@pytest.mark.parametrize("repetitions", [1, 3])
+def test_swapping_the_arms_flips_difference_interval_and_better(repetitions):
+    labels = some_labels()
+    good = [members_of(labels, 3, seed=seed) for seed in range(repetitions)]
+    bad = [members_of(labels, 0, seed=10 + seed) for seed in range(repetitions)]
+    evaluator = Evaluator(rules=["mean"], resamples=2000)
+    there = evaluator.contrasts({"good": good, "bad": bad}, labels)
+    back = evaluator.contrasts({"bad": bad, "good": good}, labels)
+    assert (there.arm_a == "good").all()
+    assert (back.arm_a == "bad").all()
+    np.testing.assert_allclose(there.difference, -back.difference)
+    np.testing.assert_allclose(there.p_value, back.p_value)
+    # the nearest order statistic from below is not quite symmetric
+    np.testing.assert_allclose(there.low, -back.high, atol=0.02)
+    np.testing.assert_allclose(there.high, -back.low, atol=0.02)
+    assert there.better.tolist() == [OTHER_SIDE[side] for side in back.better]
+
+
+def test_identical_arms_differ_in_nothing():
+    labels = some_labels()
+    same = members_of(labels, 1)
+    table = quick(rules=["mean"]).contrasts({"a": same, "b": same}, labels)
+    assert (table.better == "neither").all()
+    assert (table.p_value == 1).all()
+    assert (table.p_adjusted == 1).all()
+    assert (table[["difference", "low", "high"]] == 0).all().all()
+
+
+def test_a_clear_difference_is_found_in_the_right_direction():
+    labels = some_labels(300)
+    arms = {"good": members_of(labels, 5, seed=1), "bad": members_of(labels, 0, seed=2)}
+    table = Evaluator(metrics=["error", "nll", "brier"], rules=["mean"]).contrasts(arms, labels)
+    assert (table.better == "a").all()
+    assert (table.difference < 0).all()
+    assert (table.high < 0).all()
+
+
+def test_a_tiny_difference_is_not_claimed():
+    labels = some_labels(200)
+    one = members_of(labels, 1, members=1).probs
+    rng = np.random.default_rng(8)
+    nudged = one * np.exp(0.01 * rng.normal(size=one.shape))
+    arms = {"a": Predictions(one), "b": Predictions(nudged / nudged.sum(axis=2, keepdims=True))}
+    table = quick(rules=["mean"]).contrasts(arms, labels)
+    assert (table.better == "neither").all()
+
+
+def test_no_difference_is_claimed_more_often_than_the_level_allows_between_equals():
+    labels = some_labels(100)
+    claims = 0
+    for seed in range(10):
+        arms = {"a": members_of(labels, 1, 2 * seed + 1000, 1), "b": members_of(labels, 1, 2 * seed + 1001, 1)}
+        evaluator = Evaluator(metrics=["error", "brier"], rules=["mean"], resamples=200, seed=seed)
+        claims += int((evaluator.contrasts(arms, labels).better != "neither").sum())
+    assert claims <= 4  # of 20; one is expected
+
+
+def test_direction_follows_a_metric_of_which_more_is_better(monkeypatch):
+    accuracy = Metric(lambda probs, labels: probs.argmax(axis=1) == labels, "accuracy", higher_is_better=True)
+    monkeypatch.setitem(METRICS, "accuracy", accuracy)
+    labels = some_labels(300)
+    arms = {"good": members_of(labels, 5, seed=1), "bad": members_of(labels, 0, seed=2)}
+    table = quick(metrics=["accuracy"], rules=["mean"]).contrasts(arms, labels)
+    assert table.difference[0] > 0
+    assert table.better[0] == "a"
+    assert table.test[0] == "paired bootstrap"
+
+
+def test_p_values_are_adjusted_over_all_pairs_of_a_metric():
+    labels = some_labels()
+    arms = {name: members_of(labels, skill, seed=4) for name, skill in (("a", 1), ("b", 1.2), ("c", 1.1))}
+    table = quick(rules=["mean"]).contrasts(arms, labels)
+    for _, group in table.groupby("metric"):
+        assert len(group) == 3
+        assert group.p_adjusted.min() == pytest.approx(min(1, 3 * group.p_value.min()))
+        assert (group.p_adjusted >= group.p_value).all()
+
+
+@pytest.mark.parametrize("repetitions", [1, 3])
+def test_intervals_bracket_the_values(repetitions):
+    labels = some_labels(200)
+    arms = {
+        name: [members_of(labels, skill, seed=10 * skill + seed) for seed in range(repetitions)]
+        for name, skill in (("a", 1), ("b", 2))
+    }
+    scores, contrasts = quick(rules=["mean", EACH]).tables(arms, labels)
+    assert ((scores.low <= scores.value) & (scores.value <= scores.high)).all()
+    assert ((contrasts.low <= contrasts.difference) & (contrasts.difference <= contrasts.high)).all()
+
+
+def test_intervals_have_about_the_width_of_the_normal_law():
+    labels = some_labels(400)
+    table = quick(metrics=["brier"], rules=["mean"], resamples=3000).scores({"a": members_of(labels, 1)}, labels)
+    values = METRICS["brier"].function(members_of(labels, 1).probs.mean(axis=0), labels)
+    half = 1.96 * values.std() / np.sqrt(400)
+    assert table.low[0] == pytest.approx(values.mean() - half, rel=0.03)
+    assert table.high[0] == pytest.approx(values.mean() + half, rel=0.03)
+
+
+def test_contrasts_are_paired_and_so_narrower_than_the_scores():
+    labels = some_labels(200)
+    probs = members_of(labels, 1).probs
+    arms = {"a": Predictions(probs), "b": Predictions(probs * 0.95 + 0.05 / 3)}
+    scores, contrasts = quick(metrics=["brier"], rules=["mean"]).tables(arms, labels)
+    assert (contrasts.high - contrasts.low)[0] < 0.2 * (scores.high - scores.low)[0]
+
+
+@pytest.mark.parametrize("name", list(METRICS))
+@pytest.mark.parametrize("repetitions", [1, 3])
+def test_quick_draws_equal_the_evaluation_of_each_resample(name, repetitions):
+    labels, resamples = some_labels(40), 100
+    runs = [members_of(labels, 1, seed=seed) for seed in range(repetitions)]
+    pooled = list(pool({"a": runs}, {"a": ["mean"]}, labels))
+    (outcome,) = evaluate(pooled, labels, {name: METRICS[name]}, resamples, seed=5)
+    rng = stream(5, "bootstrap")
+    examples = bootstrap_weights(rng, len(labels), resamples)
+    repeats = bootstrap_weights(rng, repetitions, resamples)
+    slow = np.stack([_slowly(METRICS[name], run.probs.mean(axis=0), labels, examples) for run in runs], axis=1)
+    expected = (repeats * slow).sum(axis=1)
+    if name == "ece":  # centred on the value, and never negative
+        expected = np.maximum(expected + outcome.value - expected.mean(), 0)
+    np.testing.assert_allclose(outcome.draws, expected, atol=1e-12)
+
+
+def test_the_interval_of_a_well_calibrated_arm_holds_its_ece():
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet([1, 1, 1], 300)
+    labels = np.array([rng.choice(3, p=row) for row in probs])
+    table = quick(metrics=["ece"], rules=["mean"]).scores({"a": Predictions(probs[None])}, labels)
+    assert 0 <= table.low[0] <= table.value[0] <= table.high[0]
+
+
+def test_a_metric_without_rows_is_evaluated_on_each_resample(monkeypatch):
+    ece = METRICS["ece"]
+    monkeypatch.setitem(METRICS, "slow", Metric(ece.function, "slow", per_example=False))
+    labels = some_labels(40)
+    table = quick(metrics=["ece", "slow"], rules=["mean", EACH], resamples=100).scores(
+        {"a": members_of(labels, 1)}, labels
+    )
+    quickly, slowly = (table[table.metric == metric][["value", "low", "high"]] for metric in ("ece", "slow"))
+    np.testing.assert_allclose(quickly, slowly, atol=1e-12)
+
+
+def test_draws_do_not_depend_on_how_many_arms_and_metrics_are_asked_for():
+    labels = some_labels()
+    arms = two_arms(labels)
+    alone = quick(metrics=["nll"], rules=["mean"]).scores({"bad": arms["bad"]}, labels)
+    among = quick(rules=["geometric_mean", "mean"]).scores(arms, labels)
+    row = among[(among.arm == "bad") & (among.rule == "mean") & (among.metric == "nll")]
+    np.testing.assert_array_equal(alone[["value", "low", "high"]], row[["value", "low", "high"]])
+
+
+def test_the_same_seed_gives_the_same_tables_and_another_one_other_intervals():
+    labels = some_labels()
+    first, again, other = (quick(seed=seed).scores(two_arms(labels), labels) for seed in (1, 1, 2))
+    assert first.equals(again)
+    np.testing.assert_array_equal(first.value, other.value)
+    assert (first.low != other.low).any()
+
+
+def test_errors_of_single_predictions_are_tested_by_mcnemar():
+    labels = some_labels()
+    arms = two_arms(labels)
+    table = quick(rules=["mean"]).contrasts(arms, labels).set_index("metric")
+    wrong = [arms[arm].probs.mean(axis=0).argmax(axis=1) != labels for arm in ("good", "bad")]
+    p, test = mcnemar(*wrong)
+    assert table.test["error"] == test
+    assert table.p_value["error"] == pytest.approx(p)
+    assert (table.test.drop("error") == "paired bootstrap").all()
+    n10, n01 = (wrong[0] & ~wrong[1]).sum(), (wrong[1] & ~wrong[0]).sum()
+    assert table.difference["error"] == pytest.approx((n10 - n01) / len(labels))
+
+
+def test_repetitions_and_averages_over_members_are_tested_by_the_bootstrap():
+    labels = some_labels()
+    arms = two_arms(labels)
+    repeated = quick(metrics=["error"], rules=["mean"]).contrasts({k: [v, v] for k, v in arms.items()}, labels)
+    each = quick(metrics=["error"], rules=[EACH]).contrasts(arms, labels)
+    assert repeated.test.tolist() == each.test.tolist() == ["paired bootstrap"]
+
+
+def test_order_of_examples_changes_no_value():
+    labels = some_labels()
+    arms = two_arms(labels)
+    order = np.random.default_rng(3).permutation(len(labels))
+    shuffled = {arm: Predictions(p.probs[:, order]) for arm, p in arms.items()}
+    evaluator = quick(rules=[*RULES, EACH])
+    for before, after in zip(evaluator.tables(arms, labels), evaluator.tables(shuffled, labels[order]), strict=True):
+        column = "value" if "value" in before else "difference"
+        np.testing.assert_allclose(before[column], after[column], atol=1e-12)
+
+
+def test_spread_between_repetitions_widens_the_intervals():
+    labels = some_labels(150)
+    skills = (0, 1, 2, 4)
+    runs = [members_of(labels, skill, seed=skill) for skill in skills]
+    evaluator = quick(metrics=["error", "nll", "brier"], rules=["mean"])
+    together = evaluator.scores({"a": runs}, labels)
+    width = together.high - together.low
+    alone = [evaluator.scores({"a": run}, labels) for run in runs]
+    for one in alone:
+        assert (width >= one.high - one.low).all()
+
+
+def test_repetitions_of_one_and_the_same_network_have_the_interval_of_the_examples():
+    labels = some_labels(150)
+    run = members_of(labels, 1)
+    evaluator = Evaluator(metrics=["brier"], rules=["mean"], resamples=3000)
+    one, three = (evaluator.scores({"a": runs}, labels) for runs in ([run], [run] * 3))
+    np.testing.assert_allclose(one[["low", "high"]], three[["low", "high"]], rtol=0.02)
+
+
+def zeros_for_truth(labels, number, classes=3):
+    """Return certain predictions of which the first `number` are wrong, so that their NLL is infinite."""
+    probs = np.eye(classes)[labels] * 0.4 + 0.2
+    probs[:number] = np.eye(classes)[(labels[:number] + 1) % classes]
+    return Predictions(probs[None])
+
+
+@pytest.mark.parametrize("order", [("finite", "infinite"), ("infinite", "finite")])
+def test_the_finite_arm_is_better_than_one_of_infinite_nll(order):
+    labels = some_labels()
+    made = {"finite": zeros_for_truth(labels, 0), "infinite": zeros_for_truth(labels, 40)}
+    scores, contrasts = quick(metrics=["nll"], rules=["mean"]).tables({arm: made[arm] for arm in order}, labels)
+    scores = scores.set_index("arm")
+    assert scores.value["infinite"] == scores.low["infinite"] == scores.high["infinite"] == np.inf
+    assert math.isfinite(scores.high["finite"])
+    (row,) = contrasts.itertuples()
+    assert abs(row.difference) == np.inf
+    assert {"a": row.arm_a, "b": row.arm_b}[row.better] == "finite"
+
+
+def test_resamples_without_the_infinite_example_stay_finite():
+    labels = some_labels()
+    table = quick(metrics=["nll"], rules=["mean"]).scores({"a": zeros_for_truth(labels, 1)}, labels)
+    assert table.value[0] == table.high[0] == np.inf
+    assert math.isfinite(table.low[0])
+
+
+def test_between_two_infinite_arms_no_difference_is_shown():
+    labels = some_labels()
+    arms = {"a": zeros_for_truth(labels, 10), "b": zeros_for_truth(labels, 20), "c": zeros_for_truth(labels, 0)}
+    table = quick(metrics=["nll"], rules=["mean"]).contrasts(arms, labels)
+    row = table[(table.arm_a == "a") & (table.arm_b == "b")].iloc[0]
+    assert math.isnan(row.difference)
+    assert math.isnan(row.p_adjusted)
+    assert row.better == "neither"
+
+
+def test_one_infinite_repetition_makes_the_value_infinite_and_nothing_nan():
+    labels = some_labels()
+    runs = [zeros_for_truth(labels, 0), zeros_for_truth(labels, 40)]
+    finite = [zeros_for_truth(labels, 0)] * 2
+    scores, contrasts = quick(metrics=["nll"], rules=["mean"]).tables({"a": runs, "b": finite}, labels)
+    assert scores.value[0] == np.inf
+    assert math.isfinite(scores.low[0])  # the resamples of the first repetition alone
+    assert contrasts.difference[0] == np.inf
+    assert not math.isnan(contrasts.p_value[0])
+
+
+def test_one_member_is_shown_once_whatever_the_rules():
+    labels = some_labels()
+    table = quick(metrics=["nll"]).scores({"single": members_of(labels, 1, members=1)}, labels)
+    assert table[["rule", "members"]].to_numpy().tolist() == [["mean", 1]]
+
+
+def test_scores_of_one_member_do_not_depend_on_the_order_of_the_rules():
+    labels = some_labels()
+    arms = {"single": members_of(labels, 1, members=1), "ensemble": members_of(labels, 1)}
+    values = []
+    for rules in (["mean", "majority_vote"], ["majority_vote", "mean"]):
+        table = quick(metrics=["nll"], rules=rules).scores(arms, labels)
+        values.append(table[table.arm == "single"].value.tolist())
+    assert values[0] == values[1]
+
+
+def test_rules_can_be_given_by_arm_and_the_others_get_all():
+    labels = some_labels()
+    table = quick(metrics=["nll"], rules={"good": ["mean", EACH]}).scores(two_arms(labels), labels)
+    assert table[table.arm == "good"].rule.tolist() == ["mean", EACH]
+    assert table[table.arm == "bad"].rule.tolist() == list(RULES)
+
+
+def test_arms_may_differ_in_members():
+    labels = some_labels()
+    arms = {"a": members_of(labels, 1, members=2), "b": members_of(labels, 1, members=7)}
+    assert quick(metrics=["nll"], rules=["mean"]).scores(arms, labels).members.tolist() == [2, 7]
+
+
+def test_arms_with_other_numbers_of_examples_are_refused():
+    labels = some_labels()
+    arms = {"a": members_of(labels, 1), "b": members_of(labels[:-1], 1)}
+    with pytest.raises(InputError, match=r"arm 'b' must predict the 80 labelled examples, got \[79\]"):
+        quick().scores(arms, labels)
+
+
+def test_arms_with_other_numbers_of_repetitions_are_refused():
+    labels = some_labels()
+    one = members_of(labels, 1)
+    with pytest.raises(InputError, match=r"same repetitions, got 2 and 1 \('b'\)"):
+        quick().scores({"a": [one, one], "b": one}, labels)
+
+
+def test_no_arms_and_arms_without_predictions_are_refused():
+    labels = some_labels()
+    with pytest.raises(InputError, match="at least one arm"):
+        quick().scores({}, labels)
+    with pytest.raises(InputError, match="got nothing"):
+        quick().scores({"a": []}, labels)
+
+
+@pytest.mark.parametrize("labels", [np.full(80, 3), np.full(80, -1), np.zeros(80)])
+def test_labels_that_no_class_has_are_refused(labels):
+    with pytest.raises(InputError, match="labels must be whole numbers"):
+        quick(rules=["mean"]).scores({"a": members_of(some_labels(), 1)}, labels)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"metrics": ["eror"]}, "did you mean 'error'"),
+        ({"rules": ["means"]}, "did you mean 'mean'"),
+        ({"rules": {"a": ["means"]}}, "did you mean 'mean'"),
+        ({"metrics": "nll"}, "unknown metric 'n'"),
+        ({"resamples": 99}, "resamples must be a whole number of at least 100"),
+        ({"level": 1.0}, "level must lie between 0 and 1"),
+        ({"level": float("nan")}, "level must lie between 0 and 1"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_at_once(options, match):
+    with pytest.raises(InputError, match=match):
+        Evaluator(**options)

@@ -1,0 +1,138 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from ensemble_vs_dropout.evaluation import verdict
+from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.evaluation.cost import cost_table
+from ensemble_vs_dropout.evaluation.evaluator import CONTRAST_COLUMNS
+from ensemble_vs_dropout.types import Cost
+
+COST = cost_table(
+    {
+        "ensemble": [Cost(500, 5000, 5, 10.0, 0.5)],
+        "mc_dropout": [Cost(100, 1000, 50, 2.0, 5.0)],
+        "single": [Cost(100, 1000, 1, 2.0, 0.1)],
+    }
+)
+PAIR = ("ensemble", "mean", "mc_dropout", "mean")
+
+
+def contrast(difference, low, high, better, metric="error", pair=PAIR, p=0.012):
+    return [*pair, metric, difference, low, high, p / 2, p, "paired bootstrap", better]
+
+
+def turned(row):
+    arm_a, rule_a, arm_b, rule_b, metric, difference, low, high, p, adjusted, test, better = row
+    other = {"a": "b", "b": "a", "neither": "neither"}[better]
+    return [arm_b, rule_b, arm_a, rule_a, metric, -difference, -high, -low, p, adjusted, test, other]
+
+
+def told(*rows, cost=COST):
+    return verdict(pd.DataFrame(list(rows), columns=CONTRAST_COLUMNS), cost, "over examples").splitlines()
+
+
+def test_less_error_is_told_in_points_with_its_interval_and_p():
+    first, last = told(contrast(-0.0123, -0.02, -0.004, "a"))
+    assert first.startswith(
+        "The averaged ensemble against MC dropout: 1.23 points less error (0.40 to 2.00, p = 0.012)"
+    )
+    assert last.startswith("Intervals are 95 %, over examples")
+
+
+def test_more_nll_is_told_in_nats():
+    first, _ = told(contrast(0.25, 0.1, 0.4, "b", "nll", p=0.0001))
+    assert "0.250 nats more NLL (0.100 to 0.400, p < 0.001)" in first
+
+
+@pytest.mark.parametrize("difference", [-0.01, 0.01, 0.0])
+@pytest.mark.parametrize("metric", ["error", "nll"])
+def test_nothing_is_claimed_where_neither_is_better(difference, metric):
+    first, _ = told(contrast(difference, -0.03, 0.03, "neither", metric, p=0.4))
+    assert "no difference in" in first
+    assert " less " not in first
+    assert " more " not in first
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        contrast(-0.0123, -0.02, -0.004, "a"),
+        contrast(0.0123, 0.004, 0.02, "b"),
+        contrast(-0.01, -0.03, 0.02, "neither", p=0.5),
+        contrast(0.25, 0.1, 0.4, "b", "nll"),
+        contrast(np.inf, np.inf, np.inf, "b", "nll"),
+        contrast(-np.inf, -np.inf, -np.inf, "a", "nll"),
+    ],
+)
+def test_a_pair_that_stands_reversed_in_the_table_is_told_the_same_way(row):
+    assert told(row) == told(turned(row))
+
+
+def test_a_sign_stays_with_its_difference_where_none_is_shown():
+    first, _ = told(contrast(-0.01, -0.03, 0.02, "neither", p=0.5))
+    assert "(-1.00 points, -3.00 to 2.00, p = 0.500)" in first
+
+
+@pytest.mark.parametrize(("difference", "arm"), [(np.inf, "the averaged ensemble"), (-np.inf, "MC dropout")])
+@pytest.mark.parametrize("better", ["a", "b", "neither"])
+def test_the_infinite_arm_is_named_and_no_number_is_told(difference, arm, better):
+    first, _ = told(contrast(difference, difference, difference, better, "nll"))
+    assert f"the NLL of {arm} is infinite" in first
+    assert "inf " not in first
+    assert "nan" not in first
+
+
+def test_two_infinite_arms_are_told_as_such():
+    first, _ = told(contrast(np.nan, np.nan, np.nan, "neither", "nll", p=np.nan))
+    assert "the NLL of both is infinite" in first
+    assert "nan" not in first
+
+
+def test_error_and_nll_of_a_pair_share_one_paragraph():
+    lines = told(contrast(-0.01, -0.02, -0.004, "a"), contrast(0.0, -0.1, 0.1, "neither", "nll", p=1.0))
+    assert len(lines) == 2
+    assert "less error" in lines[0]
+    assert "; no difference in NLL shown" in lines[0]
+
+
+def test_only_questions_whose_arms_were_run_are_answered():
+    strange = contrast(-0.3, -0.4, -0.2, "a", pair=("forest", "mean", "ensemble", "mean"))
+    assert len(told(strange)) == 1
+    assert len(told()) == 1
+    assert len(told(contrast(-0.3, -0.4, -0.2, "a", "brier"))) == 1
+
+
+def test_other_rules_of_the_same_arms_are_not_taken_for_the_pair():
+    wrong = contrast(-0.3, -0.4, -0.2, "a", pair=("ensemble", "majority_vote", "mc_dropout", "mean"))
+    first, _ = told(wrong, contrast(0.01, 0.005, 0.02, "b"))
+    assert "1.00 points more error" in first
+
+
+def test_the_single_network_is_the_average_over_members_each_alone():
+    first, _ = told(contrast(-0.02, -0.03, -0.01, "a", pair=("ensemble", "mean", "single", EACH)))
+    assert first.startswith("The averaged ensemble against a single network: 2.00 points less error")
+
+
+def test_the_price_is_told_from_a_to_b():
+    first, _ = told(contrast(-0.0123, -0.02, -0.004, "a"))
+    assert "5 times the training work and 0.1 times the forward passes" in first
+
+
+def test_an_equal_price_is_not_told_as_a_multiple():
+    pair = ("mc_dropout", "mean", "dropout", "mean")
+    cost = cost_table({"mc_dropout": [Cost(1, 10, 100, 1.0, 1.0)], "dropout": [Cost(1, 10, 1, 1.0, 1.0)]})
+    first, _ = told(contrast(0.0, -0.1, 0.1, "neither", pair=pair, p=1.0), cost=cost)
+    assert "about the same training work and 100 times the forward passes" in first
+
+
+def test_two_rules_of_one_arm_have_no_price():
+    pair = ("ensemble", "mean", "ensemble", "majority_vote")
+    first, _ = told(contrast(-0.0123, -0.02, -0.004, "a", pair=pair))
+    assert first.startswith("The averaged ensemble against the voting ensemble: ")
+    assert "training work" not in first
+
+
+def test_arms_without_a_known_cost_are_told_without_a_price():
+    first, _ = told(contrast(-0.0123, -0.02, -0.004, "a"), cost=COST[COST.arm == "ensemble"])
+    assert first.endswith("p = 0.012).")

@@ -1,0 +1,277 @@
+"""Monte Carlo dropout: only the random layers act, the model stays as it was, and a seed decides every mask."""
+
+import numpy as np
+import pytest
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.inference import MonteCarloDropout, WeightScaling
+from ensemble_vs_dropout.inference._random_layers import random_layers, switched_on
+from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.measures import RULES, aggregate
+
+LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+LAYERS = keras.layers
+
+
+def compiled(model):
+    model.compile("sgd", LOGITS)
+    return model
+
+
+def x_of(*shape):
+    return np.random.default_rng(1).normal(size=shape).astype("float32")
+
+
+def sequence_model(*layers):
+    return compiled(keras.Sequential([keras.Input((5, 4)), *layers, LAYERS.Flatten(), LAYERS.Dense(3)]))
+
+
+def functional():
+    inputs = keras.Input((4,))
+    left = LAYERS.Dropout(0.5)(LAYERS.Dense(6, activation="relu")(inputs))
+    return compiled(keras.Model(inputs, LAYERS.Dense(3)(LAYERS.Concatenate()([left, inputs]))))
+
+
+def nested():
+    inner = keras.Sequential([keras.Input((4,)), LAYERS.Dense(6), LAYERS.Dropout(0.5)])
+    return compiled(keras.Sequential([keras.Input((4,)), keras.Sequential([inner]), LAYERS.Dense(3)]))
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.drop, self.out = LAYERS.Dense(6), LAYERS.Dropout(0.5), LAYERS.Dense(3)
+
+    def call(self, inputs, training=False):
+        return self.out(self.drop(self.hidden(inputs), training=training))
+
+
+def subclassed():
+    model = compiled(Subclassed())
+    model(np.zeros((1, 4), "float32"))
+    return model
+
+
+def attention():
+    inputs = keras.Input((5, 4))
+    attended = LAYERS.MultiHeadAttention(2, 3, dropout=0.5)(inputs, inputs)
+    return compiled(keras.Model(inputs, LAYERS.Dense(3)(LAYERS.Flatten()(attended))))
+
+
+MODELS = {
+    "functional": (functional, (4,)),
+    "nested": (nested, (4,)),
+    "subclassed": (subclassed, (4,)),
+    "attention": (attention, (5, 4)),
+    "spatial": (lambda: sequence_model(LAYERS.SpatialDropout1D(0.5)), (5, 4)),
+    "gaussian": (lambda: sequence_model(LAYERS.GaussianDropout(0.5)), (5, 4)),
+    "noise": (lambda: sequence_model(LAYERS.GaussianNoise(0.5)), (5, 4)),
+    "alpha": (lambda: sequence_model(LAYERS.AlphaDropout(0.5)), (5, 4)),
+    "lstm": (lambda: sequence_model(LAYERS.LSTM(6, dropout=0.5)), (5, 4)),
+    "recurrent": (lambda: sequence_model(LAYERS.GRU(6, recurrent_dropout=0.5)), (5, 4)),
+    "bidirectional": (lambda: sequence_model(LAYERS.Bidirectional(LAYERS.LSTM(3, dropout=0.5))), (5, 4)),
+    "distributed": (lambda: sequence_model(LAYERS.TimeDistributed(LAYERS.Dropout(0.5))), (5, 4)),
+}
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_every_kind_of_model_and_random_layer_acts_and_is_restored(name):
+    build, shape = MODELS[name]
+    model, x = build(), x_of(6, *shape)
+    outputs = model.predict(x, verbose=0)  # Keras' recurrent layers move their seed state even here
+    before = [np.asarray(v).copy() for v in model.variables]
+    probs = MonteCarloDropout(model, passes=4, seed=2).predict_members(x).probs
+    assert np.ptp(probs, axis=0).max() > 1e-3
+    assert len({pass_.tobytes() for pass_ in probs}) == 4
+    assert all(np.array_equal(a, np.asarray(b)) for a, b in zip(before, model.variables, strict=True))
+    np.testing.assert_array_equal(model.predict(x, verbose=0), outputs)
+    assert all("call" not in vars(layer) for layer in model._flatten_layers())
+
+
+@pytest.mark.parametrize("kind", [LAYERS.Attention, LAYERS.AdditiveAttention])
+def test_dot_product_and_additive_attention_drop_too(kind):
+    inputs = keras.Input((5, 4))
+    attended = kind(dropout=0.5)([inputs, inputs])
+    model = compiled(keras.Model(inputs, LAYERS.Dense(3)(LAYERS.Flatten()(attended))))
+    assert np.ptp(MonteCarloDropout(model, passes=3).predict_members(x_of(6, 5, 4)).probs, axis=0).max() > 1e-3
+
+
+def test_stacked_recurrent_cells_drop_too():
+    model = sequence_model(LAYERS.RNN([LAYERS.LSTMCell(4, dropout=0.5), LAYERS.LSTMCell(4, dropout=0.5)]))
+    assert np.ptp(MonteCarloDropout(model, passes=3).predict_members(x_of(6, 5, 4)).probs, axis=0).max() > 1e-3
+
+
+def test_a_model_that_is_random_in_nothing_is_refused(small):
+    for model in (small(rate=0), compiled(keras.Sequential([keras.Input((4,)), LAYERS.Dropout(0.0), LAYERS.Dense(3)]))):
+        with pytest.raises(InputError, match=r"has no random layer such as Dropout.*WeightScaling"):
+            MonteCarloDropout(model)
+
+
+def test_random_augmentation_of_inputs_is_no_dropout():
+    model = compiled(keras.Sequential([keras.Input((4, 4, 1)), LAYERS.RandomFlip(), LAYERS.Flatten(), LAYERS.Dense(3)]))
+    with pytest.raises(InputError, match="has no random layer"):
+        MonteCarloDropout(model)
+
+
+def test_a_layer_that_is_used_twice_is_switched_on_once_and_restored():
+    shared = LAYERS.Dropout(0.5)
+    inputs = keras.Input((4,))
+    model = compiled(keras.Model(inputs, LAYERS.Dense(3)(shared(LAYERS.Dense(4)(shared(inputs))))))
+    assert random_layers(model) == [shared]
+    assert np.ptp(MonteCarloDropout(model, passes=3).predict_members(x_of(5, 4)).probs, axis=0).any()
+    assert "call" not in vars(shared)
+
+
+# Only dropout
+
+
+def test_batch_norm_keeps_and_uses_its_moving_statistics(small, blobs):
+    x, y = blobs(40)
+    model = small(rate=1e-7, batch_norm=True, units=(8, 8))
+    model.fit(x, y, epochs=3, verbose=0)
+    norms = [layer for layer in model.layers if isinstance(layer, LAYERS.BatchNormalization)]
+    before = [np.asarray(v).copy() for layer in norms for v in layer.variables]
+    # Hardly anything is dropped, so only batch statistics could make a difference; a shifted batch makes it a big one.
+    pooled = MonteCarloDropout(model, passes=3).predict(x + 5)
+    np.testing.assert_allclose(pooled, WeightScaling(model).predict(x + 5), atol=1e-5)
+    after = [np.asarray(v) for layer in norms for v in layer.variables]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    in_training = model(x + 5, training=True)
+    assert np.abs(np.asarray(in_training) - model.predict(x + 5, verbose=0)).max() > 0.1
+
+
+def test_a_dropped_unit_is_zero_and_a_kept_one_is_divided_by_the_keep_probability():
+    rate, units = 0.2, 6
+    model = compiled(keras.Sequential([keras.Input((units,)), LAYERS.Dropout(rate), LAYERS.Dense(units)]))
+    model.set_weights([np.eye(units, dtype="float32"), np.zeros(units, "float32")])
+    x = np.linspace(1, 2, units, dtype="float32")[None].repeat(50, axis=0)
+    sampler = MonteCarloDropout(model, passes=20, seed=1)
+    logs = np.log(sampler.predict_members(x).probs.astype(float))
+    kept = 0
+    for row in logs.reshape(-1, units):
+        # Softmax forgets a common shift; each unit is then one of two values for one and the same shift.
+        shifts = [value - row[0] for value in (0, x[0, 0] / (1 - rate))]
+        values = [row + shift for shift in shifts]
+        legal = [np.minimum(np.abs(v), np.abs(v - x[0] / (1 - rate))).max() for v in values]
+        assert min(legal) < 1e-4
+        kept += np.count_nonzero(np.abs(values[int(np.argmin(legal))]) > 1e-3)
+    assert kept / logs.size == pytest.approx(1 - rate, abs=0.02)
+
+
+def test_masks_are_drawn_anew_for_each_example(small):
+    x = np.ones((40, 6), "float32")
+    probs = MonteCarloDropout(small(units=(60,)), passes=2).predict_members(x).probs
+    assert len({row.tobytes() for row in probs[0]}) > 20
+
+
+# Seeds and passes
+
+
+def test_the_same_seed_gives_the_same_passes_and_another_one_others(small):
+    model, x = small(), x_of(20, 6)
+    first = MonteCarloDropout(model, passes=4, seed=7)
+    probs = first.predict_members(x).probs
+    assert np.array_equal(probs, first.predict_members(x).probs)
+    assert np.array_equal(probs, MonteCarloDropout(model, passes=4, seed=7).predict_members(x).probs)
+    assert not np.array_equal(probs, MonteCarloDropout(model, passes=4, seed=8).predict_members(x).probs)
+
+
+def test_a_pass_is_the_same_among_fewer_and_among_more(small):
+    model, x = small(), x_of(20, 6)
+    few = MonteCarloDropout(model, passes=2).predict_members(x).probs
+    many = MonteCarloDropout(model, passes=6).predict_members(x).probs
+    assert np.array_equal(few, many[:2])
+
+
+def test_batches_have_masks_of_their_own(small):
+    x = np.ones((8, 6), "float32")
+    probs = MonteCarloDropout(small(units=(30,)), passes=3).predict_members(x, batch_size=4).probs
+    assert not np.array_equal(probs[:, :4], probs[:, 4:])
+
+
+def test_two_dropout_layers_of_one_pass_draw_different_masks():
+    inputs = keras.Input((60,))
+    both = LAYERS.Subtract()([LAYERS.Dropout(0.5)(inputs), LAYERS.Dropout(0.5)(inputs)])
+    model = compiled(keras.Model(inputs, LAYERS.Dense(3)(both)))
+    probs = MonteCarloDropout(model, passes=3).predict_members(np.ones((2, 60), "float32")).probs
+    assert np.ptp(probs, axis=0).max() > 1e-3  # equal masks would cancel in every pass
+
+
+def test_the_models_training_draws_the_masks_it_would_have_drawn_without_us(small):
+    model, twin, x = small(), small(), x_of(5, 6)
+    for ours, theirs in zip(model.variables, twin.variables, strict=True):
+        theirs.assign(ours)
+    MonteCarloDropout(model, passes=3).predict_members(x)
+    assert np.array_equal(np.asarray(model(x, training=True)), np.asarray(twin(x, training=True)))
+
+
+def test_weights_set_later_are_the_ones_that_predict(small):
+    model, other, x = small(), small(), x_of(9, 6)
+    sampler = MonteCarloDropout(model, passes=3)
+    before = sampler.predict_members(x).probs
+    model.set_weights(other.get_weights())
+    after = sampler.predict_members(x).probs
+    assert not np.allclose(before, after)
+    np.testing.assert_allclose(after, MonteCarloDropout(other, passes=3).predict_members(x).probs, atol=1e-6)
+
+
+# Restoring
+
+
+def test_the_layers_are_restored_after_an_exception():
+    layer = LAYERS.Dropout(0.5)
+    x = np.ones((1, 40), "float32")
+
+    def fail():
+        with switched_on([layer]):
+            assert not np.array_equal(np.asarray(layer(x, training=False)), x)
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        fail()
+    assert "call" not in vars(layer)
+    assert np.array_equal(np.asarray(layer(x, training=False)), x)
+    with switched_on([layer]):  # the lock is free again
+        pass
+
+
+def test_the_model_is_restored_after_a_prediction_that_failed(small):
+    model = small()
+    sampler = MonteCarloDropout(model, passes=3)
+    with pytest.raises(ValueError, match="incompatible"):
+        sampler.predict_members(np.ones((3, 7), "float32"))
+    assert all("call" not in vars(layer) for layer in model.layers)
+    x = x_of(4, 6)
+    assert np.array_equal(np.asarray(model(x)), np.asarray(model(x)))
+    assert sampler.predict_members(x).members == 3
+
+
+# Rules
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_pooled_prediction_is_the_pool_of_the_passes(small, rule):
+    sampler, x = MonteCarloDropout(small(), passes=7, seed=1), x_of(20, 6)
+    for size in (1024, 6):
+        expected = aggregate(sampler.predict_members(x, batch_size=size).probs, rule)
+        np.testing.assert_allclose(sampler.predict(x, rule, batch_size=size), expected, atol=1e-12)
+    assert sampler.predict_members(x).method == "Monte Carlo dropout, 7 passes"
+
+
+def test_an_unknown_rule_and_impossible_passes_are_refused(small):
+    with pytest.raises(InputError, match="unknown rule"):
+        MonteCarloDropout(small()).predict(x_of(2, 6), "average")
+    with pytest.raises(InputError, match="passes must be a whole number of at least 1"):
+        MonteCarloDropout(small(), passes=0)
+
+
+def test_passes_that_are_all_the_same_on_a_layer_that_does_not_act_raise(small, monkeypatch):
+    sampler, x = MonteCarloDropout(small(), passes=3), x_of(5, 6)
+    monkeypatch.setattr(sampler, "_layers", [])
+    with pytest.raises(RuntimeError, match=r"no random layer of .* acted"):
+        sampler.predict_members(x)
+
+
+def test_a_small_rate_on_one_example_may_give_equal_passes(small):
+    sampler = MonteCarloDropout(small(rate=1e-6, units=(4,)), passes=2)
+    assert sampler.predict_members(x_of(1, 6)).members == 2

@@ -1,0 +1,151 @@
+"""A finished member is never trained again, and nobody else's members are taken for one's own."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.training import Ensemble
+
+pytestmark = pytest.mark.filterwarnings("ignore:The 'float_precision' argument is deprecated")
+
+
+def assert_same(first, second):
+    for model, other in zip(first.models, second.models, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
+
+
+@pytest.fixture
+def settings(blobs, tmp_path):
+    x, y = blobs(30)
+    return {"x": x, "y": y, "epochs": 2, "batch_size": 8, "verbose": 0, "checkpoint": tmp_path / "run"}
+
+
+def test_the_second_call_loads_all_and_trains_none(small, settings):
+    first, second = Ensemble(small, members=2), Ensemble(small, members=2)
+    rows = first.fit(**settings)
+    ends = []
+    other_rows = second.fit(**settings, on_epoch=ends.append)
+    assert ends == []
+    assert_same(first, second)
+    assert rows.equals(other_rows)
+
+
+def test_going_on_from_a_checkpoint_warns_of_nothing(small, settings):
+    Ensemble(small, members=1).fit(**settings)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*float_precision")
+        Ensemble(small, members=1).fit(**settings)
+
+
+def test_a_checkpoint_changes_nothing_of_the_training(small, settings):
+    first, second = Ensemble(small, members=2), Ensemble(small, members=2)
+    first.fit(**settings)
+    second.fit(**{**settings, "checkpoint": None})
+    assert_same(first, second)
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_an_interrupted_training_goes_on_to_the_same_end(small, settings, epoch):
+    whole, broken, resumed = (Ensemble(small, members=3) for _ in range(3))
+    rows = whole.fit(**{**settings, "checkpoint": None})
+
+    def interrupt(end):
+        if (end.member, end.epoch) == (1, epoch):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(**settings, on_epoch=interrupt)
+    ends = []
+    resumed_rows = resumed.fit(**settings, on_epoch=ends.append)
+    assert {end.member for end in ends} == {1, 2}
+    assert_same(whole, resumed)
+    assert rows.drop(columns="seconds").equals(resumed_rows.drop(columns="seconds"))
+
+
+def test_more_members_go_on_from_a_checkpoint_of_fewer(small, settings):
+    Ensemble(small, members=1).fit(**settings)
+    ends, more, fresh = [], Ensemble(small, members=2), Ensemble(small, members=2)
+    more.fit(**settings, on_epoch=ends.append)
+    fresh.fit(**{**settings, "checkpoint": None})
+    assert {end.member for end in ends} == {1}
+    assert_same(more, fresh)
+
+
+def test_a_member_whose_history_was_not_written_is_trained_again(small, settings):
+    first, second = Ensemble(small, members=2), Ensemble(small, members=2)
+    first.fit(**settings)
+    (settings["checkpoint"] / "member_001.json").unlink()
+    ends = []
+    second.fit(**settings, on_epoch=ends.append)
+    assert {end.member for end in ends} == {1}
+    assert_same(first, second)
+
+
+def test_no_partial_file_is_left(small, settings):
+    Ensemble(small, members=1).fit(**settings)
+    names = sorted(path.name for path in settings["checkpoint"].iterdir())
+    assert names == ["member_000.json", "member_000.keras", "settings.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"epochs": 3}, "epochs differ"),
+        ({"batch_size": 9}, "batch_size differ"),
+        ({"shuffle": False}, "shuffle differ"),
+        ({"x": np.zeros((30, 6), "float32")}, "train_data differ"),
+        ({"y": np.arange(30) % 2}, "train_data differ"),
+        ({"patience": 1, "validation_data": (np.zeros((2, 6)), [0, 1])}, "patience, val_data differ"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_refused_and_kept(small, settings, change, named):
+    Ensemble(small, members=1).fit(**settings)
+    before = {path.name: path.read_bytes() for path in settings["checkpoint"].iterdir()}
+    with pytest.raises(InputError, match=f"is of another training: .*{named}"):
+        Ensemble(small, members=1).fit(**{**settings, **change})
+    assert before == {path.name: path.read_bytes() for path in settings["checkpoint"].iterdir()}
+
+
+def test_a_checkpoint_of_another_seed_is_refused(small, settings):
+    Ensemble(small, members=1).fit(**settings)
+    with pytest.raises(InputError, match="seed differ"):
+        Ensemble(small, members=1, seed=1).fit(**settings)
+
+
+@pytest.mark.parametrize(
+    "change", [{"units": (9,)}, {"rate": 0.25}, {"optimizer": keras.optimizers.SGD(0.2)}, {"batch_norm": True}]
+)
+def test_a_checkpoint_of_another_network_is_refused(small, settings, change):
+    Ensemble(small, members=1).fit(**settings)
+    with pytest.raises(InputError, match="model differ"):
+        Ensemble(lambda: small(**change), members=1).fit(**settings)
+
+
+def varied(activation="relu", penalty=0.0, smoothing=0.0):
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(8, activation=activation, kernel_regularizer=keras.regularizers.L2(penalty)),
+            keras.layers.Dense(3),
+        ]
+    )
+    model.compile(
+        keras.optimizers.SGD(0.1), keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+    )
+    return model
+
+
+@pytest.mark.parametrize("change", [{"activation": "tanh"}, {"penalty": 0.1}, {"smoothing": 0.2}])
+def test_a_checkpoint_of_another_activation_penalty_or_loss_is_refused(settings, change):
+    Ensemble(varied, members=1).fit(**settings)
+    with pytest.raises(InputError, match="another training"):
+        Ensemble(lambda: varied(**change), members=1).fit(**settings)
+
+
+def test_a_checkpoint_steered_by_other_validation_data_is_refused(small, blobs, settings):
+    Ensemble(small, members=1).fit(**settings, patience=1, validation_data=blobs(20, seed=1))
+    with pytest.raises(InputError, match="another training"):
+        Ensemble(small, members=1).fit(**settings, patience=1, validation_data=blobs(20, seed=2))
