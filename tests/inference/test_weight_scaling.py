@@ -100,6 +100,22 @@ def test_every_pass_before_the_last_layer_is_one_of_the_enumerated_networks(blob
         assert nearest.max() < 1e-5
 
 
+def test_original_dropout_with_scaled_weights_is_the_same_network_in_both_phases(blobs):
+    # Srivastava et al. (2014): masks are not rescaled while training, the weights behind them by the keep probability
+    # at prediction. The bias is not scaled.
+    model, x = trained(blobs, "last")
+    w1, b1, w2, b2 = (w.astype(float) for w in model.get_weights())
+    keep, hidden = 1 - RATE, np.tanh(x @ w1 + b1)
+    original = w2 / keep
+    at_prediction = softmax(hidden @ (keep * original) + b2)
+    np.testing.assert_allclose(WeightScaling(model).predict(x), at_prediction, atol=1e-6)
+    thinned = np.stack([softmax((hidden * mask) @ original + b2) for mask in all_masks()[0]])
+    for pass_ in MonteCarloDropout(model, passes=3).predict_members(x).probs:
+        assert np.abs(thinned - pass_).max(axis=2).min(axis=0).max() < 1e-5
+    wrong = softmax(hidden @ (keep * original) + keep * b2)  # what scaling the bias too would give
+    assert np.abs(wrong - at_prediction).max() > 1e-3
+
+
 def test_it_is_one_member_that_every_mean_leaves_as_it_is(small, blobs):
     x, _ = blobs(12)
     scaled = WeightScaling(small())
