@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -63,22 +66,27 @@ def compare(
     from ensemble_vs_dropout.comparison import compare as run
 
     folder = out or Path("runs") / f"{data.name}-{model.replace(':', '.').replace('/', '.')}-{seed}"
-    comparison = run(
-        data,
-        model,
-        members=members,
-        rate=rate,
-        passes=passes,
-        repetitions=repetitions,
-        epochs=epochs,
-        patience=patience or None,
-        batch_size=batch_size,
-        seed=seed,
-        controls=controls,
-        out=folder,
-        force=force,
-        verbose=0 if quiet else 1,
-    )
+    try:
+        with _insistent_interrupt():
+            comparison = run(
+                data,
+                model,
+                members=members,
+                rate=rate,
+                passes=passes,
+                repetitions=repetitions,
+                epochs=epochs,
+                patience=patience or None,
+                batch_size=batch_size,
+                seed=seed,
+                controls=controls,
+                out=folder,
+                force=force,
+                verbose=0 if quiet else 1,
+            )
+    except KeyboardInterrupt:  # typer would leave without a word
+        print("evd: interrupted; the same command goes on with the networks that are finished", file=sys.stderr)
+        sys.exit(130)
     if json:
         print(comparison.to_json(folder))
         return
@@ -104,12 +112,37 @@ def main() -> None:
     except InputError as error:
         print(f"evd: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("evd: interrupted; the same command goes on with the networks that are finished", file=sys.stderr)
-        sys.exit(130)
     except (OSError, FloatingPointError) as error:
         print(f"evd: {error}; once that is mended, the same command goes on with what is finished", file=sys.stderr)
         sys.exit(1)
+
+
+@contextmanager
+def _insistent_interrupt() -> Iterator[None]:
+    """Raise Ctrl-C until it is heard: inside a destructor, of which TensorFlow has many, it is lost or disguised."""
+    if not hasattr(signal, "setitimer"):  # Windows
+        yield
+        return
+
+    pressed = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.setitimer(signal.ITIMER_REAL, 2.0)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGALRM)}
+    try:
+        yield
+    except Exception as error:
+        if pressed:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _print_result(comparison, folder: Path, seconds: float) -> None:  # type: ignore[no-untyped-def]

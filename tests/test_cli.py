@@ -2,14 +2,17 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ensemble_vs_dropout import runs
+from ensemble_vs_dropout.cli import _insistent_interrupt
 from ensemble_vs_dropout.results import Comparison
 
 SMALL = "--dataset digits --members 2 --passes 4 --repetitions 1 --epochs 2 --controls"
@@ -165,3 +168,34 @@ def test_help_and_data_sets_are_listed(tmp_path):
 def test_the_script_is_the_same_command():
     done = subprocess.run([sys.executable, SCRIPT, "--help"], capture_output=True, text=True, check=True)
     assert "--repetitions" in done.stdout
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interruption_that_a_destructor_swallows_is_raised_again():
+    class Swallowing:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+
+    def work():
+        Swallowing()
+        time.sleep(10)
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), _insistent_interrupt():
+        work()
+    assert time.monotonic() - start < 9
+    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_an_interruption_that_comes_out_as_another_error_is_an_interruption():
+    def work():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise RuntimeError("cancelled") from error
+
+    with pytest.raises(KeyboardInterrupt), _insistent_interrupt():
+        work()
