@@ -179,6 +179,7 @@ def _fit(
         watch={"train": (data.x_train, data.y_train), "test": (data.x_test, data.y_test)},
         checkpoint=checkpoint,
         verbose=0,
+        on_divergence="raise",
         on_epoch=on_epoch,
         **budget,
     )

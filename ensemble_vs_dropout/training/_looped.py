@@ -5,101 +5,118 @@ user's override) happens here too. What is ours is the loop around it: a whole e
 lie on the device once, which spares the Python work per step.
 """
 
-import math
-import time
 from typing import Any
 
 import numpy as np
 
-from ensemble_vs_dropout.heads import Head
 from ensemble_vs_dropout.keras_backend import keras, tf
-from ensemble_vs_dropout.training.schedule import EpochEnd, Part, Schedule
+from ensemble_vs_dropout.training._masks import own_masks, words_by_operation
+from ensemble_vs_dropout.training.schedule import Schedule
+from ensemble_vs_dropout.training.streams import Stream
+
+Batch = tuple[tf.Tensor, ...]  # features, targets and, if there are any, sample weights
+EVALUATED = 1024  # examples in a step of evaluation
 
 
-def train_member(model: keras.Model, head: Head, member: int, schedule: Schedule) -> list[dict[str, float]]:
-    """Train one model in place; return its history, one row per epoch. After any error it is as it was before.
+class Looped:
+    """One model at a time; see `_members.Engine`."""
 
-    Raises:
-        FloatingPointError: The loss is no longer finite.
+    slots = 1
+    together = False
+
+    def __init__(self, schedule: Schedule, data: dict[str, Batch]):
+        self.schedule, self.data = schedule, data
+
+    def load(self, slot: int, model: keras.Model) -> None:
+        """Take up a member."""
+        self.model = model
+        self._train, self._evaluate = compile_epoch([model], self.schedule.batch_size), compile_evaluation(model)
+        self._step = tf.function(lambda batch: _own_step(model, batch), reduce_retracing=True)
+
+    def train_epoch(self, feeds: dict[int, Any], on_batch: Any = None) -> None:
+        """Train the loaded member for one epoch."""
+        self.model.reset_metrics()
+        if isinstance(self.schedule.train, Stream):
+            batches = feeds[0]
+        elif on_batch is None:
+            self._train(self.data["train"], tf.constant(feeds[0])[None])
+            return
+        else:
+            size = self.schedule.batch_size
+            cuts = (feeds[0][start : start + size] for start in range(0, len(feeds[0]), size))
+            batches = (tuple(tf.gather(part, cut) for part in self.data["train"]) for cut in cuts)
+        for number, batch in enumerate(batches):
+            if on_batch:
+                on_batch.on_train_batch_begin(number)
+            self._step(batch)
+            if on_batch:
+                on_batch.on_train_batch_end(number, self.logs(0))
+
+    def drop(self, slot: int) -> None:
+        """Put the member down."""
+
+    def logs(self, slot: int) -> dict[str, float]:
+        """Return the loss and the metrics since the last reset."""
+        return logs_of(self.model)
+
+    def evaluate(self, slot: int, part: str) -> dict[str, float]:
+        """Return the loss and the metrics on a watched part, in inference mode."""
+        self.model.reset_metrics()
+        self._evaluate(self.data[part])
+        return logs_of(self.model)
+
+    def write(self, slot: int) -> None:
+        """Do nothing: what is trained is the model itself."""
+
+    read = write
+
+
+def compile_epoch(models: list[keras.Model], batch_size: int) -> Any:
+    """Return a function (data, orders, active) that trains all active models for one epoch in one compiled call.
+
+    `active` says which take part; None for all.
     """
-    x, y = _on_device(schedule.train, head)
-    watched = {name: _on_device(part, head) for name, part in schedule.watched.items()}
-    _create_variables(model, x, y)
-    start = [(variable, variable.numpy()) for variable in (*model.variables, *model.optimizer.variables)]
-    try:
-        return _train(model, member, schedule, x, y, watched)
-    except BaseException:
-        for variable, value in start:  # half trained would be neither: the next fit starts this member again
-            variable.assign(value)
-        raise
 
-
-def _train(
-    model: keras.Model, member: int, schedule: Schedule, x: tf.Tensor, y: tf.Tensor, watched: dict[str, Any]
-) -> list[dict[str, float]]:
-    train_epoch, evaluate = _compiled(model, schedule.batch_size)
-    best_loss, best_weights, waited = math.inf, None, 0
-    rows: list[dict[str, float]] = []
-    for epoch in range(1, schedule.epochs + 1):
-        start = time.perf_counter()
-        model.reset_metrics()
-        train_epoch(x, y, tf.constant(schedule.order(member, epoch), tf.int32))
-        logs = _metrics(model)
-        seconds = time.perf_counter() - start
-        if not math.isfinite(logs["loss"]):
-            raise FloatingPointError(
-                f"member {member}: the loss is {logs['loss']} after epoch {epoch}; a lower learning rate or clipped "
-                "gradients usually help"
-            )
-        for name, part in watched.items():
-            model.reset_metrics()
-            evaluate(*part)
-            logs |= {f"{name}_{key}": value for key, value in _metrics(model).items()}
-        if schedule.patience is not None:
-            waited += 1
-            if logs["val_loss"] < best_loss:
-                best_loss, best_weights, waited = logs["val_loss"], model.get_weights(), 0
-        stopped = epoch == schedule.epochs or (schedule.patience is not None and waited >= schedule.patience)
-        rows.append({"epoch": epoch, **logs, "seconds": seconds})
-        if schedule.on_epoch:
-            schedule.on_epoch(EpochEnd(member, epoch, schedule.epochs, logs, stopped))
-        if stopped:
-            break
-    if best_weights is not None:
-        model.set_weights(best_weights)
-    return rows
-
-
-def _on_device(part: Part, head: Head) -> tuple[tf.Tensor, tf.Tensor]:
-    return tf.convert_to_tensor(part[0]), tf.convert_to_tensor(head.targets(part[1]))
-
-
-def _create_variables(model: keras.Model, x: tf.Tensor, y: tf.Tensor) -> None:
-    """Create the optimizer's and the metrics' variables, which a loop inside a graph may not."""
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
-    predicted = model(x[:1], training=False)
-    model.compute_loss(x[:1], y[:1], predicted)
-    model.compute_metrics(x[:1], y[:1], predicted)
-
-
-def _compiled(model: keras.Model, batch_size: int) -> tuple[Any, Any]:
     @tf.function
-    def train_epoch(x: tf.Tensor, y: tf.Tensor, order: tf.Tensor) -> None:
-        examples = tf.shape(order)[0]
+    def train_epoch(data: Batch, orders: tf.Tensor, active: tf.Tensor | None = None) -> None:
+        examples = tf.shape(orders)[1]
         for start in tf.range(0, examples, batch_size):
-            batch = order[start : tf.minimum(start + batch_size, examples)]
-            model.train_step((tf.gather(x, batch), tf.gather(y, batch)))
+            batch = orders[:, start : tf.minimum(start + batch_size, examples)]
+            for number, model in enumerate(models):
+                examples_of_it = tuple(tf.gather(part, batch[number]) for part in data)
+                if active is None or active[number]:
+                    _own_step(model, examples_of_it)
+
+    return train_epoch
+
+
+def compile_evaluation(model: keras.Model) -> Any:
+    """Return a function that evaluates one model on data on the device."""
 
     @tf.function(reduce_retracing=True)
-    def evaluate(x: tf.Tensor, y: tf.Tensor) -> None:
-        examples = tf.shape(x)[0]
-        for start in tf.range(0, examples, 1024):
-            end = tf.minimum(start + 1024, examples)
-            model.test_step((x[start:end], y[start:end]))
+    def evaluate(data: Batch) -> None:
+        states = [(state, tf.identity(state.value)) for state in mask_states(model)]
+        examples = tf.shape(data[0])[0]
+        for start in tf.range(0, examples, EVALUATED):
+            end = tf.minimum(start + EVALUATED, examples)
+            model.test_step(tuple(part[start:end] for part in data))
+        for state, before in states:  # recurrent layers move theirs even here, and looking on must change nothing
+            state.assign(before)
 
-    return train_epoch, evaluate
+    return evaluate
 
 
-def _metrics(model: keras.Model) -> dict[str, float]:
+def mask_states(model: keras.Model) -> list[keras.Variable]:
+    """Return the state variables of the model's own random streams, in the order of its layers."""
+    return [v for v in model.non_trainable_variables if v.name == "seed_generator_state"]
+
+
+def logs_of(model: keras.Model) -> dict[str, float]:
+    """Return a model's loss and metrics as numbers."""
     return {name: float(np.asarray(value)) for name, value in model.get_metrics_result().items()}
+
+
+@tf.autograph.experimental.do_not_convert
+def _own_step(model: keras.Model, batch: Batch) -> None:
+    with own_masks(words_by_operation):
+        model.train_step(batch)

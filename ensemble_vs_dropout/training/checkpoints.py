@@ -1,14 +1,16 @@
-"""Finished members on disk: a member that was trained is never trained again after an interruption.
+"""Members on disk: what was trained and kept is not trained again after an interruption.
 
-`settings.json` says what the folder is a checkpoint of; `member_000.keras` with `member_000.json` is one finished
-member. The json is written last, and both under a temporary name that is then renamed, so that a member is either
-there as a whole or not at all.
+`settings.json` says what the folder is a checkpoint of. `member_000.json` says where a member stands, with the sha256
+of the file that holds it: `member_000.keras` when it is finished, `member_000.epoch_5.npz` on its way. The json is
+written last, and everything under a temporary name that is then renamed, so that at any moment it names a whole file.
 """
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +20,41 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.training.schedule import Part, Schedule
 
+FORMAT = 2
+Row = dict[str, float]
+
+
+@dataclass
+class Standing:
+    """Where one member stands in its training."""
+
+    epoch: int = 0
+    rows: list[Row] = field(default_factory=list)
+    best_loss: float = math.inf
+    best_weights: list[np.ndarray[Any, Any]] | None = None
+    waited: int = 0
+
 
 class Checkpoint:
-    """The finished members of one training.
+    """The members of one training on disk.
+
+    Args:
+        folder: Made if it is not there.
+        schedule: What they are trained on and for how long.
+        model: One of them.
+        every: Epochs after which a member on its way is kept; 0 keeps finished ones only.
 
     Raises:
-        InputError: The folder holds members of another training.
+        InputError: The folder holds members of another training, or a file has changed since it was written.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], schedule: Schedule, model: keras.Model):
-        self.folder = Path(folder)
+    def __init__(self, folder: str | os.PathLike[str], schedule: Schedule, model: keras.Model, every: int = 0):
+        self.folder, self.every = Path(folder), every
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = _fingerprint(schedule, model)
         path = self.folder / "settings.json"
         if path.exists():
-            found = json.loads(path.read_text())
+            found = self._read(path)
             changed = sorted(key for key in {*settings, *found} if found.get(key) != settings.get(key))
             if changed:
                 raise InputError(
@@ -42,28 +64,84 @@ class Checkpoint:
         else:
             _replace(path, lambda temporary: temporary.write_text(json.dumps(settings, indent=2)))
 
-    def load(self, member: int, model: keras.Model) -> list[dict[str, float]] | None:
+    def load(self, member: int, model: keras.Model) -> list[Row] | None:
         """Give `model` the weights of a finished member and return its history, or None if it is not there."""
-        weights, history = self._paths(member)
-        if not history.exists():
+        stands = self._stands(member)
+        if stands is None or not stands["finished"]:
             return None
-        model.set_weights(keras.models.load_model(weights, compile=False).get_weights())
-        rows: list[dict[str, float]] = json.loads(history.read_text())
+        model.set_weights(keras.models.load_model(self.folder / stands["file"], compile=False).get_weights())
+        rows: list[Row] = stands["rows"]
         return rows
 
-    def save(self, member: int, model: keras.Model, rows: list[dict[str, float]]) -> None:
-        """Write a finished member."""
-        weights, history = self._paths(member)
-        _replace(weights, model.save)
-        _replace(history, lambda temporary: temporary.write_text(json.dumps(rows)))
+    def resume(self, member: int, variables: Sequence[keras.Variable]) -> Standing | None:
+        """Give `variables` the values of a member on its way and return where it stands, or None if it is not there."""
+        stands = self._stands(member)
+        if stands is None or stands["finished"]:
+            return None
+        with np.load(self.folder / stands["file"], allow_pickle=False) as file:
+            for number, variable in enumerate(variables):
+                variable.assign(file[f"variable_{number}"])
+            best = [file[f"best_{number}"] for number in range(sum(name.startswith("best_") for name in file.files))]
+        return Standing(stands["epoch"], stands["rows"], float(stands["best_loss"]), best or None, stands["waited"])
 
-    def _paths(self, member: int) -> tuple[Path, Path]:
-        stem = self.folder / f"member_{member:03d}"
-        return stem.with_suffix(".keras"), stem.with_suffix(".json")
+    def save(self, member: int, model: keras.Model, rows: list[Row]) -> None:
+        """Write a finished member."""
+        self._write(member, f"{_stem(member)}.keras", model.save, {"finished": True, "rows": rows})
+
+    def keep(self, member: int, variables: Sequence[keras.Variable], standing: Standing) -> None:
+        """Write a member on its way."""
+        arrays = {f"variable_{number}": variable.numpy() for number, variable in enumerate(variables)}
+        arrays |= {f"best_{number}": weights for number, weights in enumerate(standing.best_weights or [])}
+        stands = {
+            "finished": False,
+            "epoch": standing.epoch,
+            "rows": standing.rows,
+            "best_loss": str(standing.best_loss),
+            "waited": standing.waited,
+        }
+        name = f"{_stem(member)}.epoch_{standing.epoch}.npz"
+        self._write(member, name, lambda temporary: np.savez(temporary, **arrays), stands)
+
+    def _write(self, member: int, name: str, write: Callable[[Path], Any], stands: Mapping[str, Any]) -> None:
+        _replace(self.folder / name, write)
+        content = json.dumps({"file": name, "sha256": _sha256(self.folder / name), **stands})
+        _replace(self.folder / f"{_stem(member)}.json", lambda temporary: temporary.write_text(content))
+        for other in self.folder.glob(f"{_stem(member)}.epoch_*.npz"):
+            if other.name != name:
+                other.unlink()
+
+    def _stands(self, member: int) -> dict[str, Any] | None:
+        path = self.folder / f"{_stem(member)}.json"
+        if not path.exists():
+            return None
+        stands = self._read(path)
+        file = self.folder / stands.get("file", "")
+        if not file.is_file() or _sha256(file) != stands.get("sha256"):
+            raise InputError(
+                f"checkpoint {str(file)!r} is missing or has changed since it was written; delete {str(path)!r} and "
+                "this member is trained again"
+            )
+        return stands
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        try:
+            content: dict[str, Any] = json.loads(path.read_text())
+        except ValueError as error:
+            raise InputError(f"checkpoint {str(path)!r} is damaged ({error}); delete it") from error
+        return content
+
+
+def _stem(member: int) -> str:
+    return f"member_{member:03d}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _replace(path: Path, write: Callable[[Path], Any]) -> None:
-    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    temporary = path.with_name(f".partial_{path.name}")
     write(temporary)
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
@@ -73,29 +151,36 @@ def _replace(path: Path, write: Callable[[Path], Any]) -> None:
 def _fingerprint(schedule: Schedule, model: keras.Model) -> dict[str, Any]:
     parts = {"train": schedule.train, **schedule.watched}
     return {
+        "format": FORMAT,
         "seed": schedule.seed,
         "epochs": schedule.epochs,
+        "initial_epoch": schedule.initial_epoch,
         "batch_size": schedule.batch_size,
+        "steps_per_epoch": schedule.steps,
         "shuffle": schedule.shuffle,
         "patience": schedule.patience,
-        "model": hashlib.sha256(_architecture(model).encode()).hexdigest(),
+        "model": hashlib.sha256(architecture(model).encode()).hexdigest(),
         **{f"{name}_data": _digest(part) for name, part in parts.items()},
     }
 
 
-def _digest(part: Part) -> str:
+def _digest(part: Any) -> str:
+    if not isinstance(part, Part):
+        return f"{type(part.source).__name__} of {part.batches} batches"  # what is streamed is not read twice
     digest = hashlib.sha256()
     for array in part:
-        digest.update(np.ascontiguousarray(array).data)
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def _architecture(model: keras.Model) -> str:
+def architecture(model: keras.Model) -> str:
     """Return all that Keras knows of a model but its weights; names are numbered, for Keras counts them on."""
     described = [_described(layer) for layer in model._flatten_layers()]
     shapes = [tuple(variable.shape) for variable in model.weights]
     text = json.dumps([described, shapes, model.get_compile_config()], sort_keys=True, default=str)
     operations = [*model._flatten_layers(), *getattr(model, "operations", []), model.optimizer]
+    operations.append(getattr(model.optimizer, "inner_optimizer", model.optimizer))
     for number, name in enumerate(dict.fromkeys(operation.name for operation in operations)):
         text = text.replace(f'"{name}"', f'"#{number}"')
     return text

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +21,21 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.fusion import fuse
-from ensemble_vs_dropout.heads import probabilities, read_head
+from ensemble_vs_dropout.heads import Head, probabilities, read_head
 from ensemble_vs_dropout.keras_backend import keras, one_graph_each
 from ensemble_vs_dropout.measures import RULES, aggregate
 from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.seeds import derive
-from ensemble_vs_dropout.training._looped import train_member
+from ensemble_vs_dropout.training._looped import Batch, Looped, mask_states
+from ensemble_vs_dropout.training._members import Engine, create_variables, on_device, train_members
+from ensemble_vs_dropout.training._stacked import Stacked
+from ensemble_vs_dropout.training._unrolled import Unrolled
+from ensemble_vs_dropout.training.arguments import make_schedule, wants_steps
 from ensemble_vs_dropout.training.checkpoints import Checkpoint
-from ensemble_vs_dropout.training.schedule import EpochEnd, Part, Schedule
+from ensemble_vs_dropout.training.schedule import EpochEnd, Schedule
+from ensemble_vs_dropout.training.strategy import STRATEGIES, Choice, choose
+from ensemble_vs_dropout.training.streams import Stream
 from ensemble_vs_dropout.types import FloatArray, Predictions
-
-STRATEGIES = ("auto", "looped")
 
 
 class Ensemble:
@@ -67,6 +74,7 @@ class Ensemble:
         self._models: list[keras.Model] = []
         self._histories: dict[int, list[dict[str, float]]] = {}
         self._starts: dict[str, int] = {}
+        self._diverged: set[int] = set()
         self.add_members(members)
 
     @classmethod
@@ -78,6 +86,7 @@ class Ensemble:
         ensemble._build, ensemble.seed = None, 0
         ensemble._models = list(models)
         ensemble._histories = {member: [] for member in range(len(models))}
+        ensemble._starts, ensemble._diverged = {}, set()
         classes = {read_head(model).classes for model in models}
         if len(classes) > 1:
             raise InputError(f"models must agree on the number of classes, got {sorted(classes)}")
@@ -85,8 +94,8 @@ class Ensemble:
 
     @property
     def models(self) -> tuple[keras.Model, ...]:
-        """The members, plain Keras models."""
-        return tuple(self._models)
+        """The members, plain Keras models; those that diverged are left out."""
+        return tuple(model for member, model in enumerate(self._models) if member not in self._diverged)
 
     @property
     def histories(self) -> pd.DataFrame:
@@ -105,9 +114,9 @@ class Ensemble:
 
     def fit(
         self,
-        x: npt.NDArray[np.generic],
-        y: npt.ArrayLike,
-        validation_data: tuple[npt.NDArray[np.generic], npt.ArrayLike] | None = None,
+        x: Any,
+        y: npt.ArrayLike | None = None,
+        validation_data: Any = None,
         epochs: int = 1,
         batch_size: int = 32,
         shuffle: bool = True,
@@ -115,77 +124,168 @@ class Ensemble:
         strategy: str = "auto",
         checkpoint: str | PathLike[str] | None = None,
         verbose: str | int = "auto",
-        watch: Mapping[str, Part] | None = None,
+        *,
+        validation_split: float = 0.0,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        callbacks: Callable[[int], Sequence[keras.callbacks.Callback]] | None = None,
+        checkpoint_every: int = 0,
+        memory_limit: int | None = None,
+        on_divergence: str = "exclude",
+        watch: Mapping[str, Any] | None = None,
         on_epoch: Callable[[EpochEnd], None] | None = None,
     ) -> pd.DataFrame:
         """Train the members that are not trained yet.
 
+        Whatever the strategy, member k has the same initial weights, batches and dropout masks, alone or among many.
+
         Args:
-            x: Features, shape (examples, ...).
-            y: Labels 0..K-1, shape (examples,), whatever form the loss wants.
-            validation_data: Features and labels that are only looked at after each epoch.
-            epochs: At most so many.
+            x: Features, shape (examples, ...), or a source of batches: a `tf.data.Dataset` or a Keras `PyDataset`.
+            y: Labels 0..K-1, shape (examples,), whatever form the loss wants; left out with a source of batches.
+            validation_data: Features and labels (and sample weights) that are only looked at after each epoch.
+            epochs: The last epoch, counted from 1.
             batch_size: Examples in a step; the last batch of an epoch may be smaller.
             shuffle: A new order in each epoch, different for each member; False takes the data as they lie.
             patience: Stop a member after so many epochs without a lower validation loss, and give it the weights of
                 its best epoch. None trains all epochs and keeps the last weights.
-            strategy: "looped" trains one member after the other; "auto" chooses, today always "looped".
+            strategy: "stacked" vectorises one program over the members; "unrolled" puts them into one graph;
+                "looped" trains one after the other; "auto" chooses, and says what and why at `verbose=2`.
             checkpoint: A folder that keeps each finished member; the same call goes on from it.
             verbose: 0 silent, 1 or "auto" a progress display, 2 one line per epoch.
+            validation_split: The last part of the data, in [0, 1), held out as validation data.
+            class_weight: A weight for each label, 1 where none is given.
+            sample_weight: A weight for each example, shape (examples,).
+            initial_epoch: Epochs that lie behind: members that were trained so far go on.
+            steps_per_epoch: Steps in an epoch, at most what the data hold.
+            callbacks: `callbacks(member)` returns the Keras callbacks of that member. Those that are called at each
+                step need `strategy="looped"`.
+            checkpoint_every: Keep members on their way in the checkpoint folder after so many epochs; 0 never. What
+                callbacks remember is not kept.
+            memory_limit: Bytes that training may take; members are taken in groups that fit. Half of what is free by
+                default.
+            on_divergence: "exclude" stops a member whose loss is no longer finite, names it and keeps it out of the
+                ensemble; "raise" stops everything.
             watch: Further named parts whose loss and metrics are recorded after each epoch; they steer nothing.
             on_epoch: Called with an `EpochEnd` after each epoch of each member.
 
         Returns:
             The histories of all members: columns member, epoch, loss, the compiled metrics, the same in inference
-            mode as `val_...` and by the names in `watch`, and the seconds of training.
+            mode as `val_...` and by the names in `watch`, and the seconds of training (a group's, shared evenly).
 
         Raises:
             InputError: Arguments that cannot be used, before anything is trained.
+            FloatingPointError: A member diverged with `on_divergence="raise"`, or all did.
         """
-        check_known("strategy", strategy, STRATEGIES)
         if verbose not in ("auto", 0, 1, 2):
             raise InputError(f"verbose must be 0, 1, 2 or 'auto', got {verbose!r}")
-        if patience is not None:
-            check_at_least("patience", patience, 1)
-            if validation_data is None:
-                raise InputError("patience needs validation_data, by whose loss a member is stopped")
-        parts = {"val": validation_data} if validation_data is not None else {}
-        if "val" in (watch or {}):
-            raise InputError("watch must not hold 'val', the name of validation_data; give it another name")
-        schedule = Schedule(
-            train=self._check_part("x, y", (x, y)),
-            seed=self.seed,
-            epochs=check_at_least("epochs", epochs, 1),
-            batch_size=check_at_least("batch_size", batch_size, 1),
-            shuffle=shuffle,
-            patience=patience,
-            watched={name: self._check_part(name, part) for name, part in {**parts, **(watch or {})}.items()},
+        check_known("on_divergence", on_divergence, ("exclude", "raise"))
+        check_at_least("checkpoint_every", checkpoint_every, 0)
+        if checkpoint_every and checkpoint is None:
+            raise InputError("checkpoint_every needs checkpoint, the folder to write to")
+        if memory_limit is not None:
+            check_at_least("memory_limit", memory_limit, 1)
+        check_known("strategy", strategy, STRATEGIES)
+        head = read_head(self._models[0])
+        schedule = make_schedule(
+            head, self.seed, x, y, validation_data, validation_split, watch, epochs, initial_epoch, batch_size,
+            steps_per_epoch, shuffle, patience, class_weight, sample_weight, callbacks,
+        )  # fmt: skip
+        todo = [k for k in range(len(self._models)) if k not in self._diverged and self._epochs_of(k) <= initial_epoch]
+        if initial_epoch == 0:
+            todo = [member for member in todo if member not in self._histories]
+        if not todo:
+            return self.histories
+        own = {member: list(callbacks(member)) for member in todo} if callbacks else {}
+        schedule = replace(
+            schedule,
+            callbacks=own.__getitem__ if callbacks else None,
+            stepwise=any(wants_steps(callback) for each in own.values() for callback in each),
         )
-        todo = [member for member in range(len(self._models)) if member not in self._histories]
-        saved = Checkpoint(checkpoint, schedule, self._models[0]) if checkpoint is not None else None
-        with one_graph_each(), Progress(len(todo) * epochs, verbose) as progress:
-
-            def report(end: EpochEnd) -> None:
-                progress.epoch(f"network {end.member + 1} of {len(self._models)}", end)
-                if on_epoch:
-                    on_epoch(end)
-
-            for number, member in enumerate(todo):
-                model = self._models[member]
-                rows = saved.load(member, model) if saved else None
-                if rows is None:
-                    rows = train_member(model, read_head(model), member, _reporting(schedule, report))
-                    if saved:
-                        saved.save(member, model, rows)
-                else:
-                    progress.say(f"network {member + 1} of {len(self._models)} was trained before")
-                progress.reach((number + 1) * epochs)
-                self._histories[member] = rows
+        with one_graph_each(), Progress(len(todo) * (epochs - initial_epoch), verbose) as progress:
+            self._train(todo, head, schedule, strategy, memory_limit, checkpoint, checkpoint_every,
+                        on_divergence == "raise", on_epoch, progress)  # fmt: skip
         return self.histories
+
+    def _train(
+        self,
+        todo: list[int],
+        head: Head,
+        schedule: Schedule,
+        strategy: str,
+        memory_limit: int | None,
+        checkpoint: str | PathLike[str] | None,
+        checkpoint_every: int,
+        raising: bool,
+        on_epoch: Callable[[EpochEnd], None] | None,
+        progress: Progress,
+    ) -> None:
+        members = len(self._models)
+        data = {} if isinstance(schedule.train, Stream) else {"train": on_device(schedule.train, head)}
+        data |= {name: on_device(part, head) for name, part in schedule.watched.items()}
+        sample = next(schedule.train.epoch(0, 0, 0, False)) if isinstance(schedule.train, Stream) else data["train"]
+        for member in todo:
+            create_variables(self._models[member], sample)
+        saved = Checkpoint(checkpoint, schedule, self._models[todo[0]], checkpoint_every) if checkpoint else None
+        waiting = {}
+        for number, member in enumerate(todo):
+            rows = saved.load(member, self._models[member]) if saved else None
+            if rows is None:
+                waiting[member] = self._models[member]
+            else:
+                self._histories[member] = rows
+                progress.say(f"network {member + 1} of {members} was trained before")
+                progress.reach((number + 1) * (schedule.epochs - schedule.initial_epoch))
+        if not waiting:
+            return
+        choice = choose(strategy, list(waiting.values()), schedule, memory_limit)
+        if progress.verbose == 2:
+            at_a_time = f", {choice.slots} at a time" if choice.slots > 1 else ""
+            progress.say(f"strategy {choice.strategy}{at_a_time}: {choice.reason}")
+
+        def report(end: EpochEnd) -> None:
+            progress.epoch(f"network {end.member + 1} of {members}", end)
+            if on_epoch:
+                on_epoch(end)
+
+        def finished(member: int, rows: list[dict[str, float]], diverged: bool) -> None:
+            if diverged:
+                told = (
+                    f"member {member}: the loss is {rows[-1]['loss']} after epoch {rows[-1]['epoch']}; a lower "
+                    "learning rate or clipped gradients usually help"
+                )
+                if raising:
+                    raise FloatingPointError(told)
+                progress.say(f"{told}; it is kept out of the ensemble")
+                self._diverged.add(member)
+            self._histories[member] = rows
+
+        engine = self._engine(choice, replace(schedule, on_epoch=report), data, sample, waiting)
+        train_members(
+            engine, waiting, self._histories, replace(schedule, on_epoch=report), saved, time.perf_counter, finished
+        )
+        if len(self._diverged) == members:
+            raise FloatingPointError(
+                f"all {members} members diverged; a lower learning rate or clipped gradients usually help"
+            )
+
+    def _engine(
+        self, choice: Choice, schedule: Schedule, data: dict[str, Batch], sample: Batch, models: Mapping[int, Any]
+    ) -> Engine:
+        if choice.strategy == "looped":
+            return Looped(schedule, data)
+        if choice.strategy == "unrolled":
+            return Unrolled(schedule, data, choice.slots)
+        return Stacked(schedule, data, choice.slots, next(iter(models.values())), choice.xla)
+
+    def _epochs_of(self, member: int) -> int:
+        rows = self._histories.get(member, [])
+        return int(rows[-1]["epoch"]) if rows else 0
 
     def predict_members(self, x: npt.NDArray[np.generic], batch_size: int = 1024) -> Predictions:
         """Return the probabilities of every member, shape (members, examples, classes)."""
-        probs = [probabilities(model, x, batch_size, read_head(model)) for model in self._models]
+        probs = [probabilities(model, x, batch_size, read_head(model)) for model in self.models]
         return Predictions(np.stack(probs), method=f"{len(probs)} independent networks")
 
     def predict(self, x: npt.NDArray[np.generic], rule: str = "mean", batch_size: int = 1024) -> FloatArray:
@@ -195,7 +295,7 @@ class Ensemble:
 
     def to_keras(self, rule: str = "mean") -> keras.Model:
         """Return one `keras.Model` of the whole ensemble that gives the pooled probabilities, to deploy."""
-        return fuse(self._models, rule)
+        return fuse(self.models, rule)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write all members, histories and the seed to one zip file."""
@@ -254,28 +354,6 @@ class Ensemble:
             state.assign([derive(self.seed, "masks", member, number), 0])
         return model
 
-    def _check_part(self, name: str, part: tuple[npt.NDArray[np.generic], npt.ArrayLike]) -> Part:
-        features, labels = np.asarray(part[0]), np.asarray(part[1])
-        if len(features) == 0 or labels.shape != (len(features),):
-            raise InputError(
-                f"{name} must hold at least one example and one label for each, got shapes {features.shape} and "
-                f"{labels.shape}"
-            )
-        classes = read_head(self._models[0]).classes
-        if labels.dtype.kind not in "ui" or labels.min() < 0 or labels.max() >= classes:
-            raise InputError(
-                f"the labels of {name} must be whole numbers 0..{classes - 1}, as the model has {classes} classes, "
-                f"got {np.unique(labels)[[0, -1]].tolist()} as lowest and highest"
-            )
-        if features.dtype.kind == "f" and not np.isfinite(features).all():
-            raise InputError(f"the features of {name} must be finite, got NaN or infinity")
-        return features, labels.astype(np.int64)
-
-
-def mask_states(model: keras.Model) -> list[keras.Variable]:
-    """Return the state variables of the model's own random streams, in the order of its layers."""
-    return [v for v in model.non_trainable_variables if v.name == "seed_generator_state"]
-
 
 def _digest(model: keras.Model) -> str:
     """Return the sha256 of all weights, or "" if there are none."""
@@ -283,10 +361,6 @@ def _digest(model: keras.Model) -> str:
     for weights in model.get_weights():
         digest.update(np.ascontiguousarray(weights).data)
     return digest.hexdigest() if model.weights else ""
-
-
-def _reporting(schedule: Schedule, on_epoch: Callable[[EpochEnd], None]) -> Schedule:
-    return Schedule(**{**vars(schedule), "on_epoch": on_epoch})
 
 
 @contextmanager

@@ -1,0 +1,135 @@
+"""All variables of the members with a leading member axis, and one vectorised program that trains them together.
+
+A member's step is a pure function of its variables (`_stateless`), so clipping, schedules, statistics, masks and even
+optimizers that couple the elements of a variable stay a member's own. Members are taken up and put down slot by slot:
+the program is compiled once, whatever the number of members, and one that stops early makes room for the next.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from ensemble_vs_dropout.keras_backend import keras, tf
+from ensemble_vs_dropout.training import _stateless
+from ensemble_vs_dropout.training._looped import EVALUATED, Batch, logs_of
+from ensemble_vs_dropout.training._masks import own_masks, words_by_arithmetic
+from ensemble_vs_dropout.training.schedule import Schedule
+
+METRICS = 3  # the last of the four groups of a state
+
+
+class Stacked:
+    """As many members at a time as there are slots; see `_members.Engine`."""
+
+    together = False
+
+    def __init__(self, schedule: Schedule, data: dict[str, Batch], slots: int, template: keras.Model, xla: bool):
+        self.schedule, self.data, self.slots, self.xla = schedule, data, slots, xla
+        self.models: dict[int, keras.Model] = {}
+        self._template = template  # what is traced; its own variables are never read or changed
+        self._groups = _stateless.variables(template)
+        template.reset_metrics()
+        self._fresh = [tf.identity(variable.value) for variable in self._groups[METRICS]]
+        self._values: dict[int, list[tf.Tensor]] = {}
+        self._state: list[tf.Tensor] | None = None
+        self._train, self._evaluate = self._compile()
+
+    def load(self, slot: int, model: keras.Model) -> None:
+        """Take up a member."""
+        self.models[slot] = model
+        self.read(slot)
+
+    def train_epoch(self, feeds: dict[int, Any], on_batch: Any = None) -> None:
+        """Train all loaded members for one epoch; what runs along in an empty slot is never looked at."""
+        if self._state is None:
+            filler = next(iter(self.models))
+            slots = [self._values[slot if slot in self.models else filler] for slot in range(self.slots)]
+            self._state = [tf.stack(values) for values in zip(*slots, strict=True)]
+        some = next(iter(feeds.values()))
+        orders = tf.constant(np.stack([feeds.get(slot, some) for slot in range(self.slots)]))
+        metrics = [tf.stack([value] * self.slots) for value in self._fresh]
+        self._state = self._train([*self._state[: -len(metrics)], *metrics], self.data["train"], orders)
+        self._values = {}
+
+    def drop(self, slot: int) -> None:
+        """Put a member down, its slot being free for another."""
+        del self.models[slot]
+
+    def logs(self, slot: int) -> dict[str, float]:
+        """Return the loss and the metrics of the last epoch."""
+        return self._result(self._of(slot))
+
+    def evaluate(self, slot: int, part: str) -> dict[str, float]:
+        """Return the loss and the metrics on a watched part, in inference mode."""
+        of_member = self._of(slot)[: -len(self._fresh)]
+        return self._result(self._evaluate([*of_member, *self._fresh], self.data[part]))
+
+    def write(self, slot: int) -> None:
+        """Give the member's model the weights and the optimizer's state that are trained here."""
+        groups = _stateless.variables(self.models[slot])[:METRICS]
+        for variable, value in zip((v for group in groups for v in group), self._of(slot), strict=False):
+            variable.assign(value)
+
+    def read(self, slot: int) -> None:
+        """Take the weights and the optimizer's state from the member's model."""
+        if self._state is not None:
+            self._values = {other: self._of(other) for other in self.models if other != slot}
+            self._state = None
+        groups = _stateless.variables(self.models[slot])[:METRICS]
+        values = [tf.identity(variable.value) for group in groups for variable in group]
+        self._values[slot] = [*values, *self._fresh]
+
+    def _of(self, slot: int) -> list[tf.Tensor]:
+        return self._values[slot] if slot in self._values else self._slice(slot)
+
+    def _slice(self, slot: int) -> list[tf.Tensor]:
+        assert self._state is not None
+        return [value[slot] for value in self._state]
+
+    def _result(self, values: list[tf.Tensor]) -> dict[str, float]:
+        for variable, value in zip(self._groups[METRICS], values[-len(self._fresh) :], strict=True):
+            variable.assign(value)
+        return logs_of(self._template)
+
+    def _compile(self) -> tuple[Any, Any]:
+        template, size, examples = self._template, self.schedule.batch_size, self.schedule.examples
+        sizes = [len(group) for group in self._groups]
+        full = examples // size
+
+        def packed(flat: Any) -> Any:
+            return tuple(list(flat[sum(sizes[:i]) : sum(sizes[: i + 1])]) for i in range(len(sizes)))
+
+        def step(flat: Any, data: Batch, indices: tf.Tensor) -> list[tf.Tensor]:
+            def of_member(given: Any) -> Any:
+                batch = [tf.gather(part, given[-1]) for part in data]
+                state = _stateless.train_step(template, packed(given[:-1]), batch[0], batch[1], (*batch, None)[2])
+                return [value for group in state for value in group]
+
+            with own_masks(words_by_arithmetic):
+                return tf.vectorized_map(of_member, [*flat, indices], warn=False)
+
+        @tf.function(jit_compile=self.xla, autograph=False)
+        def train(state: list[tf.Tensor], data: Batch, orders: tf.Tensor) -> list[tf.Tensor]:
+            if full:
+                batches = tf.reshape(orders[:, : full * size], (self.slots, full, size))
+                loop = tf.while_loop(
+                    lambda number, *flat: number < full,
+                    lambda number, *flat: (number + 1, *step(flat, data, batches[:, number])),
+                    (tf.constant(0), *state),
+                    parallel_iterations=1,
+                )
+                state = list(loop[1:])
+            return step(state, data, orders[:, full * size :]) if examples % size else state
+
+        @tf.function(reduce_retracing=True, autograph=False)
+        def evaluate(state: list[tf.Tensor], data: Batch) -> list[tf.Tensor]:
+            number = tf.shape(data[0])[0]
+
+            def batch(start: tf.Tensor, *flat: tf.Tensor) -> Any:
+                part = [values[start : start + EVALUATED] for values in data]
+                after = _stateless.test_step(template, packed(flat), part[0], part[1], (*part, None)[2])
+                return (start + EVALUATED, *(value for group in after for value in group))
+
+            return list(tf.while_loop(lambda start, *_: start < number, batch, (tf.constant(0), *state))[1:])
+
+        return train, evaluate

@@ -1,0 +1,61 @@
+"""Many ordinary models and optimizers in one compiled graph: any layer, any optimizer, any architecture.
+
+The graph's independent parts run side by side, and one call trains all members for an epoch.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from ensemble_vs_dropout.keras_backend import keras, tf
+from ensemble_vs_dropout.training._looped import Batch, compile_epoch, compile_evaluation, logs_of
+from ensemble_vs_dropout.training.schedule import Schedule
+
+
+class Unrolled:
+    """As many models at a time as there are slots; see `_members.Engine`."""
+
+    together = True
+
+    def __init__(self, schedule: Schedule, data: dict[str, Batch], slots: int):
+        self.schedule, self.data, self.slots = schedule, data, slots
+        self.models: dict[int, keras.Model] = {}
+        self._done: set[int] = set()
+        self._evaluate: dict[int, Any] = {}
+        self._train: Any = None
+
+    def load(self, slot: int, model: keras.Model) -> None:
+        """Take up a member; all are taken up before any is trained, and put down before others are."""
+        self.models[slot], self._evaluate[slot], self._train = model, compile_evaluation(model), None
+
+    def train_epoch(self, feeds: dict[int, Any], on_batch: Any = None) -> None:
+        """Train the members that have a feed for one epoch; the others stay as they are."""
+        if self._train is None:
+            self._train = compile_epoch(list(self.models.values()), self.schedule.batch_size)
+        some = next(iter(feeds.values()))
+        orders = np.stack([feeds.get(slot, some) for slot in self.models])
+        for slot in feeds:
+            self.models[slot].reset_metrics()
+        self._train(self.data["train"], tf.constant(orders), tf.constant([slot in feeds for slot in self.models]))
+
+    def drop(self, slot: int) -> None:
+        """Put a member down; its place in the graph is left empty until all are done."""
+        self._done.add(slot)
+        if len(self._done) == len(self.models):
+            self._done.clear()
+            self.models.clear()
+
+    def logs(self, slot: int) -> dict[str, float]:
+        """Return the loss and the metrics since the last reset."""
+        return logs_of(self.models[slot])
+
+    def evaluate(self, slot: int, part: str) -> dict[str, float]:
+        """Return the loss and the metrics on a watched part, in inference mode."""
+        self.models[slot].reset_metrics()
+        self._evaluate[slot](self.data[part])
+        return logs_of(self.models[slot])
+
+    def write(self, slot: int) -> None:
+        """Do nothing: what is trained is the model itself."""
+
+    read = write

@@ -1,0 +1,164 @@
+"""Which strategy trains the members, how many at a time, and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras.src.optimizers.loss_scale_optimizer as loss_scaling
+import psutil
+
+from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.training.checkpoints import architecture
+from ensemble_vs_dropout.training.schedule import Schedule
+from ensemble_vs_dropout.training.streams import Stream
+
+STRATEGIES = ("auto", "looped", "unrolled", "stacked")
+_CACHE = 10 * 2**20  # bytes of variables that a step of stacked members goes through: about what a cache holds
+_FEW_STEPS = 10_000  # of all members together: below, compiling costs more than stacking saves
+_TOGETHER = 5  # models in one unrolled graph: more bring nothing, and a graph of many is slow to make
+# Layers that XLA compiles well when they are vectorised; on a CPU its convolutions and loops are slow or fail.
+_GOOD_FOR_XLA = (
+    keras.layers.InputLayer,
+    keras.layers.Dense,
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.Softmax,
+    keras.layers.Dropout,
+    keras.layers.Flatten,
+    keras.layers.Reshape,
+    keras.layers.Rescaling,
+    keras.layers.Normalization,
+    keras.layers.BatchNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.Embedding,
+    keras.layers.Add,
+    keras.layers.Concatenate,
+    keras.layers.GlobalAveragePooling1D,
+    keras.models.Sequential,
+    keras.models.Model,
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A strategy, how many members it takes at a time, whether XLA compiles it, and why."""
+
+    strategy: str
+    slots: int
+    xla: bool
+    reason: str
+
+
+def choose(strategy: str, models: Sequence[keras.Model], schedule: Schedule, memory_limit: int | None = None) -> Choice:
+    """Choose for these untrained members.
+
+    Args:
+        strategy: One of `STRATEGIES`; "auto" leaves the choice to this function.
+        models: The members.
+        schedule: What they are trained on.
+        memory_limit: Bytes; by default half of what is free.
+
+    Raises:
+        InputError: The strategy cannot train these members, or not even one fits in memory.
+    """
+    check_known("strategy", strategy, STRATEGIES)
+    at_once = _fitting(models, schedule, memory_limit)
+    one_by_one = "what streams or steps" if isinstance(schedule.train, Stream) or schedule.stepwise else ""
+    if one_by_one:
+        what = "data that are streamed" if isinstance(schedule.train, Stream) else "callbacks that are called each step"
+        if strategy not in ("auto", "looped"):
+            raise InputError(f'{what} need a step-by-step loop; give strategy="looped"')
+        return Choice("looped", 1, False, f"{what} need a step-by-step loop")
+    obstacle = why_not_stacked(models)
+    xla = all(_compiles_well(layer) for layer in models[0]._flatten_layers())
+    if strategy == "stacked" and obstacle:
+        raise InputError(f'strategy="stacked" cannot train these members: {obstacle}; use "unrolled"')
+    if strategy == "auto":
+        steps = len(models) * (schedule.epochs - schedule.initial_epoch) * -(-schedule.examples // schedule.batch_size)
+        if len(models) == 1 or at_once == 1:
+            why = "there is one member" if len(models) == 1 else "memory holds one member at a time"
+            strategy, reason = "looped", why
+        elif obstacle is None and xla and steps >= _FEW_STEPS:
+            strategy, reason = "stacked", f"all layers are vectorised well, and {steps} steps repay compiling"
+        elif steps >= _FEW_STEPS / 4:
+            strategy, reason = "unrolled", obstacle or ("few steps" if xla else "XLA does not compile its layers well")
+        else:
+            strategy, reason = "looped", f"{steps} steps do not repay a larger graph"
+    else:
+        reason = "as asked for"
+    slots = 1
+    if strategy == "stacked":
+        slots = _even(len(models), min(at_once, max(2, _CACHE // _state_bytes(models[0]))))
+    elif strategy == "unrolled":
+        slots = _even(len(models), min(at_once, _TOGETHER))
+    return Choice(strategy, slots, strategy == "stacked" and xla, reason)
+
+
+def why_not_stacked(models: Sequence[keras.Model]) -> str | None:
+    """Return why these models cannot share one vectorised program, or None if they can."""
+    first = models[0]
+    shapes = {str(getattr(model, "input_shape", None)) for model in models}
+    if len(shapes) > 1:
+        return f"their input shapes differ ({', '.join(sorted(shapes))})"
+    if len({architecture(model) for model in models}) > 1:
+        return "the builder's architecture differs from call to call"
+    for method in ("train_step", "test_step"):
+        if getattr(type(first), method) is not getattr(keras.Model, method):
+            return f"{type(first).__name__} has a {method} of its own"
+    optimizer = first.optimizer
+    if isinstance(optimizer, loss_scaling.LossScaleOptimizer):
+        return "its optimizer scales the loss (float16)"
+    if optimizer.gradient_accumulation_steps or optimizer.use_ema:
+        return "its optimizer accumulates gradients or averages weights"
+    return None
+
+
+def _compiles_well(layer: keras.layers.Layer) -> bool:
+    if isinstance(layer, keras.Model):
+        return True
+    if type(layer) not in _GOOD_FOR_XLA:
+        return False
+    return not isinstance(layer, keras.layers.Dropout) or type(layer) is keras.layers.Dropout
+
+
+def _state_bytes(model: keras.Model) -> int:
+    return max(
+        1,
+        sum(v.value.dtype.size * v.value.shape.num_elements() for v in [*model.variables, *model.optimizer.variables]),
+    )
+
+
+def _fitting(models: Sequence[keras.Model], schedule: Schedule, memory_limit: int | None) -> int:
+    """Return how many members fit in memory at once."""
+    limit = psutil.virtual_memory().available // 2 if memory_limit is None else memory_limit
+    largest = max(_state_bytes(model) for model in models)
+    needed = 4 * largest + _activation_bytes(models[0], schedule.batch_size)
+    if needed > limit:
+        raise InputError(
+            f"memory_limit must hold at least one member, about {needed:,} bytes with its gradients and a batch's "
+            f"activations, got {limit:,}; lower batch_size, or give more"
+        )
+    return int(limit // needed)
+
+
+def _activation_bytes(model: keras.Model, batch_size: int) -> int:
+    """Return about what a step of one member keeps for the backward pass, and once more for the gradients."""
+    outputs = [getattr(layer, "output", None) for layer in getattr(model, "layers", [])]
+    shapes = [output.shape[1:] for output in outputs if output is not None and hasattr(output, "shape")]
+    units = sum(_size(shape) for shape in shapes)
+    return 2 * 4 * batch_size * units
+
+
+def _size(shape: Sequence[int | None]) -> int:
+    size = 1
+    for length in shape:
+        size *= length or 1
+    return size
+
+
+def _even(members: int, at_once: int) -> int:
+    """Return the size of groups as even as can be: 12 members, 10 at once, are two groups of 6."""
+    at_once = max(1, min(members, at_once))
+    groups = -(-members // at_once)
+    return -(-members // groups)

@@ -1,0 +1,235 @@
+"""Every strategy trains the same members: stacked and unrolled are held to looped, and each trap would show."""
+
+import numpy as np
+import pytest
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.keras_backend import keras, tf
+from ensemble_vs_dropout.training import Ensemble
+from ensemble_vs_dropout.training._masks import own_masks, words_by_arithmetic, words_by_operation
+
+L, O, R = keras.layers, keras.optimizers, keras.regularizers  # noqa: E741
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+CLASSES, EXAMPLES, BATCH = 3, 22, 8  # the last batch holds 6
+
+
+def network(shape, *layers, optimizer=None, **compiled):
+    def build():
+        body = [make() for make in layers]
+        model = keras.Sequential([keras.Input(shape), *body, L.Dense(CLASSES)])
+        chosen = O.SGD(0.1, momentum=0.9) if optimizer is None else optimizer()
+        model.compile(chosen, LOSS, **{"metrics": ["accuracy"], **compiled})
+        return model
+
+    return build
+
+
+def dense(**settings):
+    return lambda: L.Dense(6, activation="tanh", **settings)
+
+
+def flat(*layers, **settings):
+    return network((5,), dense(), *layers, **settings), (5,)
+
+
+def sequence(*layers, **settings):
+    return network((4, 3), *layers, **settings), (4, 3)
+
+
+def image(*layers):
+    conv = lambda: L.Conv2D(4, 3, activation="relu")  # noqa: E731
+    return network((6, 6, 2), conv, *layers, L.Flatten), (6, 6, 2)
+
+
+def embedded():
+    return network((4,), lambda: L.Embedding(7, 3), L.Flatten), (4,)
+
+
+PENALTIES = {
+    "kernel_regularizer": R.L2(0.01),
+    "activity_regularizer": R.L2(0.01),
+    "kernel_constraint": keras.constraints.MaxNorm(0.8),
+}
+DECAY = keras.optimizers.schedules.ExponentialDecay(0.05, decay_steps=2, decay_rate=0.7)
+SCENARIOS = {
+    "dense": lambda: flat(),
+    "dropout": lambda: flat(lambda: L.Dropout(0.4), dense(), lambda: L.Dropout(0.2)),
+    "batch norm": lambda: flat(L.BatchNormalization, lambda: L.Dropout(0.3)),
+    "layer norm": lambda: flat(L.LayerNormalization),
+    "penalties": lambda: (network((5,), dense(**PENALTIES)), (5,)),
+    "noise": lambda: flat(lambda: L.GaussianNoise(0.3), lambda: L.GaussianDropout(0.3)),
+    "convolution": lambda: image(lambda: L.SpatialDropout2D(0.3), L.MaxPooling2D),
+    "embedding": embedded,
+    "lstm": lambda: sequence(lambda: L.LSTM(4, dropout=0.3)),
+    "gru": lambda: sequence(lambda: L.SpatialDropout1D(0.3), lambda: L.GRU(4)),
+    "attention": lambda: sequence(lambda: SelfAttention(), L.Flatten),
+    "adam": lambda: flat(optimizer=lambda: O.Adam(0.02)),
+    "adam amsgrad": lambda: flat(optimizer=lambda: O.Adam(0.02, amsgrad=True)),
+    "adamw": lambda: flat(optimizer=lambda: O.AdamW(0.02, weight_decay=0.1)),
+    "nesterov": lambda: flat(optimizer=lambda: O.SGD(0.1, momentum=0.9, nesterov=True)),
+    "rmsprop": lambda: flat(optimizer=lambda: O.RMSprop(0.01, momentum=0.5, centered=True)),
+    "lion": lambda: flat(optimizer=lambda: O.Lion(0.01)),
+    "adafactor": lambda: flat(optimizer=lambda: O.Adafactor(0.05)),
+    "lamb": lambda: flat(optimizer=lambda: O.Lamb(0.05)),
+    "muon": lambda: flat(optimizer=lambda: O.Muon(0.05)),
+    "clipnorm": lambda: flat(optimizer=lambda: O.Adam(0.02, clipnorm=0.05)),
+    "global clipnorm": lambda: flat(optimizer=lambda: O.SGD(0.5, global_clipnorm=0.05)),
+    "schedule": lambda: flat(optimizer=lambda: O.SGD(DECAY)),
+}
+QUICK = ("dropout", "batch norm")
+
+
+class SelfAttention(L.Layer):
+    def __init__(self):
+        super().__init__()
+        self.attention = L.MultiHeadAttention(2, 3, dropout=0.3)
+
+    def call(self, x, training=False):
+        return self.attention(x, x, training=training)
+
+
+def data_for(shape, examples=EXAMPLES, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(examples) % CLASSES
+    x = rng.normal(size=(examples, *shape)).astype("float32") + labels.reshape(-1, *[1] * len(shape))
+    return x, labels
+
+
+def trained(build, strategy, *arguments, members=3, **settings):
+    ensemble = Ensemble(build, members=members, seed=5)
+    settings = {"epochs": 3, "batch_size": BATCH, "verbose": 0, **settings}
+    histories = ensemble.fit(*arguments, strategy=strategy, **settings)
+    return ensemble, histories.drop(columns="seconds")
+
+
+def everything(model):
+    return [*model.variables, *model.optimizer.variables]
+
+
+def assert_same(first, second, atol=2e-5):
+    (a, rows), (b, other_rows) = first, second
+    for one, other in zip(a.models, b.models, strict=True):
+        for v, w in zip(everything(one), everything(other), strict=True):
+            np.testing.assert_allclose(v.numpy(), w.numpy(), atol=atol, rtol=1e-4, err_msg=v.path)
+    assert rows[["member", "epoch"]].equals(other_rows[["member", "epoch"]])
+    np.testing.assert_allclose(rows, other_rows, atol=max(1e-4, atol), rtol=1e-3)
+
+
+@pytest.mark.parametrize("strategy", ["unrolled", "stacked"])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in SCENARIOS])
+def test_members_are_those_of_the_looped_strategy(name, strategy):
+    build, shape = SCENARIOS[name]()
+    x, y = data_for(shape)
+    if name == "embedding":
+        x = np.abs(x * 3).astype("int32") % 7
+    validation = (x[:9], y[:9])
+    assert_same(trained(build, "looped", x, y, validation), trained(build, strategy, x, y, validation))
+
+
+# The traps: what would go wrong if members were not each alone
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["unrolled", "stacked"])
+def test_each_member_stops_by_its_own_validation_loss_and_gets_its_best_weights_back(strategy):
+    build, shape = flat(lambda: L.Dropout(0.5), optimizer=lambda: O.Adam(0.1))
+    (x, y), (x_val, y_val) = data_for(shape), data_for(shape, seed=1)
+    settings = {"validation_data": (x_val, np.roll(y_val, 1)), "epochs": 25, "patience": 2, "members": 5}
+    expected = trained(build, "looped", x, y, **settings)
+    assert len(set(expected[1].groupby("member").epoch.max())) > 1, "the members should stop at different epochs"
+    assert_same_weights(expected, trained(build, strategy, x, y, **settings))
+
+
+@pytest.mark.slow
+def test_a_member_that_stops_makes_room_for_the_next(monkeypatch):
+    monkeypatch.setattr("ensemble_vs_dropout.training.strategy._CACHE", 1)  # two at a time
+    build, shape = flat(optimizer=lambda: O.Adam(0.1))
+    (x, y), (x_val, y_val) = data_for(shape), data_for(shape, seed=1)
+    settings = {"validation_data": (x_val, np.roll(y_val, 1)), "epochs": 20, "patience": 1, "members": 5}
+    assert_same_weights(trained(build, "looped", x, y, **settings), trained(build, "stacked", x, y, **settings))
+
+
+@pytest.mark.parametrize("strategy", ["looped", "unrolled", "stacked"])
+def test_a_member_alone_is_that_member_among_others(strategy):
+    build, shape = flat(L.BatchNormalization, lambda: L.Dropout(0.5))
+    x, y = data_for(shape)
+    alone, among = (trained(build, strategy, x, y, members=n, epochs=2)[0].models[0] for n in (1, 3))
+    for a, b in zip(everything(alone), everything(among), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["unrolled", "stacked"])
+def test_weights_of_classes_and_examples_and_fewer_steps_mean_the_same(strategy):
+    build, shape = flat(lambda: L.Dropout(0.3), weighted_metrics=["accuracy"])
+    x, y = data_for(shape)
+    weights = np.random.default_rng(0).uniform(size=len(x))
+    settings = {"class_weight": {0: 3.0, 2: 0.5}, "sample_weight": weights, "validation_split": 0.2}
+    settings |= {"steps_per_epoch": 2}
+    assert_same(trained(build, "looped", x, y, **settings), trained(build, strategy, x, y, **settings))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["unrolled", "stacked"])
+def test_bfloat16_computes_the_same_members(strategy):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        build, shape = flat(lambda: L.Dropout(0.3))
+        x, y = data_for(shape)
+        first, second = trained(build, "looped", x, y), trained(build, strategy, x, y)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert first[0].models[0].layers[0].compute_dtype == "bfloat16"
+    assert_same(first, second, atol=3e-2)
+
+
+@pytest.mark.slow
+def test_float16_trains_unrolled_and_is_refused_stacked_with_the_reason():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        build, shape = flat()
+        x, y = data_for(shape)
+        assert_same(trained(build, "looped", x, y), trained(build, "unrolled", x, y), atol=3e-2)
+        with pytest.raises(InputError, match=r'"stacked" cannot train these members: .*scales the loss.*"unrolled"'):
+            trained(build, "stacked", x, y)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_masks_by_operation_and_by_arithmetic_are_the_same_words():
+    for key in ([0, 0], [5, 7], [2**31 - 1, 12_345]):
+        seed = tf.constant(key, tf.int64)
+        for blocks in (1, 9):
+            for a, b in zip(words_by_operation(seed, blocks), words_by_arithmetic(seed, blocks), strict=True):
+                assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("words", [words_by_operation, words_by_arithmetic])
+def test_masks_drop_at_the_rate_and_keep_the_mean(words):
+    layer, ones = L.Dropout(0.3, seed=1), np.ones((400, 500), "float32")
+    with own_masks(words):
+        first, second = (layer(ones, training=True).numpy() for _ in range(2))
+    assert set(np.unique(first)) == {0.0, np.float32(1) / np.float32(0.7)}
+    spread = np.sqrt(0.3 * 0.7 / ones.size)
+    assert abs((first == 0).mean() - 0.3) < 5 * spread
+    both = ((first == 0) & (second == 0)).mean()
+    assert abs(both - 0.09) < 5 * np.sqrt(0.09 * 0.91 / ones.size)  # the next step's mask is independent of it
+    for axis in (0, 1):
+        assert abs((first == 0).mean(axis=axis) - 0.3).max() < 5.5 * np.sqrt(0.21 / first.shape[axis])
+    assert layer(ones, training=False).numpy().min() == 1
+
+
+def test_spatial_dropout_drops_whole_maps():
+    with own_masks(words_by_arithmetic):
+        dropped = L.SpatialDropout2D(0.5, seed=0)(np.ones((8, 3, 3, 16), "float32"), training=True).numpy()
+    maps = dropped.reshape(8, 9, 16)
+    assert (maps == maps[:, :1]).all()
+    assert 0.3 < (maps == 0).mean() < 0.7
+
+
+def assert_same_weights(first, second, atol=1e-3):
+    (a, rows), (b, other_rows) = first, second
+    assert rows[["member", "epoch"]].equals(other_rows[["member", "epoch"]])
+    for one, other in zip(a.models, b.models, strict=True):
+        for v, w in zip(one.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_allclose(v, w, atol=atol)
