@@ -36,7 +36,9 @@ class Unrolled:
         orders = np.stack([feeds.get(slot, some) for slot in self.models])
         for slot in feeds:
             self.models[slot].reset_metrics()
-        self._train(self.data["train"], tf.constant(orders), tf.constant([slot in feeds for slot in self.models]))
+        some_stopped = len(feeds) < len(self.models)  # only then are there branches in the graph, which slow it
+        active = tf.constant([slot in feeds for slot in self.models]) if some_stopped else None
+        self._train(self.data["train"], tf.constant(orders), active)
 
     def drop(self, slot: int) -> None:
         """Put a member down; its place in the graph is left empty until all are done."""

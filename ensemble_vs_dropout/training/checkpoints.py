@@ -178,12 +178,21 @@ def architecture(model: keras.Model) -> str:
     """Return all that Keras knows of a model but its weights; names are numbered, for Keras counts them on."""
     described = [_described(layer) for layer in model._flatten_layers()]
     shapes = [tuple(variable.shape) for variable in model.weights]
-    text = json.dumps([described, shapes, model.get_compile_config()], sort_keys=True, default=str)
     operations = [*model._flatten_layers(), *getattr(model, "operations", []), model.optimizer]
     operations.append(getattr(model.optimizer, "inner_optimizer", model.optimizer))
-    for number, name in enumerate(dict.fromkeys(operation.name for operation in operations)):
-        text = text.replace(f'"{name}"', f'"#{number}"')
-    return text
+    numbers = {name: f"#{i}" for i, name in enumerate(dict.fromkeys(operation.name for operation in operations))}
+    everything = _numbered([described, shapes, model.get_compile_config()], numbers)
+    return json.dumps(everything, sort_keys=True, default=str)
+
+
+def _numbered(value: Any, numbers: Mapping[str, str], naming: bool = False) -> Any:
+    """Replace names by their numbers where Keras' configurations hold names."""
+    if isinstance(value, Mapping):
+        keys = ("name", "keras_history", "input_layers", "output_layers")
+        return {key: _numbered(inner, numbers, key in keys) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_numbered(inner, numbers, naming) for inner in value]
+    return numbers.get(value, value) if naming and isinstance(value, str) else value
 
 
 def _described(layer: keras.layers.Layer) -> object:

@@ -13,8 +13,11 @@ from ensemble_vs_dropout.training.schedule import Schedule
 from ensemble_vs_dropout.training.streams import Stream
 
 STRATEGIES = ("auto", "looped", "unrolled", "stacked")
-_CACHE = 10 * 2**20  # bytes of variables that a step of stacked members goes through: about what a cache holds
-_FEW_STEPS = 10_000  # of all members together: below, compiling costs more than stacking saves
+_CACHE = 10 * 2**20  # bytes of variables that stacked members go through in a step before it slows them down ...
+_SLOWED = 1.2  # ... by this factor
+_STEP_SECONDS = 1e-4  # that a step costs whatever it does
+_SPEED = 8e10  # operations a second, about
+_SHORT = 3.0  # seconds of training one after the other: below, compiling costs more than stacking saves
 _TOGETHER = 5  # models in one unrolled graph: more bring nothing, and a graph of many is slow to make
 # Layers that XLA compiles well when they are vectorised; on a CPU its convolutions and loops are slow or fail.
 _GOOD_FOR_XLA = (
@@ -75,21 +78,24 @@ def choose(strategy: str, models: Sequence[keras.Model], schedule: Schedule, mem
     if strategy == "stacked" and obstacle:
         raise InputError(f'strategy="stacked" cannot train these members: {obstacle}; use "unrolled"')
     if strategy == "auto":
-        steps = len(models) * (schedule.epochs - schedule.initial_epoch) * -(-schedule.examples // schedule.batch_size)
+        seconds = _seconds_alone(models, schedule)
         if len(models) == 1 or at_once == 1:
             why = "there is one member" if len(models) == 1 else "memory holds one member at a time"
             strategy, reason = "looped", why
-        elif obstacle is None and xla and steps >= _FEW_STEPS:
-            strategy, reason = "stacked", f"all layers are vectorised well, and {steps} steps repay compiling"
-        elif steps >= _FEW_STEPS / 4:
-            strategy, reason = "unrolled", obstacle or ("few steps" if xla else "XLA does not compile its layers well")
+        elif seconds < _SHORT:
+            strategy, reason = "looped", f"about {seconds:.1f} s of steps do not repay compiling a larger program"
+        elif obstacle is None and xla:
+            strategy, reason = (
+                "stacked",
+                f"all layers vectorise well, and {seconds:.0f} s of steps repay compiling",
+            )
         else:
-            strategy, reason = "looped", f"{steps} steps do not repay a larger graph"
+            strategy, reason = "unrolled", obstacle or "XLA does not compile all layers well when they are vectorised"
     else:
         reason = "as asked for"
     slots = 1
     if strategy == "stacked":
-        slots = _even(len(models), min(at_once, max(2, _CACHE // _state_bytes(models[0]))))
+        slots = _quickest_group(models, schedule.batch_size, at_once)
     elif strategy == "unrolled":
         slots = _even(len(models), min(at_once, _TOGETHER))
     return Choice(strategy, slots, strategy == "stacked" and xla, reason)
@@ -155,6 +161,34 @@ def _size(shape: Sequence[int | None]) -> int:
     for length in shape:
         size *= length or 1
     return size
+
+
+def _quickest_group(models: Sequence[keras.Model], batch_size: int, at_once: int) -> int:
+    """Return how many stacked members at a time are quickest in all: few rounds, no empty slots, small state."""
+    state, alone = _state_bytes(models[0]), _product_seconds(models[0], batch_size)
+
+    def seconds(group: int) -> float:
+        rounds = -(-len(models) // group)
+        return rounds * (_STEP_SECONDS + group * alone * (1.0 if group * state <= _CACHE else _SLOWED))
+
+    candidates = range(min(2, len(models)), min(at_once, len(models)) + 1)
+    return min(candidates, key=seconds, default=1)
+
+
+def _seconds_alone(models: Sequence[keras.Model], schedule: Schedule) -> float:
+    """Return about how long all members' steps take one after the other."""
+    steps = (schedule.epochs - schedule.initial_epoch) * -(-schedule.examples // schedule.batch_size)
+    return steps * sum(2 * _STEP_SECONDS + _product_seconds(model, schedule.batch_size) for model in models)
+
+
+def _product_seconds(model: keras.Model, batch_size: int) -> float:
+    """Return about how long the products of a step take: one with each weight at each place, two for the gradients."""
+    products = 0
+    for layer in model._flatten_layers(include_self=False):
+        if not isinstance(layer, keras.Model):
+            places = getattr(getattr(layer, "output", None), "shape", ())[1:-1] if hasattr(layer, "kernel") else ()
+            products += _size(places) * sum(_size(weight.shape) for weight in layer.trainable_weights)
+    return 6.0 * products * batch_size / _SPEED
 
 
 def _even(members: int, at_once: int) -> int:

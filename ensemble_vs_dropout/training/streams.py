@@ -21,23 +21,16 @@ class Stream:
 
     def __init__(self, source: Any, targets: Callable[[Any], Any], steps: int | None = None):
         self.source, self._targets, self.steps = source, targets, steps
+        number = source.num_batches if isinstance(source, keras.utils.PyDataset) else int(source.cardinality())
+        if steps is None and number in (None, tf.data.INFINITE_CARDINALITY):
+            raise InputError("x is a source without end; give steps_per_epoch")
+        known = number is not None and number >= 0
+        self.batches: int | None = steps or (number if known else None)  # of an epoch, None if only reading it tells
 
     @staticmethod
     def reads(x: Any) -> bool:
         """Return whether `x` is a source of batches rather than an array."""
         return isinstance(x, (tf.data.Dataset, keras.utils.PyDataset))
-
-    @property
-    def batches(self) -> int | None:
-        """How many batches an epoch has, or None if that is not known before it was read."""
-        if self.steps is not None:
-            return self.steps
-        if isinstance(self.source, keras.utils.PyDataset):
-            return self.source.num_batches
-        number = int(self.source.cardinality())
-        if number == tf.data.INFINITE_CARDINALITY:
-            raise InputError("x is a dataset without end; give steps_per_epoch")
-        return number if number >= 0 else None
 
     def epoch(self, seed: int, member: int, epoch: int, shuffle: bool) -> Iterator[tuple[Any, ...]]:
         """Yield the batches of one epoch for one member."""

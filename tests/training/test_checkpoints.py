@@ -8,6 +8,7 @@ import pytest
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.training import Ensemble
+from ensemble_vs_dropout.training.checkpoints import architecture
 
 pytestmark = pytest.mark.filterwarnings("ignore:The 'float_precision' argument is deprecated")
 
@@ -149,3 +150,28 @@ def test_a_checkpoint_steered_by_other_validation_data_is_refused(small, blobs, 
     Ensemble(small, members=1).fit(**settings, patience=1, validation_data=blobs(20, seed=1))
     with pytest.raises(InputError, match="another training"):
         Ensemble(small, members=1).fit(**settings, patience=1, validation_data=blobs(20, seed=2))
+
+
+@pytest.mark.parametrize("kind", ["softmax", "activation"])
+def test_the_names_that_keras_counts_on_do_not_make_another_network(kind):
+    def build():
+        last = keras.layers.Softmax() if kind == "softmax" else keras.layers.Activation("softmax")
+        inputs = keras.Input((4,))
+        hidden = keras.layers.Dense(5, activation="relu")(inputs)
+        branches = [keras.layers.Dense(3, activation="softmax")(part) for part in (inputs, hidden)]
+        model = keras.Model(inputs, last(keras.layers.Add()(branches)))
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    assert architecture(build()) == architecture(build())
+
+
+def test_another_wiring_of_the_same_layers_is_another_network():
+    def build(swapped):
+        inputs = keras.Input((4,))
+        first, second = keras.layers.Dense(4)(inputs), keras.layers.Dense(4, "tanh")(inputs)
+        model = keras.Model(inputs, keras.layers.Subtract()([second, first] if swapped else [first, second]))
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    assert architecture(build(False)) != architecture(build(True))
