@@ -108,7 +108,7 @@ class Ensemble:
         """Append untrained members; those that are there stay as they are, and `fit` trains only the new ones."""
         check_at_least("members", members, 1)
         if self._build is None:
-            raise InputError("add_members needs the builder, which an ensemble from models or from a file has not")
+            raise InputError("add_members needs the builder, which an ensemble from models has not")
         for member in range(len(self._models), len(self._models) + members):
             self._models.append(self._new_member(self._build, member))
 
@@ -298,7 +298,7 @@ class Ensemble:
         return fuse(self.models, rule)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write all members, histories and the seed to one zip file."""
+        """Write all members with their optimizers' state and configuration, histories and seeds to one zip file."""
         temporary = Path(f"{path}.partial")
         with zipfile.ZipFile(temporary, "w") as archive, TemporaryDirectory() as folder:
             for member, model in enumerate(self._models):
@@ -307,6 +307,7 @@ class Ensemble:
                 archive.write(Path(folder) / name, name)
             state = {
                 "seed": self.seed,
+                "diverged": sorted(self._diverged),
                 "histories": [self._histories.get(member) for member in range(len(self._models))],
                 "masks": [[state.numpy().tolist() for state in mask_states(model)] for model in self._models],
             }  # a .keras file leaves out where the random streams stand
@@ -315,7 +316,10 @@ class Ensemble:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Ensemble:
-        """Read what `save` wrote; no code in the file is run."""
+        """Read what `save` wrote; no code in the file is run.
+
+        `fit` goes on with members that were not trained, and `add_members` builds from the configuration of the first.
+        """
         try:
             with zipfile.ZipFile(path) as archive, TemporaryDirectory() as folder:
                 state = json.loads(archive.read("ensemble.json"))
@@ -329,7 +333,9 @@ class Ensemble:
         except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
             raise InputError(f"{path} does not hold a saved ensemble: {error}") from error
         ensemble = cls.from_models(models)
+        ensemble._build = lambda: _rebuilt(models[0])
         ensemble.seed = int(state["seed"])
+        ensemble._diverged = set(state["diverged"])
         ensemble._histories = {member: rows for member, rows in enumerate(state["histories"]) if rows is not None}
         return ensemble
 
@@ -353,6 +359,13 @@ class Ensemble:
         for number, state in enumerate(mask_states(model)):
             state.assign([derive(self.seed, "masks", member, number), 0])
         return model
+
+
+def _rebuilt(model: keras.Model) -> keras.Model:
+    """Return a new compiled model like `model`, with initial weights of its own."""
+    copy = type(model).from_config(model.get_config())
+    copy.compile_from_config(model.get_compile_config())
+    return copy
 
 
 def _digest(model: keras.Model) -> str:

@@ -1,5 +1,8 @@
 """A finished member is never trained again, and nobody else's members are taken for one's own."""
 
+import subprocess
+import sys
+import time
 import warnings
 
 import numpy as np
@@ -175,3 +178,87 @@ def test_another_wiring_of_the_same_layers_is_another_network():
         return model
 
     assert architecture(build(False)) != architecture(build(True))
+
+
+# On the way
+
+
+@pytest.mark.parametrize("strategy", ["looped", "unrolled", "stacked"])
+def test_members_kept_on_their_way_go_on_to_the_same_end(small, blobs, settings, strategy):
+    settings |= {"epochs": 5, "validation_data": blobs(20, seed=1), "patience": 4, "strategy": strategy}
+
+    def build():
+        return small(optimizer=keras.optimizers.Adam(0.05))
+
+    whole, broken, resumed = (Ensemble(build, members=2) for _ in range(3))
+    rows = whole.fit(**{**settings, "checkpoint": None})
+
+    def interrupt(end):
+        if (end.member, end.epoch) == (1, 3):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(**settings, on_epoch=interrupt, checkpoint_every=2)
+    ends = []
+    others = resumed.fit(**settings, on_epoch=ends.append, checkpoint_every=2)
+    assert min(end.epoch for end in ends if end.member == 1) == 3
+    for a, b in zip(whole.models, resumed.models, strict=True):
+        for v, w in zip(a.get_weights(), b.get_weights(), strict=True):
+            np.testing.assert_allclose(v, w, atol=1e-6)
+    np.testing.assert_allclose(rows.drop(columns="seconds"), others.drop(columns="seconds"), rtol=1e-5)
+    assert not list(settings["checkpoint"].glob("*.npz"))
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_goes_on_to_the_same_end(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(TRAINING)
+    whole = subprocess.run([sys.executable, script, tmp_path / "whole"], capture_output=True, text=True, check=True)
+    for wait in (0.05, 0.3):
+        process = subprocess.Popen([sys.executable, script, tmp_path / "cut"], stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline().startswith("start")
+        time.sleep(wait + 1)
+        assert process.poll() is None, "it should be killed on its way"
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    end = subprocess.run([sys.executable, script, tmp_path / "cut"], capture_output=True, text=True, check=True)
+    assert whole.stdout == end.stdout
+
+
+TRAINING = """
+import sys
+import numpy as np
+import ensemble_vs_dropout as evd
+from ensemble_vs_dropout.keras_backend import keras
+
+def build():
+    layers = [keras.Input((6,)), keras.layers.Dense(8, "relu"), keras.layers.Dropout(0.5), keras.layers.Dense(3)]
+    model = keras.Sequential(layers)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(2000, 6)).astype("float32"), rng.integers(3, size=2000)
+ensemble = evd.Ensemble(build, members=3)
+print("start", flush=True)
+ensemble.fit(x, y, epochs=12, batch_size=16, checkpoint=sys.argv[1], checkpoint_every=1, verbose=0)
+print(*[np.abs(w).sum() for model in ensemble.models for w in model.get_weights()])
+"""
+
+
+@pytest.mark.parametrize("name", ["member_000.keras", "member_000.json", "settings.json"])
+def test_a_damaged_checkpoint_is_refused_by_name(small, settings, name):
+    Ensemble(small, members=1).fit(**settings)
+    path = settings["checkpoint"] / name
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"checkpoint .*(damaged|has changed since it was written)"):
+        Ensemble(small, members=1).fit(**settings)
+
+
+def test_a_checkpoint_of_another_version_is_refused(small, settings):
+    Ensemble(small, members=1).fit(**settings)
+    path = settings["checkpoint"] / "settings.json"
+    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(InputError, match="is of another training: format differ"):
+        Ensemble(small, members=1).fit(**settings)

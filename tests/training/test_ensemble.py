@@ -238,8 +238,6 @@ def test_save_and_load_keep_predictions_histories_and_seed(small, blobs, tmp_pat
     assert loaded.histories.equals(ensemble.histories)
     assert loaded.seed == 6
     assert [path.name for path in tmp_path.iterdir()] == ["e.zip"]
-    with pytest.raises(InputError, match="add_members needs the builder"):
-        loaded.add_members(1)
 
 
 def test_members_saved_untrained_train_after_loading_as_if_never_saved(small, blobs, tmp_path):
@@ -250,6 +248,29 @@ def test_members_saved_untrained_train_after_loading_as_if_never_saved(small, bl
     for ensemble in (direct, loaded):
         ensemble.fit(x, y, epochs=2, verbose=0)
     assert all(same(a, b) for a, b in zip(weights(direct), weights(loaded), strict=True))
+
+
+def test_a_loaded_ensemble_grows_like_the_one_that_was_saved(small, blobs, tmp_path):
+    x, y = blobs(30)
+    ensemble = Ensemble(lambda: small(batch_norm=True), members=1, seed=6)
+    ensemble.fit(x, y, epochs=1, verbose=0)
+    ensemble.save(tmp_path / "e.zip")
+    loaded = Ensemble.load(tmp_path / "e.zip")
+    for one in (ensemble, loaded):
+        one.add_members(1)
+        one.fit(x, y, epochs=1, verbose=0)
+    assert all(same(a, b) for a, b in zip(weights(ensemble), weights(loaded), strict=True))
+
+
+def test_a_loaded_ensemble_goes_on_with_its_optimizers_state(small, blobs, tmp_path):
+    x, y = blobs(30)
+    ensemble = Ensemble(lambda: small(optimizer="adam"), members=2)
+    ensemble.fit(x, y, epochs=1, verbose=0)
+    ensemble.save(tmp_path / "e.zip")
+    loaded = Ensemble.load(tmp_path / "e.zip")
+    for one in (ensemble, loaded):
+        one.fit(x, y, epochs=3, initial_epoch=1, verbose=0)
+    assert all(same(a, b) for a, b in zip(weights(ensemble), weights(loaded), strict=True))
 
 
 def test_loading_warns_of_nothing(small, tmp_path):
