@@ -56,4 +56,9 @@ def one_graph_each() -> Iterator[None]:
         logger.removeFilter(other)
 
 
-__all__ = ["keras", "one_graph_each", "tf"]
+# What Keras does not export and training stands on; tests/test_keras_assumptions.py says what is taken for granted.
+from keras.src.backend import random as keras_random  # noqa: E402
+from keras.src.optimizers.base_optimizer import BaseOptimizer  # noqa: E402
+from keras.src.random.seed_generator import draw_seed  # noqa: E402
+
+__all__ = ["BaseOptimizer", "draw_seed", "keras", "keras_random", "one_graph_each", "tf"]

@@ -5,7 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from ensemble_vs_dropout.keras_backend import keras, tf
+from ensemble_vs_dropout.keras_backend import BaseOptimizer, keras, keras_random, tf
+from ensemble_vs_dropout.training._stateless import _IN_PLACE
 
 
 def seed_states(model):
@@ -119,3 +120,22 @@ def test_dropout_divides_what_it_keeps_by_the_keep_probability():
     values = np.asarray(layer(np.ones((100, 10), "float32"), training=True))
     assert np.allclose(np.unique(values), [0, 1 / 0.8])
     assert np.asarray(layer(np.ones((2, 2), "float32"))).tolist() == [[1, 1], [1, 1]]
+
+
+@pytest.mark.parametrize("layer", [keras.layers.Dropout(0.5), keras.layers.SpatialDropout1D(0.5)])
+def test_layers_drop_through_the_backends_dropout_looked_up_at_each_call(layer, monkeypatch):
+    monkeypatch.setattr(keras_random, "dropout", lambda inputs, *_, **__: inputs * 0 + 7)
+    assert (layer(np.ones((2, 3, 4)), training=True).numpy() == 7).all()
+
+
+def test_the_base_optimizer_updates_through_variables_alone():
+    for name in _IN_PLACE:
+        assert callable(getattr(BaseOptimizer, name))
+        assert getattr(keras.optimizers.Adam, name) is not getattr(BaseOptimizer, name), name
+
+
+def test_a_model_has_what_a_step_of_ours_uses():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert model._call_has_training_arg
+    assert model._loss_tracker.name == "loss"

@@ -1,9 +1,13 @@
 """Training N members, each exactly as if it were alone.
 
 * `ensemble`: `Ensemble`, the trainer people see
-* `schedule`: what a member trains on, for how long, and what is told after each epoch
+* `arguments`: what `fit` was given, checked; `schedule`: what that means for a member; `streams`: data read in batches
+* `strategy`: which of the three strategies, how many members at a time, and why
+* `_stacked`: one vectorised program over a leading member axis; `_stateless`: its step; `_masks`: the dropout masks
+* `_unrolled`: many ordinary models in one graph
 * `_looped`: one member after the other, Keras' own training step in one compiled epoch: the reference
-* `checkpoints`: finished members on disk, to go on from
+* `_members`: what happens between epochs, whatever the strategy
+* `checkpoints`: members on disk, to go on from
 """
 
 from ensemble_vs_dropout.training.ensemble import Ensemble

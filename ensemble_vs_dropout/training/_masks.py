@@ -12,10 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from keras.src import backend
-from keras.src.random.seed_generator import draw_seed
-
-from ensemble_vs_dropout.keras_backend import tf
+from ensemble_vs_dropout.keras_backend import draw_seed, keras_random, tf
 
 _TRACING = threading.RLock()
 _LEVELS = 2**16
@@ -26,16 +23,16 @@ Words = Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]]
 def own_masks(words: Words) -> Iterator[None]:
     """Let Keras' layers drop by these masks in what is traced inside; a graph keeps them when the context is left."""
     with _TRACING:
-        before = backend.random.dropout
+        before = keras_random.dropout
 
         def dropout(inputs: tf.Tensor, rate: float, noise_shape: Any = None, seed: Any = None) -> tf.Tensor:
             return _dropout(words, inputs, rate, noise_shape, seed)
 
-        backend.random.dropout = dropout
+        keras_random.dropout = dropout
         try:
             yield
         finally:
-            backend.random.dropout = before
+            keras_random.dropout = before
 
 
 def words_by_operation(key: tf.Tensor, blocks: tf.Tensor) -> list[tf.Tensor]:

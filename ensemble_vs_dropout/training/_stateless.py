@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from types import MethodType
 from typing import Any
 
-from keras.src.optimizers.base_optimizer import BaseOptimizer
-
-from ensemble_vs_dropout.keras_backend import keras, tf
+from ensemble_vs_dropout.keras_backend import BaseOptimizer, keras, tf
 
 # What Keras' TensorFlow optimizers do in place through tf.distribute, and its base class through variables.
 _IN_PLACE = ("assign", "assign_add", "assign_sub", "_apply_weight_decay", "_backend_update_step")

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import keras.src.optimizers.loss_scale_optimizer as loss_scaling
 import psutil
 
 from ensemble_vs_dropout.checks import InputError, check_known
@@ -113,7 +112,7 @@ def why_not_stacked(models: Sequence[keras.Model]) -> str | None:
         if getattr(type(first), method) is not getattr(keras.Model, method):
             return f"{type(first).__name__} has a {method} of its own"
     optimizer = first.optimizer
-    if isinstance(optimizer, loss_scaling.LossScaleOptimizer):
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return "its optimizer scales the loss (float16)"
     if optimizer.gradient_accumulation_steps or optimizer.use_ema:
         return "its optimizer accumulates gradients or averages weights"

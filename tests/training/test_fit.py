@@ -12,6 +12,7 @@ from ensemble_vs_dropout.training.strategy import choose
 from ensemble_vs_dropout.training.streams import Stream
 
 STRATEGIES = ["looped", "unrolled", "stacked"]
+MOSTLY_SLOW = ["looped", *(pytest.param(name, marks=pytest.mark.slow) for name in STRATEGIES[1:])]
 C = keras.callbacks
 
 
@@ -126,7 +127,7 @@ def test_callbacks_that_would_be_shared_are_refused(small, blobs):
 # Going on
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", MOSTLY_SLOW)
 def test_going_on_from_an_epoch_ends_where_one_call_ends(small, blobs, strategy):
     x, y = blobs(24)
     settings = {"batch_size": 8, "strategy": strategy, "verbose": 0}
@@ -165,7 +166,7 @@ def explosive_at(member, rate=1e25):
     return callbacks
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", MOSTLY_SLOW)
 def test_a_member_that_diverges_is_stopped_named_and_kept_out(small, blobs, strategy, capfd):
     x, y = blobs(24)
     ensemble, alone = Ensemble(small, members=3), Ensemble(small, members=3)

@@ -149,7 +149,9 @@ def test_a_member_that_stops_makes_room_for_the_next(monkeypatch):
     assert_same_weights(trained(build, "looped", x, y, **settings), trained(build, "stacked", x, y, **settings))
 
 
-@pytest.mark.parametrize("strategy", ["looped", "unrolled", "stacked"])
+@pytest.mark.parametrize(
+    "strategy", ["looped", *(pytest.param(name, marks=pytest.mark.slow) for name in ("unrolled", "stacked"))]
+)
 def test_a_member_alone_is_that_member_among_others(strategy):
     build, shape = flat(L.BatchNormalization, lambda: L.Dropout(0.5))
     x, y = data_for(shape)

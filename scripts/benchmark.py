@@ -1,0 +1,203 @@
+"""Measure how long N members take under each strategy, beside a loop of Keras' `fit`.
+
+    python scripts/benchmark.py training                      # about 35 minutes on two cores
+    python scripts/benchmark.py training --cases small --repeats 1
+    python scripts/benchmark.py training --sweep              # the small case for 1 to 100 members; about 40 minutes
+
+Every measurement is a whole call, compilation included, in a process of its own; the ways alternate, and medians are
+shown. What must come out: the seconds of each way, their ratio to the loop of `fit`, the share of the machine's
+measured matrix-product ceiling at that batch, the compile time apart (first epoch less a later one), and peak memory.
+A loop of many `fit`s is timed on its first five networks and scaled up, which the table says.
+"""
+
+import itertools
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import typer
+
+EPOCHS = 5
+FIT_AT_MOST = 5  # networks of the loop that are timed; the rest take as long
+# layers: units, dropout rate, convolution filters; batch, images, members
+CASES: dict[str, dict[str, Any]] = {
+    "small": {"units": [64, 64], "rate": 0.0, "filters": [], "batch": 32, "images": 10_000, "members": 10},
+    "small-50": {"units": [64, 64], "rate": 0.0, "filters": [], "batch": 32, "images": 10_000, "members": 50},
+    "medium": {"units": [256, 256], "rate": 0.5, "filters": [], "batch": 64, "images": 20_000, "members": 10},
+    "large": {"units": [1024, 1024], "rate": 0.5, "filters": [], "batch": 128, "images": 30_000, "members": 3},
+    "convolution": {"units": [64], "rate": 0.5, "filters": [16, 32], "batch": 64, "images": 10_000, "members": 5},
+}
+WAYS = ("fit", "tuned fit", "looped", "unrolled", "stacked", "auto")
+SWEEP = (1, 2, 5, 10, 20, 50, 100)
+DATA = Path(__file__).parent.parent / "data" / "fashion_mnist_14k.npz"
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
+
+
+@app.callback()
+def _group() -> None:
+    """Measure the toolkit's speed."""
+
+
+@app.command()
+def training(
+    cases: Annotated[str, typer.Option(help=f"Comma-separated: {', '.join(CASES)}.")] = ",".join(CASES),
+    ways: Annotated[str, typer.Option(help="Comma-separated ways to train.")] = ",".join(WAYS),
+    repeats: Annotated[int, typer.Option(min=1, help="Alternating runs of each way.")] = 3,
+    sweep: Annotated[bool, typer.Option("--sweep", help="The small case for 1 to 100 members instead.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write every measurement to this JSON file too.")] = None,
+) -> None:
+    """Time each way of training on each case."""
+    chosen = {name: CASES[name] for name in cases.split(",")}
+    if sweep:
+        chosen = {f"small, {m} members": {**CASES["small"], "members": m} for m in SWEEP}
+    everything = {}
+    for name, case in chosen.items():
+        runs: dict[str, list[dict[str, float]]] = {way: [] for way in ways.split(",")}
+        for repeat in range(repeats):
+            for way in runs:
+                print(f"{name}: {way}, run {repeat + 1} of {repeats}", file=sys.stderr, flush=True)
+                runs[way].append(_in_own_process(case, way))
+        everything[name] = {"case": case, "ceiling": _in_own_process(case, "ceiling"), "runs": runs}
+        _show(name, case, everything[name]["ceiling"]["speed"], runs)
+        if out:
+            out.write_text(json.dumps(everything, indent=1))
+
+
+def _in_own_process(case: dict[str, Any], way: str) -> dict[str, float]:
+    command = [sys.executable, __file__, "one", json.dumps(case), way]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{way} failed on {case}:\n{done.stderr[-3000:]}")
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+@app.command(hidden=True)
+def one(case: str, way: str) -> None:
+    """Measure one way on one case in this process."""
+    given = json.loads(case)
+    print(json.dumps(_ceiling(given) if way == "ceiling" else _measure(given, way)))
+
+
+def _measure(case: dict[str, Any], way: str) -> dict[str, float]:
+    import numpy as np
+
+    import ensemble_vs_dropout as evd
+    from ensemble_vs_dropout.keras_backend import keras
+
+    keras.layers.Dense(1)(np.zeros((1, 1)))  # what a process does once is nobody's cost
+    with np.load(DATA) as file:
+        x, y = (np.concatenate([file[name]] * 3)[: case["images"]] for name in ("x_train", "y_train"))
+    start = time.perf_counter()
+    if way in ("fit", "tuned fit"):
+        timed = min(case["members"], FIT_AT_MOST)
+        settings = {"jit_compile": True, "steps_per_execution": 32} if way == "tuned fit" else {}
+        for _ in range(timed):
+            _build(case, **settings).fit(x, y, epochs=EPOCHS, batch_size=case["batch"], verbose=0)
+        seconds = (time.perf_counter() - start) / timed * case["members"]
+        epochs = [0.0]
+    else:
+        ensemble = evd.Ensemble(lambda: _build(case), members=case["members"])
+        settings = {"epochs": EPOCHS, "batch_size": case["batch"], "strategy": way, "verbose": 0}
+        histories = ensemble.fit(x, y, **settings)
+        seconds = time.perf_counter() - start
+        epochs = histories.groupby("epoch").seconds.sum().tolist()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    compiling = epochs[0] - median(epochs[1:]) if len(epochs) > 1 else float("nan")
+    return {"seconds": seconds, "compiling": compiling, "epoch": median(epochs[1:] or epochs), "peak": peak}
+
+
+def _build(case: dict[str, Any], **compiled: Any) -> Any:
+    from ensemble_vs_dropout.keras_backend import keras
+
+    layers = [keras.Input((28, 28), dtype="uint8"), keras.layers.Rescaling(1 / 255)]
+    if case["filters"]:
+        layers.append(keras.layers.Reshape((28, 28, 1)))
+    for number in case["filters"]:
+        layers.append(keras.layers.Conv2D(number, 3, padding="same", activation="relu"))
+        layers.append(keras.layers.MaxPooling2D())
+    layers.append(keras.layers.Flatten())
+    for units in case["units"]:
+        layers.append(keras.layers.Dense(units, activation="relu"))
+        if case["rate"]:
+            layers.append(keras.layers.Dropout(case["rate"]))
+    model = keras.Sequential([*layers, keras.layers.Dense(10)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"], **compiled)
+    return model
+
+
+def _operations(case: dict[str, Any]) -> float:
+    """Return the operations of an example's forward and backward pass; the first layer needs no input gradient."""
+    products, places, channels = [], 28 * 28, 1
+    for number in case["filters"]:
+        products.append(places * 9 * channels * number)
+        places, channels = places // 4, number
+    sizes = [places * channels, *case["units"], 10]
+    products += [a * b for a, b in itertools.pairwise(sizes)]
+    return 2.0 * (3 * sum(products) - products[0])
+
+
+def _ceiling(case: dict[str, Any]) -> dict[str, float]:
+    """Return the operations a second of the largest layer's products at this batch: forward and both gradients."""
+    import tensorflow as tf
+
+    sizes = [784, *case["units"]]
+    a, b = max(itertools.pairwise(sizes), key=lambda pair: pair[0] * pair[1])
+    x, w = tf.random.normal((case["batch"], a)), tf.random.normal((a, b))
+
+    @tf.function(jit_compile=True)
+    def products(x: Any, w: Any) -> Any:
+        def step(number: Any, w: Any) -> Any:
+            h = tf.matmul(x, w)
+            return number + 1, w - 1e-9 * tf.matmul(x, h, transpose_a=True)
+
+        return tf.while_loop(lambda number, _: number < 200, step, (0, w))[1]
+
+    times = []
+    for _ in range(6):
+        start = time.perf_counter()
+        products(x, w).numpy()
+        times.append(time.perf_counter() - start)
+    return {"speed": 200 * 4 * case["batch"] * a * b / median(times[1:])}
+
+
+def _show(name: str, case: dict[str, Any], ceiling: float, runs: dict[str, list[dict[str, float]]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    scaled = case["members"] > FIT_AT_MOST
+    note = f"; loops of fit: {FIT_AT_MOST} networks timed, scaled to {case['members']}" if scaled else ""
+    title = (
+        f"{name}: {case['members']} members, {EPOCHS} epochs, batch {case['batch']}, {case['images']:,} images{note}"
+    )
+    columns = ("way", "seconds", "runs", "times fit", "GFLOP/s", "of the ceiling", "compiling", "an epoch", "peak MiB")
+    table = Table(*columns, title=title, title_justify="left")
+    middle = {way: {key: median(run[key] for run in each) for key in each[0]} for way, each in runs.items()}
+    work = _operations(case) * case["images"] * case["members"]
+    for way, found in middle.items():
+        own = "fit" not in way
+        speed = work / found["epoch"] if own else work * EPOCHS / found["seconds"]
+        low, high = (choose(run["seconds"] for run in runs[way]) for choose in (min, max))
+        table.add_row(
+            way,
+            f"{found['seconds']:.2f}",
+            f"{low:.2f} to {high:.2f}",
+            f"{middle['fit']['seconds'] / found['seconds']:.2f}" if "fit" in middle else "",
+            f"{speed / 1e9:.0f}",
+            f"{speed / ceiling:.0%}",
+            f"{found['compiling']:.1f}" if own else "",
+            f"{found['epoch']:.2f}" if own else "",
+            f"{found['peak'] / 2**20:.0f}",
+        )
+    Console(width=160).print(table)
+
+
+if __name__ == "__main__":
+    app()
