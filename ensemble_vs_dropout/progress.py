@@ -39,6 +39,7 @@ class Progress:
             disable=not self._live,
         )
         self._task = self._bar.add_task("", total=total)
+        self._losses: dict[str, float] = {}
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -52,7 +53,12 @@ class Progress:
         self._advance(1 + (end.epochs - end.epoch if end.stopped else 0))
         losses = " ".join(f"{k} {end.logs[k]:.4f}" for k in ("loss", "val_loss") if k in end.logs)
         text = f"{network}, epoch {end.epoch} of {end.epochs}: {losses}"
-        self._bar.update(self._task, description=text)
+        self._losses[network] = end.logs["loss"]
+        together = len(self._losses)
+        others = f" ({together} at a time: {min(self._losses.values()):.4f} to {max(self._losses.values()):.4f})"
+        self._bar.update(self._task, description=text + others * (together > 1))
+        if end.stopped:
+            del self._losses[network]
         if self.verbose == 2 or (self.verbose == 1 and not self._live and end.stopped):
             self._print(f"{text} ({self._left()})")
 

@@ -150,3 +150,21 @@ def test_a_loss_that_diverges_raises_and_names_the_member(blobs):
     with pytest.raises(FloatingPointError, match=r"member 0: the loss is .* after epoch .*lower learning rate"):
         ensemble.fit(x, y, epochs=10, verbose=0, on_divergence="raise")
     assert ensemble.histories.empty
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", ["class_weight", "sample_weight"])
+def test_weights_of_classes_and_examples_and_a_validation_split_are_those_of_keras_fit(small, blobs, weights):
+    x, y = blobs(60)
+    given = {"class_weight": {0: 3.0, 1: 1.0, 2: 0.2}} if weights == "class_weight" else {}
+    if weights == "sample_weight":
+        given = {"sample_weight": np.random.default_rng(0).uniform(size=60)}
+    settings = {"validation_split": 0.3, "epochs": 3, "batch_size": 16, "shuffle": False, "verbose": 0, **given}
+    ensemble = Ensemble(lambda: small(rate=0, weighted_metrics=["accuracy"]), members=1)
+    reference = small(rate=0, weighted_metrics=["accuracy"], jit_compile=False)
+    reference.set_weights(ensemble.models[0].get_weights())
+    histories = ensemble.fit(x, y, **settings)
+    expected = reference.fit(x, y, **settings).history
+    assert_close(ensemble.models[0], reference)
+    for column in expected:
+        np.testing.assert_allclose(histories[column], expected[column], rtol=1e-5, err_msg=column)
