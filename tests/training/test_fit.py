@@ -100,6 +100,18 @@ def test_a_users_callback_sees_the_weights_and_logs_of_its_member(small, blobs):
                 np.testing.assert_allclose(weights, other_weights, atol=1e-6)
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_a_callback_does_to_the_weights_at_the_very_end_stays(small, blobs, strategy):
+    class Zero(C.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                self.model.set_weights([weights * 0 for weights in self.model.get_weights()])
+
+    ensemble = Ensemble(small, members=2)
+    ensemble.fit(*blobs(20), epochs=2, strategy=strategy, callbacks=lambda member: [Zero()], verbose=0)
+    assert all(not weights.any() for model in ensemble.models for weights in model.get_weights())
+
+
 def test_a_callback_that_is_called_at_each_step_needs_the_looped_strategy(small, blobs):
     x, y = blobs(20)
 
