@@ -109,17 +109,25 @@ class Stacked:
                 return tf.vectorized_map(of_member, [*flat, indices], warn=False)
 
         @tf.function(jit_compile=self.xla, autograph=False)
+        def train_whole_batches(state: list[tf.Tensor], data: Batch, orders: tf.Tensor) -> list[tf.Tensor]:
+            batches = tf.reshape(orders[:, : full * size], (self.slots, full, size))
+            loop = tf.while_loop(
+                lambda number, *flat: number < full,
+                lambda number, *flat: (number + 1, *step(flat, data, batches[:, number])),
+                (tf.constant(0), *state),
+                parallel_iterations=1,
+            )
+            return list(loop[1:])
+
+        # One step an epoch is not worth XLA's time to compile it, unless it is the only one.
+        @tf.function(jit_compile=self.xla and not full, autograph=False)
+        def train_last_batch(state: list[tf.Tensor], data: Batch, orders: tf.Tensor) -> list[tf.Tensor]:
+            return step(state, data, orders[:, full * size :])
+
         def train(state: list[tf.Tensor], data: Batch, orders: tf.Tensor) -> list[tf.Tensor]:
             if full:
-                batches = tf.reshape(orders[:, : full * size], (self.slots, full, size))
-                loop = tf.while_loop(
-                    lambda number, *flat: number < full,
-                    lambda number, *flat: (number + 1, *step(flat, data, batches[:, number])),
-                    (tf.constant(0), *state),
-                    parallel_iterations=1,
-                )
-                state = list(loop[1:])
-            return step(state, data, orders[:, full * size :]) if examples % size else state
+                state = train_whole_batches(state, data, orders)
+            return train_last_batch(state, data, orders) if examples % size else state
 
         @tf.function(reduce_retracing=True, autograph=False)
         def evaluate(state: list[tf.Tensor], data: Batch) -> list[tf.Tensor]:
