@@ -239,7 +239,8 @@ class Ensemble:
                 progress.reach((number + 1) * (schedule.epochs - schedule.initial_epoch))
         if not waiting:
             return
-        choice = choose(strategy, list(waiting.values()), schedule, memory_limit)
+        # By all of them, not by those that wait, so that a resumed training computes as an uninterrupted one does.
+        choice = choose(strategy, [self._models[member] for member in todo], schedule, memory_limit)
         if progress.verbose == 2:
             at_a_time = f", {choice.slots} at a time" if choice.slots > 1 else ""
             progress.say(f"strategy {choice.strategy}{at_a_time}: {choice.reason}")
