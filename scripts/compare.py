@@ -2,7 +2,7 @@
 
     python scripts/compare.py --dataset fashion_mnist_10k
 
-takes about four minutes on two cores, and prints the table, the verdict, and where the report lies. It is the same
+takes about two minutes on two cores, and prints the table, the verdict, and where the report lies. It is the same
 as `evd compare`; `--help` lists the options.
 """
 
