@@ -57,7 +57,6 @@ class Member:
     standing: Standing
     before: list[np.ndarray[Any, Any]]
     callbacks: keras.callbacks.CallbackList | None = None
-    seconds: float = 0.0
 
 
 def train_members(

@@ -26,7 +26,7 @@ class Stacked:
     def __init__(self, schedule: Schedule, data: dict[str, Batch], slots: int, template: keras.Model, xla: bool):
         self.schedule, self.data, self.slots, self.xla = schedule, data, slots, xla
         self.models: dict[int, keras.Model] = {}
-        self._template = template  # what is traced; its own variables are never read or changed
+        self._template = template  # what is traced; of its variables only the metrics are used
         self._groups = _stateless.variables(template)
         template.reset_metrics()
         self._fresh = [tf.identity(variable.value) for variable in self._groups[METRICS]]

@@ -262,23 +262,13 @@ class Ensemble:
                 self._diverged.add(member)
             self._histories[member] = rows
 
-        engine = self._engine(choice, replace(schedule, on_epoch=report), data, sample, waiting)
-        train_members(
-            engine, waiting, self._histories, replace(schedule, on_epoch=report), saved, time.perf_counter, finished
-        )
+        schedule = replace(schedule, on_epoch=report)
+        engine = _engine(choice, schedule, data, next(iter(waiting.values())))
+        train_members(engine, waiting, self._histories, schedule, saved, time.perf_counter, finished)
         if len(self._diverged) == members:
             raise FloatingPointError(
                 f"all {members} members diverged; a lower learning rate or clipped gradients usually help"
             )
-
-    def _engine(
-        self, choice: Choice, schedule: Schedule, data: dict[str, Batch], sample: Batch, models: Mapping[int, Any]
-    ) -> Engine:
-        if choice.strategy == "looped":
-            return Looped(schedule, data)
-        if choice.strategy == "unrolled":
-            return Unrolled(schedule, data, choice.slots)
-        return Stacked(schedule, data, choice.slots, next(iter(models.values())), choice.xla)
 
     def _epochs_of(self, member: int) -> int:
         rows = self._histories.get(member, [])
@@ -360,6 +350,14 @@ class Ensemble:
         for number, state in enumerate(mask_states(model)):
             state.assign([derive(self.seed, "masks", member, number), 0])
         return model
+
+
+def _engine(choice: Choice, schedule: Schedule, data: dict[str, Batch], template: keras.Model) -> Engine:
+    if choice.strategy == "looped":
+        return Looped(schedule, data)
+    if choice.strategy == "unrolled":
+        return Unrolled(schedule, data, choice.slots)
+    return Stacked(schedule, data, choice.slots, template, choice.xla)
 
 
 def _rebuilt(model: keras.Model) -> keras.Model:

@@ -66,8 +66,7 @@ def choose(strategy: str, models: Sequence[keras.Model], schedule: Schedule, mem
     """
     check_known("strategy", strategy, STRATEGIES)
     at_once = _fitting(models, schedule, memory_limit)
-    one_by_one = "what streams or steps" if isinstance(schedule.train, Stream) or schedule.stepwise else ""
-    if one_by_one:
+    if isinstance(schedule.train, Stream) or schedule.stepwise:
         what = "data that are streamed" if isinstance(schedule.train, Stream) else "callbacks that are called each step"
         if strategy not in ("auto", "looped"):
             raise InputError(f'{what} need a step-by-step loop; give strategy="looped"')
@@ -84,10 +83,7 @@ def choose(strategy: str, models: Sequence[keras.Model], schedule: Schedule, mem
         elif seconds < _SHORT:
             strategy, reason = "looped", f"about {seconds:.1f} s of steps do not repay compiling a larger program"
         elif obstacle is None and xla:
-            strategy, reason = (
-                "stacked",
-                f"all layers vectorise well, and {seconds:.0f} s of steps repay compiling",
-            )
+            strategy, reason = "stacked", f"all layers vectorise well, and {seconds:.0f} s of steps repay compiling"
         else:
             strategy, reason = "unrolled", obstacle or "XLA does not compile all layers well when they are vectorised"
     else:

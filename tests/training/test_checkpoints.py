@@ -13,8 +13,6 @@ from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.training import Ensemble
 from ensemble_vs_dropout.training.checkpoints import architecture
 
-pytestmark = pytest.mark.filterwarnings("ignore:The 'float_precision' argument is deprecated")
-
 
 def assert_same(first, second):
     for model, other in zip(first.models, second.models, strict=True):
@@ -40,7 +38,7 @@ def test_the_second_call_loads_all_and_trains_none(small, settings):
 def test_going_on_from_a_checkpoint_warns_of_nothing(small, settings):
     Ensemble(small, members=1).fit(**settings)
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=".*float_precision")
+        warnings.simplefilter("error")
         Ensemble(small, members=1).fit(**settings)
 
 

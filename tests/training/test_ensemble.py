@@ -12,8 +12,6 @@ from ensemble_vs_dropout.training import Ensemble
 from ensemble_vs_dropout.training._looped import mask_states
 from ensemble_vs_dropout.training.schedule import Part, Schedule
 
-pytestmark = pytest.mark.filterwarnings("ignore:The 'float_precision' argument is deprecated")
-
 
 def same(a, b):
     return all(np.array_equal(p, q) for p, q in zip(a, b, strict=True))
@@ -276,7 +274,7 @@ def test_a_loaded_ensemble_goes_on_with_its_optimizers_state(small, blobs, tmp_p
 def test_loading_warns_of_nothing(small, tmp_path):
     Ensemble(small, members=1).save(tmp_path / "e.zip")
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=".*float_precision")
+        warnings.simplefilter("error")
         Ensemble.load(tmp_path / "e.zip")
 
 
