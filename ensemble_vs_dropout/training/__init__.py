@@ -6,6 +6,7 @@
 * `_stacked`: one vectorised program over a leading member axis; `_stateless`: its step; `_masks`: the dropout masks
 * `_unrolled`: many ordinary models in one graph
 * `_looped`: one member after the other, Keras' own training step in one compiled epoch: the reference
+* `_programs`: functions traced once for all models built alike
 * `_members`: what happens between epochs, whatever the strategy
 * `checkpoints`: members on disk, to go on from
 """

@@ -5,12 +5,15 @@ user's override) happens here too. What is ours is the loop around it: a whole e
 lie on the device once, which spares the Python work per step.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ensemble_vs_dropout.keras_backend import keras, tf
 from ensemble_vs_dropout.training._masks import own_masks, words_by_operation
+from ensemble_vs_dropout.training._programs import Programs
 from ensemble_vs_dropout.training.schedule import Schedule
 from ensemble_vs_dropout.training.streams import Stream
 
@@ -26,12 +29,12 @@ class Looped:
 
     def __init__(self, schedule: Schedule, data: dict[str, Batch]):
         self.schedule, self.data = schedule, data
+        self._programs = Programs()
+        self._train_epoch = partial(train_epoch, schedule.batch_size)
 
     def load(self, slot: int, model: keras.Model) -> None:
         """Take up a member."""
         self.model = model
-        self._train, self._evaluate = compile_epoch([model], self.schedule.batch_size), compile_evaluation(model)
-        self._step = tf.function(lambda batch: _own_step(model, batch), reduce_retracing=True)
 
     def train_epoch(self, feeds: dict[int, Any], on_batch: Any = None) -> None:
         """Train the loaded member for one epoch."""
@@ -39,7 +42,7 @@ class Looped:
         if isinstance(self.schedule.train, Stream):
             batches = feeds[0]
         elif on_batch is None:
-            self._train(self.data["train"], tf.constant(feeds[0])[None])
+            self._programs.run(self._train_epoch, self.model, tf.constant(feeds[0]), *self.data["train"])
             return
         else:
             size = self.schedule.batch_size
@@ -48,7 +51,7 @@ class Looped:
         for number, batch in enumerate(batches):
             if on_batch:
                 on_batch.on_train_batch_begin(number)
-            self._step(batch)
+            self._programs.run(train_step, self.model, *batch)
             if on_batch:
                 on_batch.on_train_batch_end(number, self.logs(0))
 
@@ -62,7 +65,7 @@ class Looped:
     def evaluate(self, slot: int, part: str) -> dict[str, float]:
         """Return the loss and the metrics on a watched part, in inference mode."""
         self.model.reset_metrics()
-        self._evaluate(self.data[part])
+        self._programs.run(evaluate, self.model, *self.data[part])
         return logs_of(self.model)
 
     def write(self, slot: int) -> None:
@@ -71,39 +74,37 @@ class Looped:
     read = write
 
 
-def compile_epoch(models: list[keras.Model], batch_size: int) -> Any:
-    """Return a function (data, orders, active) that trains all active models for one epoch in one compiled call.
+def train_epoch(batch_size: int, model: keras.Model, order: tf.Tensor, *data: tf.Tensor) -> None:
+    """Train a model for one epoch on the examples in this order."""
 
-    `active` says which take part; None for all.
-    """
+    def step(start: tf.Tensor) -> tuple[tf.Tensor]:
+        train_step(model, *(tf.gather(part, order[start : start + batch_size]) for part in data))
+        return (start + batch_size,)
 
-    @tf.function
-    def train_epoch(data: Batch, orders: tf.Tensor, active: tf.Tensor | None = None) -> None:
-        examples = tf.shape(orders)[1]
-        for start in tf.range(0, examples, batch_size):
-            batch = orders[:, start : tf.minimum(start + batch_size, examples)]
-            for number, model in enumerate(models):
-                examples_of_it = tuple(tf.gather(part, batch[number]) for part in data)
-                if active is None or active[number]:
-                    _own_step(model, examples_of_it)
-
-    return train_epoch
+    _while_below(tf.shape(order)[0], step)
 
 
-def compile_evaluation(model: keras.Model) -> Any:
-    """Return a function that evaluates one model on data on the device."""
+def evaluate(model: keras.Model, *data: tf.Tensor) -> None:
+    """Let a model's metrics see all these data, in inference mode."""
+    states = [(state, tf.identity(state.value)) for state in mask_states(model)]
 
-    @tf.function(reduce_retracing=True)
-    def evaluate(data: Batch) -> None:
-        states = [(state, tf.identity(state.value)) for state in mask_states(model)]
-        examples = tf.shape(data[0])[0]
-        for start in tf.range(0, examples, EVALUATED):
-            end = tf.minimum(start + EVALUATED, examples)
-            model.test_step(tuple(part[start:end] for part in data))
-        for state, before in states:  # recurrent layers move theirs even here, and looking on must change nothing
-            state.assign(before)
+    def step(start: tf.Tensor) -> tuple[tf.Tensor]:
+        model.test_step(tuple(part[start : start + EVALUATED] for part in data))
+        return (start + EVALUATED,)
 
-    return evaluate
+    _while_below(tf.shape(data[0])[0], step)
+    for state, before in states:  # recurrent layers move theirs even here, and looking on must change nothing
+        state.assign(before)
+
+
+def train_step(model: keras.Model, *batch: tf.Tensor) -> None:
+    """Let Keras train a model on one batch, with masks that are the same under every strategy."""
+    with own_masks(words_by_operation):
+        model.train_step(batch)
+
+
+def _while_below(end: tf.Tensor, step: Callable[[tf.Tensor], tuple[tf.Tensor]]) -> None:
+    tf.while_loop(lambda start: start < end, step, (tf.constant(0),), parallel_iterations=1)
 
 
 def mask_states(model: keras.Model) -> list[keras.Variable]:
@@ -114,9 +115,3 @@ def mask_states(model: keras.Model) -> list[keras.Variable]:
 def logs_of(model: keras.Model) -> dict[str, float]:
     """Return a model's loss and metrics as numbers."""
     return {name: float(np.asarray(value)) for name, value in model.get_metrics_result().items()}
-
-
-@tf.autograph.experimental.do_not_convert
-def _own_step(model: keras.Model, batch: Batch) -> None:
-    with own_masks(words_by_operation):
-        model.train_step(batch)

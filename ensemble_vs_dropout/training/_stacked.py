@@ -57,7 +57,7 @@ class Stacked:
 
     def logs(self, slot: int) -> dict[str, float]:
         """Return the loss and the metrics of the last epoch."""
-        return self._result(self._of(slot))
+        return self._result(self._of(slot, start=-len(self._fresh)))
 
     def evaluate(self, slot: int, part: str) -> dict[str, float]:
         """Return the loss and the metrics on a watched part, in inference mode."""
@@ -79,12 +79,11 @@ class Stacked:
         values = [tf.identity(variable.value) for group in groups for variable in group]
         self._values[slot] = [*values, *self._fresh]
 
-    def _of(self, slot: int) -> list[tf.Tensor]:
-        return self._values[slot] if slot in self._values else self._slice(slot)
-
-    def _slice(self, slot: int) -> list[tf.Tensor]:
+    def _of(self, slot: int, start: int = 0) -> list[tf.Tensor]:
+        if slot in self._values:
+            return self._values[slot][start:]
         assert self._state is not None
-        return [value[slot] for value in self._state]
+        return [value[slot] for value in self._state[start:]]
 
     def _result(self, values: list[tf.Tensor]) -> dict[str, float]:
         for variable, value in zip(self._groups[METRICS], values[-len(self._fresh) :], strict=True):
@@ -99,21 +98,30 @@ class Stacked:
         def packed(flat: Any) -> Any:
             return tuple(list(flat[sum(sizes[:i]) : sum(sizes[: i + 1])]) for i in range(len(sizes)))
 
-        def step(flat: Any, data: Batch, indices: tf.Tensor) -> list[tf.Tensor]:
+        def step(state: list[tf.Tensor], data: Batch, indices: tf.Tensor) -> list[tf.Tensor]:
             def of_member(given: Any) -> Any:
                 batch = [tf.gather(part, given[-1]) for part in data]
-                state = _stateless.train_step(template, packed(given[:-1]), batch[0], batch[1], (*batch, None)[2])
-                return [value for group in state for value in group]
+                after = _stateless.train_step(template, packed(given[:-1]), batch[0], batch[1], (*batch, None)[2])
+                return [value for group in after for value in group]
 
             with own_masks(words_by_arithmetic):
-                return tf.vectorized_map(of_member, [*flat, indices], warn=False)
+                after = tf.vectorized_map(of_member, [*state, indices], warn=False)
+            return [tf.ensure_shape(value, before.shape) for value, before in zip(after, state, strict=True)]
+
+        # Traced once, for whole batches and the last one: how many examples it takes is left open.
+        variables = [variable for group in self._groups for variable in group]
+        traced_step = tf.function(step, autograph=False).get_concrete_function(
+            [tf.TensorSpec((self.slots, *variable.shape), variable.value.dtype) for variable in variables],
+            tuple(tf.TensorSpec(part.shape, part.dtype) for part in self.data["train"]),
+            tf.TensorSpec((self.slots, None), tf.int32),
+        )
 
         @tf.function(jit_compile=self.xla, autograph=False)
         def train_whole_batches(state: list[tf.Tensor], data: Batch, orders: tf.Tensor) -> list[tf.Tensor]:
             batches = tf.reshape(orders[:, : full * size], (self.slots, full, size))
             loop = tf.while_loop(
                 lambda number, *flat: number < full,
-                lambda number, *flat: (number + 1, *step(flat, data, batches[:, number])),
+                lambda number, *flat: (number + 1, *traced_step(list(flat), data, batches[:, number])),
                 (tf.constant(0), *state),
                 parallel_iterations=1,
             )
@@ -122,7 +130,7 @@ class Stacked:
         # One step an epoch is not worth XLA's time to compile it, unless it is the only one.
         @tf.function(jit_compile=self.xla and not full, autograph=False)
         def train_last_batch(state: list[tf.Tensor], data: Batch, orders: tf.Tensor) -> list[tf.Tensor]:
-            return step(state, data, orders[:, full * size :])
+            return traced_step(state, data, orders[:, full * size :])
 
         def train(state: list[tf.Tensor], data: Batch, orders: tf.Tensor) -> list[tf.Tensor]:
             if full:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ensemble_vs_dropout.keras_backend import keras, tf
-from ensemble_vs_dropout.training._looped import Batch, compile_epoch, compile_evaluation, logs_of
+from ensemble_vs_dropout.training._looped import Batch, evaluate, logs_of, train_step
+from ensemble_vs_dropout.training._programs import Program, Programs
 from ensemble_vs_dropout.training.schedule import Schedule
 
 
@@ -21,17 +22,18 @@ class Unrolled:
         self.schedule, self.data, self.slots = schedule, data, slots
         self.models: dict[int, keras.Model] = {}
         self._done: set[int] = set()
-        self._evaluate: dict[int, Any] = {}
+        self._programs = Programs()
         self._train: Any = None
 
     def load(self, slot: int, model: keras.Model) -> None:
         """Take up a member; all are taken up before any is trained, and put down before others are."""
-        self.models[slot], self._evaluate[slot], self._train = model, compile_evaluation(model), None
+        self.models[slot], self._train = model, None
 
     def train_epoch(self, feeds: dict[int, Any], on_batch: Any = None) -> None:
         """Train the members that have a feed for one epoch; the others stay as they are."""
         if self._train is None:
-            self._train = compile_epoch(list(self.models.values()), self.schedule.batch_size)
+            steps = [self._programs.get(train_step, model, *self.data["train"]) for model in self.models.values()]
+            self._train = compile_epoch(list(zip(steps, self.models.values(), strict=True)), self.schedule.batch_size)
         some = next(iter(feeds.values()))
         orders = np.stack([feeds.get(slot, some) for slot in self.models])
         for slot in feeds:
@@ -54,10 +56,34 @@ class Unrolled:
     def evaluate(self, slot: int, part: str) -> dict[str, float]:
         """Return the loss and the metrics on a watched part, in inference mode."""
         self.models[slot].reset_metrics()
-        self._evaluate[slot](self.data[part])
+        self._programs.run(evaluate, self.models[slot], *self.data[part])
         return logs_of(self.models[slot])
 
     def write(self, slot: int) -> None:
         """Do nothing: what is trained is the model itself."""
 
     read = write
+
+
+def compile_epoch(steps: list[tuple[Program, keras.Model]], batch_size: int) -> Any:
+    """Return a function (data, orders, active) that trains all active models for one epoch in one compiled call.
+
+    `active` says which take part; None for all.
+    """
+
+    @tf.function(autograph=False)
+    def train_epoch(data: Batch, orders: tf.Tensor, active: tf.Tensor | None = None) -> None:
+        def batch(start: tf.Tensor) -> tuple[tf.Tensor]:
+            for number, (program, model) in enumerate(steps):
+                examples = [tf.gather(part, orders[number, start : start + batch_size]) for part in data]
+
+                def step(program: Program = program, model: keras.Model = model, examples: Any = examples) -> tf.Tensor:
+                    program(model, *examples)
+                    return tf.constant(0)
+
+                step() if active is None else tf.cond(active[number], step, lambda: tf.constant(0))
+            return (start + batch_size,)
+
+        tf.while_loop(lambda start: start < orders.shape[1], batch, (tf.constant(0),), parallel_iterations=1)
+
+    return train_epoch

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,12 +177,14 @@ def _digest(part: Any) -> str:
 
 def architecture(model: keras.Model) -> str:
     """Return all that Keras knows of a model but its weights; names are numbered, for Keras counts them on."""
-    described = [_described(layer) for layer in model._flatten_layers()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras' of lambdas that could not be loaded: nothing is loaded from this
+        described, compiled = [*map(_described, model._flatten_layers())], model.get_compile_config()
     shapes = [tuple(variable.shape) for variable in model.weights]
     operations = [*model._flatten_layers(), *getattr(model, "operations", []), model.optimizer]
     operations.append(getattr(model.optimizer, "inner_optimizer", model.optimizer))
     numbers = {name: f"#{i}" for i, name in enumerate(dict.fromkeys(operation.name for operation in operations))}
-    everything = _numbered([described, shapes, model.get_compile_config()], numbers)
+    everything = _numbered([described, shapes, compiled], numbers)
     return json.dumps(everything, sort_keys=True, default=str)
 
 
@@ -199,4 +202,4 @@ def _described(layer: keras.layers.Layer) -> object:
     try:
         return keras.saving.serialize_keras_object(layer)
     except NotImplementedError:  # a layer of the user's that does not say how it is made
-        return type(layer).__qualname__
+        return {"module": type(layer).__module__, "class_name": type(layer).__qualname__}
