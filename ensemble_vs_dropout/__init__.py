@@ -7,7 +7,8 @@ Data flow to the right, and no room imports from a room to its right:
 * `datasets`: `load_dataset("fashion_mnist")`, `load_dataset("mine.csv", target="label")`
 * `networks`: builders of compiled Keras models; `heads`: what their outputs mean
 * `training`: `Ensemble`, N independent members of one builder
-* `inference`: `WeightScaling` and `MonteCarloDropout`, two ways to use one dropout network
+* `inference`: `WeightScaling`, `MonteCarloDropout` and `ExactDropout`, three ways to use one dropout network
+* `prediction`: what all predictors have in common; `classic_dropout`: dropout as it was first published
 * `measures`: combining rules and measures in pure NumPy (`RULES`, `aggregate`, `METRICS`)
 * `evaluation`: `Evaluator`, predictions and labels to tables with paired statistics
 * `plots`, `report`: tables to figures and pages
@@ -22,16 +23,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ensemble_vs_dropout import networks as networks
     from ensemble_vs_dropout.checks import InputError as InputError
+    from ensemble_vs_dropout.classic_dropout import ClassicDropout as ClassicDropout
+    from ensemble_vs_dropout.classic_dropout import to_classic as to_classic
+    from ensemble_vs_dropout.classic_dropout import to_inverted as to_inverted
     from ensemble_vs_dropout.comparison import Comparison as Comparison
     from ensemble_vs_dropout.comparison import compare as compare
     from ensemble_vs_dropout.datasets import load_dataset as load_dataset
     from ensemble_vs_dropout.evaluation import Evaluator as Evaluator
+    from ensemble_vs_dropout.inference import ExactDropout as ExactDropout
     from ensemble_vs_dropout.inference import MonteCarloDropout as MonteCarloDropout
     from ensemble_vs_dropout.inference import WeightScaling as WeightScaling
     from ensemble_vs_dropout.measures import METRICS as METRICS
     from ensemble_vs_dropout.measures import RULES as RULES
     from ensemble_vs_dropout.measures import Metric as Metric
+    from ensemble_vs_dropout.measures import Stacking as Stacking
     from ensemble_vs_dropout.measures import aggregate as aggregate
+    from ensemble_vs_dropout.measures import fit_weights as fit_weights
+    from ensemble_vs_dropout.measures import select_members as select_members
+    from ensemble_vs_dropout.measures import uncertainty as uncertainty
     from ensemble_vs_dropout.training import Ensemble as Ensemble
     from ensemble_vs_dropout.types import Cost as Cost
     from ensemble_vs_dropout.types import Dataset as Dataset
@@ -45,9 +54,17 @@ _ROOMS = {
     "load_dataset": "datasets",
     "Ensemble": "training",
     "WeightScaling": "inference",
+    "ExactDropout": "inference",
+    "ClassicDropout": "classic_dropout",
+    "to_classic": "classic_dropout",
+    "to_inverted": "classic_dropout",
     "MonteCarloDropout": "inference",
     "RULES": "measures",
     "aggregate": "measures",
+    "fit_weights": "measures",
+    "select_members": "measures",
+    "Stacking": "measures",
+    "uncertainty": "measures",
     "METRICS": "measures",
     "Metric": "measures",
     "Evaluator": "evaluation",

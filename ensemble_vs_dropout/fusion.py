@@ -3,12 +3,18 @@
 from collections.abc import Sequence
 
 from ensemble_vs_dropout.checks import check_known
-from ensemble_vs_dropout.heads import TINY, Head, read_head
+from ensemble_vs_dropout.heads import read_head
 from ensemble_vs_dropout.keras_backend import keras
-from ensemble_vs_dropout.measures import RULES
+from ensemble_vs_dropout.measures import STANDARD_RULES
+from ensemble_vs_dropout.types import check_weights
 
 
-def fuse(models: Sequence[keras.Model], rule: str = "mean", name: str = "ensemble") -> keras.Model:
+def fuse(
+    models: Sequence[keras.Model],
+    rule: str = "mean",
+    name: str = "ensemble",
+    weights: Sequence[float] | None = None,
+) -> keras.Model:
     """Return one model with the members' weights inside, giving the pooled probabilities (examples, classes).
 
     It is made of stock layers and operations, so it saves as `.keras` and loads without this package. The members are
@@ -18,29 +24,23 @@ def fuse(models: Sequence[keras.Model], rule: str = "mean", name: str = "ensembl
         models: Compiled models with the same input shape.
         rule: mean, geometric_mean or majority_vote (ties go to the first class).
         name: Of the new model.
+        weights: One for each model, summing to 1; None for equal ones.
     """
-    check_known("rule", rule, RULES)
+    check_known("rule", rule, STANDARD_RULES)
     inputs = keras.Input(models[0].input_shape[1:], dtype=models[0].input_dtype)
     outputs = []
     for number, model in enumerate(models):
         head, probs = read_head(model), _copy(model, f"member_{number}")(inputs)
-        outputs.append(_contribution(_probabilities(probs, head), rule, head.classes))
-    pooled = keras.layers.Average()(outputs) if len(outputs) > 1 else outputs[0]
+        outputs.append(_contribution(head.in_graph(probs), rule, head.classes))
+    if weights is not None:
+        share = check_weights(weights, len(models))
+        outputs = [keras.layers.Rescaling(float(w))(output) for w, output in zip(share, outputs, strict=True)]
+    pool = keras.layers.Average() if weights is None else keras.layers.Add()
+    pooled = pool(outputs) if len(outputs) > 1 else outputs[0]
     if rule == "geometric_mean":
         vetoed = keras.ops.all(keras.ops.isinf(pooled), axis=-1, keepdims=True)
         pooled = keras.ops.softmax(keras.ops.where(vetoed, 0.0, pooled))
     return keras.Model(inputs, pooled, name=name)
-
-
-def _probabilities(outputs: keras.KerasTensor, head: Head) -> keras.KerasTensor:
-    """Return what `Head.probabilities` gives, as operations of the graph."""
-    if head.units == 1 and head.logits:
-        outputs = keras.ops.sigmoid(keras.ops.concatenate([-outputs, outputs], axis=-1))
-    elif head.units == 1:
-        return keras.ops.concatenate([1 - outputs, outputs], axis=-1)
-    elif head.logits:
-        outputs = keras.ops.softmax(outputs)
-    return keras.ops.maximum(outputs, TINY) if head.logits else outputs
 
 
 def _contribution(probs: keras.KerasTensor, rule: str, classes: int) -> keras.KerasTensor:

@@ -4,6 +4,7 @@ It is read from the loss, so that a softmax is applied exactly once.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,17 @@ class Head:
         probs = values.astype(np.float32)
         # A softmax is never 0, though float32 would round it so; a 0 would veto the geometric mean.
         return np.maximum(probs, TINY) if self.logits else probs
+
+    def in_graph(self, outputs: Any) -> Any:
+        """Return what `probabilities` does, as operations of a graph on tensors or symbols."""
+        outputs = keras.ops.cast(outputs, "float32")
+        if self.units == 1 and self.logits:
+            outputs = keras.ops.sigmoid(keras.ops.concatenate([-outputs, outputs], axis=-1))
+        elif self.units == 1:
+            return keras.ops.concatenate([1 - outputs, outputs], axis=-1)
+        elif self.logits:
+            outputs = keras.ops.softmax(outputs)
+        return keras.ops.maximum(outputs, TINY) if self.logits else outputs
 
     def targets(self, labels: IntArray) -> npt.NDArray[np.generic]:
         """Return the labels as the loss wants them."""

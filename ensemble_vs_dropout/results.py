@@ -17,7 +17,7 @@ import pandas as pd
 from ensemble_vs_dropout import evaluation, report, runs
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import EACH, row_label
-from ensemble_vs_dropout.measures import METRICS, RULES, aggregate
+from ensemble_vs_dropout.measures import METRICS, STANDARD_RULES, aggregate
 from ensemble_vs_dropout.types import IntArray, Predictions
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 RULES_OF_ARM = {
     "single": (EACH,),
-    "ensemble": tuple(RULES),
+    "ensemble": STANDARD_RULES,
     "dropout": ("mean",),
-    "mc_dropout": tuple(RULES),
+    "mc_dropout": STANDARD_RULES,
     "dropout_ensemble": ("mean",),
     "wide": ("mean",),
 }

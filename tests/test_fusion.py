@@ -9,7 +9,7 @@ import pytest
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.inference import WeightScaling
 from ensemble_vs_dropout.keras_backend import keras
-from ensemble_vs_dropout.measures import RULES
+from ensemble_vs_dropout.measures import STANDARD_RULES
 from ensemble_vs_dropout.networks import mlp
 from ensemble_vs_dropout.training import Ensemble
 
@@ -25,7 +25,7 @@ def binary(head):
     return build
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", STANDARD_RULES)
 @pytest.mark.parametrize("head", ["logits", "probabilities"])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_fused_model_predicts_as_the_ensemble_does(small, blobs, rule, head, classes):
@@ -36,14 +36,14 @@ def test_the_fused_model_predicts_as_the_ensemble_does(small, blobs, rule, head,
     np.testing.assert_allclose(fused.predict(x, verbose=0), ensemble.predict(x, rule), atol=1e-6)
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", STANDARD_RULES)
 def test_one_member_alone_can_be_fused(small, blobs, rule):
     x, _ = blobs(10)
     ensemble = Ensemble(small, members=1)
     np.testing.assert_allclose(ensemble.to_keras(rule).predict(x, verbose=0), ensemble.predict(x, rule), atol=1e-6)
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", STANDARD_RULES)
 def test_the_fused_model_saves_as_keras_and_loads_without_this_package(small, blobs, tmp_path, rule):
     x, _ = blobs(12)
     ensemble = Ensemble(lambda: small(units=(4,)), members=2)
@@ -98,7 +98,7 @@ def test_fusing_copies_so_the_members_stay_and_train_on_without_it(small, blobs)
 def test_members_of_different_architectures_and_heads_fuse(small, blobs):
     x, _ = blobs(20)
     ensemble = Ensemble.from_models([small(units=(4,)), small(units=(3, 3), head="probabilities"), small(rate=0)])
-    for rule in RULES:
+    for rule in STANDARD_RULES:
         np.testing.assert_allclose(ensemble.to_keras(rule).predict(x, verbose=0), ensemble.predict(x, rule), atol=1e-6)
 
 
@@ -115,7 +115,7 @@ def test_a_fused_model_of_images_declares_their_dtype(toy_dataset):
     assert Ensemble(lambda: mlp(units=(4,))(data), members=2).to_keras().inputs[0].dtype == "uint8"
 
 
-@pytest.mark.parametrize("rule", list(RULES))
+@pytest.mark.parametrize("rule", list(STANDARD_RULES))
 def test_saturated_members_that_contradict_each_other_fuse_without_nan(small, rule):
     models = [small(rate=0, units=(), classes=2) for _ in range(2)]
     for sign, model in zip((1, -1), models, strict=True):

@@ -14,6 +14,14 @@ RULE_LABELS = {
     "mean": "mean",
     "geometric_mean": "geometric mean",
     "majority_vote": "majority vote",
+    "confidence_vote": "confidence-weighted vote",
+    "weighted_mean": "weighted mean",
+    "weighted_vote": "weighted vote",
+    "median": "median",
+    "trimmed_mean": "trimmed mean",
+    "product": "product",
+    "min": "minimum",
+    "max": "maximum",
     EACH: "each alone, averaged",
 }
 

@@ -13,7 +13,7 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.evaluation.outcomes import Arms, Outcome, evaluate, pool
-from ensemble_vs_dropout.measures import METRICS, RULES
+from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_RULES
 from ensemble_vs_dropout.measures.statistics import bootstrap_p_value, holm, mcnemar, percentile_interval
 from ensemble_vs_dropout.types import IntArray, Predictions
 
@@ -34,8 +34,8 @@ class Evaluator:
 
     Attributes:
         metrics: Names in `METRICS`; None for all.
-        rules: Names in `RULES`, for all arms or by arm; None for all. The rule "each" combines nothing: it averages
-            the metric over the members, each alone.
+        rules: Names in `RULES`, for all arms or by arm; None for the means and the majority vote. The rule "each"
+            combines nothing: it averages the metric over the members, each alone.
         resamples: Bootstrap resamples, shared by all arms.
         level: Of the intervals; a contrast is shown if its adjusted p-value is below 1 - level.
         seed: Of the resamples.
@@ -115,7 +115,7 @@ class Evaluator:
 
     def _rules_of(self, arm: str) -> Sequence[str]:
         rules = self.rules.get(arm) if isinstance(self.rules, Mapping) else self.rules
-        return rules or list(RULES)
+        return rules or list(STANDARD_RULES)
 
     def _scores(self, outcomes: list[Outcome], arms: Arms, split: str, condition: str, severity: float) -> pd.DataFrame:
         given = next(iter(arms.values()))

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
+from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.keras_backend import keras
 
+Choice = str | Sequence[str] | Callable[[keras.layers.Layer], bool]
 _PATCHING = threading.Lock()
 
 
@@ -20,14 +22,49 @@ def random_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in layers.values() if _is_random(layer)]
 
 
+def choose_layers(model: keras.Model, layers: Choice) -> list[keras.layers.Layer]:
+    """Return those of a model's random layers that shall be random.
+
+    Args:
+        model: Any Keras model.
+        layers: "all"; "last" in the model's order; names; or a function of a layer.
+
+    Raises:
+        InputError: The model has no random layer, or none is chosen, or a name is not that of one.
+    """
+    found = random_layers(model)
+    if not found:
+        raise InputError(
+            f"the model {model.name!r} has no random layer such as Dropout, so that all passes would be the "
+            "same; build it with rate above 0, or predict with WeightScaling"
+        )
+    names = [layer.name for layer in found]
+    if callable(layers):
+        chosen = [layer for layer in found if layers(layer)]
+    elif layers in ("all", "last"):
+        chosen = found if layers == "all" else found[-1:]
+    else:
+        wanted = [layers] if isinstance(layers, str) else list(layers)
+        unknown = [name for name in wanted if name not in names]
+        if unknown:
+            raise InputError(
+                f"layers must be 'all', 'last', a function, or names of random layers of {model.name!r}, "
+                f"{', '.join(names)}; got {unknown[0]!r}"
+            )
+        chosen = [layer for layer in found if layer.name in wanted]
+    if not chosen:
+        raise InputError(f"layers must choose at least one of the random layers of {model.name!r}, {', '.join(names)}")
+    return chosen
+
+
 @contextmanager
-def switched_on(layers: Sequence[keras.layers.Layer]) -> Iterator[list[str]]:
-    """Let these layers run in training mode whatever their model's mode is; yield a list that names those that ran.
+def switched_on(layers: Sequence[keras.layers.Layer]) -> Iterator[list[keras.layers.Layer]]:
+    """Let these layers run in training mode whatever their model's mode is; yield the list of those that ran, in order.
 
     A graph traced inside keeps this. Only these instances are touched, and they are restored: `training=True` for the
     whole model would make BatchNorm use and move its batch statistics too.
     """
-    ran: list[str] = []
+    ran: list[keras.layers.Layer] = []
     with _PATCHING:
         for layer in layers:
             layer.__dict__["call"] = _in_training_mode(layer, ran)
@@ -51,12 +88,12 @@ def _is_random(layer: keras.layers.Layer) -> bool:
     return False  # multi-head attention drops through a Dropout layer of its own, which is found by itself
 
 
-def _in_training_mode(layer: keras.layers.Layer, ran: list[str]) -> Callable[..., Any]:
+def _in_training_mode(layer: keras.layers.Layer, ran: list[keras.layers.Layer]) -> Callable[..., Any]:
     call = layer.call
 
     @wraps(call)
     def training_call(*args: Any, **kwargs: Any) -> Any:
-        ran.append(layer.name)
+        ran.append(layer)
         return call(*args, **{**kwargs, "training": True})
 
     return training_call

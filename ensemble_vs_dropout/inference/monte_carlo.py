@@ -1,95 +1,114 @@
 """Monte Carlo dropout: many passes with dropout on, each the prediction of one thinned network."""
 
+from collections.abc import Iterator
+from functools import partial
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
+from ensemble_vs_dropout.fusion import fuse
 from ensemble_vs_dropout.heads import read_head
-from ensemble_vs_dropout.inference._random_layers import random_layers, switched_on
-from ensemble_vs_dropout.keras_backend import keras, one_graph_each, tf
-from ensemble_vs_dropout.measures import RULES, aggregate
-from ensemble_vs_dropout.seeds import stream
-from ensemble_vs_dropout.types import FloatArray, Predictions
+from ensemble_vs_dropout.inference._passes import Passes
+from ensemble_vs_dropout.inference._random_layers import Choice, choose_layers
+from ensemble_vs_dropout.inference.thinned import thinned_network
+from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.prediction import Part, Predictor
+from ensemble_vs_dropout.progress import Progress
 
-_STREAMED = 2**24  # probabilities held at once by `predict`: 64 MiB
+_AT_ONCE = 2**24  # probabilities held at once: 64 MiB
 
 
-class MonteCarloDropout:
+class MonteCarloDropout(Predictor):
     """Predict many times with the dropout layers random and everything else in inference mode.
 
-    Each pass drops units of each example anew (Gal and Ghahramani, 2016). BatchNorm keeps its moving statistics, and
-    neither the model's weights nor its own random streams are changed. The draws depend on the seed, the number of
-    the pass and that of the batch.
+    Each pass drops units of each example anew (Gal and Ghahramani 2016). BatchNorm keeps its moving statistics, and
+    neither the model's weights nor its own random streams are changed. What pass t draws for example i is a matter of
+    the seed, t and i alone: it is the same whatever the batch size and the number of passes.
+
+    What precedes the first random layer is computed once for all passes, wherever the graph of a functional or
+    sequential model allows.
 
     Args:
-        model: A compiled Keras classifier with at least one random layer.
+        model: A compiled Keras classifier with at least one random layer: Dropout, SpatialDropout, GaussianDropout,
+            GaussianNoise, AlphaDropout, a recurrent or attention layer with dropout, or a subclass of one.
         passes: How many, at least 1.
         seed: Of the masks.
+        masks: "per_example", as in training, or "shared", one mask for all examples: each pass is then one network,
+            which `materialise` gives.
+        layers: Which of the random layers shall act: "all", "last", names, or a function of a layer. The others are in
+            inference mode.
+        verbose: 2 says what is computed once and what in each pass.
 
     Raises:
         InputError: The model has no random layer, so that all passes would be the same.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5), keras.layers.Dense(2)])
+        >>> model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        >>> MonteCarloDropout(model, passes=10).predict(np.ones((4, 3))).shape
+        (4, 2)
     """
 
-    def __init__(self, model: keras.Model, passes: int = 100, seed: int = 0):
+    def __init__(
+        self,
+        model: keras.Model,
+        passes: int = 100,
+        seed: int = 0,
+        masks: Literal["per_example", "shared"] = "per_example",
+        layers: Choice = "all",
+        verbose: int = 0,
+    ):
         self.model, self._head = model, read_head(model)
         self.passes = check_at_least("passes", passes, 1)
         self.seed = check_at_least("seed", seed, 0)
-        self._layers = random_layers(model)
-        if not self._layers:
-            raise InputError(
-                f"the model {model.name!r} has no random layer such as Dropout, so that all passes would be the "
-                "same; build it with rate above 0, or predict with WeightScaling"
-            )
-        self._states = [
-            number
-            for number, variable in enumerate(model.non_trainable_variables)
-            if variable.name == "seed_generator_state"
-        ]
-        self._run = self._compile()
+        self.masks = check_known("masks", masks, ("per_example", "shared"))
+        self._layers = choose_layers(model, layers)
+        self._passes = Passes(model, self._layers, self._head, seed, masks == "shared")
+        self._keys = self._passes.keys(0, passes)
+        if verbose == 2:
+            with Progress(1, 2) as progress:
+                progress.say(self._passes.halves.describe())
 
-    def predict_members(self, x: npt.NDArray[np.generic], batch_size: int = 1024) -> Predictions:
-        """Return the probabilities of every pass, shape (passes, examples, classes)."""
-        probs = np.concatenate([self._batch(x, start, batch_size) for start in range(0, len(x), batch_size)], axis=1)
-        return Predictions(probs, method=f"Monte Carlo dropout, {self.passes} passes")
+    @property
+    def members(self) -> int:
+        """The number of passes."""
+        return self.passes
 
-    def predict(self, x: npt.NDArray[np.generic], rule: str = "mean", batch_size: int = 1024) -> FloatArray:
-        """Return the passes combined by the named rule, shape (examples, classes).
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return self._head.classes
 
-        Batches are combined one by one, and many passes make them smaller, so memory does not grow with examples or
-        passes.
+    @property
+    def method(self) -> str:
+        """How it predicts, in words."""
+        return f"Monte Carlo dropout, {self.passes} passes"
+
+    def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
+        at_once = max(1, _AT_ONCE // (len(x) * self._head.classes))
+        for start in range(0, self.passes, at_once):
+            probs = self._passes(x, first, self._keys[start : start + at_once])
+            if start == first == 0:
+                self._passes.check_differing(probs)
+            yield probs, None
+
+    def materialise(self, t: int) -> keras.Model:
+        """Return the thinned network of pass t with masks="shared", a compiled Keras model of stock layers.
+
+        Its predictions are those of the pass, it saves as `.keras` and loads without this package.
+
+        Raises:
+            InputError: masks is "per_example", so that no one network makes the pass; the model is subclassed; or a
+                random layer does more to its input than multiply and add.
         """
-        check_known("rule", rule, RULES)
-        size = max(1, min(batch_size, _STREAMED // (self.passes * self._head.classes)))
-        pooled = [aggregate(self._batch(x, start, size), rule) for start in range(0, len(x), size)]
-        return np.concatenate(pooled)
+        if self.masks != "shared":
+            raise InputError('materialise needs masks="shared": with "per_example" each example has its own network')
+        check_at_least("t", t, 0)
+        act = partial(self._passes.acting_alone, t)
+        return thinned_network(self.model, {id(layer): act for layer in self._layers}, f"pass_{t}")
 
-    def _batch(self, x: npt.NDArray[np.generic], start: int, size: int) -> FloatArray:
-        keys = [
-            stream(self.seed, "pass", t, start).integers(1, 2**31, size=len(self._states)) for t in range(self.passes)
-        ]
-        states = np.stack([np.array(keys), np.zeros_like(keys)], axis=-1)
-        with one_graph_each():
-            outputs = self._run(tf.convert_to_tensor(x[start : start + size]), tf.constant(states))
-        return self._head.probabilities(outputs)
-
-    def _compile(self) -> tf.types.experimental.PolymorphicFunction:
-        model, places = self.model, self._states
-
-        @tf.function(reduce_retracing=True)
-        def run(x: tf.Tensor, states: tf.Tensor) -> tf.Tensor:
-            fixed = list(model.non_trainable_variables)
-
-            def one_pass(keys: tf.Tensor) -> tf.Tensor:
-                # Stateless: the random streams are arguments, so the model's own are neither read nor moved.
-                for row, place in enumerate(places):
-                    fixed[place] = tf.cast(keys[row], model.non_trainable_variables[place].dtype)
-                outputs, _ = model.stateless_call(list(model.trainable_variables), fixed, x, training=False)
-                return tf.cast(outputs, tf.float32)
-
-            with switched_on(self._layers) as ran:
-                outputs = tf.map_fn(one_pass, states, fn_output_signature=tf.float32, parallel_iterations=1)
-            if not ran:
-                raise RuntimeError(f"no random layer of {model.name!r} acted, so that all passes would be the same")
-            return outputs
-
-        return run
+    def to_keras(self, rule: str = "mean") -> keras.Model:
+        """Return one `keras.Model` of all passes' thinned networks and the rule; needs masks="shared"."""
+        return fuse([self.materialise(t) for t in range(self.passes)], rule, name="monte_carlo_dropout")

@@ -1,38 +1,42 @@
 """Weight scaling: the whole network with dropout off, an approximation of the average over all masks."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_vs_dropout.checks import check_known
 from ensemble_vs_dropout.fusion import fuse
-from ensemble_vs_dropout.heads import probabilities, read_head
+from ensemble_vs_dropout.heads import read_head
 from ensemble_vs_dropout.keras_backend import keras
-from ensemble_vs_dropout.measures import RULES, aggregate
-from ensemble_vs_dropout.types import FloatArray, Predictions
+from ensemble_vs_dropout.prediction import Part, Predictor
+from ensemble_vs_dropout.training._programs import Programs, forward
 
 
-class WeightScaling:
+class WeightScaling(Predictor):
     """Predict once with dropout off (Srivastava et al. 2014, section 3).
 
-    Keras' dropout divides by the keep probability while training, so the scaled weights are the weights themselves.
-    Where masks reach only the softmax layer, this equals the renormalised geometric mean over all masks.
+    Keras' dropout divides by the keep probability while training, so the scaled weights are the weights themselves;
+    `ClassicDropout` multiplies by it here. Where masks reach only the softmax layer, this equals the renormalised
+    geometric mean over all masks.
 
     Args:
         model: A compiled Keras classifier; it is not changed.
     """
 
+    members = 1
+    method = "weight scaling"
+
     def __init__(self, model: keras.Model):
-        self.model, self._head = model, read_head(model)
+        self.model, self._head, self._programs = model, read_head(model), Programs()
 
-    def predict_members(self, x: npt.NDArray[np.generic], batch_size: int = 1024) -> Predictions:
-        """Return the one member's probabilities, shape (1, examples, classes)."""
-        return Predictions(probabilities(self.model, x, batch_size, self._head)[None], method="weight scaling")
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return self._head.classes
 
-    def predict(self, x: npt.NDArray[np.generic], rule: str = "mean", batch_size: int = 1024) -> FloatArray:
-        """Return the probabilities, shape (examples, classes); with one member the means are the member itself."""
-        check_known("rule", rule, RULES)
-        return aggregate(self.predict_members(x, batch_size).probs, rule)
+    def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
+        yield forward(self.model, x, self._programs)[None], None
 
-    def to_keras(self) -> keras.Model:
-        """Return one `keras.Model` that gives the probabilities."""
-        return fuse([self.model], name="weight_scaling")
+    def to_keras(self, rule: str = "mean") -> keras.Model:
+        """Return one `keras.Model` that gives the probabilities (or with a vote the one label's)."""
+        return fuse([self.model], rule, name="weight_scaling")

@@ -1,6 +1,8 @@
 """Pure measures of predictions: arrays in, arrays or numbers out; no Keras, no files, no global state.
 
 * `aggregation`: many members become one prediction (`RULES`, `aggregate`, `predict_labels`)
+* `learned`: rules that are fitted to validation data (`fit_weights`, `select_members`, `Stacking`)
+* `uncertainty`: entropy, mutual information and variance of the members
 * `scores`: one value per example (`error`, `nll`, `brier`)
 * `calibration`: does confidence mean what it says (`ece`)
 * `metrics`: the registry that the evaluator reads (`METRICS`)
@@ -10,9 +12,27 @@ A new rule is a function `(members, examples, classes), weights -> (examples, cl
 a new metric is a function and one line in `METRICS`.
 """
 
-from ensemble_vs_dropout.measures.aggregation import RULES, aggregate, predict_labels
+from ensemble_vs_dropout.measures.aggregation import RULES, STANDARD_RULES, aggregate, predict_labels
 from ensemble_vs_dropout.measures.calibration import ece
+from ensemble_vs_dropout.measures.learned import Stacking, fit_weights, select_members
 from ensemble_vs_dropout.measures.metrics import METRICS, Metric
 from ensemble_vs_dropout.measures.scores import brier, error, nll
+from ensemble_vs_dropout.measures.uncertainty import entropy, uncertainty
 
-__all__ = ["METRICS", "RULES", "Metric", "aggregate", "brier", "ece", "error", "nll", "predict_labels"]
+__all__ = [
+    "METRICS",
+    "RULES",
+    "STANDARD_RULES",
+    "Metric",
+    "Stacking",
+    "aggregate",
+    "brier",
+    "ece",
+    "entropy",
+    "error",
+    "fit_weights",
+    "nll",
+    "predict_labels",
+    "select_members",
+    "uncertainty",
+]

@@ -7,46 +7,31 @@ computed by TensorFlow's Philox operation where operations are dispatched one by
 vectorises and which XLA fuses into the layer.
 """
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ensemble_vs_dropout.keras_backend import draw_seed, keras_random, tf
+from ensemble_vs_dropout import random_draws
+from ensemble_vs_dropout.keras_backend import draw_seed, tf
+from ensemble_vs_dropout.random_draws import LEVELS, drawing_by
 
-_TRACING = threading.RLock()
-_LEVELS = 2**16
 Words = Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]]
 
 
 @contextmanager
 def own_masks(words: Words) -> Iterator[None]:
     """Let Keras' layers drop by these masks in what is traced inside; a graph keeps them when the context is left."""
-    with _TRACING:
-        before = keras_random.dropout
 
-        def dropout(inputs: tf.Tensor, rate: float, noise_shape: Any = None, seed: Any = None) -> tf.Tensor:
-            return _dropout(words, inputs, rate, noise_shape, seed)
+    def dropout(inputs: tf.Tensor, rate: float, noise_shape: Any = None, seed: Any = None) -> tf.Tensor:
+        return _dropout(words, inputs, rate, noise_shape, seed)
 
-        keras_random.dropout = dropout
-        try:
-            yield
-        finally:
-            keras_random.dropout = before
+    with drawing_by(dropout=dropout):
+        yield
 
 
 def words_by_operation(key: tf.Tensor, blocks: tf.Tensor) -> list[tf.Tensor]:
     """Return the four words of each block from TensorFlow's Philox operation."""
-    key = tf.cast(key, tf.uint64)
-    both = tf.bitwise.bitwise_or(key[0], tf.bitwise.left_shift(key[1], tf.constant(32, tf.uint64)))
-    drawn = tf.raw_ops.StatelessRandomUniformFullIntV2(
-        shape=tf.stack([blocks * 4]),
-        key=both[None],
-        counter=tf.zeros((2,), tf.uint64),
-        alg=1,  # Philox
-        dtype=tf.uint32,
-    )
-    return tf.unstack(tf.transpose(tf.reshape(drawn, (-1, 4))), num=4)
+    return tf.unstack(tf.transpose(tf.reshape(random_draws.words(key, 0, blocks), (-1, 4))), num=4)
 
 
 def words_by_arithmetic(key: tf.Tensor, blocks: tf.Tensor) -> list[tf.Tensor]:
@@ -80,9 +65,9 @@ def _dropout(words: Words, inputs: tf.Tensor, rate: float, noise_shape: Any, see
     shape = static if known else [actual[i] if size is None else size for i, size in enumerate(static)]
     count = _product(shape)
     drawn = words(draw_seed(seed), (count + 7) // 8)
-    half = [tf.bitwise.bitwise_and(word, tf.constant(_LEVELS - 1, tf.uint32)) for word in drawn]
+    half = [tf.bitwise.bitwise_and(word, tf.constant(LEVELS - 1, tf.uint32)) for word in drawn]
     half += [tf.bitwise.right_shift(word, tf.constant(16, tf.uint32)) for word in drawn]
-    dropped = tf.concat([part < tf.constant(round(rate * _LEVELS), tf.uint32) for part in half], axis=0)
+    dropped = tf.concat([part < tf.constant(round(rate * LEVELS), tf.uint32) for part in half], axis=0)
     mask = tf.reshape(dropped[:count], shape)
     return tf.where(mask, tf.zeros((), inputs.dtype), inputs / tf.cast(1 - rate, inputs.dtype))
 

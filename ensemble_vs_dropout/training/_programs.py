@@ -8,13 +8,19 @@ what is made of Keras' own parts is shared: a part of the user's own may hold co
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from ensemble_vs_dropout.keras_backend import keras, tf
+import numpy as np
+import numpy.typing as npt
+
+from ensemble_vs_dropout.heads import Head, read_head
+from ensemble_vs_dropout.keras_backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.training._stateless import variables
 from ensemble_vs_dropout.training.checkpoints import architecture
+from ensemble_vs_dropout.types import FloatArray
 
-Body = Callable[..., None]  # (model, *tensors): what it computes ends in the model's variables
+Body = Callable[..., Any]  # (model, *tensors) -> a tensor, or None where what it computes ends in the variables
 
 
 class Program:
@@ -23,9 +29,9 @@ class Program:
     def __init__(self, body: Body, model: keras.Model, *given: tf.Tensor):
         specs = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in given]
         traced = tf.function(lambda *tensors: body(model, *tensors), autograph=False)
-        self._function = traced.get_concrete_function(*specs)
+        self.function = traced.get_concrete_function(*specs)
         places = {id(handle): place for place, handle in enumerate(_handles(model))}
-        self._captured = [places.get(id(tensor)) for tensor in self._function.captured_inputs]
+        self._captured = [places.get(id(tensor)) for tensor in self.function.captured_inputs]
         self._model = model
         self._plan = None if None in self._captured else plan(model)
 
@@ -33,34 +39,38 @@ class Program:
         """Return whether it may run on this model."""
         return model is self._model or (self._plan is not None and plan(model) == self._plan)
 
-    def __call__(self, model: keras.Model, *given: tf.Tensor) -> None:
+    def __call__(self, model: keras.Model, *given: tf.Tensor) -> Any:
         """Run on this model, now or in the graph that is being made."""
         if model is self._model:
-            self._function(*given)
-        else:
-            handles = _handles(model)
-            placed = [handles[place] for place in self._captured if place is not None]
-            tf.raw_ops.StatefulPartitionedCall(args=[*given, *placed], Tout=[], f=self._function)
+            return self.function(*given)
+        handles = _handles(model)
+        placed = [handles[place] for place in self._captured if place is not None]
+        kinds = [output.dtype for output in self.function.outputs]
+        outputs = tf.raw_ops.StatefulPartitionedCall(args=[*given, *placed], Tout=kinds, f=self.function)
+        return outputs[0] if kinds else None
 
 
 class Programs:
-    """The programs of one training, each traced when it is first needed."""
+    """The programs that one trainer or predictor needs, each traced when it is first needed."""
 
     def __init__(self) -> None:
         self._known: defaultdict[Any, list[Program]] = defaultdict(list)
+        self._found: dict[Any, tuple[keras.Model, Program]] = {}  # what fits is not asked again in each step
 
-    def run(self, body: Body, model: keras.Model, *given: tf.Tensor) -> None:
+    def run(self, body: Body, model: keras.Model, *given: tf.Tensor) -> Any:
         """Run the program of this body for this model and tensors like these."""
-        self.get(body, model, *given)(model, *given)
+        return self.get(body, model, *given)(model, *given)
 
     def get(self, body: Body, model: keras.Model, *given: tf.Tensor) -> Program:
         """Return the program of this body for this model and tensors like these."""
-        known = self._known[body, tuple((tensor.dtype, tuple(tensor.shape[1:])) for tensor in given)]
-        for program in known:
-            if program.fits(model):
-                return program
-        known.append(Program(body, model, *given))
-        return known[-1]
+        key = (body, *((tensor.dtype, tuple(tensor.shape[1:])) for tensor in given))
+        if (key, id(model)) not in self._found:
+            fitting = (program for program in self._known[key] if program.fits(model))
+            program = next(fitting, None) or Program(body, model, *given)
+            if program not in self._known[key]:
+                self._known[key].append(program)
+            self._found[key, id(model)] = model, program
+        return self._found[key, id(model)][1]
 
 
 def plan(model: keras.Model) -> str | None:
@@ -78,3 +88,26 @@ def _of_keras(value: Any) -> bool:
 
 def _handles(model: keras.Model) -> list[tf.Tensor]:
     return [variable.value.handle for group in variables(model) for variable in group]
+
+
+def forward(model: keras.Model, x: npt.NDArray[np.generic], programs: Programs, batch_size: int = 1024) -> FloatArray:
+    """Return a compiled model's probabilities in inference mode, shape (examples, classes), float32."""
+    head = read_head(model)
+    body = _BODIES.setdefault(head, partial(_forward, head))
+    with one_graph_each():
+        starts = range(0, len(x), batch_size)
+        parts = [np.asarray(programs.run(body, model, as_tensor(x[start : start + batch_size]))) for start in starts]
+    return np.concatenate(parts)
+
+
+def as_tensor(x: npt.NDArray[np.generic]) -> tf.Tensor:
+    """Return features as a tensor, floats as Keras takes them."""
+    return tf.convert_to_tensor(x.astype(keras.config.floatx()) if x.dtype == np.float64 else x)
+
+
+_BODIES: dict[Head, Body] = {}
+
+
+def _forward(head: Head, model: keras.Model, x: tf.Tensor) -> tf.Tensor:
+    with keras.StatelessScope():  # recurrent layers move their random state even in inference mode
+        return head.in_graph(model(x, training=False))

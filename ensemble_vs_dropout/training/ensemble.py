@@ -21,13 +21,14 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.fusion import fuse
-from ensemble_vs_dropout.heads import Head, probabilities, read_head
+from ensemble_vs_dropout.heads import Head, read_head
 from ensemble_vs_dropout.keras_backend import keras, one_graph_each
-from ensemble_vs_dropout.measures import RULES, aggregate
+from ensemble_vs_dropout.prediction import Part, Predictor
 from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.seeds import derive
 from ensemble_vs_dropout.training._looped import Batch, Looped, mask_states
 from ensemble_vs_dropout.training._members import Engine, create_variables, on_device, train_members
+from ensemble_vs_dropout.training._programs import Programs, forward
 from ensemble_vs_dropout.training._stacked import Stacked
 from ensemble_vs_dropout.training._unrolled import Unrolled
 from ensemble_vs_dropout.training.arguments import make_schedule, wants_steps
@@ -35,10 +36,9 @@ from ensemble_vs_dropout.training.checkpoints import Checkpoint
 from ensemble_vs_dropout.training.schedule import EpochEnd, Schedule
 from ensemble_vs_dropout.training.strategy import STRATEGIES, Choice, choose
 from ensemble_vs_dropout.training.streams import Stream
-from ensemble_vs_dropout.types import FloatArray, Predictions
 
 
-class Ensemble:
+class Ensemble(Predictor):
     """N independent networks from one builder, each with initial weights, data order and masks of its own.
 
     What member k draws depends on `seed` and k alone: member 3 of 5 is member 3 of 50, before and after
@@ -75,19 +75,33 @@ class Ensemble:
         self._histories: dict[int, list[dict[str, float]]] = {}
         self._starts: dict[str, int] = {}
         self._diverged: set[int] = set()
+        self._programs = Programs()
         self.add_members(members)
+        self._head = read_head(self._models[0])
 
     @classmethod
-    def from_models(cls, models: Sequence[keras.Model]) -> Ensemble:
-        """Return the ensemble of models that are trained already, of any architectures with the same classes."""
-        if not models:
+    def from_models(cls, models: Sequence[keras.Model | str | PathLike[str]], lazy: bool = False) -> Ensemble:
+        """Return the ensemble of models that are trained already, of any architectures with the same classes.
+
+        Args:
+            models: Compiled models, or paths of saved ones, which are loaded in Keras' safe mode.
+            lazy: Load the models of paths one at a time whenever they predict, so that memory holds one.
+        """
+        if not len(models):
             raise InputError("models must hold at least one model, got none")
         ensemble = cls.__new__(cls)
-        ensemble._build, ensemble.seed = None, 0
-        ensemble._models = list(models)
+        ensemble._build, ensemble.seed, ensemble._programs = None, 0, Programs()
+        given = [Path(model) if isinstance(model, (str, PathLike)) else model for model in models]
+        heads = []
+        for number, model in enumerate(given):
+            loaded = _loaded(model)
+            heads.append(read_head(loaded))
+            given[number] = model if lazy else loaded
+        ensemble._head, ensemble._whole = heads[0], lazy
+        ensemble._models = given
         ensemble._histories = {member: [] for member in range(len(models))}
         ensemble._starts, ensemble._diverged = {}, set()
-        classes = {read_head(model).classes for model in models}
+        classes = {head.classes for head in heads}
         if len(classes) > 1:
             raise InputError(f"models must agree on the number of classes, got {sorted(classes)}")
         return ensemble
@@ -95,7 +109,7 @@ class Ensemble:
     @property
     def models(self) -> tuple[keras.Model, ...]:
         """The members, plain Keras models; those that diverged are left out."""
-        return tuple(model for member, model in enumerate(self._models) if member not in self._diverged)
+        return tuple(_loaded(model) for member, model in enumerate(self._models) if member not in self._diverged)
 
     @property
     def histories(self) -> pd.DataFrame:
@@ -274,18 +288,34 @@ class Ensemble:
         rows = self._histories.get(member, [])
         return int(rows[-1]["epoch"]) if rows else 0
 
-    def predict_members(self, x: npt.NDArray[np.generic], batch_size: int = 1024) -> Predictions:
-        """Return the probabilities of every member, shape (members, examples, classes)."""
-        probs = [probabilities(model, x, batch_size, read_head(model)) for model in self.models]
-        return Predictions(np.stack(probs), method=f"{len(probs)} independent networks")
+    @property
+    def members(self) -> int:
+        """The number of members that predict."""
+        return len(self._models) - len(self._diverged)
 
-    def predict(self, x: npt.NDArray[np.generic], rule: str = "mean", batch_size: int = 1024) -> FloatArray:
-        """Return the members' probabilities combined by the named rule, shape (examples, classes)."""
-        check_known("rule", rule, RULES)
-        return aggregate(self.predict_members(x, batch_size).probs, rule)
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return self._head.classes
+
+    @property
+    def method(self) -> str:
+        """How it predicts, in words."""
+        return f"{self.members} independent networks"
+
+    def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
+        for member, model in enumerate(self._models):
+            if member in self._diverged:
+                continue
+            programs = Programs() if isinstance(model, Path) else self._programs  # what is loaded again is not kept
+            yield forward(_loaded(model), x, programs)[None], None
 
     def to_keras(self, rule: str = "mean") -> keras.Model:
-        """Return one `keras.Model` of the whole ensemble that gives the pooled probabilities, to deploy."""
+        """Return one `keras.Model` of the whole ensemble that gives the pooled probabilities, to deploy.
+
+        Args:
+            rule: mean, geometric_mean or majority_vote.
+        """
         return fuse(self.models, rule)
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -294,7 +324,7 @@ class Ensemble:
         with zipfile.ZipFile(temporary, "w") as archive, TemporaryDirectory() as folder:
             for member, model in enumerate(self._models):
                 name = f"member_{member:03d}.keras"
-                model.save(Path(folder) / name)
+                _loaded(model).save(Path(folder) / name)
                 archive.write(Path(folder) / name, name)
             state = {
                 "seed": self.seed,
@@ -365,6 +395,16 @@ def _rebuilt(model: keras.Model) -> keras.Model:
     copy = type(model).from_config(model.get_config())
     copy.compile_from_config(model.get_compile_config())
     return copy
+
+
+def _loaded(model: keras.Model | Path) -> keras.Model:
+    """Return the model, or what Keras can load of it in safe mode from its path."""
+    if not isinstance(model, Path):
+        return model
+    try:
+        return keras.models.load_model(model, safe_mode=True)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{model} does not hold a model that Keras can load safely: {error}") from error
 
 
 def _digest(model: keras.Model) -> str:

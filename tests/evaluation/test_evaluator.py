@@ -7,7 +7,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.evaluation.outcomes import _slowly, evaluate, pool
-from ensemble_vs_dropout.measures import METRICS, RULES, Metric, aggregate
+from ensemble_vs_dropout.measures import METRICS, STANDARD_RULES, Metric, aggregate
 from ensemble_vs_dropout.measures.statistics import bootstrap_weights, mcnemar
 from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.types import Predictions
@@ -45,7 +45,7 @@ def two_arms(labels):
 
 def test_columns_and_rows_of_scores_are_as_documented():
     labels = some_labels()
-    table = quick(rules=[*RULES, EACH]).scores(two_arms(labels), labels, "val", "noise", 3)
+    table = quick(rules=[*STANDARD_RULES, EACH]).scores(two_arms(labels), labels, "val", "noise", 3)
     assert table.columns.tolist() == SCORE_COLUMNS
     assert len(table) == 2 * 4 * 4
     assert set(table.split) == {"val"}
@@ -80,7 +80,7 @@ def test_tables_are_scores_and_contrasts():
     assert contrasts.equals(evaluator.contrasts(two_arms(labels), labels))
 
 
-@pytest.mark.parametrize("rule", list(RULES))
+@pytest.mark.parametrize("rule", list(STANDARD_RULES))
 def test_values_are_the_metrics_of_the_combined_members(rule):
     labels = some_labels()
     arms = two_arms(labels)
@@ -307,7 +307,7 @@ def test_order_of_examples_changes_no_value():
     arms = two_arms(labels)
     order = np.random.default_rng(3).permutation(len(labels))
     shuffled = {arm: Predictions(p.probs[:, order]) for arm, p in arms.items()}
-    evaluator = quick(rules=[*RULES, EACH])
+    evaluator = quick(rules=[*STANDARD_RULES, EACH])
     for before, after in zip(evaluator.tables(arms, labels), evaluator.tables(shuffled, labels[order]), strict=True):
         column = "value" if "value" in before else "difference"
         np.testing.assert_allclose(before[column], after[column], atol=1e-12)
@@ -401,7 +401,7 @@ def test_rules_can_be_given_by_arm_and_the_others_get_all():
     labels = some_labels()
     table = quick(metrics=["nll"], rules={"good": ["mean", EACH]}).scores(two_arms(labels), labels)
     assert table[table.arm == "good"].rule.tolist() == ["mean", EACH]
-    assert table[table.arm == "bad"].rule.tolist() == list(RULES)
+    assert table[table.arm == "bad"].rule.tolist() == list(STANDARD_RULES)
 
 
 def test_arms_may_differ_in_members():

@@ -8,7 +8,7 @@ import pytest
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.inference import MonteCarloDropout, WeightScaling
 from ensemble_vs_dropout.keras_backend import keras
-from ensemble_vs_dropout.measures import RULES, aggregate
+from ensemble_vs_dropout.measures import STANDARD_RULES, aggregate
 from ensemble_vs_dropout.types import Predictions
 
 UNITS, RATE = 6, 0.4
@@ -123,7 +123,7 @@ def test_it_is_one_member_that_every_mean_leaves_as_it_is(small, blobs):
     assert isinstance(members, Predictions)
     assert members.probs.shape == (1, 12, 3)
     assert members.method == "weight scaling"
-    for rule in RULES:
+    for rule in STANDARD_RULES:
         np.testing.assert_allclose(scaled.predict(x, rule), aggregate(members.probs, rule), atol=1e-12)
     np.testing.assert_allclose(scaled.predict(x), softmax(scaled.model.predict(x, verbose=0)), atol=1e-6)
     with pytest.raises(InputError, match="unknown rule"):

@@ -7,9 +7,12 @@ from scipy.stats import binom
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.measures import RULES, aggregate, error, predict_labels
+from ensemble_vs_dropout.measures.aggregation import WEIGHTED_RULES, Pool, Running
 
 MEANS = ("mean", "geometric_mean")
-every_rule = pytest.mark.parametrize("rule", list(RULES))
+UNWEIGHTED = ["median", "trimmed_mean", "product", "min", "max"]
+every_rule = pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in WEIGHTED_RULES])
+weighted_rules = pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in UNWEIGHTED])
 few = settings(max_examples=40, deadline=None)
 shapes = st.tuples(st.integers(1, 6), st.integers(1, 8), st.integers(2, 5))
 seeds = st.integers(0, 2**32 - 1)
@@ -56,7 +59,7 @@ def test_every_rule_follows_a_permutation_of_examples_and_of_classes(rule, seed,
     )
 
 
-@every_rule
+@pytest.mark.parametrize("rule", [*MEANS, "majority_vote", "confidence_vote", "median", "min", "max"])
 @given(seed=seeds, shape=shapes)
 @few
 def test_a_duplicated_pool_changes_nothing(rule, seed, shape):
@@ -73,17 +76,18 @@ def test_one_member_or_identical_members_are_returned_as_they_are(rule, seed, sh
     np.testing.assert_allclose(aggregate(np.repeat(one, 4, axis=0), rule), one[0], atol=1e-12)
 
 
-@every_rule
+@weighted_rules
 @given(seed=seeds, counts=st.lists(st.integers(0, 4), min_size=1, max_size=5).filter(any))
 @few
 def test_weights_are_repeated_members(rule, seed, counts):
     probs = some_probs(seed, (len(counts), 6, 3))
     weights = np.array(counts) / sum(counts)
     repeated = np.repeat(probs, counts, axis=0)
-    np.testing.assert_allclose(aggregate(probs, rule, weights), aggregate(repeated, rule), atol=1e-12)
+    equal = np.full(len(repeated), 1 / len(repeated))
+    np.testing.assert_allclose(aggregate(probs, rule, weights), aggregate(repeated, rule, equal), atol=1e-12)
 
 
-@every_rule
+@weighted_rules
 def test_the_input_is_left_as_it_was(rule):
     probs = some_probs(0, (3, 5, 4))
     probs[0, 0] = [1, 0, 0, 0]
@@ -251,3 +255,78 @@ def test_labels_of_a_pool_are_refused():
 def test_weights_that_are_no_weights_are_refused(rule, weights):
     with pytest.raises(InputError, match="weights"):
         aggregate(np.full((2, 3, 2), 0.5), rule, weights)
+
+
+# Rules beside the three
+
+
+@pytest.mark.parametrize("rule", UNWEIGHTED)
+def test_a_rule_without_weights_refuses_weights_that_differ(rule):
+    probs = some_probs(1, (2, 3, 2))
+    with pytest.raises(InputError, match=r"takes no weights that differ"):
+        aggregate(probs, rule, [0.25, 0.75])
+    np.testing.assert_array_equal(aggregate(probs, rule, [0.5, 0.5]), aggregate(probs, rule))
+
+
+@pytest.mark.parametrize("rule", WEIGHTED_RULES)
+def test_a_weighted_rule_insists_on_weights(rule):
+    with pytest.raises(InputError, match=r"needs weights.*fit_weights"):
+        aggregate(some_probs(1, (2, 3, 2)), rule)
+    plain = {"weighted_mean": "mean", "weighted_vote": "majority_vote"}[rule]
+    probs = some_probs(1, (2, 3, 2))
+    np.testing.assert_array_equal(aggregate(probs, rule, [0.3, 0.7]), aggregate(probs, plain, [0.3, 0.7]))
+
+
+def test_the_other_rules_are_what_their_names_say():
+    probs = some_probs(3, (7, 5, 4))
+
+    def normalised(values):
+        return values / values.sum(axis=1, keepdims=True)
+
+    np.testing.assert_allclose(aggregate(probs, "median"), normalised(np.median(probs, axis=0)), atol=1e-12)
+    np.testing.assert_allclose(
+        aggregate(probs, "trimmed_mean"), normalised(np.sort(probs, axis=0)[1:-1].mean(axis=0)), atol=1e-12
+    )
+    np.testing.assert_allclose(aggregate(probs, "product"), normalised(probs.prod(axis=0)), atol=1e-12)
+    np.testing.assert_allclose(aggregate(probs, "min"), normalised(probs.min(axis=0)), atol=1e-12)
+    np.testing.assert_allclose(aggregate(probs, "max"), normalised(probs.max(axis=0)), atol=1e-12)
+    votes = np.eye(4)[probs.argmax(axis=2)] * probs.max(axis=2, keepdims=True)
+    np.testing.assert_allclose(aggregate(probs, "confidence_vote"), normalised(votes.sum(axis=0)), atol=1e-12)
+
+
+def test_members_that_leave_no_class_make_a_uniform_row():
+    certain = np.eye(3)[:, None]
+    for rule in ("median", "min", "product", "geometric_mean"):
+        np.testing.assert_allclose(aggregate(certain, rule), np.full((1, 3), 1 / 3))
+
+
+def test_a_rule_of_ones_own_is_one_line():
+    RULES["last"] = lambda probs, weights: probs[-1]
+    try:
+        assert aggregate([[[0.9, 0.1]], [[0.4, 0.6]]], "last").tolist() == [[0.4, 0.6]]
+    finally:
+        del RULES["last"]
+
+
+# Streaming
+
+
+@pytest.mark.parametrize("ties", ["first", "random"])
+@pytest.mark.parametrize("rule", [rule for rule, function in RULES.items() if isinstance(function, Pool)])
+def test_members_added_a_few_at_a_time_are_pooled_as_all_at_once_to_the_last_bit(rule, ties):
+    probs = np.round(some_probs(5, (7, 9, 3)), 1) + 1e-3
+    probs /= probs.sum(axis=2, keepdims=True)
+    running = Running(RULES[rule], ties, seed=4)
+    for start, stop in ((0, 1), (1, 5), (5, 7)):
+        running.add(probs[start:stop])
+    weights = np.full(7, 1 / 7)
+    np.testing.assert_array_equal(running.result(), aggregate(probs, rule, weights, ties, seed=4))
+    assert running.members == 7
+
+
+def test_weights_are_streamed_too():
+    probs, weights = some_probs(6, (4, 5, 3)), np.array([0.1, 0.2, 0.3, 0.4])
+    running = Running(RULES["geometric_mean"])
+    running.add(probs[:3], weights[:3])
+    running.add(probs[3:], weights[3:])
+    np.testing.assert_allclose(running.result(), aggregate(probs, "geometric_mean", weights), atol=1e-14)

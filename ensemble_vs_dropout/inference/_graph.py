@@ -1,0 +1,133 @@
+"""A model's graph in two halves: what no random layer touches, and the rest.
+
+The first half is the same in every pass, so it is computed once. Functional and sequential models are cut wherever
+their graph allows, nested ones inside; a subclassed model is one piece, and what comes before it is the first half.
+"""
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from ensemble_vs_dropout.keras_backend import Functional, keras, tf
+
+
+class Halves:
+    """The two halves of a model with some of its layers random.
+
+    Args:
+        model: Any Keras model.
+        layers: Its random layers.
+    """
+
+    def __init__(self, model: keras.Model, layers: Collection[keras.layers.Layer]):
+        self.model, self._random = model, {id(layer) for layer in layers}
+        self.graph = graph_of(model)
+
+    def first(self, x: tf.Tensor) -> dict[Any, list[tf.Tensor]]:
+        """Return what does not depend on any random layer, by its place in the graph."""
+        known: dict[Any, list[tf.Tensor]] = {}
+        if self.graph is None:
+            known["inputs"] = [x]
+        else:
+            known["inputs"] = self.graph._standardize_inputs(x)
+            self._run(self.graph, known["inputs"], known, (), computing=False)
+        return known
+
+    def second(self, known: dict[Any, list[tf.Tensor]], repeats: Any = 1) -> tf.Tensor:
+        """Return the model's outputs from what `first` returned, for each example `repeats` times one after another."""
+        if not (isinstance(repeats, int) and repeats == 1):
+            known = {key: [_repeated(value, repeats) for value in values] for key, values in known.items()}
+        if self.graph is None:
+            return self.model(known["inputs"][0], training=False)
+        outputs = self._run(self.graph, known["inputs"], known, (), computing=True)
+        assert outputs is not None
+        return outputs[0]
+
+    def describe(self) -> str:
+        """Say in a sentence what is computed once and what in each pass."""
+        if self.graph is None:
+            return f"{self.model.name!r} is subclassed, so that all of it is computed in each pass"
+        once, each = self._count(self.graph, set(map(id, self.graph.inputs)))
+        return (
+            f"{once} of the {once + each} operations of {self.model.name!r} come before any random layer: computed once"
+        )
+
+    def _count(self, graph: Any, known: set[int]) -> tuple[int, int]:
+        """Return how many operations are computed once and how many in each pass; `known` grows."""
+        once = each = 0
+        for node in _nodes(graph):
+            fixed = all(id(tensor) in known for tensor in node.input_tensors)
+            inner = graph_of(node.operation) if self._is_random(node.operation) else None
+            if inner is not None:
+                inside = set(map(id, inner.inputs)) if fixed else set()
+                counted = self._count(inner, inside)
+                once, each = once + counted[0], each + counted[1]
+            elif fixed and not self._is_random(node.operation):
+                once += 1
+                known |= set(map(id, node.outputs))
+            else:
+                each += 1
+        return once, each
+
+    def _run(
+        self, graph: Any, inputs: list[tf.Tensor], known: dict[Any, Any], path: tuple[int, ...], computing: bool
+    ) -> list[tf.Tensor] | None:
+        """Go through a graph; `computing` the random part, or else noting what is known without it."""
+        values = {id(place): value for place, value in zip(graph.inputs, inputs, strict=True)}
+        for number, node in enumerate(_nodes(graph)):
+            key = (*path, number)
+            if key in known:
+                outputs = known[key]
+            elif any(id(tensor) not in values for tensor in node.input_tensors):
+                continue
+            else:
+                args, kwargs = node.arguments.fill_in(values)
+                inner = graph_of(node.operation) if self._is_random(node.operation) else None
+                if inner is not None:
+                    given = inner._standardize_inputs(args[0])
+                    outputs = self._run(inner, given, known, key, computing)
+                elif self._is_random(node.operation) and not computing:
+                    continue
+                else:
+                    outputs = keras.tree.flatten(_call(node.operation, args, kwargs))
+                    if not computing:
+                        known[key] = outputs
+                if outputs is None:
+                    continue
+            values |= {id(place): value for place, value in zip(node.outputs, outputs, strict=True)}
+        if any(id(place) not in values for place in graph.outputs):
+            return None
+        return [values[id(place)] for place in graph.outputs]
+
+    def _is_random(self, operation: Any) -> bool:
+        if id(operation) in self._random:
+            return True
+        layers = operation._flatten_layers() if isinstance(operation, keras.layers.Layer) else ()
+        return any(id(layer) in self._random for layer in layers)
+
+
+def graph_of(operation: Any) -> Any:
+    """Return the graph of a functional or sequential model that calls as Keras' own do, or None."""
+    if not isinstance(operation, keras.Model):
+        return None
+    if isinstance(operation, keras.Sequential):
+        return operation._functional if type(operation).call is keras.Sequential.call else None
+    return operation if isinstance(operation, Functional) and type(operation).call is Functional.call else None
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        yield from (node for node in graph._nodes_by_depth[depth] if node.operation and not node.is_input)
+
+
+def _call(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    if getattr(operation, "_call_has_training_arg", False) and kwargs.get("training") is None:
+        kwargs = {**kwargs, "training": False}
+    return operation(*args, **kwargs)
+
+
+def _repeated(value: tf.Tensor, repeats: Any) -> tf.Tensor:
+    repeated = tf.repeat(value, repeats, axis=0)
+    mask = getattr(value, "_keras_mask", None)  # of padded steps; Keras hands it on with the tensor
+    if mask is not None:
+        repeated._keras_mask = tf.repeat(mask, repeats, axis=0)
+    return repeated

@@ -1,0 +1,190 @@
+"""Exact dropout: all masks of a small network, each with its probability."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ensemble_vs_dropout.checks import InputError, check_at_least
+from ensemble_vs_dropout.fusion import fuse
+from ensemble_vs_dropout.heads import read_head
+from ensemble_vs_dropout.inference._graph import Halves
+from ensemble_vs_dropout.inference._random_layers import Choice, choose_layers, switched_on
+from ensemble_vs_dropout.inference.thinned import Acting, thinned_network
+from ensemble_vs_dropout.keras_backend import draw_seed, keras, one_graph_each, tf
+from ensemble_vs_dropout.prediction import Part, Predictor
+from ensemble_vs_dropout.random_draws import drawing_by
+from ensemble_vs_dropout.training._programs import Program, as_tensor
+from ensemble_vs_dropout.types import FloatArray
+
+_ROWS = 2**14  # examples times masks in one batched product
+_COPIES = 256  # thinned networks in one deployed model, at most
+
+
+class ExactDropout(Predictor):
+    """Predict with every mask there is: 2^n members for n units that can be dropped, with their probabilities.
+
+    A mask is the same for all examples, so that a member is one thinned network. What Monte Carlo dropout estimates
+    is the mean over these; weight scaling is their renormalised geometric mean where the logits are affine in the
+    mask (Baldi and Sadowski 2013). With `layers="last"` only the last dropout layer's masks are enumerated and the
+    others are in inference mode; what comes before is computed once.
+
+    Args:
+        model: A compiled Keras classifier whose random layers are Dropout, SpatialDropout or ClassicDropout.
+        max_units: Refuse more units than this; each one doubles the members.
+        layers: Which dropout layers shall act: "all", "last", names, or a function of a layer.
+
+    Raises:
+        InputError: No dropout layer, more units than `max_units`, or a random layer whose masks cannot be counted.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5), keras.layers.Dense(2)])
+        >>> model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        >>> ExactDropout(model).predict_members(np.ones((4, 3))).probs.shape
+        (8, 4, 2)
+    """
+
+    def __init__(self, model: keras.Model, max_units: int = 16, layers: Choice = "all"):
+        self.model, self._head = model, read_head(model)
+        check_at_least("max_units", max_units, 1)
+        self._layers = choose_layers(model, layers)
+        for layer in self._layers:
+            if not isinstance(layer, keras.layers.Dropout):
+                raise InputError(
+                    f"the random layer {layer.name!r} ({type(layer).__name__}) must be a dropout layer for its masks "
+                    "to be enumerated; MonteCarloDropout samples it"
+                )
+        self._halves = Halves(model, self._layers)
+        shape, dtype = model.input_shape[1:], model.input_dtype
+        counting = _Counting()
+        self._in_order = self._trace(counting, tf.zeros((1, *shape), dtype), 1)[1]
+        self._counted = counting.layers
+        self.rates = np.repeat([rate for rate, _ in counting.layers], [units for _, units in counting.layers])
+        if len(self.rates) > max_units:
+            layers_told = " + ".join(f"{units}" for _, units in counting.layers)
+            raise InputError(
+                f"max_units is {max_units}, and the dropout layers of {model.name!r} have {layers_told} = "
+                f"{len(self.rates)} units, which make {2.0 ** len(self.rates):.3g} masks; use MonteCarloDropout, a "
+                "smaller network, or layers='last'"
+            )
+        self._program: Program | None = None
+
+    @property
+    def members(self) -> int:
+        """The number of masks."""
+        return 2 ** len(self.rates)
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return self._head.classes
+
+    @property
+    def method(self) -> str:
+        """How it predicts, in words."""
+        return f"exact dropout, {self.members} masks"
+
+    def masks(self, start: int = 0, stop: int | None = None) -> npt.NDArray[np.bool_]:
+        """Return which units each mask keeps, shape (masks, units); mask m keeps the units whose bits are set in m."""
+        numbers = np.arange(start, self.members if stop is None else stop)
+        return (numbers[:, None] >> np.arange(len(self.rates)) & 1).astype(bool)
+
+    def probabilities_of(self, masks: npt.NDArray[np.bool_]) -> FloatArray:
+        """Return how probable masks are, shape (masks,)."""
+        return np.asarray(np.where(masks, 1 - self.rates, self.rates).prod(axis=1))
+
+    def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
+        at_once = min(self.members, max(1, _ROWS // len(x)))
+        given = as_tensor(x)
+        for start in range(0, self.members, at_once):
+            masks = self.masks(start, min(start + at_once, self.members))
+            with one_graph_each():
+                if self._program is None:
+                    self._program = Program(self._body, self.model, given, tf.constant(masks))
+                probs = np.asarray(self._program(self.model, given, tf.constant(masks)))
+            yield probs, self.probabilities_of(masks)
+
+    def _body(self, model: keras.Model, x: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
+        outputs, _ = self._trace(_Given(masks), x, tf.shape(masks)[0])
+        shape = (tf.shape(x)[0], tf.shape(masks)[0], self._head.classes)
+        return tf.transpose(tf.reshape(self._head.in_graph(outputs), shape), (1, 0, 2))
+
+    def _trace(self, draws: Any, x: tf.Tensor, repeats: Any) -> tuple[tf.Tensor, list[keras.layers.Layer]]:
+        with keras.StatelessScope(), switched_on(self._layers) as ran, draws.acting():
+            return self._halves.second(self._halves.first(x), repeats), ran
+
+    def to_keras(self, rule: str = "mean") -> keras.Model:
+        """Return one `keras.Model` of all thinned networks, weighted, and the rule; for few masks.
+
+        Raises:
+            InputError: More masks than a model should have copies.
+        """
+        if self.members > _COPIES:
+            raise InputError(
+                f"one model of {self.members} thinned networks would have as many copies of the weights; at most "
+                f"{_COPIES} are put together; MonteCarloDropout(masks='shared').to_keras() takes some of them"
+            )
+        models = [self.materialise(number) for number in range(self.members)]
+        return fuse(models, rule, "exact_dropout", list(self.probabilities_of(self.masks())))
+
+    def materialise(self, number: int) -> keras.Model:
+        """Return the thinned network of a mask, a compiled Keras model of stock layers."""
+        if not 0 <= number < self.members:
+            raise InputError(f"number must be that of a mask, 0 to {self.members - 1}, got {number}")
+        ends = np.cumsum([units for _, units in self._counted])
+        masks = np.split(self.masks(number, number + 1), ends[:-1], axis=1)
+        acting: dict[int, Acting] = {
+            id(layer): partial(_acting_by, mask) for layer, mask in zip(self._in_order, masks, strict=True)
+        }
+        return thinned_network(self.model, acting, f"mask_{number}")
+
+
+class _Counting:
+    """Counts the units of each dropout layer in the order in which they act, and drops nothing."""
+
+    def __init__(self) -> None:
+        self.layers: list[tuple[float, int]] = []
+
+    def acting(self) -> AbstractContextManager[None]:
+        return drawing_by(dropout=self.dropout)
+
+    def dropout(self, inputs: tf.Tensor, rate: float, noise_shape: Any = None, seed: Any = None) -> tf.Tensor:
+        draw_seed(seed)
+        self.layers.append((rate, math.prod(_units(inputs, noise_shape))))
+        return inputs
+
+
+class _Given:
+    """Drops by given masks, shape (masks, units); each example is there once for each mask, one after another."""
+
+    def __init__(self, masks: tf.Tensor):
+        self.masks, self._used = masks, 0
+
+    def acting(self) -> AbstractContextManager[None]:
+        return drawing_by(dropout=self.dropout)
+
+    def dropout(self, inputs: tf.Tensor, rate: float, noise_shape: Any = None, seed: Any = None) -> tf.Tensor:
+        draw_seed(seed)
+        shape = _units(inputs, noise_shape)
+        units = math.prod(shape)
+        kept = self.masks[:, self._used : self._used + units]
+        self._used += units
+        examples = tf.shape(inputs)[0] // tf.shape(self.masks)[0]
+        kept = tf.tile(tf.reshape(kept, (-1, *shape)), (examples, *[1] * len(shape)))
+        return tf.where(kept, inputs / tf.cast(1 - rate, inputs.dtype), tf.zeros((), inputs.dtype))
+
+
+def _acting_by(mask: npt.NDArray[np.bool_]) -> AbstractContextManager[None]:
+    return _Given(tf.constant(mask)).acting()
+
+
+def _units(inputs: tf.Tensor, noise_shape: Sequence[Any] | None) -> tuple[int, ...]:
+    """Return the shape of an example's mask."""
+    own = tuple(inputs.shape[1:])
+    if noise_shape is None:
+        return own
+    return tuple(size if isinstance(size, int) else own[axis] for axis, size in enumerate(noise_shape[1:]))

@@ -1,0 +1,160 @@
+"""Predicting with many members: what networks, dropout passes and enumerated masks have in common.
+
+A predictor gives its members' probabilities for a batch of examples a few members at a time. What can be summed up on
+the way is: then memory holds (examples, classes), however many members there are.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import psutil
+
+from ensemble_vs_dropout.checks import InputError, check_at_least
+from ensemble_vs_dropout.measures.aggregation import Pool, Running, aggregate, find_rule
+from ensemble_vs_dropout.measures.uncertainty import RunningUncertainty
+from ensemble_vs_dropout.types import FloatArray, Predictions, check_weights
+
+Part = tuple[FloatArray, FloatArray | None]  # probabilities (members, examples, classes) and the members' weights
+
+
+class Predictor(ABC):
+    """Predicts with `members` members; `method` says in words what they are."""
+
+    _whole = False  # whether all examples are one batch, because a member is costly to get
+
+    @property
+    @abstractmethod
+    def members(self) -> int:
+        """The number of members."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> int:
+        """The number of classes."""
+
+    @property
+    @abstractmethod
+    def method(self) -> str:
+        """How it predicts, in words."""
+
+    @abstractmethod
+    def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
+        """Yield the members' probabilities for these examples, the first of which is number `first` of all."""
+
+    def predict(
+        self, x: Any, rule: str = "mean", batch_size: int = 1024, *, weights: npt.ArrayLike | None = None
+    ) -> FloatArray:
+        """Return the members' probabilities combined by the named rule, shape (examples, classes).
+
+        Batches are combined one by one, and for the means, the product and the votes members are added up as they
+        come, so that memory grows with neither. Other rules need all members of a batch at once.
+
+        Args:
+            x: Features, shape (examples, ...), in memory or mapped; or a source of batches, a `tf.data.Dataset` or a
+                Keras `PyDataset`, whose targets are ignored.
+            rule: A name in `RULES`.
+            batch_size: Examples at a time; a source of batches has its own.
+            weights: One for each member, summing to 1; None for the members' own, which are equal for networks.
+        """
+        chosen = find_rule(rule, weights)
+        given = None if weights is None else check_weights(weights, self.members)
+        return np.concatenate(
+            [self._pooled(batch, first, rule, chosen, given) for first, batch in self._batches(x, batch_size)]
+        )
+
+    def _pooled(
+        self, x: npt.NDArray[np.generic], first: int, rule: str, chosen: Any, weights: FloatArray | None
+    ) -> FloatArray:
+        if not isinstance(chosen, Pool):
+            probs, own = self._all(x, first)
+            return aggregate(probs, rule, own if weights is None else weights)
+        running = Running(chosen)
+        for probs, own in self._parts(x, first):
+            share = own if weights is None else weights[running.members : running.members + len(probs)]
+            running.add(probs, share)
+        return running.result()
+
+    def predict_members(self, x: Any, batch_size: int = 1024, *, memory_limit: int | None = None) -> Predictions:
+        """Return the probabilities of every member, shape (members, examples, classes), float32.
+
+        Args:
+            x: Features, shape (examples, ...), or a source of batches; see `predict`.
+            batch_size: Examples at a time.
+            memory_limit: Bytes that the result may take; by default half of what is free.
+
+        Raises:
+            InputError: The result would take more; `predict` and `predict_uncertainty` do not keep the members.
+        """
+        limit = psutil.virtual_memory().available // 2 if memory_limit is None else memory_limit
+        check_at_least("memory_limit", limit, 1)
+        if hasattr(x, "shape"):
+            self._check_memory(len(x), limit)
+        parts, weights, done = [], None, 0
+        for first, batch in self._batches(x, batch_size):
+            done += len(batch)
+            self._check_memory(done, limit)
+            probs, weights = self._all(batch, first)
+            parts.append(probs)
+        if weights is not None:
+            weights = weights / weights.sum()
+        return Predictions(np.concatenate(parts, axis=1), weights, self.method)
+
+    def _check_memory(self, examples: int, limit: int) -> None:
+        needed = 4 * self.members * examples * self.classes
+        if needed > limit:
+            raise InputError(
+                f"the probabilities of {self.members} members for {examples:,} examples and {self.classes} classes "
+                f"take {needed:,} bytes, and memory_limit is {limit:,}; use predict(x, rule=...) or "
+                "predict_uncertainty(x), which do not keep them, fewer members, or fewer examples at a time"
+            )
+
+    def predict_uncertainty(self, x: Any, batch_size: int = 1024) -> pd.DataFrame:
+        """Return how uncertain each example's prediction is, without keeping the members.
+
+        Returns:
+            One row per example: entropy, expected_entropy, mutual_information, variance; see
+            `measures.uncertainty.uncertainty`.
+        """
+        tables = []
+        for first, batch in self._batches(x, batch_size):
+            running = RunningUncertainty()
+            for probs, weights in self._parts(batch, first):
+                running.add(probs, weights)
+            tables.append(running.result())
+        return pd.concat(tables, ignore_index=True)
+
+    def _batches(self, x: Any, batch_size: int) -> Iterator[tuple[int, npt.NDArray[np.generic]]]:
+        return batches(x, max(batch_size, len(x)) if self._whole and hasattr(x, "shape") else batch_size)
+
+    def _all(self, x: npt.NDArray[np.generic], first: int) -> Part:
+        probs, weights = zip(*self._parts(x, first), strict=True)
+        own = None if weights[0] is None else np.concatenate(weights)
+        return (np.concatenate(probs) if len(probs) > 1 else probs[0]), own
+
+
+def batches(x: Any, batch_size: int) -> Iterator[tuple[int, npt.NDArray[np.generic]]]:
+    """Yield the number of the first example of each batch, and the batch.
+
+    Raises:
+        InputError: There is nothing in it.
+    """
+    check_at_least("batch_size", batch_size, 1)
+    first = 0
+    x = np.asarray(x) if isinstance(x, (list, tuple)) else x
+    if hasattr(x, "shape"):
+        for first in range(0, len(x), batch_size):
+            yield first, np.asarray(x[first : first + batch_size])
+        if not len(x):
+            raise InputError("x must hold at least one example, got none")
+        return
+    source = (x[number] for number in range(len(x))) if hasattr(x, "__getitem__") else iter(x)
+    for batch in source:
+        features = np.asarray(batch[0] if isinstance(batch, (tuple, list)) else batch)
+        yield first, features
+        first += len(features)
+    if not first:
+        raise InputError("x must hold at least one batch, got none")

@@ -1,0 +1,52 @@
+"""Random numbers that are a pure function of a key and a place, so that neither batches nor strategies change them.
+
+Philox 4x32 with 10 rounds (Salmon et al. 2011): block `b` of the stream of a key is four words of 32 bits. Keras'
+layers draw through one module; `drawing_by` puts other functions in place of its own while a graph is traced.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ensemble_vs_dropout.keras_backend import keras_random, tf
+
+_TRACING = threading.RLock()
+LEVELS = 2**16
+
+
+@contextmanager
+def drawing_by(**functions: Callable[..., Any]) -> Iterator[None]:
+    """Let Keras' layers draw by these functions in what is traced inside; a graph keeps them afterwards.
+
+    Args:
+        **functions: By the names of `keras.src.backend.random`, with its arguments.
+    """
+    with _TRACING:
+        before = {name: getattr(keras_random, name) for name in functions}
+        for name, function in functions.items():
+            setattr(keras_random, name, function)
+        try:
+            yield
+        finally:
+            for name, function in before.items():
+                setattr(keras_random, name, function)
+
+
+def words(key: tf.Tensor, first: Any, blocks: Any) -> tf.Tensor:
+    """Return the words of these blocks of a key's stream, shape (4 * blocks,), uint32.
+
+    Args:
+        key: Two numbers below 2**32, shape (2,).
+        first: The number of the first block, below 2**63.
+        blocks: How many.
+    """
+    key = tf.cast(key, tf.uint64)
+    both = tf.bitwise.bitwise_or(key[0], tf.bitwise.left_shift(key[1], tf.constant(32, tf.uint64)))
+    return tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=tf.stack([blocks * 4]),
+        key=both[None],
+        counter=tf.stack([tf.cast(first, tf.uint64), tf.constant(0, tf.uint64)]),
+        alg=1,  # Philox
+        dtype=tf.uint32,
+    )
