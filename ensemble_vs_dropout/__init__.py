@@ -8,6 +8,7 @@ Data flow to the right, and no room imports from a room to its right:
 * `networks`: builders of compiled Keras models; `heads`: what their outputs mean
 * `training`: `Ensemble`, N independent members of one builder
 * `inference`: `WeightScaling`, `MonteCarloDropout` and `ExactDropout`, three ways to use one dropout network
+* `classifier`: `EnsembleClassifier`, an ensemble as a scikit-learn estimator
 * `prediction`: what all predictors have in common; `classic_dropout`: dropout as it was first published
 * `measures`: combining rules and measures in pure NumPy (`RULES`, `aggregate`, `METRICS`)
 * `evaluation`: `Evaluator`, predictions and labels to tables with paired statistics
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ensemble_vs_dropout.classic_dropout import ClassicDropout as ClassicDropout
     from ensemble_vs_dropout.classic_dropout import to_classic as to_classic
     from ensemble_vs_dropout.classic_dropout import to_inverted as to_inverted
+    from ensemble_vs_dropout.classifier import EnsembleClassifier as EnsembleClassifier
     from ensemble_vs_dropout.comparison import Comparison as Comparison
     from ensemble_vs_dropout.comparison import compare as compare
     from ensemble_vs_dropout.datasets import load_dataset as load_dataset
@@ -53,6 +55,7 @@ _ROOMS = {
     "Cost": "types",
     "load_dataset": "datasets",
     "Ensemble": "training",
+    "EnsembleClassifier": "classifier",
     "WeightScaling": "inference",
     "ExactDropout": "inference",
     "ClassicDropout": "classic_dropout",

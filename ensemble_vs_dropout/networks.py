@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction, check_known
+from ensemble_vs_dropout.classic_dropout import ClassicDropout
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.types import Dataset
 
 Builder = Callable[..., keras.Model]
+_DROPOUT = {"inverted": keras.layers.Dropout, "classic": ClassicDropout}
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def mlp(
     activation: str = "relu",
     batch_norm: bool = False,
     max_norm: float | None = None,
+    dropout: str = "inverted",
     optimizer: str = "adam",
     learning_rate: float = 1e-3,
 ) -> Network:
@@ -88,6 +91,7 @@ def mlp(
         input_rate: Probability to drop an input.
         activation: Keras' name of one.
         batch_norm: Normalise between each product and its activation.
+        dropout: "inverted", Keras' own, or "classic", as it was first published; see `ClassicDropout`.
         max_norm: Largest norm of the weights into a unit (Srivastava et al. 2014), or None.
         optimizer: Keras' name of one.
         learning_rate: Of the optimizer.
@@ -99,18 +103,20 @@ def mlp(
 
     def body(shape: tuple[int, ...], rate: float, input_rate: float, width: float) -> Iterator[keras.layers.Layer]:
         yield keras.layers.Flatten()
-        yield from _dropout(input_rate)
+        yield from _dropout(input_rate, dropout)
         for size in units:
             yield keras.layers.Dense(_scaled(size, width), kernel_constraint=constraint)
             if batch_norm:
                 yield keras.layers.BatchNormalization()
             yield keras.layers.Activation(activation)
-            yield from _dropout(rate)
+            yield from _dropout(rate, dropout)
 
     return Network("mlp", settings, body)
 
 
-def lenet(rate: float = 0.0, optimizer: str = "adam", learning_rate: float = 1e-3) -> Network:
+def lenet(
+    rate: float = 0.0, dropout: str = "inverted", optimizer: str = "adam", learning_rate: float = 1e-3
+) -> Network:
     """Two convolutions of 32 and 64 filters and a dense layer of 128, as in Ovadia et al. (2019)."""
     settings = _settings({**locals(), "input_rate": 0.0})
 
@@ -119,10 +125,10 @@ def lenet(rate: float = 0.0, optimizer: str = "adam", learning_rate: float = 1e-
         yield keras.layers.Conv2D(_scaled(32, width), 3, activation="relu")
         yield keras.layers.Conv2D(_scaled(64, width), 3, activation="relu")
         yield keras.layers.MaxPooling2D()
-        yield from _dropout(rate)
+        yield from _dropout(rate, dropout)
         yield keras.layers.Flatten()
         yield keras.layers.Dense(_scaled(128, width), activation="relu")
-        yield from _dropout(rate)
+        yield from _dropout(rate, dropout)
 
     return Network("lenet", settings, body)
 
@@ -131,6 +137,7 @@ def small_cnn(
     filters: Sequence[int] = (16, 32),
     units: int = 64,
     rate: float = 0.0,
+    dropout: str = "inverted",
     optimizer: str = "adam",
     learning_rate: float = 1e-3,
 ) -> Network:
@@ -143,9 +150,9 @@ def small_cnn(
             yield keras.layers.Conv2D(_scaled(number, width), 3, padding="same", activation="relu")
             yield keras.layers.MaxPooling2D()
         yield keras.layers.Flatten()
-        yield from _dropout(rate)
+        yield from _dropout(rate, dropout)
         yield keras.layers.Dense(_scaled(units, width), activation="relu")
-        yield from _dropout(rate)
+        yield from _dropout(rate, dropout)
 
     return Network("small_cnn", settings, body)
 
@@ -198,6 +205,7 @@ def takes_width(builder: Builder) -> bool:
 def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
     check_fraction("rate", arguments["rate"])
     check_fraction("input_rate", arguments["input_rate"])
+    check_known("dropout", arguments["dropout"], _DROPOUT)
     name = arguments["optimizer"]
     if not isinstance(name, str):
         raise InputError(
@@ -207,9 +215,9 @@ def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
     return dict(arguments)
 
 
-def _dropout(rate: float) -> Iterator[keras.layers.Layer]:
+def _dropout(rate: float, kind: str) -> Iterator[keras.layers.Layer]:
     if rate > 0:
-        yield keras.layers.Dropout(rate)
+        yield _DROPOUT[kind](rate)
 
 
 def _image(name: str, shape: tuple[int, ...]) -> Iterator[keras.layers.Layer]:

@@ -1,8 +1,13 @@
-"""Measure how long N members take under each strategy, beside a loop of Keras' `fit`.
+"""Measure the toolkit's speed beside what people write today.
 
     python scripts/benchmark.py training                      # about 35 minutes on two cores
     python scripts/benchmark.py training --cases small --repeats 1
     python scripts/benchmark.py training --sweep              # the small case for 1 to 100 members; about 40 minutes
+    python scripts/benchmark.py inference                     # about 6 minutes
+    python scripts/benchmark.py inference --cases memory      # 1,000 passes over 100,000 examples; about 10 minutes
+
+`training`: N members under each strategy, beside a loop of Keras' `fit`. `inference`: 100 passes beside a loop of
+`model(x, training=True)`, and ten networks beside ten calls of `model.predict`.
 
 Every measurement is a whole call, compilation included, in a process of its own; the ways alternate, and medians are
 shown. What must come out: the seconds of each way, their ratio to the loop of `fit`, the share of the machine's
@@ -69,6 +74,86 @@ def training(
             out.write_text(json.dumps(everything, indent=1))
 
 
+INFERENCE = {
+    "convolution": ("loop of model(x, training=True)", "MonteCarloDropout", "MonteCarloDropout, first call"),
+    "dense": ("loop of model(x, training=True)", "MonteCarloDropout", "MonteCarloDropout, first call"),
+    "ensemble": ("ten model.predict", "Ensemble.predict", "Ensemble.predict, first call", "ten first model.predict"),
+    "memory": ("MonteCarloDropout, 1,000 passes over 100,000",),
+}
+
+
+@app.command()
+def inference(
+    cases: Annotated[
+        str, typer.Option(help=f"Comma-separated: {', '.join(INFERENCE)}.")
+    ] = "convolution,dense,ensemble",
+    repeats: Annotated[int, typer.Option(min=1, help="Alternating runs of each way.")] = 3,
+) -> None:
+    """Time 100 passes over 4,000 images, and ten networks on 10,000; the loops have batches of 256."""
+    for case in cases.split(","):
+        done = [_in_own_process({"inference": case}, "inference") for _ in range(1 if case == "memory" else repeats)]
+        middle = {way: median(run[way] for run in done) for way in done[0]}
+        if case == "memory":
+            print(f"memory: {middle['seconds']:.0f} s, {middle['mebibytes']:.0f} MiB above the data at the highest")
+            continue
+        slow, fast = middle[INFERENCE[case][0]], middle[INFERENCE[case][1]]
+        for way, seconds in middle.items():
+            print(f"{case}: {way}: {seconds:.2f} s")
+        print(f"{case}: {slow / fast:.1f} times as fast")
+
+
+def _measure_inference(name: str) -> dict[str, float]:
+    import numpy as np
+
+    import ensemble_vs_dropout as evd
+    from ensemble_vs_dropout.keras_backend import keras, tf
+
+    with np.load(DATA) as file:
+        x = file["x_train"]
+
+    def seconds(function: Any) -> float:
+        start = time.perf_counter()
+        function()
+        return time.perf_counter() - start
+
+    if name == "ensemble":
+        x = x[:10_000]
+        models = [_build(CASES["small"]) for _ in range(10)]
+        ensemble = evd.Ensemble.from_models(models)
+        together = [seconds(lambda: ensemble.predict(x)) for _ in range(5)]
+        apart = [seconds(lambda: [m.predict(x, batch_size=1024, verbose=0) for m in models]) for _ in range(5)]
+        return dict(zip(INFERENCE[name], (median(apart[1:]), median(together[1:]), together[0], apart[0]), strict=True))
+    if name == "convolution":
+        model = evd.networks.small_cnn(filters=(32, 64), units=128, rate=0.5)(_as_dataset(x))
+    else:
+        model = evd.networks.mlp(units=(512, 512), rate=0.5)(_as_dataset(x))
+    if name == "memory":
+        x = np.concatenate([x] * 10)[:100_000]
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        took = seconds(lambda: evd.MonteCarloDropout(model, passes=1000).predict(x))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        return {"seconds": took, "mebibytes": peak / 2**10}
+    x = x[:4000]
+    batches = [tf.constant(x[start : start + 256]) for start in range(0, len(x), 256)]
+
+    def loop() -> None:
+        for _ in range(100):
+            np.concatenate([keras.ops.softmax(model(batch, training=True)) for batch in batches])
+
+    sampler = evd.MonteCarloDropout(model, passes=100)
+    first = seconds(lambda: sampler.predict(x))
+    return dict(zip(INFERENCE[name], (seconds(loop), seconds(lambda: sampler.predict(x)), first), strict=True))
+
+
+def _as_dataset(x: Any) -> Any:
+    import numpy as np
+
+    import ensemble_vs_dropout as evd
+
+    labels = np.arange(len(x)) % 10
+    return evd.Dataset("images", x, labels, x[:20], labels[:20], x[:20], labels[:20], tuple("0123456789"))
+
+
 def _in_own_process(case: dict[str, Any], way: str) -> dict[str, float]:
     command = [sys.executable, __file__, "one", json.dumps(case), way]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -82,6 +167,9 @@ def _in_own_process(case: dict[str, Any], way: str) -> dict[str, float]:
 def one(case: str, way: str) -> None:
     """Measure one way on one case in this process."""
     given = json.loads(case)
+    if way == "inference":
+        print(json.dumps(_measure_inference(given["inference"])))
+        return
     print(json.dumps(_ceiling(given) if way == "ceiling" else _measure(given, way)))
 
 

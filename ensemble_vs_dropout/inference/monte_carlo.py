@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,13 @@ from ensemble_vs_dropout.inference._passes import Passes
 from ensemble_vs_dropout.inference._random_layers import Choice, choose_layers
 from ensemble_vs_dropout.inference.thinned import thinned_network
 from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.measures.stopping import settled
 from ensemble_vs_dropout.prediction import Part, Predictor
 from ensemble_vs_dropout.progress import Progress
+from ensemble_vs_dropout.types import FloatArray, IntArray
 
 _AT_ONCE = 2**24  # probabilities held at once: 64 MiB
+_LOOK = 5  # passes between two looks at the votes
 
 
 class MonteCarloDropout(Predictor):
@@ -39,7 +42,13 @@ class MonteCarloDropout(Predictor):
             which `materialise` gives.
         layers: Which of the random layers shall act: "all", "last", names, or a function of a layer. The others are in
             inference mode.
-        verbose: 2 says what is computed once and what in each pass.
+        adaptive: With a number in (0, 1), `predict` with rule="majority_vote" stops drawing for an example once its
+            label is certain, or is that of infinitely many passes but for at most this probability; see
+            `measures.stopping`. None draws all passes.
+        verbose: 2 says what is computed once and what in each pass, and how many passes were saved.
+
+    Attributes:
+        passes_used: With `adaptive`, how many passes each example of the last prediction took, shape (examples,).
 
     Raises:
         InputError: The model has no random layer, so that all passes would be the same.
@@ -58,6 +67,7 @@ class MonteCarloDropout(Predictor):
         seed: int = 0,
         masks: Literal["per_example", "shared"] = "per_example",
         layers: Choice = "all",
+        adaptive: float | None = None,
         verbose: int = 0,
     ):
         self.model, self._head = model, read_head(model)
@@ -67,9 +77,11 @@ class MonteCarloDropout(Predictor):
         self._layers = choose_layers(model, layers)
         self._passes = Passes(model, self._layers, self._head, seed, masks == "shared")
         self._keys = self._passes.keys(0, passes)
-        if verbose == 2:
-            with Progress(1, 2) as progress:
-                progress.say(self._passes.halves.describe())
+        if adaptive is not None and not (isinstance(adaptive, float) and 0 < adaptive < 1):
+            raise InputError(f"adaptive must be None or a probability of error in (0, 1), got {adaptive!r}")
+        self.adaptive, self.passes_used = adaptive, np.zeros(0, int)
+        self._verbose = check_at_least("verbose", verbose, 0)
+        self._say(self._passes.halves.describe())
 
     @property
     def members(self) -> int:
@@ -85,6 +97,40 @@ class MonteCarloDropout(Predictor):
     def method(self) -> str:
         """How it predicts, in words."""
         return f"Monte Carlo dropout, {self.passes} passes"
+
+    def predict(
+        self, x: Any, rule: str = "mean", batch_size: int = 1024, *, weights: npt.ArrayLike | None = None
+    ) -> FloatArray:
+        """Return the passes combined by the named rule, shape (examples, classes); see `Predictor.predict`."""
+        if self.adaptive is None:
+            return super().predict(x, rule, batch_size, weights=weights)
+        if rule != "majority_vote" or weights is not None:
+            raise InputError(f'adaptive stops by votes of equal weight; use rule="majority_vote", got {rule!r}')
+        shares, used = zip(*(self._vote(batch, first) for first, batch in self._batches(x, batch_size)), strict=True)
+        self.passes_used = np.concatenate(used)
+        saved = 1 - self.passes_used.mean() / self.passes
+        self._say(f"{self.passes_used.mean():.1f} of {self.passes} passes an example were drawn, {saved:.0%} saved")
+        return np.concatenate(shares)
+
+    def _vote(self, x: npt.NDArray[np.generic], first: int) -> tuple[FloatArray, IntArray]:
+        """Return vote shares and passes used; those who go on draw what they would have drawn among all."""
+        votes, used = np.zeros((len(x), self.classes), int), np.zeros(len(x), int)
+        rows = np.arange(len(x))
+        for start in range(0, self.passes, _LOOK):
+            keys = self._keys[start : start + _LOOK]
+            probs = self._passes.some(x, first, keys, rows)
+            votes[rows] += (probs.argmax(axis=2)[..., None] == np.arange(self.classes)).sum(axis=0)
+            used[rows] += len(keys)
+            assert self.adaptive is not None
+            rows = rows[~settled(votes[rows], self.passes - start - len(keys), self.adaptive)]
+            if not len(rows):
+                break
+        return votes / used[:, None], used
+
+    def _say(self, words: str) -> None:
+        if self._verbose == 2:
+            with Progress(1, 2) as progress:
+                progress.say(words)
 
     def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
         at_once = max(1, _AT_ONCE // (len(x) * self._head.classes))

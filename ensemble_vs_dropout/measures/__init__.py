@@ -3,6 +3,7 @@
 * `aggregation`: many members become one prediction (`RULES`, `aggregate`, `predict_labels`)
 * `learned`: rules that are fitted to validation data (`fit_weights`, `select_members`, `Stacking`)
 * `uncertainty`: entropy, mutual information and variance of the members
+* `stopping`: when enough votes are in
 * `scores`: one value per example (`error`, `nll`, `brier`)
 * `calibration`: does confidence mean what it says (`ece`)
 * `metrics`: the registry that the evaluator reads (`METRICS`)

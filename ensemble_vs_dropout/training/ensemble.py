@@ -322,15 +322,17 @@ class Ensemble(Predictor):
         """Write all members with their optimizers' state and configuration, histories and seeds to one zip file."""
         temporary = Path(f"{path}.partial")
         with zipfile.ZipFile(temporary, "w") as archive, TemporaryDirectory() as folder:
-            for member, model in enumerate(self._models):
-                name = f"member_{member:03d}.keras"
-                _loaded(model).save(Path(folder) / name)
+            masks = []
+            for member, kept in enumerate(self._models):
+                name, model = f"member_{member:03d}.keras", _loaded(kept)
+                model.save(Path(folder) / name)
+                masks.append([state.numpy().tolist() for state in mask_states(model)])
                 archive.write(Path(folder) / name, name)
             state = {
                 "seed": self.seed,
                 "diverged": sorted(self._diverged),
                 "histories": [self._histories.get(member) for member in range(len(self._models))],
-                "masks": [[state.numpy().tolist() for state in mask_states(model)] for model in self._models],
+                "masks": masks,
             }  # a .keras file leaves out where the random streams stand
             archive.writestr("ensemble.json", json.dumps(state))
         temporary.replace(path)

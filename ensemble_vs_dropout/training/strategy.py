@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import psutil
 
 from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.classic_dropout import ClassicDropout
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.training.checkpoints import architecture
 from ensemble_vs_dropout.training.schedule import Schedule
@@ -27,6 +28,7 @@ _GOOD_FOR_XLA = (
     keras.layers.LeakyReLU,
     keras.layers.Softmax,
     keras.layers.Dropout,
+    ClassicDropout,
     keras.layers.Flatten,
     keras.layers.Reshape,
     keras.layers.Rescaling,
@@ -118,9 +120,7 @@ def why_not_stacked(models: Sequence[keras.Model]) -> str | None:
 def _compiles_well(layer: keras.layers.Layer) -> bool:
     if isinstance(layer, keras.Model):
         return True
-    if type(layer) not in _GOOD_FOR_XLA:
-        return False
-    return not isinstance(layer, keras.layers.Dropout) or type(layer) is keras.layers.Dropout
+    return type(layer) in _GOOD_FOR_XLA
 
 
 def _state_bytes(model: keras.Model) -> int:

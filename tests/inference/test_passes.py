@@ -324,3 +324,35 @@ def test_what_cannot_be_materialised_says_why(small):
     twice = compiled(keras.Model(inputs, LAYERS.Dense(3)(shared(LAYERS.Dense(4)(shared(inputs))))))
     with pytest.raises(InputError, match="used more than once"):
         MonteCarloDropout(twice, passes=2, masks="shared").materialise(0)
+
+
+# Stopping early
+
+
+def test_adaptive_votes_are_those_of_the_passes_they_took_and_settle_on_the_label_of_all(small, blobs):
+    x, y = blobs(300)
+    model = small(rate=0.4, units=(12,))
+    model.fit(x, y, epochs=20, verbose=0)
+    plain = MonteCarloDropout(model, passes=100, seed=1)
+    votes = plain.predict_members(x).probs.argmax(axis=2)
+    early = MonteCarloDropout(model, passes=100, seed=1, adaptive=0.05)
+    shares = early.predict(x, "majority_vote", batch_size=70)
+    used = early.passes_used
+    assert used.min() < 20
+    assert used.max() == 100 or used.mean() < 50
+    for example in range(300):
+        counted = np.bincount(votes[: used[example], example], minlength=3) / used[example]
+        np.testing.assert_allclose(shares[example], counted, atol=1e-12)
+    everyone = np.array([np.bincount(votes[:, i], minlength=3).argmax() for i in range(300)])
+    assert (shares.argmax(axis=1) != everyone).mean() < 0.05
+
+
+def test_adaptive_says_what_it_saved_and_refuses_other_rules(small, capsys):
+    sampler = MonteCarloDropout(small(), passes=20, adaptive=0.05, verbose=2)
+    sampler.predict(x_of(10, 6), "majority_vote")
+    assert "of 20 passes an example were drawn" in capsys.readouterr().err
+    with pytest.raises(InputError, match="use rule=\"majority_vote\", got 'mean'"):
+        sampler.predict(x_of(10, 6))
+    for wrong in (0.0, 1.0, 5, "yes"):
+        with pytest.raises(InputError, match="adaptive must be None or a probability of error"):
+            MonteCarloDropout(small(), adaptive=wrong)

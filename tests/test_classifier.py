@@ -1,0 +1,81 @@
+"""`EnsembleClassifier` is a scikit-learn estimator: its own checks, pipelines, searches and pickles."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from ensemble_vs_dropout.classifier import EnsembleClassifier
+from ensemble_vs_dropout.keras_backend import keras
+
+
+def tiny(features, classes):
+    model = keras.Sequential([keras.Input((features,)), keras.layers.Dense(classes)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.05), loss)
+    return model
+
+
+def small(**settings):
+    return EnsembleClassifier(**{"build": tiny, "members": 2, "epochs": 15, "random_state": 0, **settings})
+
+
+def excused(estimator):
+    return {
+        "check_sample_weight_equivalence_on_dense_data": "a batch is a step, so that an example twice is not weight 2",
+    }
+
+
+@pytest.mark.slow
+@parametrize_with_checks([small(epochs=30)], expected_failed_checks=excused)
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def iris():
+    return load_iris(return_X_y=True)
+
+
+def test_it_learns_and_scores(iris):
+    x, y = iris
+    names = np.array(["a", "b", "c"])[y]
+    fitted = small().fit(x, names)
+    assert fitted.classes_.tolist() == ["a", "b", "c"]
+    assert fitted.score(x, names) > 0.85
+    np.testing.assert_allclose(fitted.predict_proba(x).sum(axis=1), 1, atol=1e-6)
+
+
+def test_a_pipeline_cross_validation_and_a_grid_search(iris):
+    x, y = iris
+    pipeline = make_pipeline(MinMaxScaler(), small(epochs=8))
+    assert cross_val_score(pipeline, x, y, cv=2).mean() > 0.6
+    search = GridSearchCV(small(epochs=3), {"members": [1, 2], "rule": ["mean", "majority_vote"]}, cv=2).fit(x, y)
+    assert search.best_estimator_.ensemble_.members in (1, 2)
+
+
+def test_a_pickle_predicts_the_same_and_a_clone_is_unfitted(iris):
+    x, y = iris
+    fitted = small(build=None, epochs=2).fit(x, y)
+    copy = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_allclose(copy.predict_proba(x), fitted.predict_proba(x), atol=1e-6)
+    assert copy.get_params() == fitted.get_params()
+    assert not hasattr(clone(fitted), "ensemble_")
+
+
+def test_the_same_random_state_gives_the_same_members(iris):
+    x, y = iris
+    first, second = small().fit(x, y), small().fit(x, y)
+    np.testing.assert_array_equal(first.predict_proba(x), second.predict_proba(x))
+    assert not np.array_equal(first.predict_proba(x), small(random_state=1).fit(x, y).predict_proba(x))
+
+
+def test_one_class_is_refused():
+    with pytest.raises(ValueError, match="at least two classes, got one class"):
+        small().fit(np.ones((4, 2)), np.zeros(4))

@@ -1,0 +1,68 @@
+"""Ensembles of models that exist: as objects or as files, all in memory or one at a time."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.training import Ensemble
+
+
+@pytest.fixture
+def saved(small, tmp_path):
+    """Paths of three models of different sizes, and the ensemble of the models themselves."""
+    models = [small(units=(size,), rate=0) for size in (4, 6, 8)]
+    paths = []
+    for number, model in enumerate(models):
+        paths.append(tmp_path / f"{number}.keras")
+        model.save(paths[-1])
+    return paths, Ensemble.from_models(models)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_models_of_paths_predict_as_the_models(saved, blobs, lazy):
+    paths, ensemble = saved
+    x, _ = blobs(40)
+    loaded = Ensemble.from_models([paths[0], str(paths[1]), paths[2]], lazy=lazy)
+    assert loaded.members == 3
+    np.testing.assert_array_equal(loaded.predict_members(x).probs, ensemble.predict_members(x).probs)
+    np.testing.assert_array_equal(
+        loaded.predict(x, "geometric_mean", batch_size=7), ensemble.predict(x, "geometric_mean")
+    )
+    np.testing.assert_allclose(loaded.to_keras().predict(x, verbose=0), ensemble.predict(x), atol=1e-6)
+
+
+def test_lazily_each_is_loaded_once_for_all_examples_and_let_go(saved, blobs, monkeypatch):
+    paths, _ = saved
+    x, _ = blobs(40)
+    ensemble = Ensemble.from_models(paths, lazy=True)
+    load, alive, most = keras.models.load_model, [], []
+
+    def counted(*args, **kwargs):
+        gc.collect()
+        most.append(sum(reference() is not None for reference in alive))
+        model = load(*args, **kwargs)
+        alive.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(keras.models, "load_model", counted)
+    ensemble.predict(x, batch_size=5)
+    assert len(most) == 3
+    assert max(most) <= 1
+
+
+def test_a_lazy_ensemble_is_saved_whole(saved, blobs, tmp_path):
+    paths, ensemble = saved
+    x, _ = blobs(10)
+    Ensemble.from_models(paths, lazy=True).save(tmp_path / "e.zip")
+    np.testing.assert_array_equal(Ensemble.load(tmp_path / "e.zip").predict(x), ensemble.predict(x))
+
+
+def test_a_path_without_a_model_is_told(tmp_path):
+    (tmp_path / "no.keras").write_text("nothing")
+    for path in (tmp_path / "no.keras", tmp_path / "missing.keras"):
+        with pytest.raises(InputError, match=r"does not hold a model that Keras can load safely"):
+            Ensemble.from_models([path])
