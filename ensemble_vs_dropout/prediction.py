@@ -18,6 +18,7 @@ from ensemble_vs_dropout.measures.aggregation import Pool, Running, aggregate, f
 from ensemble_vs_dropout.measures.uncertainty import RunningUncertainty
 from ensemble_vs_dropout.types import FloatArray, Predictions, check_weights
 
+_TOLERANCE = 1e-3  # of the sum of a row of float32 probabilities
 Part = tuple[FloatArray, FloatArray | None]  # probabilities (members, examples, classes) and the members' weights
 
 
@@ -73,7 +74,7 @@ class Predictor(ABC):
             probs, own = self._all(x, first)
             return aggregate(probs, rule, own if weights is None else weights)
         running = Running(chosen)
-        for probs, own in self._parts(x, first):
+        for probs, own in self._sound_parts(x, first):
             share = own if weights is None else weights[running.members : running.members + len(probs)]
             running.add(probs, share)
         return running.result()
@@ -122,18 +123,37 @@ class Predictor(ABC):
         tables = []
         for first, batch in self._batches(x, batch_size):
             running = RunningUncertainty()
-            for probs, weights in self._parts(batch, first):
+            for probs, weights in self._sound_parts(batch, first):
                 running.add(probs, weights)
             tables.append(running.result())
         return pd.concat(tables, ignore_index=True)
+
+    def _sound_parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
+        members = 0
+        for probs, weights in self._parts(x, first):
+            _check_sums(probs, members, self.method)
+            members += len(probs)
+            yield probs, weights
 
     def _batches(self, x: Any, batch_size: int) -> Iterator[tuple[int, npt.NDArray[np.generic]]]:
         return batches(x, max(batch_size, len(x)) if self._whole and hasattr(x, "shape") else batch_size)
 
     def _all(self, x: npt.NDArray[np.generic], first: int) -> Part:
-        probs, weights = zip(*self._parts(x, first), strict=True)
+        probs, weights = zip(*self._sound_parts(x, first), strict=True)
         own = None if weights[0] is None else np.concatenate(weights)
         return (np.concatenate(probs) if len(probs) > 1 else probs[0]), own
+
+
+def _check_sums(probs: FloatArray, first_member: int, method: str) -> None:
+    """Raise if probabilities do not sum to 1, as where a model says that it gives them and gives something else."""
+    off = np.abs(probs.sum(axis=2) - 1.0)
+    if not off.max() <= _TOLERANCE:  # NaN too
+        member, example = np.unravel_index(int(np.argmax(np.where(np.isnan(off), np.inf, off))), off.shape)
+        total = probs[member, example].sum()
+        raise InputError(
+            f"the outputs of {method}, member {first_member + member}, sum to {total:.4g} over the classes and not to "
+            "1; if the model gives logits, compile it with from_logits=True"
+        )
 
 
 def batches(x: Any, batch_size: int) -> Iterator[tuple[int, npt.NDArray[np.generic]]]:

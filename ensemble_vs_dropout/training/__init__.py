@@ -8,7 +8,7 @@
 * `_looped`: one member after the other, Keras' own training step in one compiled epoch: the reference
 * `_programs`: functions traced once for all models built alike
 * `_members`: what happens between epochs, whatever the strategy
-* `checkpoints`: members on disk, to go on from
+* `checkpoints`: members on disk, to go on from; `saving`: whole ensembles in one file
 """
 
 from ensemble_vs_dropout.training.ensemble import Ensemble

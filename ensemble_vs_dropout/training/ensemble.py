@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -26,6 +23,7 @@ from ensemble_vs_dropout.keras_backend import keras, one_graph_each
 from ensemble_vs_dropout.prediction import Part, Predictor
 from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.seeds import derive
+from ensemble_vs_dropout.training import saving
 from ensemble_vs_dropout.training._looped import Batch, Looped, mask_states
 from ensemble_vs_dropout.training._members import Engine, create_variables, on_device, train_members
 from ensemble_vs_dropout.training._programs import Programs, forward
@@ -33,6 +31,7 @@ from ensemble_vs_dropout.training._stacked import Stacked
 from ensemble_vs_dropout.training._unrolled import Unrolled
 from ensemble_vs_dropout.training.arguments import make_schedule, wants_steps
 from ensemble_vs_dropout.training.checkpoints import Checkpoint
+from ensemble_vs_dropout.training.saving import loaded
 from ensemble_vs_dropout.training.schedule import EpochEnd, Schedule
 from ensemble_vs_dropout.training.strategy import STRATEGIES, Choice, choose
 from ensemble_vs_dropout.training.streams import Stream
@@ -94,9 +93,9 @@ class Ensemble(Predictor):
         given = [Path(model) if isinstance(model, (str, PathLike)) else model for model in models]
         heads = []
         for number, model in enumerate(given):
-            loaded = _loaded(model)
-            heads.append(read_head(loaded))
-            given[number] = model if lazy else loaded
+            at_hand = loaded(model)
+            heads.append(read_head(at_hand))
+            given[number] = model if lazy else at_hand
         ensemble._head, ensemble._whole = heads[0], lazy
         ensemble._models = given
         ensemble._histories = {member: [] for member in range(len(models))}
@@ -109,7 +108,7 @@ class Ensemble(Predictor):
     @property
     def models(self) -> tuple[keras.Model, ...]:
         """The members, plain Keras models; those that diverged are left out."""
-        return tuple(_loaded(model) for member, model in enumerate(self._models) if member not in self._diverged)
+        return tuple(loaded(model) for member, model in enumerate(self._models) if member not in self._diverged)
 
     @property
     def histories(self) -> pd.DataFrame:
@@ -308,7 +307,7 @@ class Ensemble(Predictor):
             if member in self._diverged:
                 continue
             programs = Programs() if isinstance(model, Path) else self._programs  # what is loaded again is not kept
-            yield forward(_loaded(model), x, programs)[None], None
+            yield forward(loaded(model), x, programs)[None], None
 
     def to_keras(self, rule: str = "mean") -> keras.Model:
         """Return one `keras.Model` of the whole ensemble that gives the pooled probabilities, to deploy.
@@ -320,22 +319,12 @@ class Ensemble(Predictor):
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write all members with their optimizers' state and configuration, histories and seeds to one zip file."""
-        temporary = Path(f"{path}.partial")
-        with zipfile.ZipFile(temporary, "w") as archive, TemporaryDirectory() as folder:
-            masks = []
-            for member, kept in enumerate(self._models):
-                name, model = f"member_{member:03d}.keras", _loaded(kept)
-                model.save(Path(folder) / name)
-                masks.append([state.numpy().tolist() for state in mask_states(model)])
-                archive.write(Path(folder) / name, name)
-            state = {
-                "seed": self.seed,
-                "diverged": sorted(self._diverged),
-                "histories": [self._histories.get(member) for member in range(len(self._models))],
-                "masks": masks,
-            }  # a .keras file leaves out where the random streams stand
-            archive.writestr("ensemble.json", json.dumps(state))
-        temporary.replace(path)
+        state = {
+            "seed": self.seed,
+            "diverged": sorted(self._diverged),
+            "histories": [self._histories.get(member) for member in range(len(self._models))],
+        }
+        saving.write(path, map(loaded, self._models), state)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Ensemble:
@@ -343,20 +332,9 @@ class Ensemble(Predictor):
 
         `fit` goes on with members that were not trained, and `add_members` builds from the configuration of the first.
         """
-        try:
-            with zipfile.ZipFile(path) as archive, TemporaryDirectory() as folder:
-                state = json.loads(archive.read("ensemble.json"))
-                models = []
-                for member, masks in enumerate(state["masks"]):
-                    name = f"member_{member:03d}.keras"
-                    (Path(folder) / name).write_bytes(archive.read(name))
-                    models.append(keras.models.load_model(Path(folder) / name, safe_mode=True))
-                    for variable, value in zip(mask_states(models[-1]), masks, strict=True):
-                        variable.assign(value)
-        except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
-            raise InputError(f"{path} does not hold a saved ensemble: {error}") from error
+        models, state = saving.read(path)
         ensemble = cls.from_models(models)
-        ensemble._build = lambda: _rebuilt(models[0])
+        ensemble._build = lambda: saving.rebuilt(models[0])
         ensemble.seed = int(state["seed"])
         ensemble._diverged = set(state["diverged"])
         ensemble._histories = {member: rows for member, rows in enumerate(state["histories"]) if rows is not None}
@@ -390,23 +368,6 @@ def _engine(choice: Choice, schedule: Schedule, data: dict[str, Batch], template
     if choice.strategy == "unrolled":
         return Unrolled(schedule, data, choice.slots)
     return Stacked(schedule, data, choice.slots, template, choice.xla)
-
-
-def _rebuilt(model: keras.Model) -> keras.Model:
-    """Return a new compiled model like `model`, with initial weights of its own."""
-    copy = type(model).from_config(model.get_config())
-    copy.compile_from_config(model.get_compile_config())
-    return copy
-
-
-def _loaded(model: keras.Model | Path) -> keras.Model:
-    """Return the model, or what Keras can load of it in safe mode from its path."""
-    if not isinstance(model, Path):
-        return model
-    try:
-        return keras.models.load_model(model, safe_mode=True)
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{model} does not hold a model that Keras can load safely: {error}") from error
 
 
 def _digest(model: keras.Model) -> str:

@@ -356,3 +356,12 @@ def test_adaptive_says_what_it_saved_and_refuses_other_rules(small, capsys):
     for wrong in (0.0, 1.0, 5, "yes"):
         with pytest.raises(InputError, match="adaptive must be None or a probability of error"):
             MonteCarloDropout(small(), adaptive=wrong)
+
+
+def test_outputs_that_are_no_probabilities_raise_with_the_member_and_the_sum():
+    model = keras.Sequential([keras.Input((4,)), LAYERS.Dropout(0.5), LAYERS.Dense(3, activation="relu")])
+    model.compile("sgd", "sparse_categorical_crossentropy")  # which expects probabilities
+    for predictor in (WeightScaling(model), MonteCarloDropout(model, passes=3)):
+        for method in (predictor.predict, predictor.predict_members, predictor.predict_uncertainty):
+            with pytest.raises(InputError, match=r"member \d, sum to .* and not to 1; if the model gives logits"):
+                method(x_of(5, 4))

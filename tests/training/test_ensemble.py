@@ -1,7 +1,6 @@
 """Members are independent, each the same whatever stands beside it, and the caller's world is left alone."""
 
 import random
-import warnings
 
 import numpy as np
 import pytest
@@ -220,91 +219,6 @@ def test_fit_after_an_interruption_in_the_same_ensemble_equals_an_uninterrupted_
     broken.fit(x, y, **settings)
     assert same(weights(whole)[0], weights(broken)[0])
     assert same(weights(whole)[1], weights(broken)[1])
-
-
-# Saving
-
-
-def test_save_and_load_keep_predictions_histories_and_seed(small, blobs, tmp_path):
-    x, y = blobs(30)
-    ensemble = Ensemble(lambda: small(batch_norm=True), members=2, seed=6)
-    ensemble.fit(x, y, validation_data=(x, y), epochs=2, verbose=0)
-    ensemble.save(tmp_path / "e.zip")
-    loaded = Ensemble.load(tmp_path / "e.zip")
-    assert all(same(a, b) for a, b in zip(weights(ensemble), weights(loaded), strict=True))
-    assert np.array_equal(ensemble.predict(x), loaded.predict(x))
-    assert loaded.histories.equals(ensemble.histories)
-    assert loaded.seed == 6
-    assert [path.name for path in tmp_path.iterdir()] == ["e.zip"]
-
-
-def test_members_saved_untrained_train_after_loading_as_if_never_saved(small, blobs, tmp_path):
-    x, y = blobs(30)
-    direct, saved = Ensemble(small, members=2, seed=6), Ensemble(small, members=2, seed=6)
-    saved.save(tmp_path / "e.zip")
-    loaded = Ensemble.load(tmp_path / "e.zip")
-    for ensemble in (direct, loaded):
-        ensemble.fit(x, y, epochs=2, verbose=0)
-    assert all(same(a, b) for a, b in zip(weights(direct), weights(loaded), strict=True))
-
-
-def test_a_loaded_ensemble_grows_like_the_one_that_was_saved(small, blobs, tmp_path):
-    x, y = blobs(30)
-    ensemble = Ensemble(lambda: small(batch_norm=True), members=1, seed=6)
-    ensemble.fit(x, y, epochs=1, verbose=0)
-    ensemble.save(tmp_path / "e.zip")
-    loaded = Ensemble.load(tmp_path / "e.zip")
-    for one in (ensemble, loaded):
-        one.add_members(1)
-        one.fit(x, y, epochs=1, verbose=0)
-    assert all(same(a, b) for a, b in zip(weights(ensemble), weights(loaded), strict=True))
-
-
-def test_a_loaded_ensemble_goes_on_with_its_optimizers_state(small, blobs, tmp_path):
-    x, y = blobs(30)
-    ensemble = Ensemble(lambda: small(optimizer="adam"), members=2)
-    ensemble.fit(x, y, epochs=1, verbose=0)
-    ensemble.save(tmp_path / "e.zip")
-    loaded = Ensemble.load(tmp_path / "e.zip")
-    for one in (ensemble, loaded):
-        one.fit(x, y, epochs=3, initial_epoch=1, verbose=0)
-    assert all(same(a, b) for a, b in zip(weights(ensemble), weights(loaded), strict=True))
-
-
-def test_loading_warns_of_nothing(small, tmp_path):
-    Ensemble(small, members=1).save(tmp_path / "e.zip")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        Ensemble.load(tmp_path / "e.zip")
-
-
-def test_what_is_no_saved_ensemble_is_refused(tmp_path):
-    path = tmp_path / "e.zip"
-    path.write_text("no zip")
-    with pytest.raises(InputError, match="does not hold a saved ensemble"):
-        Ensemble.load(path)
-
-
-def test_trained_models_of_different_architectures_make_an_ensemble(small, blobs, tmp_path):
-    x, y = blobs(30)
-    models = [small(units=(4,)), small(units=(5, 5), rate=0, head="probabilities")]
-    ensemble = Ensemble.from_models(models)
-    assert ensemble.models[0] is models[0]
-    assert ensemble.predict_members(x).probs.shape == (2, 30, 3)
-    before = weights(ensemble)
-    ensemble.fit(x, y, verbose=0)
-    assert all(same(a, b) for a, b in zip(before, weights(ensemble), strict=True))  # trained already
-    ensemble.save(tmp_path / "e.zip")
-    assert np.array_equal(Ensemble.load(tmp_path / "e.zip").predict(x), ensemble.predict(x))
-    with pytest.raises(InputError, match="add_members needs the builder"):
-        ensemble.add_members(1)
-
-
-def test_models_must_be_some_and_agree_on_the_classes(small):
-    with pytest.raises(InputError, match="at least one model"):
-        Ensemble.from_models([])
-    with pytest.raises(InputError, match=r"agree on the number of classes, got \[3, 4\]"):
-        Ensemble.from_models([small(), small(classes=4)])
 
 
 # Prediction

@@ -66,3 +66,26 @@ def test_a_path_without_a_model_is_told(tmp_path):
     for path in (tmp_path / "no.keras", tmp_path / "missing.keras"):
         with pytest.raises(InputError, match=r"does not hold a model that Keras can load safely"):
             Ensemble.from_models([path])
+
+
+def test_trained_models_of_different_architectures_make_an_ensemble(small, blobs, tmp_path):
+    x, y = blobs(30)
+    models = [small(units=(4,)), small(units=(5, 5), rate=0, head="probabilities")]
+    ensemble = Ensemble.from_models(models)
+    assert ensemble.models[0] is models[0]
+    assert ensemble.predict_members(x).probs.shape == (2, 30, 3)
+    before = [model.get_weights() for model in ensemble.models]
+    ensemble.fit(x, y, verbose=0)
+    after = [model.get_weights() for model in ensemble.models]  # the same: they are trained already
+    assert all(np.array_equal(a, b) for p, q in zip(before, after, strict=True) for a, b in zip(p, q, strict=True))
+    ensemble.save(tmp_path / "e.zip")
+    assert np.array_equal(Ensemble.load(tmp_path / "e.zip").predict(x), ensemble.predict(x))
+    with pytest.raises(InputError, match="add_members needs the builder"):
+        ensemble.add_members(1)
+
+
+def test_models_must_be_some_and_agree_on_the_classes(small):
+    with pytest.raises(InputError, match="at least one model"):
+        Ensemble.from_models([])
+    with pytest.raises(InputError, match=r"agree on the number of classes, got \[3, 4\]"):
+        Ensemble.from_models([small(), small(classes=4)])
