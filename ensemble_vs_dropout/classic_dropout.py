@@ -10,13 +10,14 @@ With the weights that follow multiplied by 1 / keep, a classic network computes 
 training pass with the same mask and in prediction (Srivastava et al. 2014, section 10).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.keras_backend import Functional, keras
+from ensemble_vs_dropout.graphs import copy_with, graph_of, nodes, times_used
+from ensemble_vs_dropout.keras_backend import keras
 
 # What a factor passes through unchanged on its way to the next weights.
 _HOMOGENEOUS = (
@@ -24,7 +25,6 @@ _HOMOGENEOUS = (
     keras.layers.Reshape,
     keras.layers.Permute,
     keras.layers.RepeatVector,
-    keras.layers.ReLU,
     keras.layers.LeakyReLU,
     keras.layers.MaxPooling1D,
     keras.layers.MaxPooling2D,
@@ -63,8 +63,8 @@ class ClassicDropout(keras.layers.Dropout):  # type: ignore[misc]  # Keras has n
         """Drop units while training, scale all of them otherwise; the shape stays."""
         if not training:
             return inputs * keras.ops.cast(1 - self.rate, inputs.dtype)
-        dropped = super().call(inputs, training=True)
-        return keras.ops.where(keras.ops.equal(dropped, 0), keras.ops.zeros_like(inputs), inputs)
+        kept = super().call(keras.ops.ones_like(inputs), training=True)
+        return inputs * keras.ops.cast(kept != 0, inputs.dtype)
 
 
 def to_classic(model: keras.Model) -> keras.Model:
@@ -91,24 +91,21 @@ def to_inverted(model: keras.Model) -> keras.Model:
 
 
 def _converted(model: keras.Model, old: type[Any], new: type[Any], factor: Callable[[float], float]) -> keras.Model:
-    if not isinstance(model, (Functional, keras.Sequential)):
-        raise InputError(f"the model {model.name!r} must be functional or sequential, so that its graph can be seen")
+    def replacement(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if layer.rate == 1:
+            raise InputError(f"the dropout layer {layer.name!r} has rate 1 and keeps nothing that could be scaled")
+        dtype = layer.get_config()["dtype"]
+        return new(layer.rate, noise_shape=layer.noise_shape, seed=layer.seed, name=layer.name, dtype=dtype)
+
+    copy = copy_with(model, lambda layer: type(layer) is old, replacement, model.name)
     factors: dict[int, float] = {}
-
-    def replaced(layer: keras.layers.Layer) -> keras.layers.Layer:
-        config = layer.get_config()
-        if type(layer) is not old:
-            return type(layer).from_config(config)
-        return new(layer.rate, noise_shape=layer.noise_shape, seed=layer.seed, name=layer.name, dtype=config["dtype"])
-
-    copy = keras.models.clone_model(model, clone_function=replaced, recursive=True)
-    copy.set_weights(model.get_weights())
-    layers = [layer for layer in model._flatten_layers(include_self=False) if type(layer) is old and layer.rate > 0]
-    for layer in layers:
-        for weighted in _next_weights(layer, layer):
-            factors[id(weighted)] = factors.get(id(weighted), 1.0) * factor(1 - layer.rate)
-    pairs = zip(model._flatten_layers(), copy._flatten_layers(), strict=True)
-    for before, after in pairs:
+    used = times_used(model)
+    for layer, weighted in _pairs(graph_of(model), old, []):
+        for one in (layer, weighted):
+            if used[id(one)] > 1:
+                raise InputError(f"the layer {one.name!r} is used {used[id(one)]} times; only once can be converted")
+        factors[id(weighted)] = factors.get(id(weighted), 1.0) * factor(1 - layer.rate)
+    for before, after in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
         if id(before) in factors:
             after.kernel.assign(np.asarray(before.kernel) * factors[id(before)])
     if getattr(model, "compiled", False):
@@ -116,27 +113,50 @@ def _converted(model: keras.Model, old: type[Any], new: type[Any], factor: Calla
     return copy
 
 
-def _next_weights(layer: keras.layers.Layer, dropout: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """Return the layers whose kernels the outputs of `layer` go into."""
-    if len(layer._inbound_nodes) != 1:
-        raise InputError(
-            f"the layer {layer.name!r} is used {len(layer._inbound_nodes)} times; only once can be converted"
-        )
-    found = []
-    for node in layer._outbound_nodes:
-        following = node.operation
-        linear = isinstance(following, keras.layers.Activation) and following.activation.__name__ in ("linear", "relu")
-        if isinstance(following, _WEIGHTED):
-            if len(following._inbound_nodes) != 1:
-                raise InputError(f"the layer {following.name!r} is used more than once; only once can be converted")
-            found.append(following)
-        elif isinstance(following, _HOMOGENEOUS) or linear:
-            found += _next_weights(following, dropout)
+def _pairs(graph: Any, old: type[Any], outer: list[Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield each dropout layer with each layer whose kernel its outputs go into; `outer` are the graphs around."""
+    for node in nodes(graph):
+        if type(node.operation) is old and node.operation.rate > 0:
+            found = list(_following(graph, node.outputs[0], outer, node.operation))
+            if not found:
+                raise InputError(f"the dropout layer {node.operation.name!r} leads to no kernel that could be scaled")
+            yield from ((node.operation, weighted) for weighted in found)
+        inner = graph_of(node.operation)
+        if inner is not None:
+            yield from _pairs(inner, old, [(graph, node), *outer])
+
+
+def _following(graph: Any, tensor: Any, outer: list[Any], dropout: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    """Yield the layers whose kernels a tensor goes into."""
+    for node in nodes(graph):
+        places = [place for place, given in enumerate(node.input_tensors) if given is tensor]
+        if not places:
+            continue
+        inner = graph_of(node.operation)
+        if inner is not None:
+            for place in places:
+                yield from _following(inner, inner.inputs[place], [(graph, node), *outer], dropout)
+        elif type(node.operation) in _WEIGHTED:
+            yield node.operation
+        elif _passes_a_factor(node.operation):
+            yield from _following(graph, node.outputs[0], outer, dropout)
         else:
             raise InputError(
-                f"the dropout layer {dropout.name!r} leads to {following.name!r} ({type(following).__name__}), which "
-                "has no kernel to scale; only dense and convolution layers have"
+                f"the dropout layer {dropout.name!r} leads to {node.operation.name!r} "
+                f"({type(node.operation).__name__}), which has no kernel to scale; dense and convolution layers have"
             )
-    if not found:
-        raise InputError(f"the dropout layer {dropout.name!r} leads to no kernel that could be scaled")
-    return found
+    for place, output in enumerate(graph.outputs):
+        if output is tensor:
+            if not outer:
+                raise InputError(f"the dropout layer {dropout.name!r} leads to no kernel but to the model's output")
+            (around, node), *further = outer
+            yield from _following(around, node.outputs[place], further, dropout)
+
+
+def _passes_a_factor(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer gives c times its outputs for c times its inputs, for any c above 0."""
+    if isinstance(layer, keras.layers.Activation):
+        return layer.activation in (keras.activations.relu, keras.activations.linear)
+    if type(layer) is keras.layers.ReLU:
+        return layer.max_value is None and not layer.threshold
+    return isinstance(layer, ClassicDropout) or type(layer) in _HOMOGENEOUS

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.preprocessing import LabelEncoder
+from sklearn.preprocessing import LabelEncoder, StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.training import Ensemble
 from ensemble_vs_dropout.types import FloatArray
 
@@ -95,10 +96,8 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self.classes_ = encoder.classes_
         if len(self.classes_) < 2:
             raise ValueError(f"y must hold at least two classes, got one class: {self.classes_[0]!r}")
-        self._centre, self._scale = np.zeros(features.shape[1]), np.ones(features.shape[1])
-        if self.standardise:
-            deviation = features.std(axis=0)
-            self._centre, self._scale = features.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+        find_rule(self.rule)  # said now if there is none, not after all training
+        self._scaler = StandardScaler(with_mean=self.standardise, with_std=self.standardise).fit(features)
         build = self.build or dense_network
         width, classes = features.shape[1], len(self.classes_)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -126,7 +125,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         return np.asarray(self.classes_[best])
 
     def _scaled(self, features: FloatArray) -> FloatArray:
-        return ((features - self._centre) / self._scale).astype(np.float32)
+        return np.asarray(self._scaler.transform(features), dtype=np.float32)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the ensemble as the bytes of the file it saves, without any code."""

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from ensemble_vs_dropout.checks import check_known
-from ensemble_vs_dropout.heads import read_head
+from ensemble_vs_dropout.classic_dropout import ClassicDropout
+from ensemble_vs_dropout.graphs import copy_weights, copy_with, graph_of
+from ensemble_vs_dropout.heads import input_of, read_head
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.measures import STANDARD_RULES
 from ensemble_vs_dropout.types import check_weights
@@ -27,7 +29,8 @@ def fuse(
         weights: One for each model, summing to 1; None for equal ones.
     """
     check_known("rule", rule, STANDARD_RULES)
-    inputs = keras.Input(models[0].input_shape[1:], dtype=models[0].input_dtype)
+    shape, dtype = input_of(models[0])
+    inputs = keras.Input(shape, dtype=dtype)
     outputs = []
     for number, model in enumerate(models):
         head, probs = read_head(model), _copy(model, f"member_{number}")(inputs)
@@ -52,7 +55,19 @@ def _contribution(probs: keras.KerasTensor, rule: str, classes: int) -> keras.Ke
 
 
 def _copy(model: keras.Model, name: str) -> keras.Model:
+    if graph_of(model) is not None:
+        return copy_with(model, _is_ours, _stock, name)
     copy = type(model).from_config({**model.get_config(), "name": name})
-    copy(keras.Input(model.input_shape[1:], dtype=model.input_dtype))
-    copy.set_weights(model.get_weights())
+    shape, dtype = input_of(model)
+    copy(keras.Input(shape, dtype=dtype))
+    copy_weights(model, copy)
     return copy
+
+
+def _is_ours(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, ClassicDropout)
+
+
+def _stock(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """Return what stands for a layer of ours in prediction, so that the copy loads without this package."""
+    return keras.layers.Rescaling(1 - layer.rate, name=layer.name)

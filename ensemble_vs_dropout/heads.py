@@ -47,7 +47,11 @@ class Head:
 
     def in_graph(self, outputs: Any) -> Any:
         """Return what `probabilities` does, as operations of a graph on tensors or symbols."""
+        half = keras.backend.standardize_dtype(outputs.dtype) in ("float16", "bfloat16")
         outputs = keras.ops.cast(outputs, "float32")
+        if half and not self.logits and self.units > 1:  # a softmax in half precision sums to 1 within 2 in a hundred
+            sums = keras.ops.sum(outputs, axis=-1, keepdims=True)
+            outputs = keras.ops.where(keras.ops.abs(sums - 1) < 0.02, outputs / sums, outputs)
         if self.units == 1 and self.logits:
             outputs = keras.ops.sigmoid(keras.ops.concatenate([-outputs, outputs], axis=-1))
         elif self.units == 1:
@@ -99,6 +103,8 @@ def read_head(model: keras.Model) -> Head:
             f"the loss of {model.name!r} must be a cross-entropy, by which logits are told from probabilities, "
             f"got {loss!r}; use keras.losses.SparseCategoricalCrossentropy(from_logits=...)"
         )
+    if len(getattr(model, "inputs", None) or ()) > 1:
+        input_of(model)  # says so
     logits = bool(getattr(loss, "from_logits", False) or _config(loss).get("from_logits", False))
     units = _units(model)
     binary = kind in known[3:]
@@ -109,6 +115,23 @@ def read_head(model: keras.Model) -> Head:
         )
     _check_activation(model, logits)
     return Head(classes=max(units, 2), logits=logits, units=units, one_hot=kind in known[1:3])
+
+
+def input_of(model: keras.Model) -> tuple[tuple[int | None, ...], str]:
+    """Return the shape of an example and the dtype of the features that a model takes.
+
+    Raises:
+        InputError: It has several inputs, or is subclassed and was not called yet.
+    """
+    inputs = getattr(model, "inputs", None)
+    if inputs:
+        if len(inputs) > 1:
+            raise InputError(f"the model {model.name!r} must have one input, got {len(inputs)}")
+        return tuple(inputs[0].shape[1:]), str(inputs[0].dtype)
+    shapes = list((model.get_build_config() or {}).values())
+    if len(shapes) != 1 or not isinstance(shapes[0], tuple):
+        raise InputError(f"the subclassed model {model.name!r} must be built before, by calling it on a batch")
+    return tuple(shapes[0][1:]), str(model.input_dtype)
 
 
 def probabilities(model: keras.Model, x: npt.NDArray[np.generic], batch_size: int, head: Head) -> FloatArray:

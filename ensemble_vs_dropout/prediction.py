@@ -95,14 +95,18 @@ class Predictor(ABC):
         if hasattr(x, "shape"):
             self._check_memory(len(x), limit)
         parts, weights, done = [], None, 0
+        whole = np.empty((self.members, len(x), self.classes), np.float32) if hasattr(x, "shape") else None
         for first, batch in self._batches(x, batch_size):
             done += len(batch)
             self._check_memory(done, limit)
             probs, weights = self._all(batch, first)
-            parts.append(probs)
+            if whole is None:
+                parts.append(probs)
+            else:
+                whole[:, first:done] = probs
         if weights is not None:
             weights = weights / weights.sum()
-        return Predictions(np.concatenate(parts, axis=1), weights, self.method)
+        return Predictions(np.concatenate(parts, axis=1) if whole is None else whole, weights, self.method)
 
     def _check_memory(self, examples: int, limit: int) -> None:
         needed = 4 * self.members * examples * self.classes
@@ -131,7 +135,7 @@ class Predictor(ABC):
     def _sound_parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
         members = 0
         for probs, weights in self._parts(x, first):
-            _check_sums(probs, members, self.method)
+            check_sums(probs, members, self.method)
             members += len(probs)
             yield probs, weights
 
@@ -144,7 +148,7 @@ class Predictor(ABC):
         return (np.concatenate(probs) if len(probs) > 1 else probs[0]), own
 
 
-def _check_sums(probs: FloatArray, first_member: int, method: str) -> None:
+def check_sums(probs: FloatArray, first_member: int, method: str) -> None:
     """Raise if probabilities do not sum to 1, as where a model says that it gives them and gives something else."""
     off = np.abs(probs.sum(axis=2) - 1.0)
     if not off.max() <= _TOLERANCE:  # NaN too

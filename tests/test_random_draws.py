@@ -27,7 +27,12 @@ def test_keys_have_streams_of_their_own_and_both_halves_count():
 
 def test_other_functions_are_in_place_while_inside_and_gone_after_an_error():
     before = keras_random.normal, keras_random.uniform
-    with pytest.raises(RuntimeError, match="broken"), drawing_by(normal=1, uniform=2):
-        assert (keras_random.normal, keras_random.uniform) == (1, 2)
-        raise RuntimeError("broken")
+
+    def fail():
+        with drawing_by(normal=1, uniform=2):
+            assert (keras_random.normal, keras_random.uniform) == (1, 2)
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        fail()
     assert (keras_random.normal, keras_random.uniform) == before

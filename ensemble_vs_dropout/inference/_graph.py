@@ -4,10 +4,11 @@ The first half is the same in every pass, so it is computed once. Functional and
 their graph allows, nested ones inside; a subclassed model is one piece, and what comes before it is the first half.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
-from ensemble_vs_dropout.keras_backend import Functional, keras, tf
+from ensemble_vs_dropout.graphs import graph_of, nodes
+from ensemble_vs_dropout.keras_backend import keras, tf
 
 
 class Halves:
@@ -28,6 +29,7 @@ class Halves:
         if self.graph is None:
             known["inputs"] = [x]
         else:
+            self.model._assert_input_compatibility(x)
             known["inputs"] = self.graph._standardize_inputs(x)
             self._run(self.graph, known["inputs"], known, (), computing=False)
         return known
@@ -54,7 +56,7 @@ class Halves:
     def _count(self, graph: Any, known: set[int]) -> tuple[int, int]:
         """Return how many operations are computed once and how many in each pass; `known` grows."""
         once = each = 0
-        for node in _nodes(graph):
+        for node in nodes(graph):
             fixed = all(id(tensor) in known for tensor in node.input_tensors)
             inner = graph_of(node.operation) if self._is_random(node.operation) else None
             if inner is not None:
@@ -73,7 +75,7 @@ class Halves:
     ) -> list[tf.Tensor] | None:
         """Go through a graph; `computing` the random part, or else noting what is known without it."""
         values = {id(place): value for place, value in zip(graph.inputs, inputs, strict=True)}
-        for number, node in enumerate(_nodes(graph)):
+        for number, node in enumerate(nodes(graph)):
             key = (*path, number)
             if key in known:
                 outputs = known[key]
@@ -82,8 +84,8 @@ class Halves:
             else:
                 args, kwargs = node.arguments.fill_in(values)
                 inner = graph_of(node.operation) if self._is_random(node.operation) else None
-                if inner is not None:
-                    given = inner._standardize_inputs(args[0])
+                if inner is not None and kwargs.get("mask") is None:
+                    given = _standardised(inner, args[0] if args else next(iter(kwargs.values())))
                     outputs = self._run(inner, given, known, key, computing)
                 elif self._is_random(node.operation) and not computing:
                     continue
@@ -105,22 +107,18 @@ class Halves:
         return any(id(layer) in self._random for layer in layers)
 
 
-def graph_of(operation: Any) -> Any:
-    """Return the graph of a functional or sequential model that calls as Keras' own do, or None."""
-    if not isinstance(operation, keras.Model):
-        return None
-    if isinstance(operation, keras.Sequential):
-        return operation._functional if type(operation).call is keras.Sequential.call else None
-    return operation if isinstance(operation, Functional) and type(operation).call is Functional.call else None
-
-
-def _nodes(graph: Any) -> Iterator[Any]:
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        yield from (node for node in graph._nodes_by_depth[depth] if node.operation and not node.is_input)
+def _standardised(graph: Any, given: Any) -> list[tf.Tensor]:
+    """Return what an inner model takes, with Keras' mask of padded steps, which a cast would lose."""
+    standard = graph._standardize_inputs(given)
+    for before, after in zip(keras.tree.flatten(given), standard, strict=True):
+        mask = getattr(before, "_keras_mask", None)
+        if mask is not None:
+            after._keras_mask = mask
+    return list(standard)
 
 
 def _call(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    if getattr(operation, "_call_has_training_arg", False) and kwargs.get("training") is None:
+    if getattr(operation, "_call_has_training_arg", False):  # as Keras does, whatever the graph was made with
         kwargs = {**kwargs, "training": False}
     return operation(*args, **kwargs)
 

@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.graphs import layers_in_order
 from ensemble_vs_dropout.keras_backend import keras
 
 Choice = str | Sequence[str] | Callable[[keras.layers.Layer], bool]
@@ -18,8 +20,7 @@ def random_layers(model: keras.Model) -> list[keras.layers.Layer]:
 
     Random augmentation of inputs does not count: it changes the example, not the network.
     """
-    layers = {id(layer): layer for layer in model._flatten_layers(include_self=False)}
-    return [layer for layer in layers.values() if _is_random(layer)]
+    return [layer for layer in layers_in_order(model) if _is_random(layer)]
 
 
 def choose_layers(model: keras.Model, layers: Choice) -> list[keras.layers.Layer]:
@@ -57,14 +58,22 @@ def choose_layers(model: keras.Model, layers: Choice) -> list[keras.layers.Layer
     return chosen
 
 
+@dataclass
+class Ran:
+    """Which layers ran in training mode, in order, and whether one of them is running now."""
+
+    layers: list[keras.layers.Layer] = field(default_factory=list)
+    inside: int = 0
+
+
 @contextmanager
-def switched_on(layers: Sequence[keras.layers.Layer]) -> Iterator[list[keras.layers.Layer]]:
-    """Let these layers run in training mode whatever their model's mode is; yield the list of those that ran, in order.
+def switched_on(layers: Sequence[keras.layers.Layer]) -> Iterator[Ran]:
+    """Let these layers run in training mode whatever their model's mode is; yield which of them ran, in order.
 
     A graph traced inside keeps this. Only these instances are touched, and they are restored: `training=True` for the
     whole model would make BatchNorm use and move its batch statistics too.
     """
-    ran: list[keras.layers.Layer] = []
+    ran = Ran()
     with _PATCHING:
         for layer in layers:
             layer.__dict__["call"] = _in_training_mode(layer, ran)
@@ -88,12 +97,16 @@ def _is_random(layer: keras.layers.Layer) -> bool:
     return False  # multi-head attention drops through a Dropout layer of its own, which is found by itself
 
 
-def _in_training_mode(layer: keras.layers.Layer, ran: list[keras.layers.Layer]) -> Callable[..., Any]:
+def _in_training_mode(layer: keras.layers.Layer, ran: Ran) -> Callable[..., Any]:
     call = layer.call
 
     @wraps(call)
     def training_call(*args: Any, **kwargs: Any) -> Any:
-        ran.append(layer)
-        return call(*args, **{**kwargs, "training": True})
+        ran.layers.append(layer)
+        ran.inside += 1
+        try:
+            return call(*args, **{**kwargs, "training": True})
+        finally:
+            ran.inside -= 1
 
     return training_call

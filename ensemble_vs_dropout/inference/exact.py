@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.fusion import fuse
-from ensemble_vs_dropout.heads import read_head
+from ensemble_vs_dropout.heads import input_of, read_head
 from ensemble_vs_dropout.inference._graph import Halves
-from ensemble_vs_dropout.inference._random_layers import Choice, choose_layers, switched_on
+from ensemble_vs_dropout.inference._random_layers import Choice, Ran, choose_layers, switched_on
 from ensemble_vs_dropout.inference.thinned import Acting, thinned_network
-from ensemble_vs_dropout.keras_backend import draw_seed, keras, one_graph_each, tf
+from ensemble_vs_dropout.keras_backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.prediction import Part, Predictor
 from ensemble_vs_dropout.random_draws import drawing_by
-from ensemble_vs_dropout.training._programs import Program, as_tensor
+from ensemble_vs_dropout.training._programs import Programs, as_tensor
 from ensemble_vs_dropout.types import FloatArray
 
 _ROWS = 2**14  # examples times masks in one batched product
@@ -31,7 +31,7 @@ class ExactDropout(Predictor):
     A mask is the same for all examples, so that a member is one thinned network. What Monte Carlo dropout estimates
     is the mean over these; weight scaling is their renormalised geometric mean where the logits are affine in the
     mask (Baldi and Sadowski 2013). With `layers="last"` only the last dropout layer's masks are enumerated and the
-    others are in inference mode; what comes before is computed once.
+    others are in inference mode. What comes before the first mask is computed once for each batch of masks.
 
     Args:
         model: A compiled Keras classifier whose random layers are Dropout, SpatialDropout or ClassicDropout.
@@ -59,10 +59,17 @@ class ExactDropout(Predictor):
                     "to be enumerated; MonteCarloDropout samples it"
                 )
         self._halves = Halves(model, self._layers)
-        shape, dtype = model.input_shape[1:], model.input_dtype
         counting = _Counting()
-        self._in_order = self._trace(counting, tf.zeros((1, *shape), dtype), 1)[1]
-        self._counted = counting.layers
+        shape, dtype = input_of(model)
+        if None in shape:
+            raise InputError(
+                f"the input of {model.name!r} must have a known shape for masks to be counted, got {shape}"
+            )
+        traced = tf.function(lambda x: self._trace(counting, x, 1), autograph=False)
+        traced.get_concrete_function(tf.TensorSpec((1, *shape), dtype))
+        self._in_order, self._counted = counting.ran.layers, counting.layers
+        if len(self._counted) != len(self._in_order):
+            raise InputError("each dropout layer must draw one mask by keras.random.dropout for them to be enumerated")
         self.rates = np.repeat([rate for rate, _ in counting.layers], [units for _, units in counting.layers])
         if len(self.rates) > max_units:
             layers_told = " + ".join(f"{units}" for _, units in counting.layers)
@@ -71,7 +78,7 @@ class ExactDropout(Predictor):
                 f"{len(self.rates)} units, which make {2.0 ** len(self.rates):.3g} masks; use MonteCarloDropout, a "
                 "smaller network, or layers='last'"
             )
-        self._program: Program | None = None
+        self._programs = Programs()
 
     @property
     def members(self) -> int:
@@ -103,19 +110,17 @@ class ExactDropout(Predictor):
         for start in range(0, self.members, at_once):
             masks = self.masks(start, min(start + at_once, self.members))
             with one_graph_each():
-                if self._program is None:
-                    self._program = Program(self._body, self.model, given, tf.constant(masks))
-                probs = np.asarray(self._program(self.model, given, tf.constant(masks)))
+                probs = np.asarray(self._programs.run(self._body, self.model, given, tf.constant(masks), pure=True))
             yield probs, self.probabilities_of(masks)
 
     def _body(self, model: keras.Model, x: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
-        outputs, _ = self._trace(_Given(masks), x, tf.shape(masks)[0])
+        outputs = self._trace(_Given(masks), x, tf.shape(masks)[0])
         shape = (tf.shape(x)[0], tf.shape(masks)[0], self._head.classes)
         return tf.transpose(tf.reshape(self._head.in_graph(outputs), shape), (1, 0, 2))
 
-    def _trace(self, draws: Any, x: tf.Tensor, repeats: Any) -> tuple[tf.Tensor, list[keras.layers.Layer]]:
-        with keras.StatelessScope(), switched_on(self._layers) as ran, draws.acting():
-            return self._halves.second(self._halves.first(x), repeats), ran
+    def _trace(self, draws: "_Masks", x: tf.Tensor, repeats: Any) -> tf.Tensor:
+        with keras.StatelessScope(), switched_on(self._layers) as draws.ran, draws.acting():
+            return self._halves.second(self._halves.first(x), repeats)
 
     def to_keras(self, rule: str = "mean") -> keras.Model:
         """Return one `keras.Model` of all thinned networks, weighted, and the rule; for few masks.
@@ -143,43 +148,61 @@ class ExactDropout(Predictor):
         return thinned_network(self.model, acting, f"mask_{number}")
 
 
-class _Counting:
+class _Masks:
+    """What dropout layers draw while masks are enumerated."""
+
+    def __init__(self) -> None:
+        self.ran = Ran()
+
+    def acting(self) -> AbstractContextManager[None]:
+        """Let Keras' layers draw by this in what is traced inside."""
+        return drawing_by(dropout=self._dropout)
+
+    def _dropout(self, inputs: tf.Tensor, rate: float, noise_shape: Any = None, seed: Any = None) -> tf.Tensor:
+        # Recurrent layers draw masks in inference mode too, and do not use them.
+        return self.drop(tf.convert_to_tensor(inputs), rate, noise_shape) if self.ran.inside else inputs
+
+    def drop(self, inputs: tf.Tensor, rate: float, noise_shape: Any) -> tf.Tensor:
+        """Return the inputs as a chosen layer leaves them."""
+        raise NotImplementedError
+
+
+class _Counting(_Masks):
     """Counts the units of each dropout layer in the order in which they act, and drops nothing."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.layers: list[tuple[float, int]] = []
 
-    def acting(self) -> AbstractContextManager[None]:
-        return drawing_by(dropout=self.dropout)
-
-    def dropout(self, inputs: tf.Tensor, rate: float, noise_shape: Any = None, seed: Any = None) -> tf.Tensor:
-        draw_seed(seed)
+    def drop(self, inputs: tf.Tensor, rate: float, noise_shape: Any) -> tf.Tensor:
+        if inputs.shape[0] != 1:
+            raise InputError("a dropout layer acts on examples folded together, so that its masks cannot be counted")
         self.layers.append((rate, math.prod(_units(inputs, noise_shape))))
         return inputs
 
 
-class _Given:
+class _Given(_Masks):
     """Drops by given masks, shape (masks, units); each example is there once for each mask, one after another."""
 
     def __init__(self, masks: tf.Tensor):
+        super().__init__()
         self.masks, self._used = masks, 0
 
-    def acting(self) -> AbstractContextManager[None]:
-        return drawing_by(dropout=self.dropout)
-
-    def dropout(self, inputs: tf.Tensor, rate: float, noise_shape: Any = None, seed: Any = None) -> tf.Tensor:
-        draw_seed(seed)
+    def drop(self, inputs: tf.Tensor, rate: float, noise_shape: Any) -> tf.Tensor:
         shape = _units(inputs, noise_shape)
         units = math.prod(shape)
         kept = self.masks[:, self._used : self._used + units]
         self._used += units
         examples = tf.shape(inputs)[0] // tf.shape(self.masks)[0]
         kept = tf.tile(tf.reshape(kept, (-1, *shape)), (examples, *[1] * len(shape)))
-        return tf.where(kept, inputs / tf.cast(1 - rate, inputs.dtype), tf.zeros((), inputs.dtype))
+        scaled = inputs / tf.cast(1 - rate, inputs.dtype) if rate < 1 else tf.zeros_like(inputs)
+        return tf.where(kept, scaled, tf.zeros((), inputs.dtype))
 
 
 def _acting_by(mask: npt.NDArray[np.bool_]) -> AbstractContextManager[None]:
-    return _Given(tf.constant(mask)).acting()
+    given = _Given(tf.constant(mask))
+    given.ran.inside = 1
+    return given.acting()
 
 
 def _units(inputs: tf.Tensor, noise_shape: Sequence[Any] | None) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from ensemble_vs_dropout.inference._random_layers import Choice, choose_layers
 from ensemble_vs_dropout.inference.thinned import thinned_network
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.measures.stopping import settled
-from ensemble_vs_dropout.prediction import Part, Predictor
+from ensemble_vs_dropout.prediction import Part, Predictor, check_sums
 from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.types import FloatArray, IntArray
 
@@ -30,8 +30,8 @@ class MonteCarloDropout(Predictor):
     neither the model's weights nor its own random streams are changed. What pass t draws for example i is a matter of
     the seed, t and i alone: it is the same whatever the batch size and the number of passes.
 
-    What precedes the first random layer is computed once for all passes, wherever the graph of a functional or
-    sequential model allows.
+    What precedes the first random layer is computed once for all passes of a batch (or as many as fit into 64 MiB of
+    probabilities), wherever the graph of a functional or sequential model allows.
 
     Args:
         model: A compiled Keras classifier with at least one random layer: Dropout, SpatialDropout, GaussianDropout,
@@ -104,8 +104,10 @@ class MonteCarloDropout(Predictor):
         """Return the passes combined by the named rule, shape (examples, classes); see `Predictor.predict`."""
         if self.adaptive is None:
             return super().predict(x, rule, batch_size, weights=weights)
-        if rule != "majority_vote" or weights is not None:
-            raise InputError(f'adaptive stops by votes of equal weight; use rule="majority_vote", got {rule!r}')
+        if rule != "majority_vote":
+            raise InputError(f'adaptive stops by votes; use rule="majority_vote", got {rule!r}')
+        if weights is not None:
+            raise InputError("adaptive stops by votes of equal weight; leave out weights")
         shares, used = zip(*(self._vote(batch, first) for first, batch in self._batches(x, batch_size)), strict=True)
         self.passes_used = np.concatenate(used)
         saved = 1 - self.passes_used.mean() / self.passes
@@ -119,6 +121,9 @@ class MonteCarloDropout(Predictor):
         for start in range(0, self.passes, _LOOK):
             keys = self._keys[start : start + _LOOK]
             probs = self._passes.some(x, first, keys, rows)
+            check_sums(probs, start, self.method)
+            if start == first == 0:
+                self._passes.check_differing(probs)
             votes[rows] += (probs.argmax(axis=2)[..., None] == np.arange(self.classes)).sum(axis=0)
             used[rows] += len(keys)
             assert self.adaptive is not None

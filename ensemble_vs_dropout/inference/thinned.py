@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.inference._graph import graph_of
+from ensemble_vs_dropout.classic_dropout import ClassicDropout
+from ensemble_vs_dropout.graphs import copy_with, graph_of, times_used
 from ensemble_vs_dropout.keras_backend import keras, tf
 
 Acting = Callable[[], AbstractContextManager[Any]]  # a context in which a layer draws one certain mask
@@ -22,20 +23,19 @@ def thinned_network(model: keras.Model, acting: dict[int, Acting], name: str) ->
             left as they are, which is in inference mode.
         name: Of the new model.
     """
-    if graph_of(model) is None:
-        raise InputError(
-            f"the model {model.name!r} must be functional or sequential to be copied with a fixed mask; a subclassed "
-            "one can be predicted with, but not materialised"
-        )
+    used = times_used(model) if graph_of(model) is not None else {}
 
-    def fixed(layer: keras.layers.Layer) -> keras.layers.Layer:
+    def concerned(layer: keras.layers.Layer) -> bool:
+        return id(layer) in acting or isinstance(layer, ClassicDropout)
+
+    def replacement(layer: keras.layers.Layer) -> keras.layers.Layer:
         if id(layer) not in acting:
-            return type(layer).from_config(layer.get_config())
+            return keras.layers.Rescaling(1 - layer.rate, name=layer.name)
+        if used[id(layer)] > 1:
+            raise InputError(f"the random layer {layer.name!r} is used more than once, with another mask each time")
         return _fixed(layer, acting[id(layer)])
 
-    copy = keras.models.clone_model(model, clone_function=fixed, recursive=True)
-    copy.name = name
-    copy.set_weights(model.get_weights())
+    copy = copy_with(model, concerned, replacement, name)
     copy.compile_from_config(model.get_compile_config())
     return copy
 
@@ -48,9 +48,7 @@ def _fixed(layer: keras.layers.Layer, acting: Acting) -> keras.layers.Layer:
             f"the random layer {layer.name!r} ({type(layer).__name__}) does more than multiply and add, so that no "
             "stock layer can stand for it with a fixed mask"
         )
-    if len(layer._inbound_nodes) > 1:
-        raise InputError(f"the random layer {layer.name!r} is used more than once, with a mask of its own each time")
-    shape = (1, *layer._inbound_nodes[0].input_tensors[0].shape[1:])
+    shape = (1, *layer.input.shape[1:])
     if None in shape:
         raise InputError(f"the random layer {layer.name!r} takes inputs of unknown shape {shape[1:]}")
 

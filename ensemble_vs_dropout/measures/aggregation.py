@@ -62,13 +62,15 @@ class Running:
         self.rule, self.ties, self.seed = rule, ties, seed
         self.members, self._weight = 0, 0.0
         self._sum: FloatArray | None = None
+        self._first: FloatArray | None = None
 
     def add(self, probs: FloatArray, weights: FloatArray | None = None) -> None:
         """Add members, shape (members, examples, classes), of these weights or of weight 1 each."""
         if self._sum is None:
             self._sum = np.zeros(probs.shape[1:])
         if weights is not None and not self.rule.weighted:
-            _check_equal(weights)
+            self._first = weights[:1] if self._first is None else self._first
+            _check_equal(np.concatenate([self._first, weights]))
         for number, member in enumerate(probs):
             # Equal weights count 1 and are divided once: summed up, 16 of 20 votes would be 0.8000000000000002.
             weight = 1.0 if weights is None else float(weights[number])

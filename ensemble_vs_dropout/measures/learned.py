@@ -45,6 +45,10 @@ def fit_weights(probs: npt.ArrayLike, labels: npt.ArrayLike, tolerance: float = 
         if np.log(gains.max()) <= tolerance:
             break
         weights *= gains
+    else:
+        warnings.warn(
+            f"the weights are within {np.log(gains.max()):.1e} nats of the best, not {tolerance}", stacklevel=2
+        )
     return np.asarray(weights / weights.sum())
 
 
@@ -84,6 +88,10 @@ def select_members(
             pooled = aggregate(array, rule, counts / counts.sum())
             values.append(sign * float(np.mean(measured.function(pooled, truth))))
             counts[member] -= 1
+        if not np.isfinite(values).any():
+            raise InputError(
+                f"no member has a finite {metric} with the rule {rule!r}, so none can be chosen; take another of them"
+            )
         counts[int(np.argmin(values))] += 1
     return np.asarray(counts / counts.sum())
 

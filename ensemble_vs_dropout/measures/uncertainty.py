@@ -5,10 +5,11 @@ Jensen-Shannon divergence, 0 where all agree). All in nats.
 """
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ensemble_vs_dropout.measures.aggregation import Pool, Running, mean
-from ensemble_vs_dropout.types import FloatArray
+from ensemble_vs_dropout.types import FloatArray, check_probabilities, check_weights
 
 _COLUMNS = ("entropy", "expected_entropy", "mutual_information", "variance")
 
@@ -46,7 +47,7 @@ class RunningUncertainty:
         return pd.DataFrame(dict(zip(_COLUMNS, parts, strict=True)))
 
 
-def uncertainty(probs: FloatArray, weights: FloatArray | None = None) -> pd.DataFrame:
+def uncertainty(probs: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> pd.DataFrame:
     """Return how uncertain each example's prediction is.
 
     Args:
@@ -62,6 +63,7 @@ def uncertainty(probs: FloatArray, weights: FloatArray | None = None) -> pd.Data
         >>> uncertainty(np.array([[[1.0, 0.0]], [[0.0, 1.0]]])).round(3).iloc[0].tolist()
         [0.693, 0.0, 0.693, 0.5]
     """
+    array = check_probabilities(probs)
     running = RunningUncertainty()
-    running.add(np.asarray(probs), weights)
+    running.add(array, None if weights is None else check_weights(weights, len(array)))
     return running.result()

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.heads import Head, read_head
 from ensemble_vs_dropout.keras_backend import keras, one_graph_each, tf
-from ensemble_vs_dropout.training._stateless import variables
 from ensemble_vs_dropout.training.checkpoints import architecture
 from ensemble_vs_dropout.types import FloatArray
 
+_KNOWN = ("keras.", "ensemble_vs_dropout.")  # whose classes tell all that they hold in their configurations
 Body = Callable[..., Any]  # (model, *tensors) -> a tensor, or None where what it computes ends in the variables
 
 
@@ -57,20 +57,38 @@ class Programs:
         self._known: defaultdict[Any, list[Program]] = defaultdict(list)
         self._found: dict[Any, tuple[keras.Model, Program]] = {}  # what fits is not asked again in each step
 
-    def run(self, body: Body, model: keras.Model, *given: tf.Tensor) -> Any:
+    def run(self, body: Body, model: keras.Model, *given: tf.Tensor, pure: bool = False) -> Any:
         """Run the program of this body for this model and tensors like these."""
-        return self.get(body, model, *given)(model, *given)
+        return self.get(body, model, *given, pure=pure)(model, *given)
 
-    def get(self, body: Body, model: keras.Model, *given: tf.Tensor) -> Program:
-        """Return the program of this body for this model and tensors like these."""
+    def get(self, body: Body, model: keras.Model, *given: tf.Tensor, pure: bool = False) -> Program:
+        """Return the program of this body for this model and tensors like these.
+
+        Raises:
+            RuntimeError: It is to be `pure` and would change a variable.
+        """
         key = (body, *((tensor.dtype, tuple(tensor.shape[1:])) for tensor in given))
         if (key, id(model)) not in self._found:
             fitting = (program for program in self._known[key] if program.fits(model))
             program = next(fitting, None) or Program(body, model, *given)
+            if pure:
+                _check_pure(program.function, model.name)
             if program not in self._known[key]:
                 self._known[key].append(program)
             self._found[key, id(model)] = model, program
         return self._found[key, id(model)][1]
+
+
+def _check_pure(function: Any, name: str) -> None:
+    """Raise if a traced prediction would change a variable of the model, such as the statistics of a BatchNorm."""
+    graph = function.graph.as_graph_def()
+    nodes = [*graph.node, *(node for inner in graph.library.function for node in inner.node_def)]
+    changing = [node.name for node in nodes if node.op.startswith(("Assign", "ResourceApply", "ResourceScatter"))]
+    if changing:
+        raise RuntimeError(
+            f"predicting with {name!r} would change it ({changing[0]}): a layer updates a variable even in inference "
+            "mode; let it do so only where training is true"
+        )
 
 
 def plan(model: keras.Model) -> str | None:
@@ -81,13 +99,15 @@ def plan(model: keras.Model) -> str | None:
 
 def _of_keras(value: Any) -> bool:
     if isinstance(value, Mapping):
-        foreign = "class_name" in value and not str(value.get("module")).startswith("keras")
+        foreign = "class_name" in value and not f"{value.get('module')}.".startswith(_KNOWN)
         return not foreign and all(map(_of_keras, value.values()))
     return all(map(_of_keras, value)) if isinstance(value, list) else True
 
 
 def _handles(model: keras.Model) -> list[tf.Tensor]:
-    return [variable.value.handle for group in variables(model) for variable in group]
+    # Not by trainable and not: those change places when a layer is frozen.
+    every = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    return [variable.value.handle for variable in every]
 
 
 def forward(model: keras.Model, x: npt.NDArray[np.generic], programs: Programs, batch_size: int = 1024) -> FloatArray:
@@ -95,8 +115,8 @@ def forward(model: keras.Model, x: npt.NDArray[np.generic], programs: Programs, 
     head = read_head(model)
     body = _BODIES.setdefault(head, partial(_forward, head))
     with one_graph_each():
-        starts = range(0, len(x), batch_size)
-        parts = [np.asarray(programs.run(body, model, as_tensor(x[start : start + batch_size]))) for start in starts]
+        batches = (as_tensor(x[start : start + batch_size]) for start in range(0, len(x), batch_size))
+        parts = [np.asarray(programs.run(body, model, batch, pure=True)) for batch in batches]
     return np.concatenate(parts)
 
 

@@ -56,6 +56,10 @@ def loaded(model: keras.Model | Path) -> keras.Model:
 def rebuilt(model: keras.Model) -> keras.Model:
     """Return a new compiled model like `model`, with initial weights of its own."""
     copy = type(model).from_config(model.get_config())
+    for before, after in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
+        if hasattr(before, "finalize_state"):  # what was adapted to the data belongs to the builder
+            after.set_weights(before.get_weights())
+            after.finalize_state()
     copy.compile_from_config(model.get_compile_config())
     return copy
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.measures import Stacking, aggregate, fit_weights, nll, select_members
+from ensemble_vs_dropout.measures import METRICS, Metric, Stacking, aggregate, fit_weights, nll, select_members
 
 
 def members_of(seed, members=4, examples=300, classes=3):
@@ -75,9 +75,27 @@ def test_a_greedy_selection_with_replacement_can_take_a_member_again():
 
 def test_the_greedy_selection_by_a_metric_that_is_better_high_and_by_another_rule():
     probs, labels = members_of(5)
-    by_error = select_members(probs, labels, size=1, metric="error", rule="geometric_mean")
     errors = [(p.argmax(axis=1) != labels).mean() for p in probs]
-    assert by_error.argmax() == int(np.argmin(errors))
+    assert len(set(errors)) > 1
+    METRICS["right"] = Metric(lambda p, y: p.argmax(axis=1) == y, "right", higher_is_better=True)
+    try:
+        for metric in ("error", "right"):
+            chosen = select_members(probs, labels, size=1, metric=metric, rule="geometric_mean")
+            assert chosen.argmax() == int(np.argmin(errors))
+    finally:
+        del METRICS["right"]
+
+
+def test_members_of_which_none_can_be_measured_are_refused():
+    probs, labels = members_of(5)
+    with pytest.raises(InputError, match="no member has a finite nll"):
+        select_members(probs, labels, metric="nll", rule="majority_vote")
+
+
+def test_weights_that_are_not_the_best_yet_are_said_to_be():
+    probs, labels = members_of(1)
+    with pytest.warns(UserWarning, match="nats of the best"):
+        fit_weights(probs, labels, tolerance=-1.0)
 
 
 def test_stacking_beats_the_mean_where_one_member_has_swapped_two_classes():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ensemble_vs_dropout.classic_dropout import ClassicDropout
 from ensemble_vs_dropout.keras_backend import keras, tf
 from ensemble_vs_dropout.training._looped import train_step
 from ensemble_vs_dropout.training._members import create_variables
@@ -56,6 +57,7 @@ ALIKE = {
         keras.layers.Dropout(0.5, seed=3),
         optimizer=keras.optimizers.AdamW(keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.9)),
     ),
+    "classic dropout": lambda i: model_of(ClassicDropout(0.5, seed=3)),
     "scaled loss": lambda i: model_of(optimizer=keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1))),
 }
 UNLIKE = {
