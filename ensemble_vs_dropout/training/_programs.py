@@ -39,15 +39,19 @@ class Program:
         """Return whether it may run on this model."""
         return model is self._model or (self._plan is not None and plan(model) == self._plan)
 
-    def __call__(self, model: keras.Model, *given: tf.Tensor) -> Any:
-        """Run on this model, now or in the graph that is being made."""
+    def on(self, model: keras.Model) -> Callable[..., Any]:
+        """Return the function of tensors that runs on this model, now or in the graph that is being made."""
         if model is self._model:
-            return self.function(*given)
+            return self.function
         handles = _handles(model)
         placed = [handles[place] for place in self._captured if place is not None]
         kinds = [output.dtype for output in self.function.outputs]
-        outputs = tf.raw_ops.StatefulPartitionedCall(args=[*given, *placed], Tout=kinds, f=self.function)
-        return outputs[0] if kinds else None
+
+        def run(*given: tf.Tensor) -> Any:
+            outputs = tf.raw_ops.StatefulPartitionedCall(args=[*given, *placed], Tout=kinds, f=self.function)
+            return outputs[0] if kinds else None
+
+        return run
 
 
 class Programs:
@@ -55,14 +59,14 @@ class Programs:
 
     def __init__(self) -> None:
         self._known: defaultdict[Any, list[Program]] = defaultdict(list)
-        self._found: dict[Any, tuple[keras.Model, Program]] = {}  # what fits is not asked again in each step
+        self._found: dict[Any, tuple[keras.Model, Callable[..., Any]]] = {}  # by the model's id, which it keeps
 
     def run(self, body: Body, model: keras.Model, *given: tf.Tensor, pure: bool = False) -> Any:
         """Run the program of this body for this model and tensors like these."""
-        return self.get(body, model, *given, pure=pure)(model, *given)
+        return self.get(body, model, *given, pure=pure)(*given)
 
-    def get(self, body: Body, model: keras.Model, *given: tf.Tensor, pure: bool = False) -> Program:
-        """Return the program of this body for this model and tensors like these.
+    def get(self, body: Body, model: keras.Model, *given: tf.Tensor, pure: bool = False) -> Callable[..., Any]:
+        """Return the program of this body on this model for tensors like these.
 
         Raises:
             RuntimeError: It is to be `pure` and would change a variable.
@@ -75,7 +79,7 @@ class Programs:
                 _check_pure(program.function, model.name)
             if program not in self._known[key]:
                 self._known[key].append(program)
-            self._found[key, id(model)] = model, program
+            self._found[key, id(model)] = model, program.on(model)
         return self._found[key, id(model)][1]
 
 

@@ -3,13 +3,14 @@
 The graph's independent parts run side by side, and one call trains all members for an epoch.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ensemble_vs_dropout.keras_backend import keras, tf
 from ensemble_vs_dropout.training._looped import Batch, evaluate, logs_of, train_step
-from ensemble_vs_dropout.training._programs import Program, Programs
+from ensemble_vs_dropout.training._programs import Programs
 from ensemble_vs_dropout.training.schedule import Schedule
 
 
@@ -33,7 +34,7 @@ class Unrolled:
         """Train the members that have a feed for one epoch; the others stay as they are."""
         if self._train is None:
             steps = [self._programs.get(train_step, model, *self.data["train"]) for model in self.models.values()]
-            self._train = compile_epoch(list(zip(steps, self.models.values(), strict=True)), self.schedule.batch_size)
+            self._train = compile_epoch(steps, self.schedule.batch_size)
         some = next(iter(feeds.values()))
         orders = np.stack([feeds.get(slot, some) for slot in self.models])
         for slot in feeds:
@@ -65,8 +66,8 @@ class Unrolled:
     read = write
 
 
-def compile_epoch(steps: list[tuple[Program, keras.Model]], batch_size: int) -> Any:
-    """Return a function (data, orders, active) that trains all active models for one epoch in one compiled call.
+def compile_epoch(steps: list[Callable[..., Any]], batch_size: int) -> Any:
+    """Return a function (data, orders, active) that takes all active models' steps for an epoch in one compiled call.
 
     `active` says which take part; None for all.
     """
@@ -74,14 +75,14 @@ def compile_epoch(steps: list[tuple[Program, keras.Model]], batch_size: int) -> 
     @tf.function(autograph=False)
     def train_epoch(data: Batch, orders: tf.Tensor, active: tf.Tensor | None = None) -> None:
         def batch(start: tf.Tensor) -> tuple[tf.Tensor]:
-            for number, (program, model) in enumerate(steps):
+            for number, step in enumerate(steps):
                 examples = [tf.gather(part, orders[number, start : start + batch_size]) for part in data]
 
-                def step(program: Program = program, model: keras.Model = model, examples: Any = examples) -> tf.Tensor:
-                    program(model, *examples)
+                def taken(step: Callable[..., Any] = step, examples: Any = examples) -> tf.Tensor:
+                    step(*examples)
                     return tf.constant(0)
 
-                step() if active is None else tf.cond(active[number], step, lambda: tf.constant(0))
+                taken() if active is None else tf.cond(active[number], taken, lambda: tf.constant(0))
             return (start + batch_size,)
 
         tf.while_loop(lambda start: start < orders.shape[1], batch, (tf.constant(0),), parallel_iterations=1)

@@ -84,7 +84,8 @@ class Ensemble(Predictor):
 
         Args:
             models: Compiled models, or paths of saved ones, which are loaded in Keras' safe mode.
-            lazy: Load the models of paths one at a time whenever they predict, so that memory holds one.
+            lazy: Load the models of paths one at a time whenever they predict, so that memory holds one. Each is
+                loaded once for a whole array, and once for each batch of a source of batches.
         """
         if not len(models):
             raise InputError("models must hold at least one model, got none")

@@ -17,7 +17,7 @@ _CACHE = 10 * 2**20  # bytes of variables that stacked members go through in a s
 _SLOWED = 1.2  # ... by this factor
 _STEP_SECONDS = 1e-4  # that a step costs whatever it does
 _SPEED = 8e10  # operations a second, about
-_SHORT = 3.0  # seconds of training one after the other: below, compiling costs more than stacking saves
+_SHORT = {"stacked": 1.0, "unrolled": 3.0}  # seconds one after the other below which compiling is not repaid
 _TOGETHER = 5  # models in one unrolled graph: more bring nothing, and a graph of many is slow to make
 # Layers that XLA compiles well when they are vectorised; on a CPU its convolutions and loops are slow or fail.
 _GOOD_FOR_XLA = (
@@ -79,12 +79,13 @@ def choose(strategy: str, models: Sequence[keras.Model], schedule: Schedule, mem
         raise InputError(f'strategy="stacked" cannot train these members: {obstacle}; use "unrolled"')
     if strategy == "auto":
         seconds = _seconds_alone(models, schedule)
+        together = "stacked" if obstacle is None and xla else "unrolled"
         if len(models) == 1 or at_once == 1:
             why = "there is one member" if len(models) == 1 else "memory holds one member at a time"
             strategy, reason = "looped", why
-        elif seconds < _SHORT:
+        elif seconds < _SHORT[together]:
             strategy, reason = "looped", f"about {seconds:.1f} s of steps do not repay compiling a larger program"
-        elif obstacle is None and xla:
+        elif together == "stacked":
             strategy, reason = "stacked", f"all layers vectorise well, and {seconds:.0f} s of steps repay compiling"
         else:
             strategy, reason = "unrolled", obstacle or "XLA does not compile all layers well when they are vectorised"
