@@ -68,7 +68,9 @@ def trained(blobs, name):
     return model, x[:12]
 
 
-@pytest.mark.parametrize("name", list(NETWORKS))
+@pytest.mark.parametrize(
+    "name", ["dense", *(pytest.param(n, marks=pytest.mark.slow) for n in NETWORKS if n != "dense")]
+)
 def test_converting_a_trained_network_changes_no_prediction_and_no_pass(name, blobs):
     model, x = trained(blobs, name)
     classic = to_classic(model)

@@ -52,6 +52,7 @@ def test_it_learns_and_scores(iris):
     np.testing.assert_allclose(fitted.predict_proba(x).sum(axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_pipeline_cross_validation_and_a_grid_search(iris):
     x, y = iris
     pipeline = make_pipeline(MinMaxScaler(), small(epochs=8))
@@ -69,6 +70,7 @@ def test_a_pickle_predicts_the_same_and_a_clone_is_unfitted(iris):
     assert not hasattr(clone(fitted), "ensemble_")
 
 
+@pytest.mark.slow
 def test_the_same_random_state_gives_the_same_members(iris):
     x, y = iris
     first, second = small().fit(x, y), small().fit(x, y)

@@ -54,6 +54,7 @@ def logits_by_hand(model, x, masks):
     return np.stack(results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [head_only, under_relu, two_layers])
 def test_every_mask_is_there_once_with_its_probability_and_predicts_what_it_does_by_hand(build, blobs):
     model, x = build(blobs)
@@ -81,6 +82,7 @@ def test_weight_scaling_is_the_geometric_mean_over_all_masks_of_the_last_layers_
     )
 
 
+@pytest.mark.slow
 def test_and_of_a_deep_linear_network_with_masks_in_every_layer(blobs):
     layers = [LAYERS.Dropout(0.3), LAYERS.Dense(4), LAYERS.Dropout(0.5), LAYERS.Dense(3), LAYERS.Dropout(0.2)]
     model, x = trained(blobs, *layers)
@@ -89,6 +91,7 @@ def test_and_of_a_deep_linear_network_with_masks_in_every_layer(blobs):
     )
 
 
+@pytest.mark.slow
 def test_but_not_of_masks_under_a_relu_nor_of_the_arithmetic_mean(blobs):
     model, x = under_relu(blobs)
     off = np.abs(ExactDropout(model).predict(x, "geometric_mean") - WeightScaling(model).predict(x))
@@ -140,6 +143,7 @@ def test_the_errors_of_many_seeds_are_those_of_an_unbiased_mean_of_independent_p
 # The last layer alone, limits and deployment
 
 
+@pytest.mark.slow
 def test_only_the_last_layers_masks_with_the_others_in_inference_mode(blobs):
     model, x = two_layers(blobs)
     last = ExactDropout(model, layers="last")
@@ -149,6 +153,7 @@ def test_only_the_last_layers_masks_with_the_others_in_inference_mode(blobs):
         assert np.abs(last.predict_members(x).probs - probs).max(axis=(1, 2)).min() < 1e-6
 
 
+@pytest.mark.slow
 def test_spatial_and_classic_dropout_are_enumerated_too(blobs):
     inputs = np.random.default_rng(0).normal(size=(4, 5, 3)).astype("float32")
     model = keras.Sequential([keras.Input((5, 3)), LAYERS.SpatialDropout1D(0.3), LAYERS.Flatten(), LAYERS.Dense(2)])
@@ -176,6 +181,7 @@ def test_more_units_than_allowed_are_refused_with_their_count(blobs):
         ExactDropout(noise)
 
 
+@pytest.mark.slow
 def test_one_model_of_all_masks_predicts_what_they_do(blobs, tmp_path):
     model, x = trained(blobs, LAYERS.Dense(3, activation="relu"), LAYERS.Dropout(0.2))
     exact = ExactDropout(model)
@@ -190,6 +196,7 @@ def test_one_model_of_all_masks_predicts_what_they_do(blobs, tmp_path):
         ExactDropout(model).to_keras()
 
 
+@pytest.mark.slow
 def test_the_models_own_streams_and_layers_are_left_as_they_were(blobs):
     model, x = two_layers(blobs)
     before = [np.asarray(v).copy() for v in model.variables]

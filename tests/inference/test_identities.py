@@ -189,3 +189,95 @@ def test_a9_max_norm_leaves_columns_inside_alone_and_is_idempotent(blobs):
     np.testing.assert_allclose(np.asarray(constraint(kernel)), kernel, atol=1e-6)
     inside = kernel[:, norms < 0.69]
     np.testing.assert_allclose(np.asarray(constraint(kernel))[:, norms < 0.69], inside, rtol=1e-6)
+
+
+# Over repetitions of the whole training
+
+
+@pytest.fixture(scope="module")
+def repeated():
+    """Probabilities (repetitions, members, examples, classes) of networks trained on other data each, and labels."""
+    rng = np.random.default_rng(3)
+    centres = 1.2 * rng.normal(size=(3, 5))
+    y_test = np.arange(60) % 3
+    x_test = (centres[y_test] + rng.normal(size=(60, 5))).astype("float32")
+
+    def build():
+        model = keras.Sequential([keras.Input((5,)), LAYERS.Dense(8, activation="tanh"), LAYERS.Dense(3)])
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    everything = []
+    for repetition in range(4):
+        y = rng.integers(3, size=60)
+        x = (centres[y] + rng.normal(size=(60, 5))).astype("float32")
+        ensemble = Ensemble(build, members=3, seed=repetition)
+        ensemble.fit(x, y, epochs=10, verbose=0)
+        everything.append(ensemble.predict_members(x_test).probs.astype(float))
+    return np.stack(everything), y_test
+
+
+def test_b3_b5_the_squared_error_of_the_mean_by_ambiguity_and_by_bias_variance_and_covariance(repeated):
+    probs, y = repeated
+    f, target = probs[..., 0], (y == 0).astype(float)
+    pooled = f.mean(axis=1)
+    ambiguity = ((f - pooled[:, None]) ** 2).mean(axis=1)
+    np.testing.assert_allclose(
+        (pooled - target) ** 2, ((f - target) ** 2).mean(axis=1) - ambiguity, atol=1e-12
+    )  # Krogh and Vedelsby
+    members = f.shape[1]
+    centred = f - f.mean(axis=0)
+    bias = (f.mean(axis=0) - target).mean(axis=0)
+    covariance = np.einsum("dan,dbn->abn", centred, centred) / len(f)
+    variance = np.einsum("aan->n", covariance) / members
+    between = (covariance.sum(axis=(0, 1)) - members * variance) / (members * (members - 1))
+    expected = bias**2 + variance / members + (1 - 1 / members) * between
+    np.testing.assert_allclose(((pooled - target) ** 2).mean(axis=0), expected, atol=1e-12)  # Ueda and Nakano
+
+
+def test_b6_the_loss_of_the_ensemble_is_average_bias_and_variance_less_diversity(repeated):
+    probs, y = repeated
+    truth = np.eye(3)[y]
+    centre = probs.mean(axis=0)
+    bias = ((centre - truth) ** 2).sum(axis=-1).mean(axis=0)
+    variance = ((probs - centre) ** 2).sum(axis=-1).mean(axis=(0, 1))
+    diversity = ((probs - probs.mean(axis=1, keepdims=True)) ** 2).sum(axis=-1).mean(axis=(0, 1))
+    loss = np.mean([brier(aggregate(one), y) for one in probs], axis=0)
+    np.testing.assert_allclose(loss, bias + variance - diversity, atol=1e-10)
+
+    def geometric(p, axis):
+        logs = np.log(p).mean(axis=axis, keepdims=True)
+        powered = np.exp(logs)
+        return powered / powered.sum(axis=-1, keepdims=True)
+
+    def divergence(p, q):
+        return (p * np.log(p / q)).sum(axis=-1)
+
+    centre = geometric(probs, 0)
+    bias = -np.log(centre[0, :, np.arange(len(y)), y]).mean(axis=1)
+    variance = divergence(centre, probs).mean(axis=(0, 1))
+    diversity = divergence(geometric(probs, 1), probs).mean(axis=(0, 1))
+    loss = np.mean([nll(aggregate(one, "geometric_mean"), y) for one in probs], axis=0)
+    np.testing.assert_allclose(loss, bias + variance - diversity, atol=1e-9)
+
+
+def test_b7_the_variance_of_a_mixture_is_the_mean_variance_and_the_variance_of_the_means(members):
+    probs, _, _ = members
+    logits = np.log(probs["passes"][..., 0] / probs["passes"][..., 1]).reshape(2, 3, -1)  # two members of three passes
+    within, between = logits.var(axis=1).mean(axis=0), logits.mean(axis=1).var(axis=0)
+    np.testing.assert_allclose(logits.reshape(6, -1).var(axis=0), within + between, atol=1e-10)
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5])
+def test_a6_dropout_of_inputs_is_ridge_regression_in_expectation(rate, blobs):
+    x, y = blobs(40)
+    model = keras.Sequential([keras.Input((6,)), LAYERS.Dropout(rate), LAYERS.Dense(3)])
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(x, y, epochs=3, verbose=0)
+    exact = ExactDropout(model)
+    masks = exact.masks()
+    weights, v = exact.probabilities_of(masks), np.asarray(model.layers[-1].kernel, float)[:, 0]
+    x, target = x.astype(float), (y == 0).astype(float)
+    over_masks = np.einsum("m,mn->", weights, (target - np.einsum("mf,nf,f->mn", masks / (1 - rate), x, v)) ** 2)
+    ridge = ((target - x @ v) ** 2).sum() + rate / (1 - rate) * ((x**2).sum(axis=0) * v**2).sum()
+    assert over_masks == pytest.approx(ridge, rel=1e-10)

@@ -11,6 +11,7 @@ from ensemble_vs_dropout.inference._random_layers import choose_layers, random_l
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.training import Ensemble
 
+pytestmark = pytest.mark.slow
 LAYERS = keras.layers
 LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

@@ -75,7 +75,9 @@ MODELS = {
     "gru": (lambda: sequence_model(LAYERS.GRU(6, dropout=0.5, recurrent_dropout=0.5)), (5, 4)),
     "distributed": (lambda: sequence_model(LAYERS.TimeDistributed(LAYERS.Dropout(0.5))), (5, 4)),
 }
-every_model = pytest.mark.parametrize("name", list(MODELS))
+QUICK = ("branched", "gaussian dropout", "subclassed")
+slow = pytest.mark.slow
+every_model = pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else slow) for n in MODELS])
 
 
 # Seeds
@@ -127,6 +129,7 @@ class _Raw:
         return outputs
 
 
+@pytest.mark.slow
 def test_gaussian_draws_have_their_moments():
     model = compiled(keras.Sequential([keras.Input((300,)), LAYERS.GaussianDropout(0.2), LAYERS.Dense(2)]))
     drawn = dropped_units(model, np.ones((200, 300), "float32"), passes=3)
@@ -295,7 +298,7 @@ MATERIALISED = {
 }
 
 
-@pytest.mark.parametrize("name", list(MATERIALISED))
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else slow) for n in MATERIALISED])
 def test_a_materialised_pass_is_a_plain_model_that_predicts_what_the_pass_does(name, tmp_path):
     build, shape = MATERIALISED[name]
     model, x = build(), x_of(9, *shape)
@@ -329,6 +332,7 @@ def test_what_cannot_be_materialised_says_why(small):
 # Stopping early
 
 
+@pytest.mark.slow
 def test_adaptive_votes_are_those_of_the_passes_they_took_and_settle_on_the_label_of_all(small, blobs):
     x, y = blobs(300)
     model = small(rate=0.4, units=(12,))
@@ -358,6 +362,7 @@ def test_adaptive_says_what_it_saved_and_refuses_other_rules(small, capsys):
             MonteCarloDropout(small(), adaptive=wrong)
 
 
+@pytest.mark.slow
 def test_outputs_that_are_no_probabilities_raise_with_the_member_and_the_sum():
     model = keras.Sequential([keras.Input((4,)), LAYERS.Dropout(0.5), LAYERS.Dense(3, activation="relu")])
     model.compile("sgd", "sparse_categorical_crossentropy")  # which expects probabilities

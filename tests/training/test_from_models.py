@@ -54,6 +54,7 @@ def test_lazily_each_is_loaded_once_for_all_examples_and_let_go(saved, blobs, mo
     assert max(most) <= 1
 
 
+@pytest.mark.slow
 def test_a_lazy_ensemble_is_saved_whole(saved, blobs, tmp_path):
     paths, ensemble = saved
     x, _ = blobs(10)

@@ -69,6 +69,7 @@ UNLIKE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [pytest.param(build, id=name) for name, build in {**ALIKE, **UNLIKE}.items()])
 def test_what_a_program_does_to_a_model_is_what_one_of_its_own_does(build):
     together, apart = twins(build)
