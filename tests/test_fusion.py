@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.inference import WeightScaling
-from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.fusion import fuse
+from ensemble_vs_dropout.inference import MonteCarloDropout, WeightScaling
+from ensemble_vs_dropout.keras_backend import keras, tf
 from ensemble_vs_dropout.measures import STANDARD_RULES
 from ensemble_vs_dropout.networks import mlp
 from ensemble_vs_dropout.training import Ensemble
@@ -136,3 +137,24 @@ def test_a_dropout_network_exports_its_weight_scaling(small, blobs):
     model = small()
     scaled = WeightScaling(model)
     np.testing.assert_allclose(scaled.to_keras().predict(x, verbose=0), scaled.predict(x), atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", list(STANDARD_RULES))
+def test_the_one_model_is_exported_to_a_saved_model_that_predicts_the_same(rule, small, blobs, tmp_path):
+    x, _ = blobs(12)
+    fixed = MonteCarloDropout(small(units=(6,)), passes=3, masks="shared")
+    for number, predictor in enumerate((Ensemble(lambda: small(units=(4,)), members=2), fixed)):
+        folder = str(tmp_path / f"saved_{number}")
+        predictor.to_keras(rule).export(folder, verbose=False)
+        saved = tf.saved_model.load(folder)
+        np.testing.assert_allclose(saved.serve(tf.constant(x)), predictor.predict(x, rule), atol=1e-6)
+
+
+def test_weights_weigh_the_models(small, blobs):
+    x, _ = blobs(12)
+    ensemble = Ensemble(small, members=3)
+    weights = [0.5, 0.3, 0.2]
+    for rule in STANDARD_RULES:
+        fused = fuse(ensemble.models, rule, weights=weights).predict(x, verbose=0)
+        np.testing.assert_allclose(fused, ensemble.predict(x, rule, weights=weights), atol=1e-6)
