@@ -9,6 +9,7 @@ Data flow to the right, and no room imports from a room to its right:
 * `training`: `Ensemble`, N independent members of one builder
 * `inference`: `WeightScaling`, `MonteCarloDropout` and `ExactDropout`, three ways to use one dropout network
 * `classifier`: `EnsembleClassifier`, an ensemble as a scikit-learn estimator
+* `graphs`: what follows what in a model, and copies of it; `random_draws`: numbers that no batch changes
 * `prediction`: what all predictors have in common; `classic_dropout`: dropout as it was first published
 * `measures`: combining rules and measures in pure NumPy (`RULES`, `aggregate`, `METRICS`)
 * `evaluation`: `Evaluator`, predictions and labels to tables with paired statistics
