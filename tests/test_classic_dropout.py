@@ -109,6 +109,7 @@ def test_it_is_saved_and_loaded_with_its_rate(tmp_path):
     assert loaded.layers[0].rate == 0.3
 
 
+@pytest.mark.slow
 def test_biases_are_not_scaled(blobs):
     model, _ = trained(blobs, "dense")
     for before, after in zip(model.layers, to_classic(model).layers, strict=True):

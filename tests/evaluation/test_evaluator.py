@@ -168,6 +168,7 @@ def test_a_tiny_difference_is_not_claimed():
     assert (table.better == "neither").all()
 
 
+@pytest.mark.slow
 def test_no_difference_is_claimed_more_often_than_the_level_allows_between_equals():
     labels = some_labels(100)
     claims = 0

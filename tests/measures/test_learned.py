@@ -92,6 +92,7 @@ def test_members_of_which_none_can_be_measured_are_refused():
         select_members(probs, labels, metric="nll", rule="majority_vote")
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_the_best_yet_are_said_to_be():
     probs, labels = members_of(1)
     with pytest.warns(UserWarning, match="nats of the best"):

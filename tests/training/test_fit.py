@@ -299,6 +299,7 @@ def prepared(model):
     return model
 
 
+@pytest.mark.slow
 def test_members_taken_in_groups_are_the_same(small, blobs, monkeypatch):
     monkeypatch.setattr("ensemble_vs_dropout.training.strategy._TOGETHER", 2)
     x, y = blobs(20)

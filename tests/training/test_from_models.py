@@ -35,6 +35,7 @@ def test_models_of_paths_predict_as_the_models(saved, blobs, lazy):
     np.testing.assert_allclose(loaded.to_keras().predict(x, verbose=0), ensemble.predict(x), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_lazily_each_is_loaded_once_for_all_examples_and_let_go(saved, blobs, monkeypatch):
     paths, _ = saved
     x, _ = blobs(40)
