@@ -217,6 +217,7 @@ def repeated():
     return np.stack(everything), y_test
 
 
+@pytest.mark.slow
 def test_b3_b5_the_squared_error_of_the_mean_by_ambiguity_and_by_bias_variance_and_covariance(repeated):
     probs, y = repeated
     f, target = probs[..., 0], (y == 0).astype(float)
@@ -235,6 +236,7 @@ def test_b3_b5_the_squared_error_of_the_mean_by_ambiguity_and_by_bias_variance_a
     np.testing.assert_allclose(((pooled - target) ** 2).mean(axis=0), expected, atol=1e-12)  # Ueda and Nakano
 
 
+@pytest.mark.slow
 def test_b6_the_loss_of_the_ensemble_is_average_bias_and_variance_less_diversity(repeated):
     probs, y = repeated
     truth = np.eye(3)[y]

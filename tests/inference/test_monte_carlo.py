@@ -75,7 +75,9 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in ("functional", "lstm") else pytest.mark.slow) for n in MODELS]
+)
 def test_every_kind_of_model_and_random_layer_acts_and_is_restored(name):
     build, shape = MODELS[name]
     model, x = build(), x_of(6, *shape)
