@@ -67,6 +67,11 @@ class ClassicDropout(keras.layers.Dropout):  # type: ignore[misc]  # Keras has n
         return inputs * keras.ops.cast(kept != 0, inputs.dtype)
 
 
+def stock_layer(layer: ClassicDropout) -> keras.layers.Layer:
+    """Return the stock layer that predicts as a classic dropout layer does, to deploy without this package."""
+    return keras.layers.Rescaling(1 - layer.rate, name=layer.name)
+
+
 def to_classic(model: keras.Model) -> keras.Model:
     """Return a compiled copy in which every `Dropout` is a `ClassicDropout`, and that computes the same.
 

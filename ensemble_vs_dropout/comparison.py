@@ -19,7 +19,7 @@ from ensemble_vs_dropout import __version__, runs
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction
 from ensemble_vs_dropout.datasets import load_dataset
 from ensemble_vs_dropout.evaluation.cost import cost_table
-from ensemble_vs_dropout.heads import probabilities, read_head
+from ensemble_vs_dropout.heads import read_head
 from ensemble_vs_dropout.inference import MonteCarloDropout, WeightScaling
 from ensemble_vs_dropout.inference._random_layers import random_layers
 from ensemble_vs_dropout.keras_backend import keras
@@ -28,7 +28,7 @@ from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.results import Comparison, models_folder
 from ensemble_vs_dropout.seeds import derive
 from ensemble_vs_dropout.training import Ensemble, EpochEnd
-from ensemble_vs_dropout.types import Cost, Dataset, Predictions, check_probabilities
+from ensemble_vs_dropout.types import Cost, Dataset, Predictions
 
 __all__ = ["Comparison", "compare"]
 
@@ -238,7 +238,7 @@ def _check_network(builder: Builder, data: Dataset, rate: float) -> keras.Model:
             f"the input of {model.name!r} must have the shape of an example of {data.name!r}, {data.input_shape}, "
             f"got {tuple(model.input_shape[1:])}"
         )
-    check_probabilities(probabilities(model, data.x_train[:2], 2, head)[None])
+    WeightScaling(model).predict_members(data.x_train[:2])
     return model
 
 

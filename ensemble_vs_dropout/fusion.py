@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ensemble_vs_dropout.checks import check_known
-from ensemble_vs_dropout.classic_dropout import ClassicDropout
+from ensemble_vs_dropout.classic_dropout import ClassicDropout, stock_layer
 from ensemble_vs_dropout.graphs import copy_weights, copy_with, graph_of
 from ensemble_vs_dropout.heads import input_of, read_head
 from ensemble_vs_dropout.keras_backend import keras
@@ -34,7 +34,7 @@ def fuse(
     outputs = []
     for number, model in enumerate(models):
         head, probs = read_head(model), _copy(model, f"member_{number}")(inputs)
-        outputs.append(_contribution(head.in_graph(probs), rule, head.classes))
+        outputs.append(_contribution(head.probabilities(probs), rule, head.classes))
     if weights is not None:
         share = check_weights(weights, len(models))
         outputs = [keras.layers.Rescaling(float(w))(output) for w, output in zip(share, outputs, strict=True)]
@@ -56,18 +56,9 @@ def _contribution(probs: keras.KerasTensor, rule: str, classes: int) -> keras.Ke
 
 def _copy(model: keras.Model, name: str) -> keras.Model:
     if graph_of(model) is not None:
-        return copy_with(model, _is_ours, _stock, name)
+        return copy_with(model, lambda layer: isinstance(layer, ClassicDropout), stock_layer, name)
     copy = type(model).from_config({**model.get_config(), "name": name})
     shape, dtype = input_of(model)
     copy(keras.Input(shape, dtype=dtype))
     copy_weights(model, copy)
     return copy
-
-
-def _is_ours(layer: keras.layers.Layer) -> bool:
-    return isinstance(layer, ClassicDropout)
-
-
-def _stock(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Return what stands for a layer of ours in prediction, so that the copy loads without this package."""
-    return keras.layers.Rescaling(1 - layer.rate, name=layer.name)

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, softmax
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.keras_backend import keras, one_graph_each
-from ensemble_vs_dropout.types import FloatArray, IntArray
+from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.types import IntArray
 
 TINY = float(np.finfo(np.float32).tiny)
 
@@ -33,20 +32,8 @@ class Head:
     units: int
     one_hot: bool = False
 
-    def probabilities(self, outputs: npt.ArrayLike) -> FloatArray:
-        """Return float32 probabilities (..., classes) from outputs (..., units)."""
-        values = np.asarray(outputs, dtype=np.float64)
-        if self.units == 1:
-            positive = expit(values) if self.logits else values
-            values = np.concatenate([1 - positive, positive], axis=-1)
-        elif self.logits:
-            values = softmax(values, axis=-1)
-        probs = values.astype(np.float32)
-        # A softmax is never 0, though float32 would round it so; a 0 would veto the geometric mean.
-        return np.maximum(probs, TINY) if self.logits else probs
-
-    def in_graph(self, outputs: Any) -> Any:
-        """Return what `probabilities` does, as operations of a graph on tensors or symbols."""
+    def probabilities(self, outputs: Any) -> Any:
+        """Return float32 probabilities (..., classes) from outputs (..., units), tensors or symbols."""
         half = keras.backend.standardize_dtype(outputs.dtype) in ("float16", "bfloat16")
         outputs = keras.ops.cast(outputs, "float32")
         if half and not self.logits and self.units > 1:  # a softmax in half precision sums to 1 within 2 in a hundred
@@ -58,6 +45,7 @@ class Head:
             return keras.ops.concatenate([1 - outputs, outputs], axis=-1)
         elif self.logits:
             outputs = keras.ops.softmax(outputs)
+        # A softmax is never 0, though float32 would round it so; a 0 would veto the geometric mean.
         return keras.ops.maximum(outputs, TINY) if self.logits else outputs
 
     def targets(self, labels: IntArray) -> npt.NDArray[np.generic]:
@@ -128,16 +116,10 @@ def input_of(model: keras.Model) -> tuple[tuple[int | None, ...], str]:
         if len(inputs) > 1:
             raise InputError(f"the model {model.name!r} must have one input, got {len(inputs)}")
         return tuple(inputs[0].shape[1:]), str(inputs[0].dtype)
-    shapes = list((model.get_build_config() or {}).values())
-    if len(shapes) != 1 or not isinstance(shapes[0], tuple):
+    shape = _seen_shape(model)
+    if shape is None:
         raise InputError(f"the subclassed model {model.name!r} must be built before, by calling it on a batch")
-    return tuple(shapes[0][1:]), str(model.input_dtype)
-
-
-def probabilities(model: keras.Model, x: npt.NDArray[np.generic], batch_size: int, head: Head) -> FloatArray:
-    """Return the class probabilities of `model` in inference mode, shape (examples, classes)."""
-    with one_graph_each():
-        return head.probabilities(model.predict(x, batch_size=batch_size, verbose=0))
+    return shape[1:], str(model.input_dtype)
 
 
 def _config(loss: object) -> dict[str, object]:
@@ -156,10 +138,14 @@ def _units(model: keras.Model) -> int:
 
 def _called_shape(model: keras.Model) -> tuple[int | None, ...] | None:
     """Return the shape that a subclassed model gives for the batch it was called on, or None before any call."""
+    shape = _seen_shape(model)
+    return shape and getattr(model.compute_output_spec(keras.KerasTensor((None, *shape[1:]))), "shape", None)
+
+
+def _seen_shape(model: keras.Model) -> tuple[int | None, ...] | None:
+    """Return the shape of the batch that a subclassed model was called on, or None before any call."""
     shapes = list((model.get_build_config() or {}).values())
-    if len(shapes) != 1 or not isinstance(shapes[0], tuple):
-        return None
-    return getattr(model.compute_output_spec(keras.KerasTensor((None, *shapes[0][1:]))), "shape", None)
+    return tuple(shapes[0]) if len(shapes) == 1 and isinstance(shapes[0], tuple) else None
 
 
 def _check_activation(model: keras.Model, logits: bool) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 import psutil
 
 from ensemble_vs_dropout.checks import InputError, check_at_least
+from ensemble_vs_dropout.heads import Head
 from ensemble_vs_dropout.measures.aggregation import Pool, Running, aggregate, find_rule
 from ensemble_vs_dropout.measures.uncertainty import RunningUncertainty
 from ensemble_vs_dropout.types import FloatArray, Predictions, check_weights
@@ -25,6 +26,7 @@ Part = tuple[FloatArray, FloatArray | None]  # probabilities (members, examples,
 class Predictor(ABC):
     """Predicts with `members` members; `method` says in words what they are."""
 
+    _head: Head  # how to read the members' outputs
     _whole = False  # whether all examples are one batch, because a member is costly to get
 
     @property
@@ -33,9 +35,9 @@ class Predictor(ABC):
         """The number of members."""
 
     @property
-    @abstractmethod
     def classes(self) -> int:
         """The number of classes."""
+        return self._head.classes
 
     @property
     @abstractmethod

@@ -12,7 +12,6 @@ from typing import Any
 from ensemble_vs_dropout.keras_backend import keras_random, tf
 
 _TRACING = threading.RLock()
-LEVELS = 2**16
 
 
 @contextmanager
@@ -31,6 +30,15 @@ def drawing_by(**functions: Callable[..., Any]) -> Iterator[None]:
         finally:
             for name, function in before.items():
                 setattr(keras_random, name, function)
+
+
+def shape_of(inputs: tf.Tensor, noise_shape: Any = None) -> list[Any]:
+    """Return the shape of what is drawn for a layer's inputs: numbers where they are known, else scalar tensors."""
+    shape = inputs.shape.as_list() if noise_shape is None else list(noise_shape)
+    if None not in shape:
+        return shape
+    actual = tf.shape(inputs)
+    return [actual[axis] if size is None else size for axis, size in enumerate(shape)]
 
 
 def words(key: tf.Tensor, first: Any, blocks: Any) -> tf.Tensor:

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.heads import probabilities, read_head
+from ensemble_vs_dropout.heads import read_head
 from ensemble_vs_dropout.inference import MonteCarloDropout, WeightScaling
-from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.keras_backend import keras, tf
 from ensemble_vs_dropout.training import Ensemble
+from ensemble_vs_dropout.training._programs import Programs, forward
 
 LOSSES = keras.losses
 X = np.random.default_rng(5).normal(size=(9, 4)).astype("float32")
@@ -91,7 +92,7 @@ def test_logits_are_softmaxed_once_and_probabilities_never():
     probs.set_weights(logits.get_weights())
     expected = softmax(X @ logits.get_weights()[0])
     for model in (logits, probs):
-        np.testing.assert_allclose(probabilities(model, X, 4, read_head(model)), expected, atol=1e-6)
+        np.testing.assert_allclose(forward(model, X, Programs(), 4), expected, atol=1e-6)
         np.testing.assert_allclose(Ensemble.from_models([model]).predict(X), expected, atol=1e-6)
         np.testing.assert_allclose(WeightScaling(model).predict(X), expected, atol=1e-6)
 
@@ -102,13 +103,13 @@ def test_one_sigmoid_unit_becomes_two_columns_class_1_last():
     probs.set_weights(logits.get_weights())
     positive = 1 / (1 + np.exp(-(X @ logits.get_weights()[0])[:, 0]))
     for model in (logits, probs):
-        result = probabilities(model, X, 4, read_head(model))
+        result = forward(model, X, Programs(), 4)
         np.testing.assert_allclose(result, np.stack([1 - positive, positive], axis=1), atol=1e-6)
 
 
 def test_a_saturated_softmax_is_never_exactly_zero():
     head = read_head(model_with(LOSSES.SparseCategoricalCrossentropy(from_logits=True)))
-    probs = head.probabilities(np.array([[0.0, 500.0, 0.0]]))
+    probs = np.asarray(head.probabilities(tf.constant([[0.0, 500.0, 0.0]])))
     assert probs.min() > 0
     assert probs[0, 1] == 1
 

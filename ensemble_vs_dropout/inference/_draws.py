@@ -14,7 +14,7 @@ from typing import Any
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.inference._random_layers import Ran
 from ensemble_vs_dropout.keras_backend import draw_seed, keras, tf
-from ensemble_vs_dropout.random_draws import drawing_by, words
+from ensemble_vs_dropout.random_draws import drawing_by, shape_of, words
 
 _OTHERS = ("beta", "binomial", "categorical", "gamma", "randint", "shuffle", "truncated_normal")
 
@@ -55,10 +55,8 @@ class Draws:
         if rate == 1:
             return tf.zeros_like(inputs)
         inputs = tf.convert_to_tensor(inputs)
-        shape = inputs.shape.as_list() if noise_shape is None else list(noise_shape)
-        actual = tf.shape(inputs)
-        shape = [actual[axis] if size is None else size for axis, size in enumerate(shape)]
-        count = _product(shape[1:])
+        shape = shape_of(inputs, noise_shape)
+        count = math.prod(shape[1:])
         self.dropped += rate * count if isinstance(count, int) and self.ran.inside else 0
         kind = tf.uint8 if (rate * 2**8).is_integer() else tf.uint16  # 8 bits do for a rate such as 0.5 or 0.25
         levels = kind.max + 1
@@ -82,7 +80,7 @@ class Draws:
         key = self._key(seed)
         drawn = self._fractions(key, [shape[0], 2, *shape[1:]])
         pairs = tf.reshape(drawn, (tf.shape(drawn)[0], -1))
-        count = _product(shape[1:])
+        count = math.prod(shape[1:])
         radius = tf.sqrt(-2.0 * tf.math.log(1.0 - pairs[:, :count]))  # 1 - u is never 0
         value = radius * tf.cos(2 * math.pi * pairs[:, count : 2 * count])
         return tf.cast(mean + stddev * self._shaped(value, shape), dtype or keras.config.floatx())
@@ -101,7 +99,7 @@ class Draws:
 
     def _words(self, key: tf.Tensor, shape: Sequence[Any], per_word: int) -> tf.Tensor:
         """Return enough words for each row of `shape`, shape (rows, words)."""
-        blocks = (_product(shape[1:]) + 4 * per_word - 1) // (4 * per_word)
+        blocks = (math.prod(shape[1:]) + 4 * per_word - 1) // (4 * per_word)
         if isinstance(shape[0], int) and shape[0] == 1:  # on purpose the same for all examples
             return tf.reshape(words(key, 0, blocks), (1, 4 * blocks))
         each = self._rows_each(shape[0])
@@ -116,7 +114,7 @@ class Draws:
 
     def _shaped(self, drawn: tf.Tensor, shape: Sequence[Any]) -> tf.Tensor:
         drawn = drawn if drawn.shape.rank == 2 else tf.reshape(drawn, (tf.shape(drawn)[0], -1))
-        drawn = drawn[:, : _product(shape[1:])]
+        drawn = drawn[:, : math.prod(shape[1:])]
         if not (isinstance(shape[0], int) and shape[0] == 1):
             each = self._rows_each(shape[0])
             if self.shared:
@@ -132,10 +130,3 @@ def _refused(name: str, *_: Any, **__: Any) -> Any:
         f"a random layer draws by keras.random.{name}, which cannot be drawn example by example; dropout, normal and "
         "uniform can"
     )
-
-
-def _product(sizes: Sequence[Any]) -> Any:
-    count = 1
-    for size in sizes:
-        count = count * size
-    return count

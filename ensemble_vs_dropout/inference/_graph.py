@@ -34,9 +34,9 @@ class Halves:
             self._run(self.graph, known["inputs"], known, (), computing=False)
         return known
 
-    def second(self, known: dict[Any, list[tf.Tensor]], repeats: Any = 1) -> tf.Tensor:
-        """Return the model's outputs from what `first` returned, for each example `repeats` times one after another."""
-        if not (isinstance(repeats, int) and repeats == 1):
+    def second(self, known: dict[Any, list[tf.Tensor]], repeats: Any = None) -> tf.Tensor:
+        """Return the outputs from what `first` returned, for each example `repeats` times, one after another."""
+        if repeats is not None:
             known = {key: [_repeated(value, repeats) for value in values] for key, values in known.items()}
         if self.graph is None:
             return self.model(known["inputs"][0], training=False)

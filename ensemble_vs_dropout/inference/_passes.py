@@ -56,11 +56,14 @@ class Passes:
     @contextmanager
     def acting_alone(self, t: int) -> Iterator[None]:
         """Let a random layer that is called by itself draw the shared mask of pass t."""
-        keys = self.keys(t, t + 1)[0]
-        states = [(state, tf.constant(keys[n], state.dtype)) for n, state in enumerate(self._states)]
         draws = Draws(tf.constant(1), tf.constant(0, tf.int64), True, self._states)
-        with keras.StatelessScope(state_mapping=states), draws.acting():
+        with self._keyed(tf.constant(self.keys(t, t + 1)[0])), draws.acting():
             yield
+
+    def _keyed(self, keys: tf.Tensor) -> keras.StatelessScope:
+        """Return a scope in which the model's random states are the keys of one pass."""
+        pairs = [(state, tf.cast(keys[number], state.dtype)) for number, state in enumerate(self._states)]
+        return keras.StatelessScope(state_mapping=pairs)
 
     def _all(self, model: keras.Model, x: tf.Tensor, first: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
         return self._run(x, keys, Draws(tf.shape(x)[0], first[0], self.shared, self._states))
@@ -75,9 +78,8 @@ class Passes:
             known = self.halves.first(x)
 
         def one_pass(keys_of_pass: tf.Tensor) -> tf.Tensor:
-            states = [(state, tf.cast(keys_of_pass[number], state.dtype)) for number, state in enumerate(self._states)]
-            with keras.StatelessScope(state_mapping=states):
-                return self.head.in_graph(self.halves.second(known))
+            with self._keyed(keys_of_pass):
+                return self.head.probabilities(self.halves.second(known))
 
         with switched_on(self.layers) as draws.ran, draws.acting():
             probs = tf.map_fn(one_pass, keys, fn_output_signature=tf.float32, parallel_iterations=2)

@@ -65,7 +65,7 @@ class ExactDropout(Predictor):
             raise InputError(
                 f"the input of {model.name!r} must have a known shape for masks to be counted, got {shape}"
             )
-        traced = tf.function(lambda x: self._trace(counting, x, 1), autograph=False)
+        traced = tf.function(lambda x: self._trace(counting, x), autograph=False)
         traced.get_concrete_function(tf.TensorSpec((1, *shape), dtype))
         self._in_order, self._counted = counting.ran.layers, counting.layers
         if len(self._counted) != len(self._in_order):
@@ -84,11 +84,6 @@ class ExactDropout(Predictor):
     def members(self) -> int:
         """The number of masks."""
         return 2 ** len(self.rates)
-
-    @property
-    def classes(self) -> int:
-        """The number of classes."""
-        return self._head.classes
 
     @property
     def method(self) -> str:
@@ -116,9 +111,9 @@ class ExactDropout(Predictor):
     def _body(self, model: keras.Model, x: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
         outputs = self._trace(_Given(masks), x, tf.shape(masks)[0])
         shape = (tf.shape(x)[0], tf.shape(masks)[0], self._head.classes)
-        return tf.transpose(tf.reshape(self._head.in_graph(outputs), shape), (1, 0, 2))
+        return tf.transpose(tf.reshape(self._head.probabilities(outputs), shape), (1, 0, 2))
 
-    def _trace(self, draws: "_Masks", x: tf.Tensor, repeats: Any) -> tf.Tensor:
+    def _trace(self, draws: "_Masks", x: tf.Tensor, repeats: Any = None) -> tf.Tensor:
         with keras.StatelessScope(), switched_on(self._layers) as draws.ran, draws.acting():
             return self._halves.second(self._halves.first(x), repeats)
 

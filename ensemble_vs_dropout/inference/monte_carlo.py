@@ -89,11 +89,6 @@ class MonteCarloDropout(Predictor):
         return self.passes
 
     @property
-    def classes(self) -> int:
-        """The number of classes."""
-        return self._head.classes
-
-    @property
     def method(self) -> str:
         """How it predicts, in words."""
         return f"Monte Carlo dropout, {self.passes} passes"

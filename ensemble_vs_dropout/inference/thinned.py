@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.classic_dropout import ClassicDropout
+from ensemble_vs_dropout.classic_dropout import ClassicDropout, stock_layer
 from ensemble_vs_dropout.graphs import copy_with, graph_of, times_used
 from ensemble_vs_dropout.keras_backend import keras, tf
 
@@ -30,7 +30,7 @@ def thinned_network(model: keras.Model, acting: dict[int, Acting], name: str) ->
 
     def replacement(layer: keras.layers.Layer) -> keras.layers.Layer:
         if id(layer) not in acting:
-            return keras.layers.Rescaling(1 - layer.rate, name=layer.name)
+            return stock_layer(layer)
         if used[id(layer)] > 1:
             raise InputError(f"the random layer {layer.name!r} is used more than once, with another mask each time")
         return _fixed(layer, acting[id(layer)])

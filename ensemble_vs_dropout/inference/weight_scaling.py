@@ -29,11 +29,6 @@ class WeightScaling(Predictor):
     def __init__(self, model: keras.Model):
         self.model, self._head, self._programs = model, read_head(model), Programs()
 
-    @property
-    def classes(self) -> int:
-        """The number of classes."""
-        return self._head.classes
-
     def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
         yield forward(self.model, x, self._programs)[None], None
 

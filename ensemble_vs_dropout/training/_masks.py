@@ -7,14 +7,16 @@ computed by TensorFlow's Philox operation where operations are dispatched one by
 vectorises and which XLA fuses into the layer.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ensemble_vs_dropout import random_draws
 from ensemble_vs_dropout.keras_backend import draw_seed, tf
-from ensemble_vs_dropout.random_draws import LEVELS, drawing_by
+from ensemble_vs_dropout.random_draws import drawing_by, shape_of
 
+_LEVELS = 2**16
 Words = Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]]
 
 
@@ -59,21 +61,11 @@ def _dropout(words: Words, inputs: tf.Tensor, rate: float, noise_shape: Any, see
     if rate == 0:
         return inputs
     inputs = tf.convert_to_tensor(inputs)
-    static = inputs.shape.as_list() if noise_shape is None else list(noise_shape)
-    actual = tf.shape(inputs)
-    known = all(size is not None for size in static)
-    shape = static if known else [actual[i] if size is None else size for i, size in enumerate(static)]
-    count = _product(shape)
+    shape = shape_of(inputs, noise_shape)
+    count = math.prod(shape)
     drawn = words(draw_seed(seed), (count + 7) // 8)
-    half = [tf.bitwise.bitwise_and(word, tf.constant(LEVELS - 1, tf.uint32)) for word in drawn]
+    half = [tf.bitwise.bitwise_and(word, tf.constant(_LEVELS - 1, tf.uint32)) for word in drawn]
     half += [tf.bitwise.right_shift(word, tf.constant(16, tf.uint32)) for word in drawn]
-    dropped = tf.concat([part < tf.constant(round(rate * LEVELS), tf.uint32) for part in half], axis=0)
+    dropped = tf.concat([part < tf.constant(round(rate * _LEVELS), tf.uint32) for part in half], axis=0)
     mask = tf.reshape(dropped[:count], shape)
     return tf.where(mask, tf.zeros((), inputs.dtype), inputs / tf.cast(1 - rate, inputs.dtype))
-
-
-def _product(sizes: list[Any]) -> Any:
-    count = 1
-    for size in sizes:
-        count = count * size
-    return count

@@ -73,11 +73,11 @@ class Programs:
         """
         key = (body, *((tensor.dtype, tuple(tensor.shape[1:])) for tensor in given))
         if (key, id(model)) not in self._found:
-            fitting = (program for program in self._known[key] if program.fits(model))
-            program = next(fitting, None) or Program(body, model, *given)
-            if pure:
-                _check_pure(program.function, model.name)
-            if program not in self._known[key]:
+            program = next((known for known in self._known[key] if known.fits(model)), None)
+            if program is None:
+                program = Program(body, model, *given)
+                if pure:
+                    _check_pure(program.function, model.name)
                 self._known[key].append(program)
             self._found[key, id(model)] = model, program.on(model)
         return self._found[key, id(model)][1]
@@ -134,4 +134,4 @@ _BODIES: dict[Head, Body] = {}
 
 def _forward(head: Head, model: keras.Model, x: tf.Tensor) -> tf.Tensor:
     with keras.StatelessScope():  # recurrent layers move their random state even in inference mode
-        return head.in_graph(model(x, training=False))
+        return head.probabilities(model(x, training=False))

@@ -294,11 +294,6 @@ class Ensemble(Predictor):
         return len(self._models) - len(self._diverged)
 
     @property
-    def classes(self) -> int:
-        """The number of classes."""
-        return self._head.classes
-
-    @property
     def method(self) -> str:
         """How it predicts, in words."""
         return f"{self.members} independent networks"

@@ -37,9 +37,20 @@ def branched():
     return compiled(keras.Model(inputs, LAYERS.Dense(3)(LAYERS.Concatenate()([left, right]))))
 
 
+def beside_its_inputs():
+    inputs = keras.Input((4,))
+    left = LAYERS.Dropout(0.5)(LAYERS.Dense(6, activation="relu")(inputs))
+    return compiled(keras.Model(inputs, LAYERS.Dense(3)(LAYERS.Concatenate()([left, inputs]))))
+
+
 def nested():
     inner = keras.Sequential([keras.Input((6,)), LAYERS.Dense(9, activation="relu"), LAYERS.Dropout(0.3)])
     return compiled(keras.Sequential([keras.Input((6,)), LAYERS.Dense(6), inner, LAYERS.Dense(3)]))
+
+
+def nested_twice():
+    inner = keras.Sequential([keras.Input((4,)), LAYERS.Dense(6), LAYERS.Dropout(0.5)])
+    return compiled(keras.Sequential([keras.Input((4,)), keras.Sequential([inner]), LAYERS.Dense(3)]))
 
 
 class Subclassed(keras.Model):
@@ -57,6 +68,12 @@ def subclassed():
     return model
 
 
+def attention():
+    inputs = keras.Input((5, 4))
+    attended = LAYERS.MultiHeadAttention(2, 3, dropout=0.5)(inputs, inputs)
+    return compiled(keras.Model(inputs, LAYERS.Dense(3)(LAYERS.Flatten()(attended))))
+
+
 def masked():
     layers = [LAYERS.Masking(), LAYERS.Dropout(0.5), LAYERS.LSTM(6, dropout=0.3, recurrent_dropout=0.2)]
     return compiled(keras.Sequential([keras.Input((5, 4)), *layers, LAYERS.Dense(3)]))
@@ -64,9 +81,15 @@ def masked():
 
 MODELS = {
     "branched": (branched, (6,)),
+    "beside its inputs": (beside_its_inputs, (4,)),
     "nested": (nested, (6,)),
+    "nested twice": (nested_twice, (4,)),
     "subclassed": (subclassed, (6,)),
     "masked": (masked, (5, 4)),
+    "attention": (attention, (5, 4)),
+    "lstm": (lambda: sequence_model(LAYERS.LSTM(6, dropout=0.5)), (5, 4)),
+    "recurrent": (lambda: sequence_model(LAYERS.GRU(6, recurrent_dropout=0.5)), (5, 4)),
+    "bidirectional": (lambda: sequence_model(LAYERS.Bidirectional(LAYERS.LSTM(3, dropout=0.5))), (5, 4)),
     "spatial": (lambda: sequence_model(LAYERS.SpatialDropout1D(0.5)), (5, 4)),
     "gaussian dropout": (lambda: sequence_model(LAYERS.GaussianDropout(0.5)), (5, 4)),
     "gaussian noise": (lambda: sequence_model(LAYERS.GaussianNoise(0.5)), (5, 4)),
@@ -78,6 +101,20 @@ MODELS = {
 QUICK = ("branched", "gaussian dropout", "subclassed")
 slow = pytest.mark.slow
 every_model = pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else slow) for n in MODELS])
+
+
+@every_model
+def test_every_kind_of_model_and_random_layer_acts_and_is_restored(name):
+    build, shape = MODELS[name]
+    model, x = build(), x_of(6, *shape)
+    outputs = model.predict(x, verbose=0)  # Keras' recurrent layers move their seed state even here
+    before = [np.asarray(v).copy() for v in model.variables]
+    probs = MonteCarloDropout(model, passes=4, seed=2).predict_members(x).probs
+    assert np.ptp(probs, axis=0).max() > 1e-3
+    assert len({pass_.tobytes() for pass_ in probs}) == 4
+    assert all(np.array_equal(a, np.asarray(b)) for a, b in zip(before, model.variables, strict=True))
+    np.testing.assert_array_equal(model.predict(x, verbose=0), outputs)
+    assert all("call" not in vars(layer) for layer in model._flatten_layers())
 
 
 # Seeds
@@ -125,7 +162,7 @@ def dropped_units(model, x, passes):
 
 
 class _Raw:
-    def in_graph(self, outputs):
+    def probabilities(self, outputs):
         return outputs
 
 
