@@ -6,8 +6,9 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ from ensemble_vs_dropout.heads import read_head
 from ensemble_vs_dropout.inference import MonteCarloDropout, WeightScaling
 from ensemble_vs_dropout.inference._random_layers import random_layers
 from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.memory import peak_memory
+from ensemble_vs_dropout.multiply_adds import multiply_adds
 from ensemble_vs_dropout.networks import Builder, Network, build_for, find_builder, takes_width
+from ensemble_vs_dropout.prediction import Predictor
 from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.results import Comparison, models_folder
 from ensemble_vs_dropout.seeds import derive
@@ -192,7 +196,7 @@ def _predict(
     """Return the predictions of every arm on val and test, and what each arm costs."""
     plain, dropped = trained["plain"], trained["dropout"]
     first, of_first = dropped.models[0], dropped.histories.query("member == 0")
-    arms: dict[str, tuple[Any, keras.Model, pd.DataFrame]] = {
+    arms: dict[str, tuple[Predictor, keras.Model, pd.DataFrame]] = {
         "ensemble": (plain, plain.models[0], plain.histories),
         "dropout": (WeightScaling(first), first, of_first),
         "mc_dropout": (MonteCarloDropout(first, passes, seed), first, of_first),
@@ -200,28 +204,49 @@ def _predict(
     }
     if "wide" in trained:
         arms["wide"] = (trained["wide"], trained["wide"].models[0], trained["wide"].histories)
+    _, _, _, alone = _measured(WeightScaling(plain.models[0]), data)
     val, test, costs = {}, {}, {}
     for arm, (predictor, model, histories) in arms.items():
-        val[arm] = predictor.predict_members(data.x_val)  # first, so that compiling is not in the seconds
+        val[arm], test[arm], seconds, peak = _measured(predictor, data)
+        costs[arm] = _cost(predictor, model, histories, data, seconds, peak)
+    shares = {name: cost / len(plain.models) for name, cost in asdict(costs["ensemble"]).items()}
+    return {"val": val, "test": test}, {"single": Cost(**shares | {"peak_memory": alone}), **costs}
+
+
+def _measured(predictor: Predictor, data: Dataset) -> tuple[Predictions, Predictions, float, int]:
+    """Return the predictions of val and test, and the seconds and the highest memory of predicting test."""
+    val = predictor.predict_members(data.x_val)  # first, so that compiling is not in the seconds
+    with peak_memory() as peak:
         start = time.perf_counter()
-        test[arm] = predictor.predict_members(data.x_test)
-        costs[arm] = _cost(model, histories, data, test[arm].members, time.perf_counter() - start)
-    n = len(plain.models)
-    whole = costs["ensemble"]
-    single = Cost(whole.parameters / n, whole.trained / n, 1, whole.train_seconds / n, whole.predict_seconds / n)
-    return {"val": val, "test": test}, {"single": single, **costs}
+        test = predictor.predict_members(data.x_test)
+        seconds = time.perf_counter() - start
+    return val, test, seconds, peak.bytes
 
 
-def _cost(model: keras.Model, histories: pd.DataFrame, data: Dataset, passes: int, seconds: float) -> Cost:
+def _cost(
+    predictor: Predictor, model: keras.Model, histories: pd.DataFrame, data: Dataset, seconds: float, peak: int
+) -> Cost:
     """Return the cost of the networks in `histories`, which are all of `model`'s size."""
-    parameters = model.count_params()
+    networks, trained = histories.member.nunique(), float(len(histories)) * len(data.x_train)
     return Cost(
-        parameters=parameters * histories.member.nunique(),
-        trained=float(parameters) * len(histories) * len(data.x_train),
-        passes=passes,
+        parameters=model.count_params() * networks,
+        trained=model.count_params() * trained,
+        passes=predictor.members,
         train_seconds=float(histories.seconds.sum()),
         predict_seconds=seconds,
+        bytes=sum(np.asarray(weight).nbytes for weight in model.weights) * networks,
+        multiply_adds=_counted(lambda: predictor.multiply_adds),
+        trained_multiply_adds=_counted(lambda: multiply_adds(model)) * trained,
+        peak_memory=peak,
     )
+
+
+def _counted(count: Callable[[], int]) -> float:
+    """Return what is counted, or NaN where it cannot be: that must not stop a comparison."""
+    try:
+        return count()
+    except InputError:
+        return float("nan")
 
 
 def _check_network(builder: Builder, data: Dataset, rate: float) -> keras.Model:

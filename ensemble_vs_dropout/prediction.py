@@ -44,6 +44,15 @@ class Predictor(ABC):
     def method(self) -> str:
         """How it predicts, in words."""
 
+    @property
+    @abstractmethod
+    def multiply_adds(self) -> int:
+        """Products of weights with inputs that all members take for one example, as they are computed here.
+
+        Raises:
+            InputError: They cannot be counted; see `multiply_adds.multiply_adds`.
+        """
+
     @abstractmethod
     def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
         """Yield the members' probabilities for these examples, the first of which is number `first` of all."""

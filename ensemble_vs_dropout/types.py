@@ -162,7 +162,10 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Cost:
-    """What an arm costs, put beside its quality.
+    """What an arm costs, put beside its quality; NaN is what was not measured or cannot be counted.
+
+    A network and a dropout pass are members alike: what is stored or trained once counts once, and what is computed
+    for each member counts as often as it is computed.
 
     Attributes:
         parameters: Numbers to store for prediction.
@@ -171,6 +174,16 @@ class Cost:
         passes: Forward passes for one prediction.
         train_seconds: Measured seconds of training.
         predict_seconds: Measured seconds of predicting the whole test part, compilation aside.
+        bytes: What the weights take that are stored for prediction, by their dtypes.
+        multiply_adds: Products of weights with inputs for one prediction, by all members; see `multiply_adds`.
+        trained_multiply_adds: Trained examples times the multiply-adds of one network, summed over epochs and networks:
+            the forward passes of training; going backward takes about twice as many again, in every arm.
+        peak_memory: Bytes of memory that the process held at its highest while it predicted the test part, libraries
+            and data included; see `memory.peak_memory`.
+
+    Example:
+        >>> Cost(parameters=10, trained=1000, passes=1, train_seconds=2.0, predict_seconds=0.1).multiply_adds
+        nan
     """
 
     parameters: float
@@ -178,6 +191,10 @@ class Cost:
     passes: float
     train_seconds: float
     predict_seconds: float
+    bytes: float = float("nan")
+    multiply_adds: float = float("nan")
+    trained_multiply_adds: float = float("nan")
+    peak_memory: float = float("nan")
 
 
 def check_probabilities(probs: npt.ArrayLike, tolerance: float = 1e-3) -> FloatArray:
@@ -190,20 +207,66 @@ def check_probabilities(probs: npt.ArrayLike, tolerance: float = 1e-3) -> FloatA
         )
     if array.dtype.kind != "f":
         array = array.astype(float)
-    if not np.isfinite(array).all():
-        member, example, _ = np.argwhere(~np.isfinite(array))[0]
-        raise InputError(f"probs must be finite, got NaN or infinity at member {member}, example {example}")
-    off = np.abs(array.sum(axis=2, dtype=float) - 1.0)
-    if array.min() < 0 or off.max() > tolerance:
-        negative = array.min() < 0
-        place = np.argwhere(array < 0)[0] if negative else np.unravel_index(int(off.argmax()), off.shape)
-        row = array[place[0], place[1]]
-        what = f"holds {row.min():.4g}" if negative else f"sums to {row.sum():.4g}"
-        raise InputError(
-            f"probs must be non-negative and sum to 1 over the classes, but member {place[0]}, example {place[1]} "
-            f"{what}; if these are logits, apply softmax first"
-        )
+    _check_rows(array, ("member", "example"), tolerance)
     return array
+
+
+def check_pair(probs: npt.ArrayLike, labels: npt.ArrayLike, tolerance: float = 1e-3) -> tuple[FloatArray, IntArray]:
+    """Return float64 `probs` (examples, classes) and integer `labels` (examples,), or raise `InputError`."""
+    array, truth = np.asarray(probs, dtype=np.float64), np.asarray(labels)
+    if array.ndim != 2 or truth.shape != (len(array),) or len(array) == 0:
+        raise InputError(
+            "probs must have shape (examples, classes) and labels (examples,), with at least one example, "
+            f"got {array.shape} and {truth.shape}"
+        )
+    _check_rows(array, ("example",), tolerance)
+    return array, check_labels(truth, array.shape[1])
+
+
+def check_labels(labels: npt.ArrayLike, classes: int) -> IntArray:
+    """Return `labels` as whole numbers 0..classes - 1, or raise `InputError`."""
+    truth = np.asarray(labels)
+    if truth.dtype.kind not in "ui":
+        raise InputError(f"labels must be whole numbers 0..{classes - 1}, got dtype {truth.dtype}")
+    if truth.size and (truth.min() < 0 or truth.max() >= classes):
+        place = np.unravel_index(int(((truth < 0) | (truth >= classes)).argmax()), truth.shape)
+        raise InputError(
+            f"labels must be whole numbers 0..{classes - 1}, for the probabilities have {classes} classes, got "
+            f"{truth[place]} at example {place[0]}; a class that training never saw cannot be predicted"
+        )
+    return truth
+
+
+def _check_rows(array: FloatArray, axes: tuple[str, ...], tolerance: float) -> None:
+    """Check that the last axis holds probabilities; `axes` name the others."""
+
+    def where(bad: npt.NDArray[np.bool_]) -> tuple[tuple[int, ...], str]:
+        place = np.unravel_index(int(bad.argmax()), bad.shape)[: len(axes)]
+        words = ", ".join(f"{axis} {int(number)}" for axis, number in zip(axes, place, strict=True))
+        return tuple(int(number) for number in place), words
+
+    if not np.isfinite(array).all():
+        raise InputError(f"probs must be finite, got NaN or infinity at {where(~np.isfinite(array))[1]}")
+    sums = array.sum(axis=-1, dtype=float)
+    off = np.abs(sums - 1.0)
+    if array.min() >= 0 and off.max() <= tolerance:
+        return
+    rule = "probs must be non-negative and sum to 1 over the classes, but "
+    if array.max() <= tolerance and np.allclose(np.exp(array, dtype=float).sum(axis=-1), 1, atol=1e-2):
+        raise InputError(f"{rule}these look like logarithms of probabilities; apply exp first")
+    if array.min() < 0 or array.max() > 1 + tolerance:
+        place, words = where((array < 0) | (array > 1 + tolerance))
+        row = array[place]
+        value = row.min() if row.min() < 0 else row.max()
+        raise InputError(
+            f"{rule}{words} holds {value:.4g}; values from {array.min():.4g} to {array.max():.4g} look like logits: "
+            "apply softmax first"
+        )
+    place, words = where(off == off.max())
+    difference = sums[place] - 1.0
+    raise InputError(
+        f"{rule}{words} sums to {sums[place]:.6g}, {abs(difference):.2g} too {'much' if difference > 0 else 'little'}"
+    )
 
 
 def check_weights(weights: npt.ArrayLike, members: int) -> FloatArray:

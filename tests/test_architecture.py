@@ -10,9 +10,9 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ensemble_vs_dropout"
 # From left to right; a room may import from its own name and from what stands to its left.
 ROOMS = [
-    "checks", "seeds", "types", "keras_backend", "graphs", "measures", "datasets", "progress", "heads",
-    "classic_dropout", "networks", "fusion", "random_draws", "prediction", "training", "inference", "classifier",
-    "evaluation", "plots", "report", "runs", "results", "comparison", "cli",
+    "checks", "seeds", "types", "keras_backend", "graphs", "multiply_adds", "memory", "measures", "datasets",
+    "progress", "heads", "classic_dropout", "networks", "fusion", "random_draws", "prediction", "training",
+    "inference", "classifier", "evaluation", "plots", "report", "runs", "results", "comparison", "cli",
 ]  # fmt: skip
 MAY_IMPORT = {
     "keras": {"keras_backend", "datasets/fetching"},

@@ -9,7 +9,7 @@ from ensemble_vs_dropout.types import Cost
 
 
 def cost_table(costs: Mapping[str, Sequence[Cost]]) -> pd.DataFrame:
-    """Return one row per arm with the mean of each cost over the repetitions.
+    """Return one row per arm with the mean of each cost over the repetitions in which it is known, NaN if in none.
 
     Example:
         >>> cost_table({"single": [Cost(10, 100, 1, 2.0, 0.1), Cost(10, 300, 1, 4.0, 0.1)]}).trained.tolist()

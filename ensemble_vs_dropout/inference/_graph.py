@@ -4,11 +4,12 @@ The first half is the same in every pass, so it is computed once. Functional and
 their graph allows, nested ones inside; a subclassed model is one piece, and what comes before it is the first half.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from ensemble_vs_dropout.graphs import graph_of, nodes
 from ensemble_vs_dropout.keras_backend import keras, tf
+from ensemble_vs_dropout.multiply_adds import Place, by_place
 
 
 class Halves:
@@ -48,30 +49,41 @@ class Halves:
         """Say in a sentence what is computed once and what in each pass."""
         if self.graph is None:
             return f"{self.model.name!r} is subclassed, so that all of it is computed in each pass"
-        once, each = self._count(self.graph, set(map(id, self.graph.inputs)))
+        cut = [once for _, once in self._cut()]
         return (
-            f"{once} of the {once + each} operations of {self.model.name!r} come before any random layer: computed once"
+            f"{sum(cut)} of the {len(cut)} operations of {self.model.name!r} come before any random layer: computed "
+            "once"
         )
 
-    def _count(self, graph: Any, known: set[int]) -> tuple[int, int]:
-        """Return how many operations are computed once and how many in each pass; `known` grows."""
-        once = each = 0
-        for node in nodes(graph):
+    def multiply_adds(self) -> tuple[int, int]:
+        """Return the multiply-adds for an example that are computed once, and those of each pass.
+
+        Raises:
+            InputError: They cannot be counted; see `multiply_adds.multiply_adds`.
+        """
+        counts = by_place(self.model)
+        first = sum(counts[place] for place, once in self._cut() if once)
+        return first, counts[()] - first
+
+    def _cut(self) -> Iterator[tuple[Place, bool]]:
+        """Yield the place of each operation, and whether it is computed once or else in each pass."""
+        return self._cut_inside(self.graph, set(map(id, self.graph.inputs)), ())
+
+    def _cut_inside(self, graph: Any, known: set[int], path: Place) -> Iterator[tuple[Place, bool]]:
+        for number, node in enumerate(nodes(graph)):
+            place = (*path, number)
             fixed = all(id(tensor) in known for tensor in node.input_tensors)
             inner = graph_of(node.operation) if self._is_random(node.operation) else None
             if inner is not None:
-                inside = set(map(id, inner.inputs)) if fixed else set()
-                counted = self._count(inner, inside)
-                once, each = once + counted[0], each + counted[1]
-            elif fixed and not self._is_random(node.operation):
-                once += 1
+                yield from self._cut_inside(inner, set(map(id, inner.inputs)) if fixed else set(), place)
+                continue
+            once = fixed and not self._is_random(node.operation)
+            if once:
                 known |= set(map(id, node.outputs))
-            else:
-                each += 1
-        return once, each
+            yield place, once
 
     def _run(
-        self, graph: Any, inputs: list[tf.Tensor], known: dict[Any, Any], path: tuple[int, ...], computing: bool
+        self, graph: Any, inputs: list[tf.Tensor], known: dict[Any, Any], path: Place, computing: bool
     ) -> list[tf.Tensor] | None:
         """Go through a graph; `computing` the random part, or else noting what is known without it."""
         values = {id(place): value for place, value in zip(graph.inputs, inputs, strict=True)}

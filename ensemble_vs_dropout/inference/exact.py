@@ -86,6 +86,15 @@ class ExactDropout(Predictor):
         return 2 ** len(self.rates)
 
     @property
+    def multiply_adds(self) -> int:
+        """Products of weights with inputs for one example: once before the first mask, the rest for each mask.
+
+        This is for all masks at once; a large batch takes some masks at a time, and the first part again each time.
+        """
+        once, each = self._halves.multiply_adds()
+        return once + self.members * each
+
+    @property
     def method(self) -> str:
         """How it predicts, in words."""
         return f"exact dropout, {self.members} masks"

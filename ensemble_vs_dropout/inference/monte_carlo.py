@@ -89,6 +89,15 @@ class MonteCarloDropout(Predictor):
         return self.passes
 
     @property
+    def multiply_adds(self) -> int:
+        """Products of weights with inputs for one example: once before any random layer, the rest in each pass.
+
+        This is for all passes of a batch at once; `adaptive` draws fewer.
+        """
+        once, each = self._passes.halves.multiply_adds()
+        return once + self.passes * each
+
+    @property
     def method(self) -> str:
         """How it predicts, in words."""
         return f"Monte Carlo dropout, {self.passes} passes"

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from ensemble_vs_dropout.fusion import fuse
 from ensemble_vs_dropout.heads import read_head
 from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.multiply_adds import multiply_adds
 from ensemble_vs_dropout.prediction import Part, Predictor
 from ensemble_vs_dropout.training._programs import Programs, forward
 
@@ -28,6 +29,11 @@ class WeightScaling(Predictor):
 
     def __init__(self, model: keras.Model):
         self.model, self._head, self._programs = model, read_head(model), Programs()
+
+    @property
+    def multiply_adds(self) -> int:
+        """Products of weights with inputs that an example takes: the network's."""
+        return multiply_adds(self.model)
 
     def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
         yield forward(self.model, x, self._programs)[None], None

@@ -20,6 +20,7 @@ from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.fusion import fuse
 from ensemble_vs_dropout.heads import Head, read_head
 from ensemble_vs_dropout.keras_backend import keras, one_graph_each
+from ensemble_vs_dropout.multiply_adds import multiply_adds
 from ensemble_vs_dropout.prediction import Part, Predictor
 from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.seeds import derive
@@ -292,6 +293,12 @@ class Ensemble(Predictor):
     def members(self) -> int:
         """The number of members that predict."""
         return len(self._models) - len(self._diverged)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Products of weights with inputs that an example takes, summed over the networks that predict."""
+        predicting = (model for member, model in enumerate(self._models) if member not in self._diverged)
+        return sum(multiply_adds(loaded(model)) for model in predicting)
 
     @property
     def method(self) -> str:

@@ -203,3 +203,10 @@ def test_the_models_own_streams_and_layers_are_left_as_they_were(blobs):
     ExactDropout(model).predict(x)
     assert all(np.array_equal(a, np.asarray(b)) for a, b in zip(before, model.variables, strict=True))
     assert all("call" not in vars(layer) for layer in model.layers)
+
+
+def test_what_precedes_the_masks_costs_once_and_the_rest_once_for_each_mask():
+    layers = [LAYERS.Dense(5), LAYERS.Dropout(0.5), LAYERS.Dense(3)]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    model.compile("sgd", LOGITS)
+    assert ExactDropout(model).multiply_adds == 4 * 5 + 2**5 * 5 * 3

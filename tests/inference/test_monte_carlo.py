@@ -154,6 +154,29 @@ def test_weights_set_later_are_the_ones_that_predict(small):
     np.testing.assert_allclose(after, MonteCarloDropout(other, passes=3).predict_members(x).probs, atol=1e-6)
 
 
+# What it costs
+
+
+def test_a_random_layer_that_comes_first_makes_every_pass_cost_the_whole_network():
+    layers = [LAYERS.Dropout(0.5), LAYERS.Dense(5), LAYERS.Dropout(0.5), LAYERS.Dense(3)]
+    model = compiled(keras.Sequential([keras.Input((4,)), *layers]))
+    assert MonteCarloDropout(model, passes=7).multiply_adds == 7 * WeightScaling(model).multiply_adds == 7 * 35
+    assert MonteCarloDropout(model, passes=7, layers="last").multiply_adds == 4 * 5 + 7 * 5 * 3
+
+
+def test_what_precedes_the_first_random_layer_costs_once_and_in_models_inside_too(small):
+    assert MonteCarloDropout(small(units=(8,)), passes=7).multiply_adds == 6 * 8 + 7 * 8 * 3
+    inner = keras.Sequential([keras.Input((5,)), LAYERS.Dense(9), LAYERS.Dropout(0.3), LAYERS.Dense(2)])
+    model = compiled(keras.Sequential([keras.Input((4,)), LAYERS.Dense(5), inner, LAYERS.Dense(3)]))
+    assert MonteCarloDropout(model, passes=7).multiply_adds == 4 * 5 + 5 * 9 + 7 * (9 * 2 + 2 * 3)
+
+
+def test_a_random_layer_with_weights_costs_them_in_each_pass():
+    model = sequence_model(LAYERS.Dense(6), LAYERS.GRU(2, dropout=0.5, return_sequences=True))
+    each = 5 * 3 * (6 * 2 + 2 * 2) + 5 * 2 * 3
+    assert MonteCarloDropout(model, passes=7).multiply_adds == 5 * 4 * 6 + 7 * each
+
+
 # Restoring
 
 

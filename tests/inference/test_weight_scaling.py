@@ -142,3 +142,7 @@ def test_a_network_without_dropout_is_scaled_by_nothing(small, blobs):
     x, _ = blobs(12)
     model = small(rate=0)
     np.testing.assert_allclose(WeightScaling(model).predict(x), softmax(model.predict(x, verbose=0)), atol=1e-6)
+
+
+def test_one_prediction_costs_the_network_once(small):
+    assert WeightScaling(small(units=(8,))).multiply_adds == 6 * 8 + 8 * 3

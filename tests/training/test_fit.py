@@ -187,6 +187,7 @@ def test_a_member_that_diverges_is_stopped_named_and_kept_out(small, blobs, stra
     assert "member 1: the loss is" in capfd.readouterr().err
     assert len(ensemble.models) == 2
     assert ensemble.predict_members(x).members == 2
+    assert ensemble.multiply_adds == 2 * (6 * 8 + 8 * 3)  # of those that predict
     assert np.isfinite(ensemble.to_keras().predict(x, verbose=0)).all()
     assert histories.groupby("member").epoch.max()[[0, 2]].tolist() == [4, 4]
     assert not np.isfinite(histories[histories.member == 1].loss.iloc[-1])

@@ -91,3 +91,8 @@ def test_models_must_be_some_and_agree_on_the_classes(small):
         Ensemble.from_models([])
     with pytest.raises(InputError, match=r"agree on the number of classes, got \[3, 4\]"):
         Ensemble.from_models([small(), small(classes=4)])
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_an_ensemble_costs_what_its_networks_do(saved, lazy):
+    assert Ensemble.from_models(saved[0], lazy=lazy).multiply_adds == (6 + 3) * (4 + 6 + 8)
