@@ -1,12 +1,13 @@
-"""The registry of metrics: what the evaluator computes when nothing else is asked for."""
+"""The registry of metrics: what the evaluator can be asked for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ensemble_vs_dropout.measures import calibration, scores
+from ensemble_vs_dropout.measures import calibration, class_scores, scores, selection, temperature
 from ensemble_vs_dropout.types import FloatArray, IntArray
 
 
@@ -19,9 +20,8 @@ class Metric:
         label: What tables and axes say, with the unit.
         higher_is_better: The direction.
         per_example: Whether the measure is the mean of one value per example.
-        terms: For a measure that is not: rows of which it is a function of the mean, shape (examples, terms); None if
-            there are none, and then resampling calls `function` again and again, which is slow.
-        from_terms: That function, (..., terms) -> (...).
+        weighted: For a measure that is not: whether `function` takes `weights`, shape (resamples, examples), rows
+            summing to 1, and returns one value for each row. If not, resampling calls it again and again, slowly.
 
     Example:
         >>> accuracy = Metric(lambda probs, labels: probs.argmax(axis=1) == labels, "accuracy", higher_is_better=True)
@@ -29,37 +29,40 @@ class Metric:
         0.5
     """
 
-    function: Callable[[FloatArray, IntArray], Any]
+    function: Callable[..., Any]
     label: str
     higher_is_better: bool = False
     per_example: bool = True
-    terms: Callable[[FloatArray, IntArray], FloatArray] | None = None
-    from_terms: Callable[[FloatArray], FloatArray] | None = None
+    weighted: bool = False
+
+    @property
+    def scale(self) -> float:
+        """What a value is multiplied by before it is shown: 100 for a percentage."""
+        return 100.0 if self.label.endswith("(%)") else 1.0
 
     def value(self, probs: FloatArray, labels: IntArray) -> float:
         """Return the measure as one number."""
         return float(np.mean(self.function(probs, labels)))
 
-    def rows(self, probs: FloatArray, labels: IntArray) -> FloatArray | None:
-        """Return rows (examples, terms) whose mean determines the measure, or None if it has none."""
-        if self.per_example:
-            return np.asarray(self.function(probs, labels), dtype=np.float64)[:, None]
-        return None if self.terms is None else self.terms(probs, labels)
 
-    def from_mean_rows(self, mean_rows: FloatArray) -> FloatArray:
-        """Return the measure from means of `rows`, shape (..., terms) -> (...)."""
-        return mean_rows[..., 0] if self.from_terms is None else self.from_terms(mean_rows)
-
-
+_whole = partial(Metric, per_example=False, weighted=True)
+STANDARD_METRICS = ("error", "nll", "calibrated_nll", "brier", "ece")  # unless others are asked for
 METRICS: dict[str, Metric] = {
     "error": Metric(scores.error, "error (%)"),
+    "accuracy": Metric(scores.accuracy, "accuracy (%)", higher_is_better=True),
+    "top_5_error": Metric(scores.top_k_error, "top-5 error (%)"),
+    "balanced_error": _whole(class_scores.balanced_error, "balanced error (%)"),
+    "macro_f1": _whole(class_scores.macro_f1, "macro F1", higher_is_better=True),
     "nll": Metric(scores.nll, "NLL (nats)"),
+    "calibrated_nll": Metric(temperature.calibrated_nll, "calibrated NLL (nats)"),
     "brier": Metric(scores.brier, "Brier score (0 to 2)"),
-    "ece": Metric(
-        calibration.ece,
-        "ECE (15 bins)",
-        per_example=False,
-        terms=calibration.ece_terms,
-        from_terms=calibration.ece_from_terms,
-    ),
+    "spherical": Metric(scores.spherical, "spherical score (0 to 1)"),
+    "ece": _whole(calibration.ece, "ECE (15 bins)"),
+    "adaptive_ece": _whole(calibration.adaptive_ece, "adaptive ECE (15 bins)"),
+    "class_wise_ece": _whole(calibration.class_wise_ece, "class-wise ECE (15 bins)"),
+    "debiased_ce": _whole(calibration.debiased_calibration_error, "debiased calibration error"),
+    "max_ce": _whole(calibration.max_calibration_error, "maximum calibration error"),
+    "aurc": _whole(selection.aurc, "AURC"),
+    "excess_aurc": _whole(selection.excess_aurc, "excess AURC"),
+    "augrc": _whole(selection.augrc, "AUGRC"),
 }

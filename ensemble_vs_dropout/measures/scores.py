@@ -1,12 +1,12 @@
-"""Scores that decompose: one value per example; the caller averages. Lower is better in all of them."""
+"""Scores that decompose: one value per example; the caller averages. Lower is better in all but the accuracy."""
 
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.types import FloatArray, IntArray
+from ensemble_vs_dropout.checks import check_at_least
+from ensemble_vs_dropout.types import FloatArray, check_pair
 
 
 def error(probs: npt.ArrayLike, labels: npt.ArrayLike, ties: Literal["first", "expected"] = "first") -> FloatArray:
@@ -27,6 +27,32 @@ def error(probs: npt.ArrayLike, labels: npt.ArrayLike, ties: Literal["first", "e
         return (array.argmax(axis=1) != truth).astype(float)
     highest = array >= array.max(axis=1, keepdims=True) - 1e-12
     return 1.0 - highest[np.arange(len(truth)), truth] / highest.sum(axis=1)
+
+
+def accuracy(probs: npt.ArrayLike, labels: npt.ArrayLike) -> FloatArray:
+    """Return 1 - `error` of each example; higher is better.
+
+    Example:
+        >>> accuracy([[0.5, 0.5], [0.2, 0.8]], [1, 1]).tolist()
+        [0.0, 1.0]
+    """
+    return 1.0 - error(probs, labels)
+
+
+def top_k_error(probs: npt.ArrayLike, labels: npt.ArrayLike, k: int = 5) -> FloatArray:
+    """Return 0 for each example whose true class is among the k highest, else 1.
+
+    Of equal probabilities the lower labels come first, as in `error`, which is k = 1. With k classes or fewer it is 0.
+
+    Example:
+        >>> top_k_error([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], [1, 2], k=2).tolist()
+        [0.0, 1.0]
+    """
+    array, truth = check_pair(probs, labels)
+    check_at_least("k", k, 1)
+    own = array[np.arange(len(truth)), truth][:, None]
+    before = (array > own) | ((array == own) & (np.arange(array.shape[1]) < truth[:, None]))
+    return (before.sum(axis=1) >= k).astype(float)
 
 
 def nll(probs: npt.ArrayLike, labels: npt.ArrayLike) -> FloatArray:
@@ -55,14 +81,14 @@ def brier(probs: npt.ArrayLike, labels: npt.ArrayLike) -> FloatArray:
     return np.asarray(((array - np.eye(array.shape[1])[truth]) ** 2).sum(axis=1))
 
 
-def check_pair(probs: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[FloatArray, IntArray]:
-    """Return float64 `probs` (examples, classes) and integer `labels` (examples,), or raise `InputError`."""
-    array, truth = np.asarray(probs, dtype=np.float64), np.asarray(labels)
-    if array.ndim != 2 or truth.shape != (len(array),) or len(array) == 0:
-        raise InputError(
-            "probs must have shape (examples, classes) and labels (examples,), with at least one example, "
-            f"got {array.shape} and {truth.shape}"
-        )
-    if truth.dtype.kind not in "ui" or truth.min() < 0 or truth.max() >= array.shape[1]:
-        raise InputError(f"labels must be whole numbers 0..{array.shape[1] - 1}, got {np.unique(truth)[:5]} ...")
-    return array, truth
+def spherical(probs: npt.ArrayLike, labels: npt.ArrayLike) -> FloatArray:
+    """Return 1 - p_y / |p| of each example, in [0, 1]: the spherical score (Good 1971) turned so that lower is better.
+
+    It is proper, like the NLL and the Brier score, and bounded, and looks at the direction of p alone.
+
+    Example:
+        >>> spherical([[0.6, 0.4], [0.0, 1.0]], [1, 0]).round(3).tolist()
+        [0.445, 1.0]
+    """
+    array, truth = check_pair(probs, labels)
+    return np.asarray(1.0 - array[np.arange(len(truth)), truth] / np.linalg.norm(array, axis=1))

@@ -224,9 +224,9 @@ def test_unknown_tie_policy_is_refused():
 
 @every_rule
 def test_logits_are_refused_with_the_remedy(rule):
-    with pytest.raises(InputError, match=r"member 0, example 0 holds -1; if these are logits, apply softmax"):
+    with pytest.raises(InputError, match=r"member 0, example 0 holds -1; .* look like logits: apply softmax first"):
         aggregate([[[2.0, -1.0]]], rule)
-    with pytest.raises(InputError, match=r"member 1, example 0 sums to 5; if these are logits"):
+    with pytest.raises(InputError, match=r"member 1, example 0 holds 3; .* look like logits"):
         aggregate([[[0.5, 0.5]], [[2.0, 3.0]]], rule)
 
 

@@ -5,8 +5,16 @@ from hypothesis import strategies as st
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.measures import aggregate, ece
-from ensemble_vs_dropout.measures.calibration import BINS, ece_from_terms, ece_terms
+from ensemble_vs_dropout.measures.calibration import (
+    BINS,
+    adaptive_ece,
+    class_wise_ece,
+    debiased_calibration_error,
+    max_calibration_error,
+    reliability,
+)
 
+EVERY = (ece, adaptive_ece, class_wise_ece, debiased_calibration_error, max_calibration_error)
 few = settings(max_examples=60, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 
@@ -54,42 +62,41 @@ def test_ece_is_at_least_the_gap_between_accuracy_and_mean_confidence(seed, exam
 
 @given(seed=seeds)
 @few
-def test_ece_is_the_function_of_the_mean_of_its_terms(seed):
-    probs, labels = some(seed)
-    terms = ece_terms(probs, labels)
-    assert terms.shape == (60, BINS)
-    assert ((terms != 0).sum(axis=1) <= 1).all()
-    assert float(ece_from_terms(terms.mean(axis=0))) == ece(probs, labels)
-    both = ece_from_terms(np.stack([terms.mean(axis=0), terms[:30].mean(axis=0)]))
-    np.testing.assert_allclose(both, [ece(probs, labels), ece(probs[:30], labels[:30])], atol=1e-12)
-
-
-@given(seed=seeds)
-@few
 def test_order_and_repetition_of_examples_do_not_matter(seed):
     probs, labels = some(seed)
     order = np.random.default_rng(seed).permutation(60)
-    assert ece(probs[order], labels[order]) == pytest.approx(ece(probs, labels), abs=1e-12)
-    assert ece(np.tile(probs, (3, 1)), np.tile(labels, 3)) == pytest.approx(ece(probs, labels), abs=1e-12)
+    for measure in EVERY:
+        assert measure(probs[order], labels[order]) == pytest.approx(measure(probs, labels), abs=1e-12)
+    for measure in set(EVERY) - {debiased_calibration_error}:  # twice the examples have half the sampling noise
+        tripled = measure(np.tile(probs, (3, 1)), np.tile(labels, 3))
+        assert tripled == pytest.approx(measure(probs, labels), abs=1e-12)
+
+
+def filled(table):
+    return np.flatnonzero(table["count"]).tolist()
 
 
 def test_certainty_is_in_the_last_bin():
-    terms = ece_terms(np.eye(2), [0, 0])
-    assert terms[1, BINS - 1] == -1
+    assert filled(reliability(np.eye(2), [0, 0])) == [BINS - 1]
     assert ece(np.eye(2), [0, 1]) == 0
     assert ece(np.eye(2), [1, 0]) == 1
 
 
-def test_confidence_zero_is_in_the_first_bin():
-    terms = ece_terms([[0.0, 0.0]], [0])
-    assert terms[0, 0] == 1
-    assert not terms[0, 1:].any()
+def test_probability_zero_is_in_the_first_bin():
+    probs = np.array([[1.0, 0.0], [0.5, 0.5]])  # class 1 never has probability 0 wrongly
+    assert class_wise_ece(probs, [0, 0]) == pytest.approx(0.25)
+    assert class_wise_ece(np.eye(2), [1, 0]) == 1
 
 
 @pytest.mark.parametrize("edge", range(8, 16))
 def test_a_confidence_on_an_edge_belongs_to_the_bin_below(edge):
-    terms = ece_terms(binary([edge / BINS]), [0])
-    assert np.flatnonzero(terms[0]).tolist() == [edge - 1]
+    assert filled(reliability(binary([edge / BINS]), [0])) == [edge - 1]
+
+
+@pytest.mark.parametrize("bins", [5, 10, 15, 20])
+def test_shares_of_votes_on_an_edge_are_not_lifted_over_it_by_rounding(bins):
+    for edge in range(bins // 2 + 1, bins + 1):
+        assert filled(reliability(binary([edge / bins]), [0], bins=bins)) == [edge - 1]
 
 
 def test_bins_with_opposite_gaps_do_not_cancel_but_examples_of_one_bin_do():
@@ -125,3 +132,96 @@ def test_a_constant_prediction_can_be_perfectly_calibrated():
 def test_pairs_that_do_not_fit_are_refused():
     with pytest.raises(InputError):
         ece([[0.5, 0.5]], [0, 1])
+
+
+@given(seed=seeds, classes=st.integers(2, 5))
+@few
+def test_class_wise_error_is_the_mean_of_each_class_as_a_question_of_its_own(seed, classes):
+    probs, labels = some(seed, classes=classes)
+    total = 0.0
+    for k in range(classes):
+        edges = np.linspace(0, 1, BINS + 1)
+        for b in range(BINS):
+            inside = (probs[:, k] <= edges[b + 1]) & ((probs[:, k] > edges[b]) | (b == 0))
+            total += abs((labels[inside] == k).sum() - probs[inside, k].sum()) / len(labels)
+    assert class_wise_ece(probs, labels) == pytest.approx(total / classes, abs=1e-12)
+
+
+@given(seed=seeds)
+@few
+def test_without_ties_adaptive_bins_are_equal_parts_of_the_sorted_examples(seed):
+    probs, labels = some(seed, examples=4 * BINS)
+    order = np.argsort(probs.max(axis=1))
+    gaps = (probs.argmax(axis=1) == labels) - probs.max(axis=1)
+    expected = np.abs(gaps[order].reshape(BINS, 4).sum(axis=1)).sum() / len(labels)
+    assert adaptive_ece(probs, labels) == pytest.approx(expected, abs=1e-12)
+    assert reliability(probs, labels, width="mass")["count"].tolist() == [4] * BINS
+
+
+def test_equal_confidences_share_an_adaptive_bin():
+    table = reliability(binary([0.75] * 50 + [0.9]), [1] * 51, width="mass")
+    assert sorted(table["count"][table["count"] > 0]) == [1, 50]
+    row = table[table["count"] == 50].iloc[0]
+    assert (row.low, row.high, row.accuracy) == (0.75, 0.75, 1.0)
+
+
+@given(seed=seeds)
+@few
+def test_debiased_error_agrees_with_a_loop_over_bins(seed):
+    probs, labels = some(seed, examples=4 * BINS)
+    order = np.argsort(probs.max(axis=1))
+    right, confidence = (probs.argmax(axis=1) == labels)[order], probs.max(axis=1)[order]
+    total = 0.0
+    for b in range(BINS):
+        a, c = right[4 * b : 4 * b + 4].mean(), confidence[4 * b : 4 * b + 4].mean()
+        total += ((a - c) ** 2 - a * (1 - a) / 3) / BINS
+    assert debiased_calibration_error(probs, labels) == pytest.approx(max(0.0, total) ** 0.5, abs=1e-12)
+
+
+def test_debiasing_takes_off_what_sampling_adds_to_a_calibrated_prediction():
+    rng = np.random.default_rng(0)
+    plain, debiased = [], []
+    for _ in range(200):
+        probs = rng.dirichlet([1, 1, 1], 150)
+        labels = np.array([rng.choice(3, p=row) for row in probs])
+        table = reliability(probs, labels, width="mass")
+        plain.append((table["count"] / 150 * (table.accuracy - table.confidence) ** 2).sum() ** 0.5)
+        debiased.append(float(debiased_calibration_error(probs, labels)))
+    assert np.median(plain) > 0.1
+    assert np.median(debiased) < 0.05
+
+
+@given(seed=seeds)
+@few
+def test_the_largest_gap_is_at_least_the_mean_gap(seed):
+    probs, labels = some(seed)
+    table = reliability(probs, labels)
+    gaps = (table.accuracy - table.confidence).abs()
+    assert max_calibration_error(probs, labels) == pytest.approx(gaps.max())
+    assert ece(probs, labels) == pytest.approx((gaps * table["count"]).sum() / 60)
+    assert ece(probs, labels) <= max_calibration_error(probs, labels) + 1e-12
+
+
+@given(seed=seeds, votes=st.integers(1, 9))
+@few
+def test_reliability_bins_hold_every_example_once(seed, votes):
+    rng = np.random.default_rng(seed)
+    probs = aggregate(np.eye(3)[rng.integers(3, size=(votes, 40))], "majority_vote")
+    labels = rng.integers(3, size=40)
+    for width in ("equal", "mass"):
+        table = reliability(probs, labels, width=width)
+        assert len(table) == BINS
+        assert table["count"].sum() == 40
+        held = table[table["count"] > 0]
+        assert ((held.low - 1e-12 <= held.confidence) & (held.confidence <= held.high + 1e-12)).all()
+        assert (held.accuracy * held["count"]).sum() == pytest.approx((probs.argmax(axis=1) == labels).sum())
+        assert table.confidence.isna().equals(table["count"] == 0)
+
+
+@pytest.mark.parametrize("measure", EVERY)
+def test_one_example_and_one_bin_are_no_exception(measure):
+    expected = 0.0 if measure is debiased_calibration_error else 0.2
+    assert measure(binary([0.8]), [1]) == pytest.approx(expected)
+    assert measure(binary([0.8]), [1], bins=1) == pytest.approx(expected)
+    with pytest.raises(InputError, match="bins must be"):
+        measure(binary([0.8]), [1], bins=0)

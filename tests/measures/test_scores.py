@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, log_loss
+from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.measures import aggregate, brier, error, nll
+from ensemble_vs_dropout.measures.scores import accuracy, spherical, top_k_error
 
 few = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
-SCORES = (error, nll, brier)
+SCORES = (error, nll, brier, spherical)
 
 
 def pool_and_labels(seed, members=4, examples=25, classes=4):
@@ -131,3 +132,34 @@ def test_expected_ties_share_the_loss_among_the_highest_only():
 def test_pairs_that_do_not_fit_are_refused(score, probs, labels):
     with pytest.raises(InputError):
         score(probs, labels)
+
+
+@given(seed=seeds, k=st.integers(1, 6))
+@few
+def test_top_k_error_agrees_with_scikit_learn_and_for_one_is_the_error(seed, k):
+    probs, labels = pool_and_labels(seed, examples=30, classes=5)
+    p = probs[0]
+    np.testing.assert_array_equal(top_k_error(p, labels, 1), error(p, labels))
+    if k < 5:
+        expected = top_k_accuracy_score(labels, p, k=k, labels=range(5))
+        assert 1 - top_k_error(p, labels, k).mean() == pytest.approx(expected)
+    else:
+        assert not top_k_error(p, labels, k).any()
+
+
+def test_the_first_of_equal_probabilities_are_among_the_highest():
+    assert top_k_error(np.full((4, 4), 0.25), np.arange(4), k=2).tolist() == [0, 0, 1, 1]
+
+
+@given(seed=seeds)
+@few
+def test_spherical_score_is_proper(seed):
+    rng = np.random.default_rng(seed)
+    truth, other = rng.dirichlet(np.ones(3), 2)
+    expected = [truth @ spherical(np.tile(p, (3, 1)), np.arange(3)) for p in (truth, other)]
+    assert expected[0] <= expected[1] + 1e-12
+
+
+def test_accuracy_is_what_the_error_leaves():
+    probs, labels = pool_and_labels(3)
+    np.testing.assert_array_equal(accuracy(probs[0], labels) + error(probs[0], labels), 1)

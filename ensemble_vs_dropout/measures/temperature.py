@@ -1,0 +1,190 @@
+"""Temperature scaling: the one number that makes a prediction surer or less sure without changing its label.
+
+Dividing the logarithms of the probabilities by a temperature T and renormalising flattens them for T > 1 (Guo et al.
+2017). A geometric mean of members commutes with a common temperature; an arithmetic mean does not, so it matters
+whether members are calibrated before they are pooled or the pool afterwards.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import logsumexp
+
+from ensemble_vs_dropout.checks import InputError, check_at_least
+from ensemble_vs_dropout.measures.aggregation import aggregate
+from ensemble_vs_dropout.seeds import stream
+from ensemble_vs_dropout.types import FloatArray, IntArray, check_pair, check_probabilities
+
+COLDEST, HOTTEST = 0.01, 100.0
+_CLOSE = 1e-4  # of the inverse temperature, relative: Newton's last step leaves about the square of it
+
+
+def fit_temperature(probs: npt.ArrayLike, labels: npt.ArrayLike) -> float:
+    """Return the temperature with the lowest log loss, in [0.01, 100].
+
+    The loss is convex in 1/T, so that the search (Newton's, safeguarded by bisection) ends at the one minimum. Examples
+    whose true class has probability 0 have an infinite loss at every temperature and say nothing about it. Fit on
+    validation data.
+
+    Args:
+        probs: Shape (examples, classes).
+        labels: Shape (examples,), 0..K-1.
+
+    Example:
+        >>> round(fit_temperature([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1]], [0, 0, 1]), 2)
+        3.17
+    """
+    array, truth = check_pair(probs, labels)
+    with np.errstate(divide="ignore"):
+        fitted = _fit(np.log(array.T), truth, np.zeros(len(truth), int), np.ones(1))
+    return 1 / float(fitted[0])
+
+
+def apply_temperature(probs: npt.ArrayLike, temperature: float) -> FloatArray:
+    """Return probabilities at another temperature, any shape (..., classes); zeros stay 0.
+
+    Example:
+        >>> apply_temperature([[0.8, 0.2]], 2.0).round(3).tolist()
+        [[0.667, 0.333]]
+    """
+    if not temperature > 0:
+        raise InputError(f"temperature must be above 0, got {temperature!r}")
+    with np.errstate(divide="ignore"):
+        scaled = np.log(np.asarray(probs, dtype=np.float64)) / temperature
+    return np.asarray(np.exp(scaled - logsumexp(scaled, axis=-1, keepdims=True)))
+
+
+def calibrated_nll(probs: npt.ArrayLike, labels: npt.ArrayLike, repeats: int = 5, seed: int = 0) -> FloatArray:
+    """Return each example's log loss at a temperature that other examples were fitted to, in nats, in [0, inf].
+
+    Test-time cross-validation (Ashukha et al. 2020): the data are halved at random, each half is scored at the
+    temperature fitted to the other, and that is repeated; minus its mean is their calibrated log-likelihood. It
+    compares predictions without what one number could mend. Resampling examples keeps the temperatures.
+
+    Args:
+        probs: Shape (examples, classes).
+        labels: Shape (examples,), 0..K-1.
+        repeats: Halvings, at least 1.
+        seed: Of the halves, which depend on the number of examples alone: they are the same for all predictions.
+
+    Returns:
+        Shape (examples,), the mean over the repeats. With one example there is no other half: its plain log loss.
+
+    Example:
+        >>> probs = np.tile([[0.6, 0.4]], (100, 1))
+        >>> calibrated_nll(probs, np.zeros(100, int)).mean().round(6).item()  # always right: it should be surer
+        0.0
+    """
+    array, truth = check_pair(probs, labels)
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.ascontiguousarray(array.T))
+    if len(truth) == 1:
+        return _loss(logs, truth, np.ones(1))
+    whole = _fit(logs, truth, np.zeros(len(truth), int), np.ones(1))
+    known = np.isfinite(logs[truth, np.arange(len(truth))])
+    slopes = np.zeros((2, len(truth)))
+    slopes[:, known] = _slopes(logs[:, known], _beyond(logs[:, known], truth[known]), whole)
+    total = np.zeros(len(truth))
+    for repeat in range(check_at_least("repeats", repeats, 1)):
+        half = stream(seed, "halves", repeat).permutation(len(truth)) % 2
+        slope, bend = (np.bincount(half, part, 2) for part in slopes)
+        near = whole - np.divide(slope, bend, out=np.zeros(2), where=bend > 0)  # Newton's first step, for nothing
+        fitted = _fit(logs, truth, half, np.clip(near, whole / 2, whole * 2))
+        total += _loss(logs, truth, fitted[1 - half])
+    return total / repeats
+
+
+def pool_then_calibrate(
+    val: npt.ArrayLike,
+    val_labels: npt.ArrayLike,
+    probs: npt.ArrayLike,
+    rule: str = "mean",
+    weights: npt.ArrayLike | None = None,
+) -> FloatArray:
+    """Combine the members, then set the temperature of the pool, fitted on validation data.
+
+    What Rahaman and Thiery (2021) recommend: the pool of calibrated members is not calibrated.
+
+    Args:
+        val: Members' probabilities on validation data, shape (members, examples, classes).
+        val_labels: Shape (examples,).
+        probs: The same members' probabilities on the data to predict, shape (members, other examples, classes).
+        rule: A name in `RULES`.
+        weights: One for each member; None for equal ones.
+
+    Returns:
+        Shape (other examples, classes).
+
+    Example:
+        >>> val = np.tile([[0.9, 0.1]], (2, 3, 1))
+        >>> pool_then_calibrate(val, [0, 0, 1], val).round(3)[0].tolist()
+        [0.667, 0.333]
+    """
+    temperature = fit_temperature(aggregate(val, rule, weights), val_labels)
+    return apply_temperature(aggregate(probs, rule, weights), temperature)
+
+
+def calibrate_then_pool(
+    val: npt.ArrayLike,
+    val_labels: npt.ArrayLike,
+    probs: npt.ArrayLike,
+    rule: str = "mean",
+    weights: npt.ArrayLike | None = None,
+) -> FloatArray:
+    """Set each member's own temperature, fitted on validation data, then combine; see `pool_then_calibrate`.
+
+    Example:
+        >>> val = np.tile([[0.9, 0.1]], (2, 3, 1))
+        >>> calibrate_then_pool(val, [0, 0, 1], val).round(3)[0].tolist()
+        [0.667, 0.333]
+    """
+    fitted, given = check_probabilities(val), check_probabilities(probs)
+    if len(fitted) != len(given):
+        raise InputError(f"val and probs must be of the same members, got {len(fitted)} and {len(given)}")
+    pairs = zip(fitted, given, strict=True)
+    calibrated = [apply_temperature(member, fit_temperature(of_val, val_labels)) for of_val, member in pairs]
+    return aggregate(np.stack(calibrated), rule, weights)
+
+
+def _loss(logs: FloatArray, labels: IntArray, inverse: FloatArray) -> FloatArray:
+    """Return the log loss of each example at its inverse temperature; logs are (classes, examples)."""
+    scaled = logs * inverse
+    scaled -= scaled.max(axis=0)
+    return np.asarray(np.log(np.exp(scaled).sum(axis=0)) - scaled[labels, np.arange(len(labels))]) + 0.0
+
+
+def _beyond(logs: FloatArray, labels: IntArray) -> FloatArray:
+    """Return how far each class's logarithm is above the true one's: no rounding where that probability is near 1."""
+    return np.where(np.isneginf(logs), 0.0, logs - logs[labels, np.arange(len(labels))])
+
+
+def _slopes(logs: FloatArray, beyond: FloatArray, inverse: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the first and second derivative of each example's log loss by its inverse temperature."""
+    powers = logs * inverse
+    powers -= powers.max(axis=0)
+    np.exp(powers, out=powers)
+    total = powers.sum(axis=0)
+    powers *= beyond
+    first = powers.sum(axis=0) / total
+    powers *= beyond
+    return first, powers.sum(axis=0) / total - first**2
+
+
+def _fit(logs: FloatArray, labels: IntArray, groups: IntArray, start: FloatArray) -> FloatArray:
+    """Return for each group of examples the inverse temperature of lowest mean log loss, from these first guesses."""
+    known = np.isfinite(logs[labels, np.arange(len(labels))])
+    logs, groups = logs[:, known], groups[known]
+    beyond = _beyond(logs, labels[known])
+    low, high = np.full(len(start), 1 / HOTTEST), np.full(len(start), 1 / COLDEST)
+    inverse, last = np.clip(start, low, high), high - low
+    for _ in range(100):
+        slope, bend = (np.bincount(groups, part, len(start)) for part in _slopes(logs, beyond, inverse[groups]))
+        low, high = np.where(slope < 0, inverse, low), np.where(slope > 0, inverse, high)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = np.where(slope == 0, 0.0, -slope / bend)
+        # Where all are right the loss only flattens and Newton creeps: a step that does not halve is a bisection.
+        slow = ~(np.abs(step) <= last / 2) | (inverse + step < low) | (inverse + step > high)
+        step = np.where(slow, (low + high) / 2 - inverse, step)
+        inverse, last = inverse + step, np.abs(step)
+        if (last <= _CLOSE * inverse).all():
+            break
+    return inverse

@@ -1,0 +1,164 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.measures import aggregate, ece, nll
+from ensemble_vs_dropout.measures.temperature import (
+    COLDEST,
+    HOTTEST,
+    apply_temperature,
+    calibrate_then_pool,
+    calibrated_nll,
+    fit_temperature,
+    pool_then_calibrate,
+)
+from ensemble_vs_dropout.seeds import stream
+
+few = settings(max_examples=40, deadline=None)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def some(seed, examples=60, classes=3, skill=1.0, surety=1.0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(classes, size=examples)
+    logits = rng.normal(size=(examples, classes)) + skill * np.eye(classes)[labels]
+    return softmax(surety * logits, axis=1), labels
+
+
+def slow_temperature(probs, labels):
+    found = minimize_scalar(
+        lambda log_t: nll(apply_temperature(probs, np.exp(log_t)), labels).mean(),
+        bounds=(np.log(COLDEST), np.log(HOTTEST)),
+        method="bounded",
+        options={"xatol": 1e-10},
+    )
+    return float(np.exp(found.x))
+
+
+@given(seed=seeds, surety=st.floats(0.1, 8))
+@few
+def test_the_fitted_temperature_is_where_a_general_search_ends(seed, surety):
+    probs, labels = some(seed, surety=surety)
+    found, expected = fit_temperature(probs, labels), slow_temperature(probs, labels)
+    loss, best = (nll(apply_temperature(probs, t), labels).mean() for t in (found, expected))
+    assert loss <= best + 1e-9
+    if COLDEST * 1.1 < expected < HOTTEST / 1.1:
+        assert found == pytest.approx(expected, rel=1e-3)
+
+
+@given(seed=seeds)
+@few
+def test_the_fitted_temperature_never_raises_the_loss_and_keeps_the_labels(seed):
+    probs, labels = some(seed, surety=3)
+    t = fit_temperature(probs, labels)
+    scaled = apply_temperature(probs, t)
+    assert nll(scaled, labels).mean() <= nll(probs, labels).mean() + 1e-12
+    np.testing.assert_array_equal(scaled.argmax(axis=1), probs.argmax(axis=1))
+    np.testing.assert_allclose(scaled.sum(axis=1), 1)
+
+
+@given(seed=seeds, factor=st.floats(0.2, 5))
+@few
+def test_a_prediction_made_surer_gets_the_temperature_that_undoes_it(seed, factor):
+    probs, labels = some(seed, examples=200)
+    once, twice = fit_temperature(probs, labels), fit_temperature(apply_temperature(probs, 1 / factor), labels)
+    assert twice == pytest.approx(once * factor, rel=1e-4)
+
+
+def test_an_over_confident_network_is_made_less_sure_and_better_calibrated():
+    probs, labels = some(0, examples=2000, surety=4)
+    t = fit_temperature(probs, labels)
+    assert t == pytest.approx(4, rel=0.15)  # the logits of the model that drew the labels, times 4
+    assert ece(apply_temperature(probs, t), labels) < ece(probs, labels) / 3
+
+
+@pytest.mark.parametrize(("labels", "expected"), [([0, 0, 0], COLDEST), ([1, 1, 1], HOTTEST)])
+def test_always_right_and_always_wrong_end_at_the_bounds(labels, expected):
+    assert fit_temperature(np.tile([0.6, 0.4], (3, 1)), labels) == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_true_class_of_probability_zero_says_nothing_about_the_temperature():
+    probs, labels = some(1)
+    impossible = np.eye(3)[(labels[:5] + 1) % 3]
+    with_it = fit_temperature(np.concatenate([probs, impossible]), np.concatenate([labels, labels[:5]]))
+    assert with_it == pytest.approx(fit_temperature(probs, labels))
+    assert fit_temperature(impossible, labels[:5]) == 1
+    loss = calibrated_nll(np.concatenate([probs, impossible]), np.concatenate([labels, labels[:5]]))
+    assert np.isinf(loss[-5:]).all()
+    assert np.isfinite(loss[:-5]).all()
+
+
+def test_zeros_stay_zero_and_certainty_stays_certain():
+    np.testing.assert_array_equal(apply_temperature(np.eye(2), 5.0), np.eye(2))
+    assert apply_temperature([[0.5, 0.5, 0.0]], 3.0).tolist() == [[0.5, 0.5, 0.0]]
+
+
+@given(seed=seeds, t=st.floats(0.2, 5))
+@few
+def test_the_geometric_mean_commutes_with_a_common_temperature_and_the_mean_does_not(seed, t):
+    members = np.random.default_rng(seed).dirichlet(np.ones(3), (4, 10))
+    for rule, commutes in (("geometric_mean", True), ("mean", abs(t - 1) < 1e-6)):
+        first, last = aggregate(apply_temperature(members, t), rule), apply_temperature(aggregate(members, rule), t)
+        assert np.allclose(first, last, atol=1e-12) == commutes or abs(t - 1) < 0.05
+
+
+@given(seed=seeds, examples=st.integers(2, 80), repeats=st.integers(1, 4))
+@few
+def test_calibrated_loss_agrees_with_fitting_each_half_alone(seed, examples, repeats):
+    probs, labels = some(seed, examples, surety=2)
+    expected = np.zeros(examples)
+    for repeat in range(repeats):
+        half = stream(0, "halves", repeat).permutation(examples) % 2
+        for own, other in ((half == 0, half == 1), (half == 1, half == 0)):
+            t = fit_temperature(probs[other], labels[other])
+            expected[own] += nll(apply_temperature(probs[own], t), labels[own]) / repeats
+    np.testing.assert_allclose(calibrated_nll(probs, labels, repeats), expected, rtol=1e-3, atol=1e-6)
+
+
+@given(seed=seeds, factor=st.floats(0.3, 4))
+@few
+def test_calibrated_loss_does_not_see_a_temperature(seed, factor):
+    probs, labels = some(seed, examples=200)
+    scaled = apply_temperature(probs, factor)
+    np.testing.assert_allclose(calibrated_nll(scaled, labels), calibrated_nll(probs, labels), atol=1e-5)
+
+
+def test_one_example_has_its_plain_loss():
+    assert calibrated_nll([[0.3, 0.7]], [1]) == pytest.approx(-np.log(0.7))
+
+
+def test_pooling_calibrated_members_is_under_confident_and_the_calibrated_pool_is_not():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(5, size=4000)
+    shared = rng.normal(size=(4000, 5)) * 0.5 + np.eye(5)[labels]
+    members = softmax(2 * (shared + rng.normal(size=(10, 4000, 5))), axis=2)
+    val, test = members[:, :2000], members[:, 2000:]
+    pooled = {
+        name: way(val, labels[:2000], test)
+        for name, way in (("members first", calibrate_then_pool), ("pool first", pool_then_calibrate))
+    }
+    right = {name: (probs.argmax(axis=1) == labels[2000:]).mean() for name, probs in pooled.items()}
+    assert pooled["members first"].max(axis=1).mean() < right["members first"] - 0.05
+    assert abs(pooled["pool first"].max(axis=1).mean() - right["pool first"]) < 0.03
+
+
+def test_one_member_is_calibrated_alike_before_and_after():
+    probs, labels = some(2)
+    first, last = (way(probs[None], labels, probs[None]) for way in (calibrate_then_pool, pool_then_calibrate))
+    np.testing.assert_allclose(first, last)
+
+
+@pytest.mark.parametrize("temperature", [0, -1, float("nan")])
+def test_temperatures_that_cannot_be_are_refused(temperature):
+    with pytest.raises(InputError, match="temperature must be above 0"):
+        apply_temperature([[0.5, 0.5]], temperature)
+
+
+def test_other_members_than_were_fitted_are_refused():
+    probs, labels = some(0)
+    with pytest.raises(InputError, match="same members, got 1 and 2"):
+        calibrate_then_pool(probs[None], labels, np.stack([probs, probs]))
