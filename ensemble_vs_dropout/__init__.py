@@ -10,9 +10,11 @@ Data flow to the right, and no room imports from a room to its right:
 * `inference`: `WeightScaling`, `MonteCarloDropout` and `ExactDropout`, three ways to use one dropout network
 * `classifier`: `EnsembleClassifier`, an ensemble as a scikit-learn estimator
 * `graphs`: what follows what in a model, and copies of it; `random_draws`: numbers that no batch changes
+* `multiply_adds`, `memory`: what a prediction costs
 * `prediction`: what all predictors have in common; `classic_dropout`: dropout as it was first published
 * `measures`: combining rules and measures in pure NumPy (`RULES`, `aggregate`, `METRICS`)
-* `evaluation`: `Evaluator`, predictions and labels to tables with paired statistics
+* `evaluation`: `Evaluator`, predictions and labels to tables with paired statistics; `equivalence`, what an arm is
+  worth in independent networks; `size_curves`, what one more member gains
 * `plots`, `report`: tables to figures and pages
 * `comparison`: `compare`, the main job; `cli`: the command `evd`
 
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from ensemble_vs_dropout.comparison import compare as compare
     from ensemble_vs_dropout.datasets import load_dataset as load_dataset
     from ensemble_vs_dropout.evaluation import Evaluator as Evaluator
+    from ensemble_vs_dropout.evaluation import equal_cost as equal_cost
+    from ensemble_vs_dropout.evaluation import equivalence as equivalence
+    from ensemble_vs_dropout.evaluation import size_curves as size_curves
     from ensemble_vs_dropout.inference import ExactDropout as ExactDropout
     from ensemble_vs_dropout.inference import MonteCarloDropout as MonteCarloDropout
     from ensemble_vs_dropout.inference import WeightScaling as WeightScaling
@@ -72,6 +77,9 @@ _ROOMS = {
     "METRICS": "measures",
     "Metric": "measures",
     "Evaluator": "evaluation",
+    "equivalence": "evaluation",
+    "equal_cost": "evaluation",
+    "size_curves": "evaluation",
     "compare": "comparison",
     "Comparison": "comparison",
 }

@@ -92,9 +92,27 @@ class Comparison:
         pools = {arm: test[arm] for arm in ("ensemble", "mc_dropout", "dropout_ensemble")}
         return evaluation.size_curves(pools, self.labels["test"], seed=self.spec["seed"])
 
+    @cached_property
+    def worth(self) -> pd.DataFrame:
+        """What each arm is worth in independent networks, by calibrated NLL; see `evaluation.equivalence`."""
+        rules = {"single": EACH}
+        return evaluation.equivalence(self.arms, self.labels["test"], rules=rules, seed=self.spec["seed"])
+
+    @cached_property
+    def equal_cost(self) -> pd.DataFrame:
+        """Which arm is best at equal cost, by calibrated NLL; see `evaluation.equal_cost`."""
+        test = self.predictions["test"]
+        return evaluation.equal_cost(test, self.labels["test"], self.cost, subsets=10, seed=self.spec["seed"])
+
+    @cached_property
+    def diversity(self) -> pd.DataFrame:
+        """How differently the members of each arm predict, and what that gains; see `evaluation.diversity_table`."""
+        return evaluation.diversity_table(self.predictions["test"], self.labels["test"])
+
     def verdict(self) -> str:
-        """Return the answer in plain sentences, made from the contrasts alone."""
-        return evaluation.verdict(self.contrasts, self.cost, self.interval)
+        """Return the answer in plain sentences, made from the tables alone."""
+        worth = self.worth if self.spec["members"] > 1 else None
+        return evaluation.verdict(self.contrasts, self.cost, self.interval, worth, self.equal_cost)
 
     def table(self) -> pd.DataFrame:
         """Return quality with intervals beside cost, one row per arm and rule, as strings."""
@@ -145,9 +163,28 @@ class Comparison:
         path = Path(folder)
         (path / "figures").mkdir(parents=True, exist_ok=True)
         self._draw(path / "figures")
-        text = report.report_markdown(self.table(), self.verdict(), self.spec, self.interval, self.notes())
+        text = report.report_markdown(self.verdict(), self._sections(), self.spec)
         (path / "report.md").write_text(text)
         return path / "report.md"
+
+    def _sections(self) -> dict[str, tuple[pd.DataFrame, str]]:
+        """Return the tables of the report by heading, each with what a reader must know."""
+        below = f"In brackets: 95 % intervals, {self.interval}. Lower is better throughout. {self.notes()}"
+        sections = {
+            "Quality and cost": (self.table(), below.strip()),
+            "Cost": (
+                report.cost_in_words(self.cost),
+                "Multiply-adds are products of weights with inputs; what precedes the first random layer counts once "
+                "for all passes. Memory is that of the whole process while the test part was predicted.",
+            ),
+        }
+        if self.spec["members"] > 1:
+            sections["Diversity"] = (
+                report.diversity_in_words(self.diversity),
+                "How differently the members predict, networks and passes alike, and what combining them gains on "
+                "their mean. Means over pairs, examples and repetitions.",
+            )
+        return sections
 
     def save(self, folder: str | PathLike[str], force: bool = False) -> Path:
         """Write everything to `folder`, the manifest last; return the path of the report.
@@ -181,6 +218,10 @@ class Comparison:
         self.histories.to_parquet(path / "histories.parquet")
         self.cost.to_csv(path / "cost.csv", index=False)
         self.sizes.to_csv(path / "sizes.csv", index=False)
+        self.equal_cost.to_csv(path / "equal_cost.csv", index=False)
+        if self.spec["members"] > 1:
+            self.worth.to_csv(path / "worth.csv", index=False)
+            self.diversity.to_csv(path / "diversity.csv", index=False)
         (path / "verdict.txt").write_text(self.verdict() + "\n")
         (path / "table.md").write_text(report.to_markdown(self.table()) + "\n")
         (path / "environment.json").write_text(json.dumps(self.environment, indent=2))
@@ -225,6 +266,8 @@ class Comparison:
             "scores": _records(self.scores),
             "contrasts": _records(self.contrasts),
             "cost": _records(self.cost),
+            "worth": _records(self.worth) if self.spec["members"] > 1 else [],
+            "equal_cost": _records(self.equal_cost),
             "verdict": self.verdict().splitlines(),
             "spec": self.spec,
             "environment": self.environment,

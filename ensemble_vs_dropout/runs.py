@@ -20,8 +20,8 @@ from ensemble_vs_dropout.checks import InputError
 State = Literal["new", "unfinished", "finished"]
 _OWN = (
     "spec.json", "environment.json", "manifest.json", "models", "predictions", "figures", "histories.parquet",
-    "scores.csv", "scores.parquet", "contrasts.csv", "contrasts.parquet", "cost.csv", "sizes.csv", "verdict.txt",
-    "table.md", "report.md", ".lock",
+    "scores.csv", "scores.parquet", "contrasts.csv", "contrasts.parquet", "cost.csv", "sizes.csv", "worth.csv",
+    "equal_cost.csv", "diversity.csv", "verdict.txt", "table.md", "report.md", ".lock",
 )  # fmt: skip
 
 

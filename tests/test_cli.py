@@ -13,6 +13,7 @@ import pytest
 
 from ensemble_vs_dropout import runs
 from ensemble_vs_dropout.cli import _insistent_interrupt
+from ensemble_vs_dropout.measures import STANDARD_METRICS
 from ensemble_vs_dropout.results import Comparison
 
 SMALL = "--dataset digits --members 2 --passes 4 --repetitions 1 --epochs 2 --controls"
@@ -39,7 +40,9 @@ def test_json_alone_stands_on_standard_output(finished):
     result = json.loads(finished[1].stdout)
     arms = {row["arm"] for row in result["scores"]}
     assert arms == {"single", "ensemble", "dropout", "mc_dropout", "dropout_ensemble", "wide"}
-    assert {row["metric"] for row in result["scores"]} == {"error", "nll", "brier", "ece"}
+    assert {row["metric"] for row in result["scores"]} == set(STANDARD_METRICS)
+    assert {row["arm"] for row in result["worth"]} == arms
+    assert {row["axis"] for row in result["equal_cost"]} >= {"parameters", "passes"}
     assert "digits" in finished[1].stderr
 
 
@@ -54,6 +57,9 @@ def test_the_run_folder_holds_everything_and_its_manifest_fits(finished):
         "contrasts.csv",
         "contrasts.parquet",
         "histories.parquet",
+        "worth.csv",
+        "equal_cost.csv",
+        "diversity.csv",
         "verdict.txt",
         "table.md",
         "report.md",

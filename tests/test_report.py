@@ -1,9 +1,10 @@
 import numpy as np
 import pandas as pd
+import pytest
 
-from ensemble_vs_dropout.evaluation import Evaluator
+from ensemble_vs_dropout.evaluation import Evaluator, diversity_table
 from ensemble_vs_dropout.evaluation.cost import cost_table
-from ensemble_vs_dropout.report import report_markdown, result_table, to_markdown
+from ensemble_vs_dropout.report import cost_in_words, diversity_in_words, report_markdown, result_table, to_markdown
 from ensemble_vs_dropout.types import Cost, Predictions
 
 COST = cost_table({"ensemble": [Cost(12_345, 6e7, 5, 1.26, 0.123)]})
@@ -56,7 +57,7 @@ def test_the_table_of_an_evaluator_has_all_its_rows():
     probs[:, 0] = [0.1, 0.9]  # nobody votes for the truth of the first example
     arms = {"ensemble": Predictions(probs), "dropout": Predictions(probs[1:2])}
     table = result_table(Evaluator(resamples=100).scores(arms, np.zeros(30, dtype=int)), COST)
-    assert table.shape == (4, 10)
+    assert table.shape == (4, 11)
     assert table["NLL (nats)"].tolist()[2] == "infinite"  # the votes of five
     assert not table.isna().any().any()
 
@@ -78,14 +79,41 @@ def test_numbers_in_words_are_not_rewritten():
 def test_the_report_gives_the_verdict_before_the_table_and_what_was_run_last():
     table = pd.DataFrame({"arm": ["ensemble"], "error (%)": ["5.00 [4.00, 6.00]"]})
     spec = {"dataset": "toy", "classes": ["yes|no", "maybe"], "members": 5}
-    text = report_markdown(table, "First sentence.\nSecond sentence.", spec, "over examples", "One note.")
+    tables = {"Quality": (table, "Intervals over examples. One note."), "Cost": (cost_in_words(COST), "All of it.")}
+    text = report_markdown("First sentence.\nSecond sentence.", tables, spec)
     assert text.startswith(
         "# N independent networks, or one with dropout: toy\n\n- First sentence.\n- Second sentence."
     )
-    order = [text.index(part) for part in ("Second sentence", "5.00 [4.00", "over examples", "figures/", "yes\\|no")]
+    order = [
+        text.index(part)
+        for part in ("Second sentence", "5.00 [4.00", "over examples", "## Cost", "figures/", "yes\\|no")
+    ]
     assert order == sorted(order)
     assert "One note." in text
     assert text.endswith("\n")
     settings = [line for line in text[text.index("What was run") :].splitlines() if line.startswith("|")]
     assert len(settings) == 5
     assert all(len(cells(line)) == 2 for line in settings)
+
+
+def test_all_costs_are_told_and_what_was_not_measured_is_not_known():
+    costs = {
+        "ensemble": [Cost(12_345, 6e7, 5, 1.26, 0.123, 49_380, 61_000, 3e8, 512e6)],
+        "mine": [Cost(12_345, 6e7, 5, 1.26, 0.123)],
+    }
+    table = cost_in_words(cost_table(costs)).set_index("arm")
+    assert table.loc["ensemble"].tolist() == [
+        "12,345", "0.05", "61,000", "6e+07", "3e+08", "5", "1.3", "0.12", "512",
+    ]  # fmt: skip
+    assert (table.loc["mine"] == "not known").sum() == 4
+
+
+def test_diversity_is_told_for_each_arm_as_a_mean_over_its_repetitions():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(3, size=40)
+    runs = [Predictions(rng.dirichlet([1, 1, 1], (4, 40))) for _ in range(2)]
+    table = diversity_table({"ensemble": runs, "dropout": [Predictions(run.probs[:1]) for run in runs]}, labels)
+    words = diversity_in_words(table)
+    assert words["arm"].tolist() == ["ensemble (4)"]
+    assert float(words["labels that differ (%)"][0]) == pytest.approx(100 * table.disagreement.mean(), rel=1e-2)
+    assert float(words["KL (nats)"][0]) == pytest.approx(table.kl.mean(), rel=1e-2)

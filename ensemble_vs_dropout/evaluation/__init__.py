@@ -2,14 +2,18 @@
 
 * `evaluator`: `Evaluator`, scores with intervals and paired contrasts
 * `outcomes`: one arm, rule and metric as a value and its bootstrap draws, the same resamples for all
-* `sizes`: quality against the number of members or passes
+* `sizes`: quality against the number of members or passes, and what the next one gains
+* `equivalence`: what an arm is worth in independent networks, and which is best at equal cost
+* `members`: how the members of each arm differ, and what that gains
 * `cost`: what each arm costs
 * `verdict`: sentences from the contrasts alone
 * `arms`: the names of the arms in words
 """
 
+from ensemble_vs_dropout.evaluation.equivalence import equal_cost, equivalence
 from ensemble_vs_dropout.evaluation.evaluator import Evaluator
-from ensemble_vs_dropout.evaluation.sizes import size_curves
+from ensemble_vs_dropout.evaluation.members import diversity_table
+from ensemble_vs_dropout.evaluation.sizes import enough, size_curves
 from ensemble_vs_dropout.evaluation.verdict import verdict
 
-__all__ = ["Evaluator", "size_curves", "verdict"]
+__all__ = ["Evaluator", "diversity_table", "enough", "equal_cost", "equivalence", "size_curves", "verdict"]

@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import norm
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.evaluation.arms import EACH
-from ensemble_vs_dropout.evaluation.outcomes import Arms, Outcome, evaluate, pool
-from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_RULES
-from ensemble_vs_dropout.measures.statistics import bootstrap_p_value, holm, mcnemar, percentile_interval
-from ensemble_vs_dropout.types import IntArray, Predictions
+from ensemble_vs_dropout.evaluation.outcomes import Arms, Outcome, detect, evaluate, pool
+from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
+from ensemble_vs_dropout.measures.detection import HIGHER_IS_BETTER
+from ensemble_vs_dropout.measures.resampling import bca_interval, bootstrap_p_value, percentile_interval
+from ensemble_vs_dropout.measures.significance import holm, mcnemar
+from ensemble_vs_dropout.types import FloatArray, Predictions
 
 SCORE_COLUMNS = [
     "arm", "rule", "members", "metric", "value", "low", "high", "split", "condition", "severity", "repetition",
 ]  # fmt: skip
 CONTRAST_COLUMNS = [
     "arm_a", "rule_a", "arm_b", "rule_b", "metric", "difference", "low", "high", "p_value", "p_adjusted", "test",
-    "better",
+    "better", "detectable",
 ]  # fmt: skip
+POWER = 0.8  # how often a difference must be shown to be called detectable
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,13 @@ class Evaluator:
     An arm is one `Predictions`, or a sequence of them, one for each repetition of the whole experiment.
 
     Attributes:
-        metrics: Names in `METRICS`; None for all.
+        metrics: Names in `METRICS`; None for the standard ones: error, NLL plain and calibrated, Brier score, ECE.
         rules: Names in `RULES`, for all arms or by arm; None for the means and the majority vote. The rule "each"
             combines nothing: it averages the metric over the members, each alone.
         resamples: Bootstrap resamples, shared by all arms.
         level: Of the intervals; a contrast is shown if its adjusted p-value is below 1 - level.
+        interval: "percentile", or "bca" for means of examples: bias-corrected and accelerated (Efron 1987), which
+            follows skew.
         seed: Of the resamples.
 
     Example:
@@ -53,6 +60,7 @@ class Evaluator:
     resamples: int = 10_000
     level: float = 0.95
     seed: int = 0
+    interval: Literal["percentile", "bca"] = "percentile"
 
     def __post_init__(self) -> None:
         for name in self.metrics or ():
@@ -63,6 +71,7 @@ class Evaluator:
         check_at_least("resamples", self.resamples, 100)
         if not 0 < self.level < 1:
             raise InputError(f"level must lie between 0 and 1, got {self.level!r}")
+        check_known("interval", self.interval, ("percentile", "bca"))
 
     def scores(
         self,
@@ -82,8 +91,8 @@ class Evaluator:
             severity: How strongly.
 
         Returns:
-            Columns arm, rule, members, metric, value, low, high (percentile bootstrap: over examples with one
-            repetition, else over repetitions and examples; centred on the value for measures that are no means),
+            Columns arm, rule, members, metric, value, low, high (bootstrap: over examples with one repetition, else
+            over repetitions and examples; percentiles are centred on the value for measures that are no means),
             split, condition, severity, and repetition, which is missing where the row averages several.
         """
         return self._scores(self._outcomes(arms, labels), arms, split, condition, severity)
@@ -93,10 +102,13 @@ class Evaluator:
 
         Returns:
             Columns arm_a, rule_a, arm_b, rule_b, metric, difference (a minus b), low, high (paired bootstrap),
-            p_value, p_adjusted (Holm, over all pairs of the metric), test, and better: "a", "b", or "neither" when no
-            difference is shown. The test is McNemar's for errors of two single predictions; it compares fitted
-            networks and takes 0 and 1 only, so with repetitions, and for an average over members, it is the paired
-            bootstrap, as for all other metrics.
+            p_value, p_adjusted (Holm, over all pairs of the metric), test, better: "a", "b", or "neither" when no
+            difference is shown, and detectable: the true difference that would be shown four times in five at Holm's
+            strictest step, by the spread of the bootstrap; smaller ones mostly go unseen.
+
+            The test is McNemar's for errors of two single predictions; it compares fitted networks and takes 0 and 1
+            only, so with repetitions, and for an average over members, it is the paired bootstrap, as for all other
+            metrics.
         """
         return self._contrasts(self._outcomes(arms, labels))
 
@@ -105,13 +117,31 @@ class Evaluator:
         outcomes = self._outcomes(arms, labels)
         return self._scores(outcomes, arms, split, "clean", 0), self._contrasts(outcomes)
 
+    def detection(self, own: Arms, other: Arms, resamples: int = 1000) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return how well each arm's uncertainty tells other data from its own: scores and contrasts.
+
+        Args:
+            own: Predictions by arm of data like those of training.
+            other: Predictions of the same arms, with the same repetitions, of data that do not belong.
+            resamples: Of the examples of both, and of the repetitions where there are several.
+
+        Returns:
+            The tables of `scores` and `contrasts`, with the detector (max_probability, entropy, mutual_information) in
+            the place of the rule, and the metrics auroc, aupr and fpr_at_95_tpr; see `measures.detection`. Pairs are of
+            arms by the same detector, and Holm's correction is over these.
+        """
+        outcomes = detect(own, other, check_at_least("resamples", resamples, 100), self.seed)
+        detectors = dict.fromkeys(outcome.rule for outcome in outcomes)
+        pairs = [self._contrasts([one for one in outcomes if one.rule == name]) for name in detectors]
+        return self._scores(outcomes, own, "test", "other data", 0), pd.concat(pairs, ignore_index=True)
+
     def _outcomes(self, arms: Arms, labels: npt.ArrayLike) -> list[Outcome]:
         if not arms:
             raise InputError("arms must hold at least one arm, got none")
-        truth: IntArray = np.asarray(labels)
-        metrics = {name: METRICS[name] for name in self.metrics or METRICS}
+        truth = np.asarray(labels)
+        metrics = {name: METRICS[name] for name in self.metrics or STANDARD_METRICS}
         pooled = list(pool(arms, {arm: self._rules_of(arm) for arm in arms}, truth))
-        return evaluate(pooled, truth, metrics, self.resamples, self.seed)
+        return evaluate(pooled, truth, metrics, self.resamples, self.seed, jackknife=self.interval == "bca")
 
     def _rules_of(self, arm: str) -> Sequence[str]:
         rules = self.rules.get(arm) if isinstance(self.rules, Mapping) else self.rules
@@ -122,7 +152,7 @@ class Evaluator:
         several = not isinstance(given, Predictions) and len(given) > 1
         where = [split, condition, severity, pd.NA if several else 0]
         rows = [
-            [o.arm, o.rule, o.members, o.metric, o.value, *percentile_interval(o.draws, self.level), *where]
+            [o.arm, o.rule, o.members, o.metric, o.value, *self._interval(o.draws, o.value, o.jackknife), *where]
             for o in outcomes
         ]
         return pd.DataFrame(rows, columns=SCORE_COLUMNS).astype({"repetition": "Int64"})
@@ -134,8 +164,11 @@ class Evaluator:
             table = pd.DataFrame([self._contrast(a, b) for a, b in pairs], columns=CONTRAST_COLUMNS)
             table["p_adjusted"] = holm(table.p_value.astype(float))
             shown = table.p_adjusted < 1 - self.level
-            a_wins = (table.difference > 0) == METRICS[metric].higher_is_better
+            higher = METRICS[metric].higher_is_better if metric in METRICS else HIGHER_IS_BETTER[metric]
+            a_wins = (table.difference > 0) == higher
             table["better"] = np.where(shown, np.where(a_wins, "a", "b"), "neither")
+            strictest = (1 - self.level) / max(1, int(table.p_value.notna().sum()))
+            table["detectable"] *= norm.isf(strictest / 2) + norm.ppf(POWER)
             tables.append(table)
         return pd.concat(tables, ignore_index=True)
 
@@ -146,5 +179,13 @@ class Evaluator:
             p_value, test = mcnemar(a.wrong, b.wrong)
         else:
             p_value, test = bootstrap_p_value(draws), "paired bootstrap"
-        low, high = percentile_interval(draws, self.level)
-        return [a.arm, a.rule, b.arm, b.rule, a.metric, difference, low, high, p_value, np.nan, test, ""]
+        with np.errstate(invalid="ignore"):
+            left_out = tuple(of_a - of_b for of_a, of_b in zip(a.jackknife, b.jackknife, strict=True))
+            spread = float(draws.std())
+        low, high = self._interval(draws, difference, left_out)
+        return [a.arm, a.rule, b.arm, b.rule, a.metric, difference, low, high, p_value, np.nan, test, "", spread]
+
+    def _interval(self, draws: FloatArray, value: float, left_out: tuple[FloatArray, ...]) -> tuple[float, float]:
+        if left_out:
+            return bca_interval(draws, value, left_out, self.level)
+        return percentile_interval(draws, self.level)

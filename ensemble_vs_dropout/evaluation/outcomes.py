@@ -11,14 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.measures.aggregation import aggregate
+from ensemble_vs_dropout.measures.detection import DETECTORS, detection, strangeness
 from ensemble_vs_dropout.measures.metrics import Metric
-from ensemble_vs_dropout.measures.statistics import bootstrap_weights, weighted_means
+from ensemble_vs_dropout.measures.resampling import bootstrap_weights, jackknife_weights, weighted_means
 from ensemble_vs_dropout.seeds import stream
-from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions
+from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_labels
 
 Arms = Mapping[str, Predictions | Sequence[Predictions]]
 _CHUNK = 500  # resamples at a time: bounds the memory of their weights
@@ -26,7 +28,14 @@ _CHUNK = 500  # resamples at a time: bounds the memory of their weights
 
 @dataclass(frozen=True)
 class Outcome:
-    """Attributes: what it is of, its value, its draws, and the per-example errors where each is 0 or 1."""
+    """The value of one arm, rule and metric, and what its interval is made from.
+
+    Attributes:
+        draws: Its value in each bootstrap resample.
+        jackknife: Its values with groups of examples left out, and with single repetitions: what a BCa interval needs.
+            None without need, nor for measures that are no means, whose centred draws have no bias to correct.
+        wrong: The per-example errors where each is 0 or 1.
+    """
 
     arm: str
     rule: str
@@ -34,6 +43,7 @@ class Outcome:
     metric: str
     value: float
     draws: FloatArray
+    jackknife: tuple[FloatArray, ...]
     wrong: FloatArray | None = None
 
 
@@ -51,11 +61,16 @@ class Pooled:
     trials: list[list[FloatArray]]
 
 
+def runs_of(given: Predictions | Sequence[Predictions]) -> list[Predictions]:
+    """Return an arm's predictions, one for each repetition."""
+    return [given] if isinstance(given, Predictions) else list(given)
+
+
 def pool(arms: Arms, rules: Mapping[str, Sequence[str]], labels: IntArray) -> Iterator[Pooled]:
     """Combine each arm's members by each of its rules."""
     repetitions = classes = None
     for arm, given in arms.items():
-        runs = [given] if isinstance(given, Predictions) else list(given)
+        runs = runs_of(given)
         if not runs or any(run.examples != len(labels) for run in runs):
             sizes = [run.examples for run in runs]
             raise InputError(f"arm {arm!r} must predict the {len(labels)} labelled examples, got {sizes or 'nothing'}")
@@ -65,6 +80,7 @@ def pool(arms: Arms, rules: Mapping[str, Sequence[str]], labels: IntArray) -> It
         if {run.classes for run in runs} != {classes or runs[0].classes}:
             raise InputError(f"all arms must have the same classes, got {classes} and {runs[0].classes} ({arm!r})")
         classes, members = runs[0].classes, runs[0].members
+        check_labels(labels, classes)
         combining = [rule for rule in rules[arm] if rule != EACH]
         only = "mean" if "mean" in combining else next(iter(combining), None)
         for rule in rules[arm]:
@@ -75,45 +91,123 @@ def pool(arms: Arms, rules: Mapping[str, Sequence[str]], labels: IntArray) -> It
 
 
 def evaluate(
-    pooled: Sequence[Pooled], labels: IntArray, metrics: Mapping[str, Metric], resamples: int, seed: int
+    pooled: Sequence[Pooled],
+    labels: IntArray,
+    metrics: Mapping[str, Metric],
+    resamples: int,
+    seed: int,
+    jackknife: bool = False,
 ) -> list[Outcome]:
-    """Return every outcome with `resamples` draws."""
-    draws: dict[tuple[int, str], list[FloatArray]] = {(i, name): [] for i in range(len(pooled)) for name in metrics}
-    rows = {
-        (i, name): [[metric.rows(trial, labels) for trial in trials] for trials in pooled[i].trials]
-        for i, name in draws
-        for metric in [metrics[name]]
-    }
-    rng = stream(seed, "bootstrap")
+    """Return every outcome with `resamples` draws; those of measures that are no means are centred."""
     repetitions = len(pooled[0].trials)
-    for start in range(0, resamples, _CHUNK):
-        size = min(_CHUNK, resamples - start)
-        examples = bootstrap_weights(rng, len(labels), size)
-        repeats = bootstrap_weights(rng, repetitions, size)
-        for (i, name), runs in rows.items():
-            of_run = [
-                np.mean([_resampled(metrics[name], row, trial, labels, examples) for row, trial in pairs], axis=0)
-                for pairs in (zip(runs[r], pooled[i].trials[r], strict=True) for r in range(repetitions))
-            ]
-            draws[i, name].append(_row_means(repeats, np.stack(of_run, axis=1)))
+    measured = _Measured(pooled, labels, metrics)
+    rng = stream(seed, "bootstrap")
+    sizes = [min(_CHUNK, resamples - start) for start in range(0, resamples, _CHUNK)]
+    weights = ((bootstrap_weights(rng, len(labels), n), bootstrap_weights(rng, repetitions, n)) for n in sizes)
+    draws = np.concatenate([measured(*pair) for pair in weights], axis=1)
+    left_out = [measured(*pair) for pair in _leaving_out(len(labels), repetitions)] if jackknife else []
     outcomes = []
-    for (i, name), chunks in draws.items():
-        one, metric = pooled[i], metrics[name]
+    for number, (one, name) in enumerate(measured.keys):
+        metric = metrics[name]
         value = float(np.mean([[metric.value(trial, labels) for trial in trials] for trials in one.trials]))
-        drawn = np.concatenate(chunks)
-        if not metric.per_example:
-            drawn = _centred(drawn, value)
-        wrong = _binary(rows[i, name]) if name == "error" else None
-        outcomes.append(Outcome(one.arm, one.rule, one.members, name, value, drawn, wrong))
+        drawn = draws[number] if metric.per_example else _centred(draws[number], value)
+        wrong = measured.binary(number) if name == "error" else None
+        without = tuple(values[number] for values in left_out) if metric.per_example else ()
+        outcomes.append(Outcome(one.arm, one.rule, one.members, name, value, drawn, without, wrong))
     return outcomes
 
 
-def _resampled(
-    metric: Metric, rows: FloatArray | None, probs: FloatArray, labels: IntArray, weights: FloatArray
-) -> FloatArray:
-    if rows is None:
-        return _slowly(metric, probs, labels, weights)
-    return metric.from_mean_rows(weighted_means(weights, rows))
+def detect(own: Arms, other: Arms, resamples: int, seed: int) -> list[Outcome]:
+    """Return how well each arm tells other data from its own; the detector stands in the place of the rule."""
+    if own.keys() != other.keys():
+        raise InputError(f"own and other must have the same arms, got {list(own)} and {list(other)}")
+    outcomes = []
+    for arm in own:
+        pairs = list(zip(runs_of(own[arm]), runs_of(other[arm]), strict=True))
+        scores = [[strangeness(run.probs, run.weights) for run in pair] for pair in pairs]
+        for detector in DETECTORS:
+            both = [(inside[detector].to_numpy(), outside[detector].to_numpy()) for inside, outside in scores]
+            values = pd.concat([detection(*pair) for pair in both]).mean()
+            rng = stream(seed, "bootstrap")  # the same for all arms
+            chunks = []
+            for start in range(0, resamples, _CHUNK):
+                size = min(_CHUNK, resamples - start)
+                weights = [bootstrap_weights(rng, len(part), size) for part in both[0]]
+                repeats = bootstrap_weights(rng, len(both), size)
+                drawn = np.stack([detection(*pair, *weights).to_numpy() for pair in both], axis=1)
+                chunks.append((repeats[:, :, None] * drawn).sum(axis=1))
+            draws = np.concatenate(chunks)
+            members = pairs[0][0].members
+            outcomes += [
+                Outcome(arm, detector, members, metric, float(values[metric]), draws[:, i], ())
+                for i, metric in enumerate(values.index)
+            ]
+    return outcomes
+
+
+def _leaving_out(examples: int, repetitions: int) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Return weights of examples and repetitions that leave out some of the one, then some of the other."""
+    groups = jackknife_weights(examples)
+    yield groups, np.full((len(groups), repetitions), 1 / repetitions)
+    if repetitions > 1:
+        yield np.full((repetitions, examples), 1 / examples), jackknife_weights(repetitions)
+
+
+class _Measured:
+    """Every arm, rule and metric, ready to be measured on resamples: means of examples as one product of matrices."""
+
+    def __init__(self, pooled: Sequence[Pooled], labels: IntArray, metrics: Mapping[str, Metric]):
+        self.keys = [(one, name) for one in pooled for name in metrics]
+        self._labels, self._metrics = labels, metrics
+        rows = {
+            number: [
+                np.mean([metrics[name].function(trial, labels) for trial in trials], axis=0) for trials in one.trials
+            ]
+            for number, (one, name) in enumerate(self.keys)
+            if metrics[name].per_example
+        }
+        self._place = {number: slice(i * len(pooled[0].trials), None) for i, number in enumerate(rows)}
+        self._rows = np.array([row for each in rows.values() for row in each], dtype=np.float64).T
+
+    def __call__(self, examples: FloatArray, repeats: FloatArray) -> FloatArray:
+        """Return each measure on resamples with these weights of examples and repetitions: (measures, resamples)."""
+        means = weighted_means(examples, self._rows) if self._rows.size else None
+        values = []
+        for number, (one, name) in enumerate(self.keys):
+            if number in self._place:
+                assert means is not None
+                of_runs = means[:, self._place[number]][:, : repeats.shape[1]]
+            else:
+                metric = self._metrics[name]
+                of_runs = np.stack(
+                    [
+                        np.mean([_whole(metric, trial, self._labels, examples) for trial in trials], axis=0)
+                        for trials in one.trials
+                    ],
+                    axis=1,
+                )
+            values.append(_row_means(repeats, of_runs))
+        return np.stack(values)
+
+    def binary(self, number: int) -> FloatArray | None:
+        """Return the per-example errors if there is one prediction only, so that they are 0 or 1."""
+        one, _ = self.keys[number]
+        single = len(one.trials) == len(one.trials[0]) == 1
+        return self._rows[:, self._place[number]][:, 0] if single else None
+
+
+def _whole(metric: Metric, probs: FloatArray, labels: IntArray, weights: FloatArray) -> FloatArray:
+    """Return a measure that is no mean of examples on each resample."""
+    if metric.weighted:
+        return np.asarray(metric.function(probs, labels, weights))
+    return measured_slowly(metric, probs, labels, weights)
+
+
+def measured_slowly(metric: Metric, probs: FloatArray, labels: IntArray, weights: FloatArray) -> FloatArray:
+    """Measure each resample itself: for functions that take no weights, and the obvious twin of those that do."""
+    counts = np.rint(weights * len(labels)).astype(int)
+    picks = (np.repeat(np.arange(len(labels)), count) for count in counts)
+    return np.array([metric.value(probs[pick], labels[pick]) for pick in picks])
 
 
 def _centred(draws: FloatArray, value: float) -> FloatArray:
@@ -128,15 +222,3 @@ def _centred(draws: FloatArray, value: float) -> FloatArray:
 
 def _row_means(weights: FloatArray, values: FloatArray) -> FloatArray:
     return np.asarray(np.where(weights > 0, weights * np.where(weights > 0, values, 0.0), 0.0).sum(axis=1))
-
-
-def _slowly(metric: Metric, probs: FloatArray, labels: IntArray, weights: FloatArray) -> FloatArray:
-    """Evaluate on each resample itself: for metrics without rows, and the obvious twin of those with."""
-    counts = np.rint(weights * len(labels)).astype(int)
-    picks = (np.repeat(np.arange(len(labels)), count) for count in counts)
-    return np.array([metric.value(probs[pick], labels[pick]) for pick in picks])
-
-
-def _binary(rows: list[list[FloatArray | None]]) -> FloatArray | None:
-    """Return per-example errors if there is one prediction only, so that they are 0 or 1."""
-    return rows[0][0][:, 0] if len(rows) == 1 and len(rows[0]) == 1 and rows[0][0] is not None else None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ensemble_vs_dropout.evaluation.arms import EACH, arm_label
+from ensemble_vs_dropout.measures import METRICS
 
 # The questions people come with, in their order; each is answered if its arms were run.
 _QUESTIONS = (
@@ -20,15 +23,31 @@ _QUESTIONS = (
     ("ensemble", "mean", "wide", "mean"),
 )
 _METRICS = ("error", "nll")
+_WORTHY = ("dropout", "mc_dropout", "dropout_ensemble", "wide")  # arms whose worth in networks is told
+_AXES = {
+    "parameters": "parameters",
+    "trained": "training work",
+    "passes": "forward passes",
+    "train_seconds": "seconds of training",
+    "predict_seconds": "seconds of predicting",
+}
 
 
-def verdict(contrasts: pd.DataFrame, cost: pd.DataFrame, interval: str) -> str:
+def verdict(
+    contrasts: pd.DataFrame,
+    cost: pd.DataFrame,
+    interval: str,
+    worth: pd.DataFrame | None = None,
+    equal: pd.DataFrame | None = None,
+) -> str:
     """Return the verdict, one paragraph per question.
 
     Args:
         contrasts: As `Evaluator.contrasts` makes them.
         cost: As `cost_table` makes it.
         interval: What the intervals spread over, in words.
+        worth: As `equivalence` makes it: what each arm is worth in independent networks.
+        equal: As `equal_cost` makes it: which arm is best for what MC dropout costs.
     """
     costs = cost.set_index("arm")
     paragraphs = []
@@ -39,6 +58,10 @@ def verdict(contrasts: pd.DataFrame, cost: pd.DataFrame, interval: str) -> str:
             a, b = _words(arm_a, rule_a), _words(arm_b, rule_b)
             sentences = "; ".join(_sentence(row, a, b) for row in rows)
             paragraphs.append(f"{a[0].upper()}{a[1:]} against {b}: {sentences}{_price(costs, arm_a, arm_b)}.")
+    if worth is not None:
+        paragraphs += [_worth(row) for row in worth.itertuples() if row.arm in _WORTHY]
+    if equal is not None:
+        paragraphs += _at_the_cost_of("mc_dropout", equal, costs)
     paragraphs.append(f"Intervals are 95 %, {interval}; p-values are adjusted by Holm over all pairs of a metric.")
     return "\n".join(paragraphs)
 
@@ -84,12 +107,57 @@ def _sentence(row: pd.Series, a: str, b: str) -> str:
     if row.better == "neither":
         sign = "-" if row.difference < 0 else ""
         return (
-            f"no difference in {what} shown ({sign}{size}, {low:.{digits}f} to {high:.{digits}f}, {_p(row.p_adjusted)})"
+            f"no difference in {what} shown ({sign}{size}, {low:.{digits}f} to {high:.{digits}f}, {_p(row.p_adjusted)};"
+            f" at this size, one below {row.detectable * scale:.{digits}f}{unit} would mostly go unseen)"
         )
     less = row.difference < 0
     if less:
         low, high = -high, -low
     return f"{size} {'less' if less else 'more'} {what} ({low:.{digits}f} to {high:.{digits}f}, {_p(row.p_adjusted)})"
+
+
+def _worth(row: Any) -> str:
+    """Say what an arm is worth in independent networks, with its interval."""
+
+    def number(value: float) -> str:
+        return f"more than {row.pool}" if math.isinf(value) else f"{value:.1f}"
+
+    name = {
+        "mc_dropout": f"{row.members}-pass MC dropout",
+        "dropout": "dropout by weight scaling",
+        "dropout_ensemble": f"the ensemble of {row.members} dropout networks",
+        "wide": "one wide network",
+    }[row.arm]
+    by = f"by {_metric_words(row.metric)}"
+    if row.high <= 1:
+        return f"{name[0].upper()}{name[1:]} is worth no more than 1 independent network here, {by}."
+    networks = "1 independent network" if number(row.worth) == "1.0" else f"{number(row.worth)} independent networks"
+    return f"{name[0].upper()}{name[1:]} is worth {networks} here ({number(row.low)} to {number(row.high)}), {by}."
+
+
+def _at_the_cost_of(arm: str, equal: pd.DataFrame, costs: pd.DataFrame) -> list[str]:
+    """Say which arm is best for what one of them costs, axis by axis."""
+    parts = []
+    for axis, words in _AXES.items():
+        if arm not in costs.index or axis not in costs.columns:
+            continue
+        rows = equal[(equal.axis == axis) & np.isclose(equal.budget.astype(float), float(costs[axis][arm]))]
+        if rows.empty:
+            continue
+        best, others = rows[rows.best].iloc[0], rows[~rows.best]
+        size = f" of {best.members}" if best.members > 1 else ""
+        name = "a single network" if best.arm == "ensemble" and best.members == 1 else f"{arm_label(best.arm)}{size}"
+        unshown = [arm_label(name) for name in others.arm[~others.shown.astype(bool)]]
+        sure = f", not shown to differ from {' and '.join(unshown)}" if unshown else ""
+        parts.append(f"{words}: {name}{sure}")
+    if not parts:
+        return []
+    metric = _metric_words(str(equal.metric.iloc[0]))
+    return [f"Best {metric} for no more than {arm_label(arm)} costs in {'; '.join(parts)}."]
+
+
+def _metric_words(metric: str) -> str:
+    return METRICS[metric].label.partition(" (")[0]
 
 
 def _p(value: float) -> str:

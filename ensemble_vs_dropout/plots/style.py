@@ -107,7 +107,7 @@ def metric_label(metric: str) -> str:
 
 def metric_scale(metric: str) -> float:
     """Return what a value is multiplied by before it is drawn: 100 for a percentage."""
-    return 100.0 if metric_label(metric).endswith("(%)") else 1.0
+    return METRICS[metric].scale if metric in METRICS else 1.0
 
 
 def direction(metrics: Iterable[str]) -> str:

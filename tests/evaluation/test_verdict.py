@@ -19,13 +19,13 @@ PAIR = ("ensemble", "mean", "mc_dropout", "mean")
 
 
 def contrast(difference, low, high, better, metric="error", pair=PAIR, p=0.012):
-    return [*pair, metric, difference, low, high, p / 2, p, "paired bootstrap", better]
+    return [*pair, metric, difference, low, high, p / 2, p, "paired bootstrap", better, 0.05]
 
 
 def turned(row):
-    arm_a, rule_a, arm_b, rule_b, metric, difference, low, high, p, adjusted, test, better = row
+    arm_a, rule_a, arm_b, rule_b, metric, difference, low, high, p, adjusted, test, better, detectable = row
     other = {"a": "b", "b": "a", "neither": "neither"}[better]
-    return [arm_b, rule_b, arm_a, rule_a, metric, -difference, -high, -low, p, adjusted, test, other]
+    return [arm_b, rule_b, arm_a, rule_a, metric, -difference, -high, -low, p, adjusted, test, other, detectable]
 
 
 def told(*rows, cost=COST):
@@ -71,7 +71,7 @@ def test_a_pair_that_stands_reversed_in_the_table_is_told_the_same_way(row):
 
 def test_a_sign_stays_with_its_difference_where_none_is_shown():
     first, _ = told(contrast(-0.01, -0.03, 0.02, "neither", p=0.5))
-    assert "(-1.00 points, -3.00 to 2.00, p = 0.500)" in first
+    assert "(-1.00 points, -3.00 to 2.00, p = 0.500;" in first
 
 
 @pytest.mark.parametrize(("difference", "arm"), [(np.inf, "the averaged ensemble"), (-np.inf, "MC dropout")])
@@ -136,3 +136,64 @@ def test_two_rules_of_one_arm_have_no_price():
 def test_arms_without_a_known_cost_are_told_without_a_price():
     first, _ = told(contrast(-0.0123, -0.02, -0.004, "a"), cost=COST[COST.arm == "ensemble"])
     assert first.endswith("p = 0.012).")
+
+
+def test_what_would_go_unseen_is_told_where_no_difference_is_shown():
+    first, _ = told(contrast(-0.01, -0.03, 0.02, "neither", p=0.5))
+    assert "at this size, one below 5.00 points would mostly go unseen" in first
+    first, _ = told(contrast(0.01, -0.03, 0.02, "neither", "nll", p=0.5))
+    assert "one below 0.050 nats would mostly go unseen" in first
+    first, _ = told(contrast(-0.0123, -0.02, -0.004, "a"))
+    assert "unseen" not in first
+
+
+WORTH = pd.DataFrame(
+    [
+        ["ensemble", "mean", 5, "calibrated_nll", 0.3, 5.0, 5.0, 5.0, 5],
+        ["mc_dropout", "mean", 100, "calibrated_nll", 0.4, 1.83, 1.31, np.inf, 5],
+        ["dropout", "mean", 1, "calibrated_nll", 0.4, 1.0, 1.0, 1.0, 5],
+        ["dropout_ensemble", "mean", 5, "calibrated_nll", 0.2, np.inf, 4.2, np.inf, 5],
+    ],
+    columns=["arm", "rule", "members", "metric", "value", "worth", "low", "high", "pool"],
+)
+
+
+def test_the_worth_of_each_arm_is_told_in_networks():
+    lines = verdict(pd.DataFrame(columns=CONTRAST_COLUMNS), COST, "over examples", WORTH).splitlines()
+    assert lines[:3] == [
+        "100-pass MC dropout is worth 1.8 independent networks here (1.3 to more than 5), by calibrated NLL.",
+        "Dropout by weight scaling is worth no more than 1 independent network here, by calibrated NLL.",
+        "The ensemble of 5 dropout networks is worth more than 5 independent networks here (4.2 to more than 5), "
+        "by calibrated NLL.",
+    ]
+    assert len(lines) == 4
+
+
+def equal_rows(axis, budget, *rows):
+    return [
+        {"axis": axis, "budget": budget, "arm": arm, "members": m, "best": i == 0, "shown": shown, "metric": "nll"}
+        for i, (arm, m, shown) in enumerate(rows)
+    ]
+
+
+def test_the_best_at_equal_cost_is_told_with_those_it_is_not_shown_to_beat():
+    equal = pd.DataFrame(
+        [
+            *equal_rows("parameters", 100.0, ("mc_dropout", 50, False), ("ensemble", 1, True)),
+            *equal_rows("parameters", 500.0, ("ensemble", 5, False), ("mc_dropout", 50, True)),
+            *equal_rows("passes", 50.0, ("ensemble", 5, False), ("mc_dropout", 50, False), ("dropout", 1, True)),
+            *equal_rows("train_seconds", 2.0, ("ensemble", 1, False), ("mc_dropout", 50, True)),
+        ]
+    )
+    first, _ = verdict(pd.DataFrame(columns=CONTRAST_COLUMNS), COST, "over examples", None, equal).splitlines()
+    assert first == (
+        "Best NLL for no more than MC dropout costs in parameters: MC dropout of 50; forward passes: ensemble of 5, "
+        "not shown to differ from MC dropout; seconds of training: a single network."
+    )
+
+
+def test_nothing_is_said_about_the_cost_of_an_arm_that_was_not_run():
+    equal = pd.DataFrame(equal_rows("parameters", 100.0, ("ensemble", 1, False)))
+    cost = COST[COST.arm == "ensemble"]
+    lines = verdict(pd.DataFrame(columns=CONTRAST_COLUMNS), cost, "over examples", None, equal).splitlines()
+    assert len(lines) == 1

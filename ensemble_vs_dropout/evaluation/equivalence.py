@@ -1,0 +1,266 @@
+"""What is an arm worth in independent networks, and which arm is best at the same cost?
+
+The deep ensemble equivalent of an arm is the size of an independent ensemble of the same quality (Ashukha et al. 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.evaluation.outcomes import Arms, pool, runs_of
+from ensemble_vs_dropout.evaluation.sizes import SubsetCurve, subset_curves
+from ensemble_vs_dropout.measures import METRICS
+from ensemble_vs_dropout.measures.resampling import (
+    bootstrap_p_value,
+    bootstrap_weights,
+    percentile_interval,
+    weighted_means,
+)
+from ensemble_vs_dropout.measures.significance import holm
+from ensemble_vs_dropout.seeds import stream
+from ensemble_vs_dropout.types import FloatArray, check_labels
+
+AXES = ("parameters", "trained", "passes", "train_seconds", "predict_seconds")
+SAMPLED = ("mc_dropout",)  # arms whose members are passes of one network: more of them cost passes alone
+_CHUNK = 500
+_ROUNDING = 1e-12
+
+
+def equivalence(
+    arms: Arms,
+    labels: npt.ArrayLike,
+    reference: str = "ensemble",
+    metric: str = "calibrated_nll",
+    rules: Mapping[str, str] | None = None,
+    subsets: int = 20,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return how many independent networks each arm is worth: its deep ensemble equivalent.
+
+    It is the smallest size at which the reference ensemble is as good, averaged over subsets of its members and
+    interpolated linearly between sizes (Ashukha et al. 2020, section 4.2, take the calibrated log-likelihood). An
+    ensemble of m is worth m, and a single network 1, which is also what a worse arm counts as.
+
+    Args:
+        arms: Predictions by arm, one or one for each repetition; the reference among them.
+        labels: Shape (examples,).
+        reference: The arm whose members are independent networks.
+        metric: A name in `METRICS` with one value per example.
+        rules: How an arm is combined; "mean" where nothing is said, and for the reference. "each" is the average over
+            its members alone.
+        subsets: Of the reference at each size, at most.
+        resamples: Of the bootstrap: over examples with one repetition, else over repetitions and examples.
+        level: Of the interval.
+        seed: Of subsets and resamples.
+
+    Returns:
+        One row per arm: arm, rule, members, metric, value, worth, low, high, pool (the size of the reference). A worth
+        of infinity is "more than the pool".
+
+    Raises:
+        InputError: The reference is missing or has one member, or the metric is no mean of examples.
+
+    Example:
+        >>> from ensemble_vs_dropout import Predictions
+        >>> rng = np.random.default_rng(0)
+        >>> arms = {"ensemble": Predictions(rng.dirichlet([2, 1], (4, 60)))}
+        >>> equivalence(arms, np.zeros(60, int), metric="brier").worth.tolist()
+        [4.0]
+    """
+    _check(arms, reference, metric)
+    runs = {arm: runs_of(given) for arm, given in arms.items()}
+    truth = check_labels(labels, runs[reference][0].classes)
+    chosen = {arm: (rules or {}).get(arm, "mean") for arm in runs}
+    size = runs[reference][0].members
+    sizes = range(1, size) if size <= 20 else np.unique(np.geomspace(1, size, 20).astype(int)).tolist()
+    curves = [subset_curves(run, truth, [metric], "mean", sizes, subsets, seed)[metric] for run in runs[reference]]
+    function = METRICS[metric].function
+    pooled = list(pool(arms, {arm: [rule] for arm, rule in chosen.items()}, truth))
+    # (repetitions, sizes and arms, examples)
+    columns = np.stack(
+        [
+            np.concatenate(
+                [
+                    curves[r].of_examples,
+                    [np.mean([function(trial, truth) for trial in one.trials[r]], axis=0) for one in pooled],
+                ]
+            )
+            for r in range(len(curves))
+        ]
+    )
+    if METRICS[metric].higher_is_better:
+        columns = -columns
+    at = np.array(curves[0].sizes, dtype=float)
+    values = columns.mean(axis=(0, 2))
+    point = _worth(values[None, : len(at)], values[None, len(at) :], at)[0]
+    draws = np.concatenate(
+        [_worth(drawn[:, : len(at)], drawn[:, len(at) :], at) for drawn in _resampled(columns, resamples, seed)]
+    )
+    sign = -1.0 if METRICS[metric].higher_is_better else 1.0
+    rows = [
+        [one.arm, one.rule, one.members, metric, sign * values[len(at) + i], point[i], *bounds, size]
+        for i, one in enumerate(pooled)
+        for bounds in [percentile_interval(draws[:, i], level)]
+    ]
+    return pd.DataFrame(rows, columns=["arm", "rule", "members", "metric", "value", "worth", "low", "high", "pool"])
+
+
+def equal_cost(
+    arms: Arms,
+    labels: npt.ArrayLike,
+    cost: pd.DataFrame,
+    metric: str = "calibrated_nll",
+    sampled: Collection[str] = SAMPLED,
+    axes: Sequence[str] = AXES,
+    subsets: int = 20,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return which arm is best for the same parameters, training work, passes or measured seconds.
+
+    On each axis the budgets are what each arm costs at its full size. Every arm takes part at the largest size that
+    the budget pays for, combined by the mean; arms that cannot be had for it stay out.
+
+    Args:
+        arms: Predictions by arm, one or one for each repetition.
+        labels: Shape (examples,).
+        cost: As `cost_table` makes it, each arm at its full size. Costs are taken to be proportional to the members.
+        metric: A name in `METRICS` with one value per example.
+        sampled: Arms of passes of one network, whose size costs passes and seconds of prediction alone.
+        axes: Columns of `cost`.
+        subsets: At each size, at most.
+        resamples: As in `equivalence`.
+        level: A difference is shown below 1 - level.
+        seed: Of subsets and resamples.
+
+    Returns:
+        One row per axis, budget and arm: axis, budget, arm, members, cost, value, low, high (the bootstrap interval of
+        value), best (the lowest value, or highest where that is better), p_adjusted (that it differs from the best;
+        paired bootstrap, Holm within the budget; NaN for the best itself), shown (that it is worse) and metric. The
+        best is chosen on the same data: with many near ties its lead looks a little too sure.
+
+    Example:
+        >>> from ensemble_vs_dropout import Predictions
+        >>> rng = np.random.default_rng(0)
+        >>> arms = {"ensemble": Predictions(rng.dirichlet([3, 1], (4, 60)))}
+        >>> cost = pd.DataFrame({"arm": ["ensemble"], "passes": [4.0]})
+        >>> equal_cost(arms, np.zeros(60, int), cost, "brier", axes=["passes"]).members.tolist()
+        [4]
+    """
+    _check(arms, None, metric)
+    costs = cost.set_index("arm")
+    known = [arm for arm in arms if arm in costs.index]
+    if not known:
+        raise InputError(f"cost must have a row for some of the arms {list(arms)}, got {costs.index.tolist()}")
+    runs = {arm: runs_of(arms[arm]) for arm in known}
+    truth = check_labels(labels, runs[known[0]][0].classes)
+    offers = _offers({arm: each[0].members for arm, each in runs.items()}, costs, sampled, axes)
+    curves: dict[str, list[SubsetCurve]] = {}
+    for arm, each in runs.items():
+        sizes = sorted({offer.members for offer in offers if offer.arm == arm})
+        curves[arm] = [subset_curves(run, truth, [metric], "mean", sizes, subsets, seed)[metric] for run in each]
+    places = {(arm, size): i for arm in known for i, size in enumerate(curves[arm][0].sizes)}
+    starts = dict(zip(known, np.cumsum([0] + [len(curves[arm][0].sizes) for arm in known]), strict=False))
+    sign = -1.0 if METRICS[metric].higher_is_better else 1.0
+    columns = sign * np.stack(
+        [np.concatenate([curves[arm][r].of_examples for arm in known]) for r in range(len(runs[known[0]]))]
+    )
+    values, draws = columns.mean(axis=(0, 2)), np.concatenate(list(_resampled(columns, resamples, seed)))
+    tables = []
+    for axis in axes:
+        for budget in sorted({offer.budget for offer in offers if offer.axis == axis}):
+            rows = [offer for offer in offers if (offer.axis, offer.budget) == (axis, budget)]
+            at = [starts[offer.arm] + places[offer.arm, offer.members] for offer in rows]
+            tables.append(_ranked(rows, values[at], draws[:, at], sign, level))
+    return pd.concat(tables, ignore_index=True).assign(metric=metric)
+
+
+@dataclass(frozen=True)
+class _Offer:
+    axis: str
+    budget: float
+    arm: str
+    members: int
+    cost: float
+
+
+def _offers(
+    members: Mapping[str, int], costs: pd.DataFrame, sampled: Collection[str], axes: Sequence[str]
+) -> list[_Offer]:
+    """Return what size of each arm every budget pays for."""
+    offers = []
+    for axis in axes:
+        if axis not in costs.columns:
+            raise InputError(f"cost must have the column {axis!r}, got {list(costs.columns)}")
+        whole = costs[axis].astype(float)
+        for budget in sorted({float(whole[arm]) for arm in members}):
+            for arm, size in members.items():
+                grows = arm not in sampled or axis in ("passes", "predict_seconds", "multiply_adds")
+                paid = size if not grows else min(size, int(budget / whole[arm] * size + 1e-9))
+                price = whole[arm] * (paid / size if grows else 1.0)
+                if paid >= 1 and price <= budget * (1 + 1e-9):
+                    offers.append(_Offer(axis, budget, arm, paid, float(price)))
+    return offers
+
+
+def _ranked(rows: list[_Offer], values: FloatArray, draws: FloatArray, sign: float, level: float) -> pd.DataFrame:
+    best = int(values.argmin())
+    with np.errstate(invalid="ignore"):
+        p_values = [bootstrap_p_value(draws[:, i] - draws[:, best]) if i != best else np.nan for i in range(len(rows))]
+    p_adjusted = holm(p_values)
+    table = pd.DataFrame([vars(row) for row in rows])
+    bounds = [sorted(sign * bound for bound in percentile_interval(draws[:, i], level)) for i in range(len(rows))]
+    table["value"], table[["low", "high"]] = sign * values, bounds
+    table["best"], table["p_adjusted"] = np.arange(len(rows)) == best, p_adjusted
+    table["shown"] = p_adjusted < 1 - level
+    return table
+
+
+def _check(arms: Arms, reference: str | None, metric: str) -> None:
+    if not METRICS[check_known("metric", metric, METRICS)].per_example:
+        usable = ", ".join(name for name, known in METRICS.items() if known.per_example)
+        raise InputError(f"{metric!r} is no mean of examples, which is needed here; take one of {usable}")
+    if not arms:
+        raise InputError("arms must hold at least one arm, got none")
+    if reference is not None and runs_of(arms[check_known("reference", reference, arms)])[0].members < 2:
+        raise InputError(f"the reference {reference!r} must have at least 2 members to measure worth by, got 1")
+
+
+def _resampled(columns: FloatArray, resamples: int, seed: int) -> Iterator[FloatArray]:
+    """Yield draws of the mean of each column, (resamples, columns), from (repetitions, columns, examples)."""
+    repetitions, count, examples = columns.shape
+    rng = stream(seed, "bootstrap")
+    rows = columns.reshape(-1, examples).T
+    for start in range(0, resamples, _CHUNK):
+        size = min(_CHUNK, resamples - start)
+        means = weighted_means(bootstrap_weights(rng, examples, size), rows).reshape(size, repetitions, count)
+        weights = bootstrap_weights(rng, repetitions, size)[:, :, None]
+        yield np.where(weights > 0, weights * np.where(weights > 0, means, 0.0), 0.0).sum(axis=1)
+
+
+def _worth(curves: FloatArray, values: FloatArray, sizes: FloatArray) -> FloatArray:
+    """Return where each value is reached on its row's curve; lower is better: (rows, sizes), (rows, arms) -> as values.
+
+    The curve counts as the best so far; beyond its last point the worth is infinite, and before its first it is 1.
+    """
+    best = np.minimum.accumulate(curves, axis=1)
+    with np.errstate(invalid="ignore"):
+        margin = _ROUNDING * np.maximum(1.0, np.abs(values))
+        reached = best[:, None, :] <= (values + margin)[:, :, None]
+    at = reached.argmax(axis=2)
+    before = np.maximum(at - 1, 0)
+    left, right = np.take_along_axis(best, before, axis=1), np.take_along_axis(best, at, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(left > right, (left - values) / (left - right), 1.0)
+    share = np.clip(np.where(np.isnan(share), 1.0, share), 0.0, 1.0)
+    worth = sizes[before] + share * (sizes[at] - sizes[before])
+    return np.where(reached.any(axis=2), worth, np.inf)

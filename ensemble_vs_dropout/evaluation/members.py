@@ -1,0 +1,51 @@
+"""How the members of each arm differ and what that gains, for networks and for masks on one scale."""
+
+from __future__ import annotations
+
+import numpy.typing as npt
+import pandas as pd
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.evaluation.outcomes import Arms, runs_of
+from ensemble_vs_dropout.measures.decomposition import COMBINED_BY, ambiguity, improvement
+from ensemble_vs_dropout.measures.diversity import diversity
+from ensemble_vs_dropout.measures.uncertainty import uncertainty
+from ensemble_vs_dropout.types import check_labels
+
+
+def diversity_table(arms: Arms, labels: npt.ArrayLike) -> pd.DataFrame:
+    """Return one row per arm and repetition; arms of one member have no diversity and are left out.
+
+    Args:
+        arms: Predictions by arm, one or one for each repetition.
+        labels: Shape (examples,).
+
+    Returns:
+        Columns arm, members, repetition; those of `measures.diversity`; mutual_information and variance, their means
+        over examples (nats; summed over classes); ambiguity_brier, ambiguity_nll and ambiguity_error, how much lower
+        the loss of the pool by the rule of that loss is than the mean member's (`measures.decomposition.ambiguity`);
+        and those of `measures.decomposition.improvement`.
+
+    Raises:
+        InputError: No arm has more than one member.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_vs_dropout import Predictions
+        >>> pool = Predictions(np.random.default_rng(0).dirichlet([1, 1], (4, 50)))
+        >>> diversity_table({"a": pool}, np.zeros(50, int)).columns[:4].tolist()
+        ['arm', 'members', 'repetition', 'disagreement']
+    """
+    rows = []
+    for arm, given in arms.items():
+        for repetition, run in enumerate(runs_of(given)):
+            if run.members == 1:
+                continue
+            truth = check_labels(labels, run.classes)
+            unsure = uncertainty(run.probs)[["mutual_information", "variance"]].mean()
+            gained = {f"ambiguity_{loss}": ambiguity(run.probs, truth, loss).ambiguity.mean() for loss in COMBINED_BY}
+            named = {"arm": arm, "members": run.members, "repetition": repetition}
+            rows.append({**named, **diversity(run.probs, truth), **unsure, **gained, **improvement(run.probs, truth)})
+    if not rows:
+        raise InputError(f"diversity needs an arm of at least 2 members, got one in each of {list(arms)}")
+    return pd.DataFrame(rows)

@@ -1,0 +1,218 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.evaluation import equal_cost, equivalence, size_curves
+from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.evaluation.cost import cost_table
+from ensemble_vs_dropout.evaluation.equivalence import _worth
+from ensemble_vs_dropout.measures import METRICS
+from ensemble_vs_dropout.types import Cost, Predictions
+
+few = settings(max_examples=20, deadline=None)
+PROPER = ["nll", "brier", "calibrated_nll"]
+
+
+def network_members(seed=0, members=6, examples=150, classes=3, shared=1.0, own=1.5):
+    """Members whose logits share a part and differ in the rest, and the labels."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(classes, size=examples)
+    common = shared * rng.normal(size=(examples, classes)) + 1.5 * np.eye(classes)[labels]
+    logits = common + own * rng.normal(size=(members, examples, classes))
+    probs = np.exp(logits)
+    return probs / probs.sum(axis=2, keepdims=True), labels
+
+
+def worth(arms, labels, metric="nll", **options):
+    table = equivalence(arms, labels, metric=metric, **{"resamples": 100, "subsets": 1000} | options)
+    return table.set_index("arm").worth
+
+
+@pytest.mark.parametrize("metric", PROPER)
+def test_an_ensemble_of_m_is_worth_m_and_a_single_network_one(metric):
+    probs, labels = network_members()
+    arms = {"ensemble": Predictions(probs), "single": Predictions(probs)}
+    table = equivalence(arms, labels, metric=metric, rules={"single": EACH}, resamples=200).set_index("arm")
+    assert table.worth["ensemble"] == pytest.approx(6)
+    assert table.worth["single"] == 1
+    assert table.high["single"] == 1
+    assert table.high["ensemble"] == pytest.approx(6)
+    assert table.members.tolist() == [6, 1]
+    assert (table.pool == 6).all()
+
+
+@given(seed=st.integers(0, 2**32 - 1), size=st.integers(2, 5))
+@few
+def test_the_value_of_the_curve_at_m_is_worth_m(seed, size):
+    probs, labels = network_members(seed, examples=60)
+    values = size_curves({"a": Predictions(probs)}, labels, ["brier"], sizes=range(1, 7), subsets=1000).value
+    curve = values.to_numpy()[None]
+    assert _worth(curve, curve[:, [size - 1]], np.arange(1.0, 7))[0, 0] == pytest.approx(size)
+    between = (curve[0, size - 2] + curve[0, size - 1]) / 2
+    assert _worth(curve, np.array([[between]]), np.arange(1.0, 7))[0, 0] == pytest.approx(size - 0.5)
+
+
+def test_what_leaves_the_pool_is_worth_more_than_all_and_what_is_worse_than_one_counts_as_one():
+    probs, labels = network_members()
+    sure = np.full((1, 150, 3), 0.005)
+    sure[0, np.arange(150), labels] = 0.99
+    wrong = np.full((1, 150, 3), 0.495)
+    wrong[0, np.arange(150), labels] = 0.01
+    arms = {"ensemble": Predictions(probs), "better": Predictions(sure), "worse": Predictions(wrong)}
+    table = equivalence(arms, labels, metric="nll", resamples=100).set_index("arm")
+    assert table.worth["better"] == table.low["better"] == table.high["better"] == math.inf
+    assert table.worth["worse"] == table.low["worse"] == table.high["worse"] == 1
+
+
+def test_infinite_scores_have_a_worth():
+    probs, labels = network_members()
+    votes = np.eye(3)[probs.argmax(axis=2)]
+    table = worth({"ensemble": Predictions(probs), "votes": Predictions(votes)}, labels)
+    assert table["votes"] == 1
+    assert worth({"ensemble": Predictions(votes), "other": Predictions(probs)}, labels)["other"] == math.inf
+
+
+def test_worth_is_found_by_hand():
+    curve = np.array([[0.5, 0.4, 0.41, 0.3]])  # the third is worse than the second: the best so far counts
+    values = np.array([[0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.29]])
+    found = _worth(curve, values, np.array([1.0, 2.0, 5.0, 10.0]))
+    np.testing.assert_allclose(found, [[1, 1, 1.5, 2, 7.5, 10, np.inf]])
+
+
+def test_a_metric_of_which_more_is_better_is_read_the_right_way():
+    probs, labels = network_members()
+    arms = {"ensemble": Predictions(probs), "half": Predictions(probs[:3])}
+    by_error, by_accuracy = (
+        equivalence(arms, labels, metric=metric, resamples=200, subsets=1000) for metric in ("error", "accuracy")
+    )
+    np.testing.assert_allclose(by_error[["worth", "low", "high"]], by_accuracy[["worth", "low", "high"]])
+    np.testing.assert_allclose(by_error.value, 1 - by_accuracy.value)
+
+
+def test_intervals_hold_the_worth_and_cover_the_true_one():
+    true_worth, covered = 3, []
+    for seed in range(30):
+        probs, labels = network_members(seed, members=9, examples=200)
+        arms = {"ensemble": Predictions(probs[:6]), "other": Predictions(probs[6:])}
+        row = equivalence(arms, labels, metric="brier", resamples=200, subsets=1000).set_index("arm").loc["other"]
+        assert row.low <= row.worth <= row.high
+        covered.append(row.low <= true_worth <= row.high)
+    assert np.mean(covered) >= 0.8  # of 95 %, for the six and the three are samples of networks too
+
+
+def test_what_differs_between_repetitions_widens_the_interval():
+    probs, labels = network_members(examples=300)
+    reference = [Predictions(probs)] * 3
+    certain = np.eye(3)[labels][None]
+    others = [Predictions((1 - by) * probs[:2] + by * certain) for by in (0.0, 0.03, 0.06)]
+    alike, differing, alone = (
+        equivalence({"ensemble": ensemble, "o": other}, labels, metric="brier", resamples=300, subsets=1000).loc[1]
+        for ensemble, other in ((reference, others[1:2] * 3), (reference, others), (reference[0], others[1]))
+    )
+    assert differing.high - differing.low > 1.2 * (alike.high - alike.low)
+    assert alike.worth == pytest.approx(alone.worth)
+    assert alike.high - alike.low == pytest.approx(alone.high - alone.low, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("arms", "options", "match"),
+    [
+        (["other"], {}, "unknown reference 'ensemble'"),
+        (["ensemble"], {"metric": "ece"}, "'ece' is no mean of examples"),
+        (["ensemble"], {"metric": "nl"}, "did you mean 'nll'"),
+        (["ensemble"], {"reference": "one"}, "unknown reference 'one'"),
+        ([], {}, "at least one arm"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(arms, options, match):
+    probs, labels = network_members()
+    with pytest.raises(InputError, match=match):
+        equivalence({arm: Predictions(probs) for arm in arms}, labels, **options)
+
+
+def test_a_single_network_is_no_reference():
+    probs, labels = network_members()
+    with pytest.raises(InputError, match="'ensemble' must have at least 2 members to measure worth by, got 1"):
+        equivalence({"ensemble": Predictions(probs[:1])}, labels)
+
+
+def costly_arms():
+    """An ensemble of four, one network, and forty passes of one network, which are worth less than the four."""
+    probs, labels = network_members(members=5, examples=400)
+    rng = np.random.default_rng(1)
+    logits = np.log(probs[4]) + 0.3 * rng.normal(size=(40, 400, 3))
+    passes = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    arms = {
+        "ensemble": Predictions(probs[:4]),
+        "dropout": Predictions(probs[4:5]),
+        "mc_dropout": Predictions(passes),
+    }
+    cost = cost_table(
+        {
+            "ensemble": [Cost(400, 4000, 4, 8.0, 0.4)],
+            "dropout": [Cost(100, 1000, 1, 2.0, 0.1)],
+            "mc_dropout": [Cost(100, 1000, 40, 2.0, 4.0)],
+        }
+    )
+    return arms, labels, cost
+
+
+def test_every_arm_takes_part_at_the_size_that_the_budget_pays_for():
+    arms, labels, cost = costly_arms()
+    table = equal_cost(arms, labels, cost, metric="brier").set_index(["axis", "budget", "arm"]).sort_index()
+    members = table.members
+    assert members["parameters", 100.0].to_dict() == {"ensemble": 1, "dropout": 1, "mc_dropout": 40}
+    assert members["parameters", 400.0].to_dict() == {"ensemble": 4, "dropout": 1, "mc_dropout": 40}
+    assert members["passes", 1.0].to_dict() == {"ensemble": 1, "dropout": 1, "mc_dropout": 1}
+    assert members["passes", 4.0].to_dict() == {"ensemble": 4, "dropout": 1, "mc_dropout": 4}
+    assert members["passes", 40.0].to_dict() == {"ensemble": 4, "dropout": 1, "mc_dropout": 40}
+    assert members["train_seconds", 2.0].to_dict() == {"ensemble": 1, "dropout": 1, "mc_dropout": 40}
+    assert members["predict_seconds", 0.1].to_dict() == {"ensemble": 1, "dropout": 1, "mc_dropout": 1}
+    assert (table.cost <= table.index.get_level_values("budget") * (1 + 1e-9)).all()
+
+
+def test_values_are_those_of_the_size_curves_and_one_arm_is_best():
+    arms, labels, cost = costly_arms()
+    table = equal_cost(arms, labels, cost, metric="brier", axes=["passes"])
+    for row in table.itertuples():
+        run = arms[row.arm]
+        values = size_curves({row.arm: run}, labels, ["brier"], sizes=[row.members], resamples=100)
+        assert row.value == pytest.approx(values.set_index("members").value[row.members])
+        assert row.low <= row.value <= row.high
+    best = table[table.best]
+    assert best.budget.tolist() == [1.0, 4.0, 40.0]
+    lowest = table.groupby("budget").value.min()
+    assert best.value.tolist() == pytest.approx(lowest.tolist())
+    assert best.p_adjusted.isna().all()
+    assert not best.shown.any()
+    assert best.arm.tolist()[1:] == ["ensemble", "ensemble"]
+    assert table[(table.budget == 40) & ~table.best].shown.all()
+
+
+def test_arms_alike_are_not_shown_to_differ():
+    probs, labels = network_members(members=8, examples=200)
+    arms = {"a": Predictions(probs[:4]), "b": Predictions(probs[4:])}
+    cost = pd.DataFrame({"arm": ["a", "b"], "passes": [4.0, 4.0]})
+    table = equal_cost(arms, labels, cost, metric="brier", axes=["passes"])
+    assert not table.shown.any()
+
+
+def test_costs_that_are_not_there_are_named():
+    arms, labels, cost = costly_arms()
+    with pytest.raises(InputError, match="cost must have the column 'energy'"):
+        equal_cost(arms, labels, cost, axes=["energy"])
+    with pytest.raises(InputError, match="cost must have a row for some of the arms"):
+        equal_cost(arms, labels, cost[cost.arm == "none"])
+
+
+def test_direction_of_a_metric_of_which_more_is_better():
+    arms, labels, cost = costly_arms()
+    table = equal_cost(arms, labels, cost, metric="accuracy", axes=["passes"])
+    best = table[table.best].set_index("budget")
+    assert best.value[40.0] == table[table.budget == 40].value.max()
+    assert best.value[40.0] == pytest.approx(METRICS["accuracy"].value(arms[best.arm[40.0]].probs.mean(axis=0), labels))
