@@ -5,9 +5,12 @@
     python scripts/benchmark.py training --sweep              # the small case for 1 to 100 members; about 40 minutes
     python scripts/benchmark.py inference                     # about 6 minutes
     python scripts/benchmark.py inference --cases memory      # 1,000 passes over 100,000 examples; about 10 minutes
+    python scripts/benchmark.py evaluation                    # about 3 minutes
 
 `training`: N members under each strategy, beside a loop of Keras' `fit`. `inference`: 100 passes beside a loop of
-`model(x, training=True)`, and ten networks beside ten calls of `model.predict`.
+`model(x, training=True)`, and ten networks beside ten calls of `model.predict`. `evaluation`: 2,000 bootstrap draws of
+12 arms and 6 metrics, and 200 subsets of 100 members at each of 20 sizes, on 10,000 examples, beside a loop over draws
+and one over subsets (timed on five of them and scaled up).
 
 Every measurement is a whole call, compilation included, in a process of its own; the ways alternate, and medians are
 shown. What must come out: the seconds of each way, their ratio to the loop of `fit`, the share of the machine's
@@ -147,6 +150,62 @@ def _measure_inference(name: str) -> dict[str, float]:
     return dict(zip(INFERENCE[name], (seconds(loop), seconds(lambda: sampler.predict(x)), first), strict=True))
 
 
+@app.command()
+def evaluation(repeats: Annotated[int, typer.Option(min=1, help="Alternating runs of each.")] = 3) -> None:
+    """Time the bootstrap and the size curves, and tell their memory."""
+    for case in ("bootstrap", "sizes"):
+        done = [_in_own_process({"evaluation": case}, "evaluation") for _ in range(repeats)]
+        middle = {way: median(run[way] for run in done) for way in done[0]}
+        print(
+            f"{case}: {middle['seconds']:.1f} s, {middle['mebibytes']:.0f} MiB above the predictions at the highest; "
+            f"a loop takes {middle['loop']:.0f} s, {middle['loop'] / middle['seconds']:.0f} times as long"
+        )
+
+
+def _measure_evaluation(name: str) -> dict[str, float]:
+    import numpy as np
+
+    import ensemble_vs_dropout as evd
+
+    rng = np.random.default_rng(0)
+    labels = rng.integers(10, size=10_000)
+    members = 12 if name == "bootstrap" else 100
+    probs = rng.normal(scale=1.5, size=(members, 10_000, 10)).astype(np.float32)
+    probs[:, np.arange(10_000), labels] += 3
+    np.exp(probs, out=probs)
+    probs /= probs.sum(axis=2, keepdims=True)
+    metrics = (
+        ["error", "nll", "brier"]
+        if name == "sizes"
+        else ["error", "nll", "calibrated_nll", "brier", "ece", "spherical"]
+    )
+    measured = [evd.METRICS[metric].function for metric in metrics]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    if name == "bootstrap":
+        arms = {f"arm {i}": evd.Predictions(probs[i : i + 1]) for i in range(12)}
+        evd.Evaluator(metrics=metrics, rules=["mean"], resamples=2000).tables(arms, labels)
+    else:
+        sizes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100]
+        evd.size_curves({"pool": evd.Predictions(probs)}, labels, metrics, sizes=sizes, subsets=200)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    start, timed = time.perf_counter(), 5
+    for _ in range(timed):
+        if name == "bootstrap":
+            picks = rng.integers(10_000, size=10_000)
+            for member in probs:
+                for function in measured:
+                    np.mean(function(member[picks], labels[picks]))
+        else:
+            for size in sizes:
+                pooled = evd.aggregate(probs[rng.permutation(100)[:size]], "mean")
+                for function in measured:
+                    np.mean(function(pooled, labels))
+    loop = (time.perf_counter() - start) * (2000 if name == "bootstrap" else 200) / timed
+    return {"seconds": seconds, "mebibytes": peak / 2**10, "loop": loop}
+
+
 def _as_dataset(x: Any) -> Any:
     import numpy as np
 
@@ -169,8 +228,9 @@ def _in_own_process(case: dict[str, Any], way: str) -> dict[str, float]:
 def one(case: str, way: str) -> None:
     """Measure one way on one case in this process."""
     given = json.loads(case)
-    if way == "inference":
-        print(json.dumps(_measure_inference(given["inference"])))
+    if way in ("inference", "evaluation"):
+        measure = _measure_inference if way == "inference" else _measure_evaluation
+        print(json.dumps(measure(given[way])))
         return
     print(json.dumps(_ceiling(given) if way == "ceiling" else _measure(given, way)))
 
