@@ -1,6 +1,7 @@
 """Training N members, each exactly as if it were alone.
 
 * `ensemble`: `Ensemble`, the trainer people see
+* `together`: `fit_together`, several ensembles in one go
 * `arguments`: what `fit` was given, checked; `schedule`: what that means for a member; `streams`: data read in batches
 * `strategy`: which of the three strategies, how many members at a time, and why
 * `_stacked`: one vectorised program over a leading member axis; `_stateless`: its step; `_masks`: the dropout masks
@@ -13,5 +14,6 @@
 
 from ensemble_vs_dropout.training.ensemble import Ensemble
 from ensemble_vs_dropout.training.schedule import EpochEnd
+from ensemble_vs_dropout.training.together import fit_together
 
-__all__ = ["Ensemble", "EpochEnd"]
+__all__ = ["Ensemble", "EpochEnd", "fit_together"]

@@ -15,7 +15,7 @@ from ensemble_vs_dropout.heads import Head
 from ensemble_vs_dropout.keras_backend import keras, tf
 from ensemble_vs_dropout.training._looped import mask_states
 from ensemble_vs_dropout.training._stateless import variables
-from ensemble_vs_dropout.training.checkpoints import Checkpoint, Row, Standing
+from ensemble_vs_dropout.training.checkpoints import Keeper, Row, Standing
 from ensemble_vs_dropout.training.schedule import EpochEnd, Part, Schedule
 from ensemble_vs_dropout.training.streams import Stream
 
@@ -64,7 +64,7 @@ def train_members(
     models: Mapping[int, keras.Model],
     rows: Mapping[int, list[Row]],
     schedule: Schedule,
-    checkpoint: Checkpoint | None,
+    checkpoint: Keeper | None,
     clock: Any,
     finished: Any,
 ) -> None:
@@ -90,9 +90,7 @@ def train_members(
         raise
 
 
-def _take_up(
-    number: int, model: keras.Model, rows: list[Row], schedule: Schedule, checkpoint: Checkpoint | None
-) -> Member:
+def _take_up(number: int, model: keras.Model, rows: list[Row], schedule: Schedule, checkpoint: Keeper | None) -> Member:
     before = [variable.numpy() for variable in _all_variables(model)]
     standing = Standing(schedule.initial_epoch, list(rows))
     found = checkpoint.resume(number, _all_variables(model)) if checkpoint else None
@@ -111,7 +109,7 @@ def _epoch(
     engine: Engine,
     active: dict[int, Member],
     schedule: Schedule,
-    checkpoint: Checkpoint | None,
+    checkpoint: Keeper | None,
     clock: Any,
     finished: Any,
 ) -> None:
@@ -176,7 +174,7 @@ def _end_epoch(
 def _feed(schedule: Schedule, member: Member) -> Any:
     epoch = member.standing.epoch + 1
     if isinstance(schedule.train, Stream):
-        return schedule.train.epoch(schedule.seed, member.number, epoch, schedule.shuffle)
+        return schedule.train.epoch(*schedule.identity(member.number), epoch, schedule.shuffle)
     return schedule.order(member.number, epoch)
 
 

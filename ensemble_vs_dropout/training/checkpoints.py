@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -34,6 +34,24 @@ class Standing:
     best_loss: float = math.inf
     best_weights: list[np.ndarray[Any, Any]] | None = None
     waited: int = 0
+
+
+class Keeper(Protocol):
+    """Keeps members on disk."""
+
+    every: int
+
+    def load(self, member: int, model: keras.Model) -> list[Row] | None:
+        """Give `model` the weights of a finished member and return its history, or None if it is not there."""
+
+    def resume(self, member: int, variables: Sequence[keras.Variable]) -> Standing | None:
+        """Give `variables` the values of a member on its way and return where it stands, or None if it is not there."""
+
+    def save(self, member: int, model: keras.Model, rows: list[Row]) -> None:
+        """Write a finished member."""
+
+    def keep(self, member: int, variables: Sequence[keras.Variable], standing: Standing) -> None:
+        """Write a member on its way."""
 
 
 class Checkpoint:
@@ -130,6 +148,40 @@ class Checkpoint:
         except ValueError as error:
             raise InputError(f"checkpoint {str(path)!r} is damaged ({error}); delete it") from error
         return content
+
+
+class JointCheckpoint:
+    """The checkpoints of several ensembles that are trained together, each in a folder of its own.
+
+    Args:
+        places: For each member the checkpoint that keeps it, or None, and its number there.
+        every: Epochs after which members on their way are kept; 0 keeps finished ones only.
+    """
+
+    def __init__(self, places: Sequence[tuple[Checkpoint | None, int]], every: int = 0):
+        self.every, self._places = every, places
+
+    def load(self, member: int, model: keras.Model) -> list[Row] | None:
+        """See `Keeper`."""
+        checkpoint, number = self._places[member]
+        return checkpoint.load(number, model) if checkpoint else None
+
+    def resume(self, member: int, variables: Sequence[keras.Variable]) -> Standing | None:
+        """See `Keeper`."""
+        checkpoint, number = self._places[member]
+        return checkpoint.resume(number, variables) if checkpoint else None
+
+    def save(self, member: int, model: keras.Model, rows: list[Row]) -> None:
+        """See `Keeper`."""
+        checkpoint, number = self._places[member]
+        if checkpoint:
+            checkpoint.save(number, model, rows)
+
+    def keep(self, member: int, variables: Sequence[keras.Variable], standing: Standing) -> None:
+        """See `Keeper`."""
+        checkpoint, number = self._places[member]
+        if checkpoint:
+            checkpoint.keep(number, variables, standing)
 
 
 def _stem(member: int) -> str:

@@ -31,7 +31,7 @@ from ensemble_vs_dropout.training._programs import Programs, forward
 from ensemble_vs_dropout.training._stacked import Stacked
 from ensemble_vs_dropout.training._unrolled import Unrolled
 from ensemble_vs_dropout.training.arguments import make_schedule, wants_steps
-from ensemble_vs_dropout.training.checkpoints import Checkpoint
+from ensemble_vs_dropout.training.checkpoints import Checkpoint, Keeper
 from ensemble_vs_dropout.training.saving import loaded
 from ensemble_vs_dropout.training.schedule import EpochEnd, Schedule
 from ensemble_vs_dropout.training.strategy import STRATEGIES, Choice, choose
@@ -207,6 +207,7 @@ class Ensemble(Predictor):
             head, self.seed, x, y, validation_data, validation_split, watch, epochs, initial_epoch, batch_size,
             steps_per_epoch, shuffle, patience, class_weight, sample_weight, callbacks,
         )  # fmt: skip
+        schedule = self._scheduled(schedule)
         todo = [k for k in range(len(self._models)) if k not in self._diverged and self._epochs_of(k) <= initial_epoch]
         if initial_epoch == 0:
             todo = [member for member in todo if member not in self._histories]
@@ -242,7 +243,7 @@ class Ensemble(Predictor):
         sample = next(schedule.train.epoch(0, 0, 0, False)) if isinstance(schedule.train, Stream) else data["train"]
         for member in todo:
             create_variables(self._models[member], sample)
-        saved = Checkpoint(checkpoint, schedule, self._models[todo[0]], checkpoint_every) if checkpoint else None
+        saved = self._keeper(checkpoint, checkpoint_every, schedule, self._models[todo[0]])
         waiting = {}
         for number, member in enumerate(todo):
             rows = saved.load(member, self._models[member]) if saved else None
@@ -255,7 +256,7 @@ class Ensemble(Predictor):
         if not waiting:
             return
         # By all of them, not by those that wait, so that a resumed training computes as an uninterrupted one does.
-        choice = choose(strategy, [self._models[member] for member in todo], schedule, memory_limit)
+        choice = choose(strategy, self._planned([self._models[member] for member in todo]), schedule, memory_limit)
         if progress.verbose == 2:
             at_a_time = f", {choice.slots} at a time" if choice.slots > 1 else ""
             progress.say(f"strategy {choice.strategy}{at_a_time}: {choice.reason}")
@@ -284,6 +285,18 @@ class Ensemble(Predictor):
             raise FloatingPointError(
                 f"all {members} members diverged; a lower learning rate or clipped gradients usually help"
             )
+
+    def _scheduled(self, schedule: Schedule) -> Schedule:
+        return schedule
+
+    def _keeper(
+        self, checkpoint: str | PathLike[str] | None, every: int, schedule: Schedule, model: keras.Model
+    ) -> Keeper | None:
+        return Checkpoint(checkpoint, schedule, model, every) if checkpoint else None
+
+    def _planned(self, models: list[keras.Model]) -> list[keras.Model]:
+        """Return the models by which the strategy is chosen."""
+        return models
 
     def _epochs_of(self, member: int) -> int:
         rows = self._histories.get(member, [])

@@ -48,6 +48,8 @@ class Schedule:
     Attributes:
         train: What to learn from, in memory or streamed.
         seed: Root of the seed tree.
+        identities: The seed and the number by which each member draws; None for `seed` and its own number. They differ
+            where several ensembles are trained together.
         epochs: The last epoch.
         initial_epoch: Epochs that lie behind already.
         batch_size: Examples in a step.
@@ -73,6 +75,7 @@ class Schedule:
     on_epoch: Callable[[EpochEnd], None] | None = None
     callbacks: Callable[[int], Sequence[keras.callbacks.Callback]] | None = None
     stepwise: bool = False
+    identities: Sequence[tuple[int, int]] | None = None
 
     @property
     def examples(self) -> int:
@@ -85,5 +88,10 @@ class Schedule:
         """Return the order of the examples for one member and epoch: a matter of seed, member and epoch alone."""
         assert isinstance(self.train, Part)
         whole = len(self.train.x)
-        order = stream(self.seed, "order", member, epoch).permutation(whole) if self.shuffle else np.arange(whole)
+        seed, number = self.identity(member)
+        order = stream(seed, "order", number, epoch).permutation(whole) if self.shuffle else np.arange(whole)
         return order[: self.examples].astype(np.int32)
+
+    def identity(self, member: int) -> tuple[int, int]:
+        """Return the seed and the number by which a member draws."""
+        return (self.seed, member) if self.identities is None else self.identities[member]
