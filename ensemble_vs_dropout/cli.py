@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from ensemble_vs_dropout import study_commands
 from ensemble_vs_dropout.checks import InputError
 
 app = typer.Typer(
@@ -20,6 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="N independent networks, or one network with dropout? A fair, paired answer on your data.",
 )
+
+
+app.add_typer(study_commands.app, name="study")
 
 
 @app.callback()

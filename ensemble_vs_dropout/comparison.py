@@ -6,9 +6,8 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,15 +23,13 @@ from ensemble_vs_dropout.heads import read_head
 from ensemble_vs_dropout.inference import MonteCarloDropout, WeightScaling
 from ensemble_vs_dropout.inference._random_layers import random_layers
 from ensemble_vs_dropout.keras_backend import keras
-from ensemble_vs_dropout.memory import peak_memory
-from ensemble_vs_dropout.multiply_adds import multiply_adds
 from ensemble_vs_dropout.networks import Builder, Network, build_for, find_builder, takes_width
-from ensemble_vs_dropout.prediction import Predictor
 from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.results import Comparison, models_folder
 from ensemble_vs_dropout.seeds import derive
 from ensemble_vs_dropout.training import Ensemble, EpochEnd
 from ensemble_vs_dropout.types import Cost, Dataset, Predictions
+from ensemble_vs_dropout.ways import Ways
 
 __all__ = ["Comparison", "compare"]
 
@@ -194,59 +191,15 @@ def _predict(
     trained: Mapping[str, Ensemble], data: Dataset, passes: int, seed: int
 ) -> tuple[dict[str, dict[str, Predictions]], dict[str, Cost]]:
     """Return the predictions of every arm on val and test, and what each arm costs."""
-    plain, dropped = trained["plain"], trained["dropout"]
-    first, of_first = dropped.models[0], dropped.histories.query("member == 0")
-    arms: dict[str, tuple[Predictor, keras.Model, pd.DataFrame]] = {
-        "ensemble": (plain, plain.models[0], plain.histories),
-        "dropout": (WeightScaling(first), first, of_first),
-        "mc_dropout": (MonteCarloDropout(first, passes, seed), first, of_first),
-        "dropout_ensemble": (dropped, first, dropped.histories),
-    }
-    if "wide" in trained:
-        arms["wide"] = (trained["wide"], trained["wide"].models[0], trained["wide"].histories)
-    _, _, _, alone = _measured(WeightScaling(plain.models[0]), data)
-    val, test, costs = {}, {}, {}
-    for arm, (predictor, model, histories) in arms.items():
-        val[arm], test[arm], seconds, peak = _measured(predictor, data)
-        costs[arm] = _cost(predictor, model, histories, data, seconds, peak)
-    shares = {name: cost / len(plain.models) for name, cost in asdict(costs["ensemble"]).items()}
-    return {"val": val, "test": test}, {"single": Cost(**shares | {"peak_memory": alone}), **costs}
-
-
-def _measured(predictor: Predictor, data: Dataset) -> tuple[Predictions, Predictions, float, int]:
-    """Return the predictions of val and test, and the seconds and the highest memory of predicting test."""
-    val = predictor.predict_members(data.x_val)  # first, so that compiling is not in the seconds
-    with peak_memory() as peak:
-        start = time.perf_counter()
-        test = predictor.predict_members(data.x_test)
-        seconds = time.perf_counter() - start
-    return val, test, seconds, peak.bytes
-
-
-def _cost(
-    predictor: Predictor, model: keras.Model, histories: pd.DataFrame, data: Dataset, seconds: float, peak: int
-) -> Cost:
-    """Return the cost of the networks in `histories`, which are all of `model`'s size."""
-    networks, trained = histories.member.nunique(), float(len(histories)) * len(data.x_train)
-    return Cost(
-        parameters=model.count_params() * networks,
-        trained=model.count_params() * trained,
-        passes=predictor.members,
-        train_seconds=float(histories.seconds.sum()),
-        predict_seconds=seconds,
-        bytes=sum(np.asarray(weight).nbytes for weight in model.weights) * networks,
-        multiply_adds=_counted(lambda: predictor.multiply_adds),
-        trained_multiply_adds=_counted(lambda: multiply_adds(model)) * trained,
-        peak_memory=peak,
-    )
-
-
-def _counted(count: Callable[[], int]) -> float:
-    """Return what is counted, or NaN where it cannot be: that must not stop a comparison."""
-    try:
-        return count()
-    except InputError:
-        return float("nan")
+    ways, inputs = Ways(), {"val": data.x_val, "test": data.x_test}
+    predictions: dict[str, dict[str, Predictions]] = {part: {} for part in inputs}
+    costs: dict[str, Cost] = {}
+    for kind, ensemble in trained.items():
+        found, of_kind = ways(kind, ensemble, len(data.x_train), inputs, passes, seed)
+        costs |= of_kind
+        for part in inputs:
+            predictions[part] |= found[part]
+    return predictions, costs
 
 
 def _check_network(builder: Builder, data: Dataset, rate: float) -> keras.Model:

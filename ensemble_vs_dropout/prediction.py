@@ -53,6 +53,9 @@ class Predictor(ABC):
             InputError: They cannot be counted; see `multiply_adds.multiply_adds`.
         """
 
+    def share(self, other: Any) -> None:  # noqa: B027  # nothing to share is no fault
+        """Use what another predictor of the same kind has traced, where its models are built alike."""
+
     @abstractmethod
     def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
         """Yield the members' probabilities for these examples, the first of which is number `first` of all."""

@@ -25,7 +25,7 @@ class Progress:
     def __init__(self, total: int, verbose: str | int):
         self.verbose = 1 if verbose == "auto" else int(verbose)
         self._console = Console(file=sys.stderr, highlight=False)
-        self._live = self.verbose == 1 and self._console.is_terminal
+        self.live = self.verbose == 1 and self._console.is_terminal
         self._total, self._done, self._start = total, 0, time.perf_counter()
         self._bar = Bar(
             TextColumn("{task.description}"),
@@ -36,7 +36,7 @@ class Progress:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            disable=not self._live,
+            disable=not self.live,
         )
         self._task = self._bar.add_task("", total=total)
         self._losses: dict[str, float] = {}
@@ -59,8 +59,8 @@ class Progress:
         self._bar.update(self._task, description=text + others * (together > 1))
         if end.stopped:
             del self._losses[network]
-        if self.verbose == 2 or (self.verbose == 1 and not self._live and end.stopped):
-            self._print(f"{text} ({self._left()})")
+        if self.verbose == 2 or (self.verbose == 1 and not self.live and end.stopped):
+            self._print(f"{text} ({self.left()})")
 
     def reach(self, epochs: int) -> None:
         """Say that so many epochs are done in all: networks that were trained before report none of theirs."""
@@ -78,6 +78,9 @@ class Progress:
         self._done += epochs
         self._bar.update(self._task, completed=self._done)
 
-    def _left(self) -> str:
+    def left(self) -> str:
+        """Return in words how long it will take from here."""
         elapsed = time.perf_counter() - self._start
+        if not self._done:
+            return "nobody knows how long"
         return f"about {elapsed / self._done * (self._total - self._done):.0f} s left"

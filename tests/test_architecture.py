@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parent.parent / "ensemble_vs_dropout"
 ROOMS = [
     "checks", "seeds", "types", "keras_backend", "graphs", "multiply_adds", "memory", "measures", "datasets",
     "progress", "heads", "classic_dropout", "networks", "fusion", "random_draws", "prediction", "training",
-    "inference", "classifier", "evaluation", "plots", "report", "runs", "results", "comparison", "cli",
+    "inference", "ways", "classifier", "evaluation", "plots", "report", "runs", "results", "comparison",
+    "studies", "study_commands", "cli",
 ]  # fmt: skip
 MAY_IMPORT = {
     "keras": {"keras_backend", "datasets/fetching"},

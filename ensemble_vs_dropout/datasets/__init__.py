@@ -13,6 +13,7 @@ The way of the data through the folder, and the file of each step:
       splits     hold out test and val, take a nested part of train, make labels noisy
       features   check, convert, and standardise on the final training part
     description  describe_datasets: the known sets as a table
+    shifts       shift: inputs moved away from what training saw, by severity or amount
 
 Nothing here imports TensorFlow, Keras, pandas or scikit-learn before a function needs it.
 """
@@ -21,5 +22,16 @@ from ensemble_vs_dropout.datasets.description import describe_datasets
 from ensemble_vs_dropout.datasets.known import KNOWN, KnownDataset
 from ensemble_vs_dropout.datasets.loading import load_dataset
 from ensemble_vs_dropout.datasets.preparation import from_arrays
+from ensemble_vs_dropout.datasets.shifts import OVADIA, SHIFTS, Shift, shift
 
-__all__ = ["KNOWN", "KnownDataset", "describe_datasets", "from_arrays", "load_dataset"]
+__all__ = [
+    "KNOWN",
+    "OVADIA",
+    "SHIFTS",
+    "KnownDataset",
+    "Shift",
+    "describe_datasets",
+    "from_arrays",
+    "load_dataset",
+    "shift",
+]

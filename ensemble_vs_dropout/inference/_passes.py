@@ -14,7 +14,7 @@ from ensemble_vs_dropout.inference._random_layers import switched_on
 from ensemble_vs_dropout.keras_backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.training._looped import mask_states
-from ensemble_vs_dropout.training._programs import Programs, as_tensor
+from ensemble_vs_dropout.training._programs import Programs, as_tensor, plan
 from ensemble_vs_dropout.types import FloatArray, IntArray
 
 _ALIKE = 40.0  # dropped units that are expected in passes that turn out the same: then something is wrong
@@ -31,7 +31,19 @@ class Passes:
         self.halves = Halves(model, layers)
         self._states = mask_states(model)
         self._programs = Programs()
+        self._traced: Passes = self  # whose graph runs on this model's variables
         self._dropped = 0.0
+
+    def share(self, other: "Passes") -> None:
+        """Run the other's graph on this model's variables, where the models and their random layers are built alike."""
+        described = plan(self.model)
+        alike = described is not None and described == plan(other.model) and self._places() == other._places()
+        if alike and (self.shared, self.head) == (other.shared, other.head):
+            self._traced = other._traced
+
+    def _places(self) -> list[int]:
+        chosen = {id(layer) for layer in self.layers}
+        return [place for place, layer in enumerate(self.model._flatten_layers()) if id(layer) in chosen]
 
     def keys(self, start: int, stop: int) -> IntArray:
         """Return the keys of these passes, shape (passes, random states, 2)."""
@@ -40,18 +52,20 @@ class Passes:
 
     def __call__(self, x: npt.NDArray[np.generic], first: int, keys: IntArray) -> FloatArray:
         """Return the probabilities of these examples, the first with number `first`: (passes, examples, classes)."""
-        return self._call(self._all, as_tensor(x), first, keys)
+        return self._call(self._traced._all, as_tensor(x), first, keys)
 
     def some(self, x: npt.NDArray[np.generic], first: int, keys: IntArray, rows: IntArray) -> FloatArray:
         """Return what a whole batch's passes would give, for only these rows of it: (passes, rows, classes)."""
         return self._call(
-            self._rows, as_tensor(x[rows]), first, keys, tf.constant(rows, tf.int32), tf.constant([len(x)])
+            self._traced._rows, as_tensor(x[rows]), first, keys, tf.constant(rows, tf.int32), tf.constant([len(x)])
         )
 
     def _call(self, body: Any, x: tf.Tensor, first: int, keys: IntArray, *others: tf.Tensor) -> FloatArray:
         given = (x, tf.constant([first], tf.int64), tf.constant(keys), *others)
+        programs = self._traced._programs
         with one_graph_each():
-            return np.asarray(self._programs.run(body, self.model, *given, pure=True))
+            programs.get(body, self._traced.model, *given, pure=True)  # traced on the model that the body is of
+            return np.asarray(programs.run(body, self.model, *given, pure=True))
 
     @contextmanager
     def acting_alone(self, t: int) -> Iterator[None]:
@@ -93,9 +107,10 @@ class Passes:
         passes, examples, _ = probs.shape
         alike = passes > 1 and examples > 1 and bool((probs == probs[:1]).all())
         certain = bool((probs.max(axis=2) == 1).all())  # saturated, so that a difference could not show
-        if alike and not certain and self._dropped * examples * passes > _ALIKE:
+        dropped = self._traced._dropped * examples * passes
+        if alike and not certain and dropped > _ALIKE:
             raise RuntimeError(
-                f"all {passes} passes of {self.model.name!r} are the same, though about "
-                f"{self._dropped * examples * passes:.0f} units were dropped in them: the random layers do not reach "
-                "the outputs (units that are all zero, or a branch that is not used)"
+                f"all {passes} passes of {self.model.name!r} are the same, though about {dropped:.0f} units were "
+                "dropped in them: the random layers do not reach the outputs (units that are all zero, or a branch "
+                "that is not used)"
             )

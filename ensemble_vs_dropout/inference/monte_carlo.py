@@ -141,6 +141,10 @@ class MonteCarloDropout(Predictor):
             with Progress(1, 2) as progress:
                 progress.say(words)
 
+    def share(self, other: "MonteCarloDropout") -> None:
+        """See `Predictor.share`."""
+        self._passes.share(other._passes)
+
     def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
         at_once = max(1, _AT_ONCE // (len(x) * self._head.classes))
         for start in range(0, self.passes, at_once):

@@ -35,6 +35,10 @@ class WeightScaling(Predictor):
         """Products of weights with inputs that an example takes: the network's."""
         return multiply_adds(self.model)
 
+    def share(self, other: "WeightScaling") -> None:
+        """See `Predictor.share`."""
+        self._programs = other._programs
+
     def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
         yield forward(self.model, x, self._programs)[None], None
 

@@ -318,6 +318,10 @@ class Ensemble(Predictor):
         """How it predicts, in words."""
         return f"{self.members} independent networks"
 
+    def share(self, other: Ensemble) -> None:
+        """See `Predictor.share`."""
+        self._programs = other._programs
+
     def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
         for member, model in enumerate(self._models):
             if member in self._diverged:

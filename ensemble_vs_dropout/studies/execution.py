@@ -1,0 +1,153 @@
+"""Running a study: group by group, in this process and as many others as are asked for.
+
+A process takes the runs that nobody holds, so that processes, machines with one file system, and a second call of the
+same study share the work without a word between them. What fails is noted and does not stop the rest.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.progress import Progress
+from ensemble_vs_dropout.studies.plan import Group, Plan, Run
+from ensemble_vs_dropout.studies.store import Store
+from ensemble_vs_dropout.studies.tables import damaged
+
+if TYPE_CHECKING:
+    from ensemble_vs_dropout.training import EpochEnd
+
+_POLL = 0.5  # seconds between two looks at runs in other hands
+
+
+@dataclass
+class Report:
+    """What a call of `run_study` did."""
+
+    made: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    set_aside: dict[str, list[str]] = field(default_factory=dict)
+
+
+def run_study(
+    plan: Plan,
+    store: Store,
+    *,
+    verify: bool = False,
+    fail_fast: bool = False,
+    wait: bool = True,
+    checkpoint: bool = False,
+    verbose: str | int = "auto",
+) -> Report:
+    """Make every run of the plan that is not finished.
+
+    Args:
+        plan: What to run.
+        store: Where runs are kept, of this study and of others.
+        verify: Read every file of the finished runs, not their scores alone; what is damaged is set aside and made
+            again.
+        fail_fast: Stop at the first run that fails.
+        wait: Wait for runs that other processes are making, and make them if these give up.
+        checkpoint: Keep each network as soon as it is trained, so that an interruption costs less: worth its time where
+            networks take minutes.
+        verbose: 0 silent, 1 or "auto" progress, 2 one line per epoch.
+
+    Returns:
+        What was made, what failed and why, and what was set aside.
+
+    Raises:
+        InputError: With `fail_fast`, why a run failed.
+        OSError: The store cannot be written; what is finished stays, and the same call goes on from there.
+    """
+    report = Report()
+    total = sum(map(_epochs, plan.runs))
+    with Progress(total, verbose) as progress:
+        report.set_aside = damaged(plan.runs, store, verify)
+        for run in (run for run in plan.runs if run.name in report.set_aside):
+            aside = store.set_aside(run)
+            progress.say(f"{run.name} was damaged ({', '.join(report.set_aside[run.name])}); it lies in {aside} now")
+        left = list(plan.groups)
+        while left:
+            waiting, before = sum(_epochs(run) for group in left for run in group.runs), len(report.made)
+            for number, group in enumerate(left):
+                make_group(group, store, report, progress, fail_fast=fail_fast, checkpoint=checkpoint)
+                progress.reach(sum(_epochs(r) for g in left[: number + 1] for r in g.runs) + total - waiting)
+                if not progress.live and (made := len(report.made) - before):
+                    progress.say(f"group {number + 1} of {len(left)}: {made} runs made, {progress.left()}")
+                before = len(report.made)
+            there = store.finished()
+            left = [g for g in left if any(r.name not in there and r.name not in report.failed for r in g.runs)]
+            if left and not wait:
+                break
+            if left:
+                progress.say(f"{len(left)} groups of runs are in other hands; waiting for them")
+                time.sleep(_POLL)
+    return report
+
+
+def make_group(
+    group: Group,
+    store: Store,
+    report: Report,
+    progress: Progress,
+    *,
+    fail_fast: bool = False,
+    checkpoint: bool = False,
+) -> None:
+    """Make those runs of a group that are neither finished nor in other hands."""
+    with store.claim(group.runs) as mine:
+        todo = [run for run in mine if run.name not in report.failed]
+        if not todo:
+            return
+        from ensemble_vs_dropout.studies.training import make_runs  # loads Keras
+
+        folders = [store.work(run) for run in todo] if checkpoint else None
+        left = {run.name: run for run in todo}
+        try:
+            for run, files in make_runs(todo, group.members, folders, _telling(progress)):
+                if isinstance(files, Exception):
+                    _failed(run, files, store, report, progress)
+                    if fail_fast:
+                        raise InputError(f"{run.name} failed: {files}")
+                else:
+                    store.put(run, files)
+                    report.made.append(run.name)
+                del left[run.name]
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:
+            if fail_fast:
+                raise
+            for run in left.values():
+                _failed(run, error, store, report, progress)
+
+
+def run_in_processes(arguments: list[str], jobs: int) -> list[subprocess.Popen[bytes]]:
+    """Start so many processes that call the same study; each takes what the others do not hold."""
+    command = [sys.executable, "-m", "ensemble_vs_dropout.cli", "study", "run", *arguments, "--quiet", "--no-wait"]
+    return [subprocess.Popen(command) for _ in range(jobs)]
+
+
+def _epochs(run: Run) -> int:
+    """Return the epochs of all networks of a run, if none stops early."""
+    return run.members * int(run.spec["epochs"])
+
+
+def _failed(run: Run, error: Exception, store: Store, report: Report, progress: Progress) -> None:
+    reason = str(error) or type(error).__name__
+    store.fail(run, reason, "".join(traceback.format_exception(error)))
+    report.failed[run.name] = reason
+    progress.say(f"{run.name} failed: {reason}")
+
+
+def _telling(progress: Progress) -> Callable[[Run, EpochEnd], None] | None:
+    """Return what moves a live display; elsewhere a line for each of thousands of networks would say nothing."""
+    if not progress.live:
+        return None
+    return lambda run, end: progress.epoch(f"{run.name}, network {end.member + 1}", end)

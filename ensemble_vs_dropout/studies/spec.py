@@ -1,0 +1,264 @@
+"""What a study is: a YAML file of base settings and a grid over them, checked key by key.
+
+    name: tiny
+    base: {dataset: digits, model: {name: mlp, units: [32]}, members: 3, passes: 5, epochs: 2}
+    grid: {rate: [0.2, 0.5], train_size: [200, 500]}
+    repetitions: 2
+
+Every combination of the grid's values is a point; `cases` are further lists of settings that are varied together.
+Keys of the model's own are reached by `model.units`. What cannot be is named with its line and the nearest valid key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
+
+Arm = Literal["plain", "dropout"]
+_NAME = re.compile(r"[\w][\w .+-]{0,99}")
+AtLeastOne = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class ModelSettings(BaseModel):
+    """A recipe of `networks` with its settings, or the user's builder as `package.module:function`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str = "mlp"
+
+
+class Settings(_Checked):
+    """What one point of a study is; the defaults are those of `compare`."""
+
+    dataset: str
+    target: str | None = None
+    train_size: Annotated[int, Field(ge=2)] | None = None
+    label_noise: Fraction = 0.0
+    data_seed: Annotated[int, Field(ge=0)] = 0
+    model: ModelSettings = ModelSettings()
+    width: Annotated[float, Field(gt=0)] = 1.0
+    members: AtLeastOne = 5
+    rate: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    passes: AtLeastOne = 100
+    epochs: AtLeastOne = 20
+    patience: AtLeastOne | None = 3
+    batch_size: AtLeastOne = 128
+    seed: Annotated[int, Field(ge=0)] = 0
+    arms: tuple[Arm, ...] = ("plain", "dropout")
+    rules: tuple[str, ...] = STANDARD_RULES
+    metrics: tuple[str, ...] = STANDARD_METRICS
+    resamples: Annotated[int, Field(ge=100)] = 1000
+
+    @field_validator("rules")
+    @classmethod
+    def _known_rules(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _known("rule", names, RULES)
+
+    @field_validator("metrics")
+    @classmethod
+    def _known_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _known("metric", names, METRICS)
+
+
+class Study(_Checked):
+    """A study file: `points` gives its settings one by one.
+
+    Attributes:
+        name: What its tables and messages call it.
+        base: Settings of every point; what is not given has the default of `Settings`.
+        grid: Lists of values by key; every combination is a point.
+        cases: Settings that are varied together, one point (times the grid) each.
+        repetitions: Of every point, with other seeds.
+    """
+
+    name: str
+    base: dict[str, Any] = Field(default_factory=dict)
+    grid: dict[str, list[Any]] = Field(default_factory=dict)
+    cases: list[dict[str, Any]] = Field(default_factory=list)
+    repetitions: AtLeastOne = 1
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        if not _NAME.fullmatch(name) or ".." in name:
+            raise ValueError("must be letters, digits, spaces and any of _.+- (but not ..), at most 100")
+        return name
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys that vary, in the order of the file."""
+        return tuple(dict.fromkeys([*self.grid, *(key for case in self.cases for key in case)]))
+
+    def points(self) -> Iterator[tuple[dict[str, Any], Settings]]:
+        """Yield the varied keys and the settings of every point."""
+        for case in self.cases or [{}]:
+            for values in itertools.product(*self.grid.values()):
+                varied = {**case, **dict(zip(self.grid, values, strict=True))}
+                yield varied, Settings.model_validate(merged(self.base, varied))
+
+
+def read_study(path: str | PathLike[str]) -> Study:
+    """Read a study file, by YAML's safe loader: nothing in it is run.
+
+    Raises:
+        InputError: The file cannot be read, or something in it cannot be; the message says where and what to do.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "study.yaml"
+        ...     _ = path.write_text("{name: small, base: {dataset: digits}, grid: {rate: [0.2, 0.5]}}")
+        ...     study = read_study(path)
+        >>> [settings.rate for _, settings in study.points()]
+        [0.2, 0.5]
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the study {str(path)!r} cannot be read: {error}") from error
+    return parse_study(text, str(path))
+
+
+def parse_study(text: str, where: str = "study") -> Study:
+    """Return the study that a YAML text describes; see `read_study`."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{where}{line}: this is no YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{where}: a study must be keys and values, starting with name:, got {content!r}")
+    lines = dict(_lines(node))
+    twice = next(_repeated(node), None)
+    if twice:
+        raise InputError(f"{where}, line {twice[1]}: the key {twice[0]!r} stands there twice; leave one out")
+    try:
+        study = Study.model_validate(content)
+    except ValidationError as error:
+        raise InputError(_told(error, where, lines, (), Study)) from error
+    if "dataset" not in {*study.base, *study.keys}:
+        raise InputError(f"{where}: base must name a dataset, as in base: {{dataset: digits}}")
+    for key, values in study.grid.items():
+        if not values:
+            raise InputError(f"{where}, line {lines.get(('grid', key), 1)}: grid.{key} must list at least one value")
+    place: tuple[Any, ...]
+    for place, settings in _parts(study):
+        for name, value in settings.items():
+            at = lines.get((*place, name), lines.get(place[:1], 1))
+            _check_setting(name, value, f"{where}, line {at}")
+    if len(list(itertools.islice(study.points(), 1))) == 0:
+        raise InputError(f"{where}: the study has no points")
+    return study
+
+
+def merged(base: Mapping[str, Any], varied: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with some of them replaced; `model.units` reaches into `model`, whose name may stand alone."""
+    settings = dict(base)
+    for key, value in varied.items():
+        outer, _, inner = key.partition(".")
+        if inner:
+            settings[outer] = {**_as_model(settings.get(outer, {})), inner: value}
+        else:
+            settings[key] = value
+    if "model" in settings:
+        settings["model"] = _as_model(settings["model"])
+    return settings
+
+
+def _as_model(given: Any) -> dict[str, Any]:
+    return {"name": given} if isinstance(given, str) else dict(given)
+
+
+def _parts(study: Study) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Yield every place that holds settings, with one value for each key."""
+    yield ("base",), study.base
+    for key, values in study.grid.items():
+        for value in values:
+            yield ("grid",), {key: value}
+    for number, case in enumerate(study.cases):
+        yield ("cases", number), case
+
+
+def _check_setting(key: str, value: Any, where: str) -> None:
+    """Check one setting by itself, so that its own line can be told."""
+    outer = key.partition(".")[0]
+    if outer not in Settings.model_fields or ("." in key and outer != "model"):
+        raise InputError(f"{where}: unknown setting {key!r}{_nearest(key, Settings.model_fields)}")
+    try:
+        Settings.model_validate(merged({"dataset": "any"}, {key: value}))
+    except ValidationError as error:
+        raise InputError(_told(error, where, {}, (), Settings)) from error
+
+
+def _told(
+    error: ValidationError, where: str, lines: Mapping[tuple[Any, ...], int], place: tuple[Any, ...], kind: type
+) -> str:
+    """Return the first thing that is wrong in words."""
+    first = error.errors()[0]
+    path = (*place, *first["loc"])
+    line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
+    at = f"{where}, line {line}" if line else where
+    key = ".".join(str(part) for part in path)
+    if first["type"] == "extra_forbidden":
+        return f"{at}: unknown key {key!r}{_nearest(str(path[-1]), kind.model_fields)}"  # type: ignore[attr-defined]
+    if first["type"] == "missing":
+        return f"{at}: {key!r} must be given"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{at}: {key}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
+
+
+def _nearest(key: str, known: Any) -> str:
+    nearest = difflib.get_close_matches(key, list(known), n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}"
+
+
+def _known(kind: str, names: Sequence[str], known: Mapping[str, Any]) -> tuple[str, ...]:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown {kind} {name!r}{_nearest(name, known)}")
+    return tuple(names)
+
+
+def _lines(node: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], int]]:
+    """Yield where each key and item stands: (its path, its line)."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            path = (*place, key.value)
+            yield path, key.start_mark.line + 1
+            yield from _lines(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            path = (*place, number)
+            yield path, value.start_mark.line + 1
+            yield from _lines(value, path)
+
+
+def _repeated(node: Any) -> Iterator[tuple[str, int]]:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[Any] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield str(key.value), key.start_mark.line + 1
+            seen.add(key.value)
+            yield from _repeated(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _repeated(value)

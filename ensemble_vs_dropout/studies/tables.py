@@ -1,0 +1,108 @@
+"""What a study has found, and how far it is: tables read from the store alone, without Keras."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
+from ensemble_vs_dropout.studies.plan import Plan, Run, digest
+from ensemble_vs_dropout.studies.store import DamagedError, Store
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a study is: the names of its runs, each in one of the three, and why those that failed did."""
+
+    finished: tuple[str, ...]
+    failed: dict[str, str]
+    waiting: tuple[str, ...]
+
+    def words(self) -> str:
+        """Return it in one sentence."""
+        total = len(self.finished) + len(self.failed) + len(self.waiting)
+        parts = [f"{len(self.finished)} of {total} runs are finished"]
+        if self.failed:
+            parts.append(f"{len(self.failed)} failed")
+        if self.waiting:
+            parts.append(f"{len(self.waiting)} are still to be made")
+        return ", ".join(parts)
+
+
+def status(plan: Plan, store: Store) -> Status:
+    """Return how far a study is."""
+    there = store.finished()
+    finished = tuple(run.name for run in plan.runs if run.name in there)
+    missing = [run for run in plan.runs if run.name not in there]
+    failed = {run.name: reason for run in missing if (reason := store.failure(run)) is not None}
+    return Status(finished, failed, tuple(run.name for run in missing if run.name not in failed))
+
+
+def results(plan: Plan, store: Store) -> pd.DataFrame:
+    """Return one row per point, repetition, arm, rule and metric, of all runs that are finished.
+
+    Returns:
+        The varied keys of the study, then the columns of `Evaluator.scores`: arm, rule, members, metric, value, low,
+        high (bootstrap over examples), split, condition, severity, repetition.
+
+    Raises:
+        InputError: No run is finished, or one is damaged.
+    """
+    there, known = store.finished(), {}
+    for run in plan.runs:
+        if run.name in there:
+            known[run.name] = scores_of(run, store)
+    keys = plan.study.keys
+    rows = [
+        [*(_cell(point.keys[key]) if key in point.keys else None for key in keys), *row]
+        for point in plan.points
+        for run in point.runs
+        for row in known.get(run.name, ())
+    ]
+    if not rows:
+        raise InputError(f"no run of the study {plan.study.name!r} is finished; evd study run makes them")
+    names = [f"study_{key}" if key in SCORE_COLUMNS else key for key in keys]
+    return pd.DataFrame(rows, columns=[*names, *SCORE_COLUMNS])
+
+
+def scores_of(run: Run, store: Store) -> list[list[Any]]:
+    """Return the rows of a finished run's scores, in the order of `SCORE_COLUMNS`."""
+    try:
+        content = json.loads(store.read(run, "scores.json"))
+        order = [content["columns"].index(name) for name in SCORE_COLUMNS]
+        return [[row[place] for place in order] for row in content["data"]]
+    except DamagedError as error:
+        raise InputError(f"{error}; evd study run sets it aside and makes the run again") from error
+
+
+def damaged(runs: Sequence[Run], store: Store, all_files: bool = False) -> dict[str, list[str]]:
+    """Return the finished runs that are damaged, with their files that are.
+
+    Args:
+        runs: Those to look at; unfinished ones are passed over.
+        store: Where they are.
+        all_files: Whether to read every file, or the scores and the specification alone.
+    """
+    there, broken = store.finished(), {}
+    for run in (run for run in runs if run.name in there):
+        if all_files:
+            files = store.damaged(run)
+        else:
+            try:
+                store.read(run, "scores.json")
+                whole = digest(json.loads(store.read(run, "spec.json"))) == digest(run.spec)
+                files = [] if whole else ["spec.json"]
+            except (DamagedError, ValueError) as error:
+                files = [str(error).partition(": ")[2]]
+        if files:
+            broken[run.name] = files
+    return broken
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool) or value is None else json.dumps(value)

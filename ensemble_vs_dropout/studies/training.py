@@ -1,0 +1,177 @@
+"""Making the runs of a group: training their networks together, and judging each run by itself."""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ensemble_vs_dropout import __version__
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.datasets import load_dataset
+from ensemble_vs_dropout.evaluation import Evaluator
+from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.evaluation.cost import cost_table
+from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.networks import NETWORKS, Builder, build_for, find_builder
+from ensemble_vs_dropout.seeds import derive
+from ensemble_vs_dropout.studies.plan import Run
+from ensemble_vs_dropout.training import Ensemble, EpochEnd, fit_together
+from ensemble_vs_dropout.types import Dataset, Predictions
+from ensemble_vs_dropout.ways import Ways
+
+RESULTS = 1  # raised when a change of the package alters what a run finds
+Files = dict[str, bytes]
+_MANY = ("ensemble", "mc_dropout")  # arms that every rule is asked of; the others have one way to be combined
+
+
+def make_runs(
+    runs: Sequence[Run],
+    planned: int,
+    checkpoints: Sequence[Path | None] | None = None,
+    on_epoch: Callable[[Run, EpochEnd], None] | None = None,
+) -> Iterator[tuple[Run, Files | FloatingPointError]]:
+    """Train the networks of all runs together, and yield each run with the files that hold it.
+
+    Args:
+        runs: Runs of one group.
+        planned: The networks of the whole group, by which the strategy is chosen.
+        checkpoints: For each run a folder to go on from, or None.
+        on_epoch: Called after each epoch of each network.
+
+    Yields:
+        A run and its files; or why it has none, where all its networks diverged.
+
+    Raises:
+        InputError: The group cannot be made: data, builder or settings do not fit.
+    """
+    spec = runs[0].spec
+    data, builder = data_of(spec), builder_of(spec)
+    started = time.perf_counter()
+
+    def build() -> keras.Model:
+        return build_for(builder, data, rate=spec.get("rate", 0.0), width=spec["width"])
+
+    ensembles = [Ensemble(build, run.members, derive(run.spec["seed"], "repetition", _repetition(run))) for run in runs]
+    try:
+        fit_together(
+            ensembles,
+            data.x_train,
+            data.y_train,
+            (data.x_val, data.y_val),
+            checkpoints=checkpoints,
+            planned=planned,
+            epochs=spec["epochs"],
+            batch_size=spec["batch_size"],
+            patience=spec["patience"],
+            verbose=0,
+            on_epoch=(lambda number, end: on_epoch(runs[number], end)) if on_epoch else None,
+        )
+    except FloatingPointError as error:
+        for run in runs:
+            yield run, error
+        return
+    trained = time.perf_counter() - started
+    ways = Ways()
+    for run, ensemble in zip(runs, ensembles, strict=True):
+        if ensemble.members == 0:
+            told = "all networks diverged; a lower learning rate or clipped gradients usually help"
+            yield run, FloatingPointError(told)
+        else:
+            yield run, _files(run, ensemble, data, ways, trained * run.members / sum(r.members for r in runs))
+
+
+def data_of(spec: Mapping[str, Any]) -> Dataset:
+    """Return the data of a run."""
+    return _load(spec["dataset"], spec["target"], spec["train_size"], spec["label_noise"], spec["data_seed"])
+
+
+def builder_of(spec: Mapping[str, Any]) -> Builder:
+    """Return the builder that a run names, or raise `InputError`."""
+    name, settings = spec["model"]["name"], {k: v for k, v in spec["model"].items() if k != "name"}
+    if name not in NETWORKS:
+        if settings:
+            raise InputError(f"model {name!r} takes no settings of a study, got {', '.join(settings)}")
+        return find_builder(name)
+    try:
+        return NETWORKS[name](**settings)
+    except TypeError as error:
+        raise InputError(f"model {name!r}: {str(error).partition('() ')[2]}") from error
+
+
+@lru_cache(maxsize=4)
+def _load(name: str, target: str | None, train_size: int | None, label_noise: float, seed: int) -> Dataset:
+    return load_dataset(name, target=target, train_size=train_size, label_noise=label_noise, seed=seed)
+
+
+def _repetition(run: Run) -> int:
+    return int(run.spec["repetition"])
+
+
+def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: float) -> Files:
+    spec = run.spec
+    masks = derive(spec["seed"], "masks", _repetition(run))
+    inputs = {"val": data.x_val, "test": data.x_test}
+    predictions, costs = ways(spec["arm"], ensemble, len(data.x_train), inputs, spec.get("passes", 1), masks)
+    scores = _scores(spec, predictions["test"], data.y_test)
+    environment = {
+        "version": __version__,
+        "results": RESULTS,
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "train_seconds": round(seconds, 3),
+        "diverged": len(ensemble._diverged),
+        "source": data.source,
+        "notes": list(data.notes),
+    }
+    arrays: dict[str, npt.NDArray[Any]] = {
+        f"labels/{part}": y for part, y in (("val", data.y_val), ("test", data.y_test))
+    }
+    arrays |= {f"{part}/{arm}": found.probs for part, arms in predictions.items() for arm, found in arms.items()}
+    weights = {
+        f"{member}/{number}": values
+        for member, model in enumerate(ensemble.models)
+        for number, values in enumerate(model.get_weights())
+    }
+    return {
+        "environment.json": json.dumps(environment, indent=1).encode(),
+        "models.json": json.dumps(_described(ensemble.models[0])).encode(),
+        "models.npz": _npz(weights),
+        "histories.csv": ensemble.histories.to_csv(index=False).encode(),
+        "predictions.npz": _npz(arrays),
+        "scores.json": json.dumps(scores.astype(object).to_dict("split", index=False)).encode(),
+        "cost.json": cost_table({arm: [cost] for arm, cost in costs.items()}).to_json(orient="records").encode(),
+    }
+
+
+def _scores(spec: Mapping[str, Any], arms: Mapping[str, Predictions], labels: npt.NDArray[np.integer]) -> pd.DataFrame:
+    """Return one row per arm, rule and metric of a run; a single network is a member of the ensemble alone."""
+    if "ensemble" in arms:
+        arms = {"single": arms["ensemble"], **arms}
+    rules = {arm: ["mean"] for arm in arms} | {arm: spec["rules"] for arm in _MANY} | {"single": [EACH]}
+    evaluator = Evaluator(spec["metrics"], rules, resamples=spec["resamples"], seed=spec["seed"])
+    return evaluator.scores(arms, labels).assign(repetition=int(spec["repetition"]))
+
+
+def _described(model: keras.Model) -> Any:
+    try:
+        return keras.saving.serialize_keras_object(model)
+    except Exception as error:  # a layer of the user's own that does not say how it is made
+        return {"not_described": str(error)}
+
+
+def _npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    return file.getvalue()

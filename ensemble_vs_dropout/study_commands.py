@@ -1,0 +1,134 @@
+"""The commands `evd study ...`: parse, call one function, print. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ensemble_vs_dropout.checks import InputError
+
+if TYPE_CHECKING:
+    from ensemble_vs_dropout.studies import Plan, Store
+
+app = typer.Typer(no_args_is_help=True, help="Many comparisons from one file, each training done once and kept.")
+File = Annotated[Path, typer.Argument(help="The study, a YAML file.", show_default=False)]
+Folder = Annotated[Path, typer.Option("--store", help="Folder that keeps the runs, of this study and of others.")]
+_STORE = Path("store")
+
+
+@app.command()
+def plan(file: File, store: Folder = _STORE) -> None:
+    """Show the runs of a study, which are trained together, and what they will take."""
+    from ensemble_vs_dropout.studies import Store
+    from ensemble_vs_dropout.studies.estimates import estimate
+
+    made = _plan(file)
+    there = Store(store, create=False).finished() if (store / "store.json").exists() else set()
+    table = estimate(made)
+    table["finished"] = [sum(run.name in there for run in group.runs) for group in made.groups]
+    print(table.to_string(index=False))
+    waiting = table[table.finished < table.runs]
+    print(
+        f"\n{len(made.points)} points and repetitions, {len(made.runs)} runs, {table.networks.sum()} networks in "
+        f"{len(made.groups)} groups; about {waiting.seconds.sum() / 60:.1f} minutes and "
+        f"{waiting.megabytes.sum():.0f} MB for what is not finished"
+    )
+
+
+@app.command()
+def run(
+    file: File,
+    store: Folder = _STORE,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes; one fills the cores already with all but tiny runs.")
+    ] = 1,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file of finished runs, not the scores alone.")
+    ] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first run that fails.")] = False,
+    checkpoint: Annotated[
+        bool, typer.Option("--checkpoint", help="Keep each network as soon as it is trained.")
+    ] = False,
+    wait: Annotated[bool, typer.Option(help="Wait for runs that other processes are making.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Make every run of a study that is not finished; interrupted, the same command goes on."""
+    from ensemble_vs_dropout.studies import Store, run_study, status
+    from ensemble_vs_dropout.studies.execution import run_in_processes
+
+    made, kept = _plan(file), Store(store)
+    others = run_in_processes([str(file), "--store", str(store)], jobs - 1)
+    try:
+        report = run_study(
+            made, kept, verify=verify, fail_fast=fail_fast, wait=wait, checkpoint=checkpoint, verbose=0 if quiet else 1
+        )
+    finally:
+        for other in others:
+            other.terminate()
+            other.wait()
+    found = status(made, kept)
+    if not quiet or report.failed:
+        print(f"evd: {found.words()} in {store}", file=sys.stderr)
+    for name, reason in found.failed.items():
+        print(f"evd: {name} failed: {reason}", file=sys.stderr)
+    if found.failed:
+        sys.exit(1)
+
+
+@app.command()
+def status(file: File, store: Folder = _STORE) -> None:
+    """Say how far a study is, and which runs failed."""
+    from ensemble_vs_dropout.studies import status as look
+
+    made = _plan(file)
+    found = look(made, _existing(store))
+    print(found.words())
+    for name, reason in found.failed.items():
+        print(f"{name} failed: {reason}")
+
+
+@app.command()
+def results(
+    file: File,
+    store: Folder = _STORE,
+    out: Annotated[Path | None, typer.Option(help="A .csv or .parquet file; else the table is printed as CSV.")] = None,
+) -> None:
+    """Write one table of all finished runs: the keys that vary, then arm, rule, metric, value and interval."""
+    from ensemble_vs_dropout.studies import results as read
+    from ensemble_vs_dropout.studies import status as look
+
+    made, kept = _plan(file), _existing(store)
+    if out is not None and out.suffix not in (".csv", ".parquet"):
+        raise InputError(f"out must end in .csv or .parquet, got {str(out)!r}")
+    table = read(made, kept)
+    found = look(made, kept)
+    if found.waiting or found.failed:
+        print(f"evd: {found.words()}; the table holds those that are finished", file=sys.stderr)
+    if out is None:
+        print(table.to_csv(index=False), end="")
+    elif out.suffix == ".csv":
+        table.to_csv(out, index=False)
+    else:
+        table.to_parquet(out, index=False)
+
+
+@app.command()
+def clean(store: Folder = _STORE) -> None:
+    """Remove what interrupted and failed runs left behind; finished runs stay."""
+    removed = _existing(store).clean()
+    print("\n".join(removed) if removed else "nothing to remove")
+
+
+def _plan(file: Path) -> Plan:
+    from ensemble_vs_dropout.studies import make_plan, read_study
+
+    return make_plan(read_study(file))
+
+
+def _existing(folder: Path) -> Store:
+    from ensemble_vs_dropout.studies import Store
+
+    return Store(folder, create=False)
