@@ -23,11 +23,11 @@ def result_table(scores: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
         if arm in costs.index:
             one = costs.loc[arm]
             row |= {
-                "parameters": f"{one.parameters:,.0f}",
-                "trained examples x parameters": f"{one.trained:.2g}",
-                "passes": f"{one.passes:.0f}",
-                "train (s)": f"{one.train_seconds:.1f}",
-                "predict (s)": f"{one.predict_seconds:.2f}",
+                "parameters": _known("{:,.0f}", one.parameters),
+                "trained examples x parameters": _known("{:.2g}", one.trained),
+                "passes": _known("{:.0f}", one.passes),
+                "train (s)": _known("{:.1f}", one.train_seconds),
+                "predict (s)": _known("{:.2f}", one.predict_seconds),
             }
         rows.append(row)
     return pd.DataFrame(rows).fillna("")
@@ -50,7 +50,7 @@ def cost_in_words(cost: pd.DataFrame) -> pd.DataFrame:
     for column, (label, form, scale) in shown.items():
         if column in cost:
             values = cost[column].astype(float) * scale
-            table[label] = [form.format(value) if math.isfinite(value) else "not known" for value in values]
+            table[label] = [_known(form, value) for value in values]
     return table
 
 
@@ -103,6 +103,10 @@ def report_markdown(verdict: str, tables: Mapping[str, tuple[pd.DataFrame, str]]
         f"# N independent networks, or one with dropout: {spec['dataset']}\n\n{paragraphs}\n\n{sections}"
         f"## Figures\n\n{figures}\n\n## What was run\n\n{to_markdown(settings)}\n"
     )
+
+
+def _known(form: str, value: float) -> str:
+    return form.format(value) if math.isfinite(value) else "not known"
 
 
 def _with_interval(metric: str, value: float, low: float, high: float) -> str:

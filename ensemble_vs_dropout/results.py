@@ -58,9 +58,15 @@ class Comparison:
 
     @property
     def arms(self) -> dict[str, Sequence[Predictions]]:
-        """The test predictions by arm; a single network is a member of the ensemble alone."""
-        test = self.predictions["test"]
-        return {"single": test["ensemble"], **test}
+        """The test predictions by arm; a single network is a member of the ensemble alone.
+
+        With one member there are no ensembles: they would be compared with themselves.
+        """
+        test = dict(self.predictions["test"])
+        arms = {"single": test["ensemble"], **test}
+        if self.spec["members"] == 1:
+            del arms["ensemble"], arms["dropout_ensemble"]
+        return arms
 
     @property
     def interval(self) -> str:
@@ -101,8 +107,8 @@ class Comparison:
     @cached_property
     def equal_cost(self) -> pd.DataFrame:
         """Which arm is best at equal cost, by calibrated NLL; see `evaluation.equal_cost`."""
-        test = self.predictions["test"]
-        return evaluation.equal_cost(test, self.labels["test"], self.cost, subsets=10, seed=self.spec["seed"])
+        arms = {arm: runs for arm, runs in self.predictions["test"].items() if arm in {"ensemble", *self.arms}}
+        return evaluation.equal_cost(arms, self.labels["test"], self.cost, subsets=10, seed=self.spec["seed"])
 
     @cached_property
     def diversity(self) -> pd.DataFrame:
@@ -127,10 +133,9 @@ class Comparison:
         parts = []
         for arm, rule in infinite[["arm", "rule"]].drop_duplicates().itertuples(index=False):
             runs_of_arm = self.arms[arm]
-            nll = [
-                METRICS["nll"].function(aggregate(r.probs, rule, r.weights), self.labels["test"]) for r in runs_of_arm
-            ]
-            label = row_label(arm, rule, runs_of_arm[0].members)
+            pooled = [r.probs if rule == EACH else aggregate(r.probs, rule, r.weights)[None] for r in runs_of_arm]
+            nll = [METRICS["nll"].function(probs, self.labels["test"]) for each in pooled for probs in each]
+            label = row_label(arm, rule, 1 if rule == EACH else runs_of_arm[0].members)
             parts.append(f"{label} on {np.isinf(nll).sum()} of {np.size(nll)} predictions")
         if not parts:
             return ""
@@ -144,7 +149,7 @@ class Comparison:
         last = self.histories.groupby(["arm", "repetition", "member"]).agg(
             epochs=("epoch", "max"), best=("val_loss", lambda losses: losses.to_numpy().argmin() + 1)
         )
-        last["cut"] = (last.epochs == self.spec["epochs"]) & (last.epochs - last.best < (self.spec["patience"] or 1))
+        last["cut"] = (last.epochs == self.spec["epochs"]) & (last.best == last.epochs)
         kinds = {"plain": "networks without dropout", "dropout": "dropout networks", "wide": "wide networks"}
         parts = [
             f"{int(group.cut.sum())} of {len(group)} {kinds[str(kind)]}"

@@ -205,6 +205,8 @@ def check_probabilities(probs: npt.ArrayLike, tolerance: float = 1e-3) -> FloatA
             f"probs must have shape (members, examples, classes) with none of them 0, got {array.shape}; "
             "one member alone is probs[None]"
         )
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"probs must be real numbers, got dtype {array.dtype}")
     if array.dtype.kind != "f":
         array = array.astype(float)
     _check_rows(array, ("member", "example"), tolerance)

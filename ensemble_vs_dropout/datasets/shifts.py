@@ -4,7 +4,7 @@ What holds for every shift in `SHIFTS`:
 
 - The amounts grow from severity 1 to 5; severity 0 and amount 0 are the data themselves, exactly.
 - Random shifts draw for example i from the seed and i alone: the first examples of an array are moved as they are
-  on their own, and every severity uses the same draws, so that severities can be compared example by example.
+  on their own, and every severity starts from the same random numbers, to be compared example by example.
 - Shape and dtype stay. uint8 is computed in floats, then rounded and clipped to 0..255.
 - Float images keep their range: [0, 1] if all values lie in it, otherwise the least to the greatest value of the
   array. Black is its lower end, and amounts of noise are in units of its width.
@@ -78,8 +78,8 @@ def shift(
         amount: The amount itself, in place of a severity, such as one from `OVADIA`.
 
     Raises:
-        InputError: An unknown name, images for a shift of tables or the other way round, both or neither of severity
-            and amount, or one out of range.
+        InputError: An unknown name, another dtype, images for a shift of tables or the other way round, both or neither
+            of severity and amount, or one out of range.
 
     Example:
         >>> image = np.array([[[0, 1, 2, 3]]], dtype=np.uint8)

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ensemble_vs_dropout.checks import InputError, check_known
-from ensemble_vs_dropout.evaluation.outcomes import Arms, pool, runs_of
+from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
+from ensemble_vs_dropout.evaluation.outcomes import Arms, check_arms, pool
 from ensemble_vs_dropout.evaluation.sizes import SubsetCurve, subset_curves
 from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.measures.resampling import (
@@ -24,7 +24,7 @@ from ensemble_vs_dropout.measures.resampling import (
 )
 from ensemble_vs_dropout.measures.significance import holm
 from ensemble_vs_dropout.seeds import stream
-from ensemble_vs_dropout.types import FloatArray, check_labels
+from ensemble_vs_dropout.types import FloatArray, Predictions, check_labels
 
 AXES = ("parameters", "trained", "passes", "train_seconds", "predict_seconds")
 SAMPLED = ("mc_dropout",)  # arms whose members are passes of one network: more of them cost passes alone
@@ -46,8 +46,9 @@ def equivalence(
     """Return how many independent networks each arm is worth: its deep ensemble equivalent.
 
     It is the smallest size at which the reference ensemble is as good, averaged over subsets of its members and
-    interpolated linearly between sizes (Ashukha et al. 2020, section 4.2, take the calibrated log-likelihood). An
-    ensemble of m is worth m, and a single network 1, which is also what a worse arm counts as.
+    interpolated linearly between sizes (Ashukha et al. 2020, section 4.2, take the calibrated log-likelihood). A
+    single network is worth 1, which is also what a worse arm counts as. An ensemble of m is worth m where the curve
+    falls all the way, as it must for NLL and Brier score; by the error, which need not, it may be worth less.
 
     Args:
         arms: Predictions by arm, one or one for each repetition; the reference among them.
@@ -75,8 +76,15 @@ def equivalence(
         >>> equivalence(arms, np.zeros(60, int), metric="brier").worth.tolist()
         [4.0]
     """
-    _check(arms, reference, metric)
-    runs = {arm: runs_of(given) for arm, given in arms.items()}
+    runs = _checked(arms, labels, metric, resamples, level)
+    members = runs[check_known("reference", reference, runs)][0].members
+    if members < 2 or any(run.weights is not None for run in runs[reference]):
+        raise InputError(
+            f"the reference {reference!r} must have at least 2 members of equal weight to measure worth by, got "
+            f"{members}{'' if members < 2 else ' with weights'}"
+        )
+    for arm in rules or {}:
+        check_known("arm in rules", arm, runs)
     truth = check_labels(labels, runs[reference][0].classes)
     chosen = {arm: (rules or {}).get(arm, "mean") for arm in runs}
     size = runs[reference][0].members
@@ -156,12 +164,14 @@ def equal_cost(
         >>> equal_cost(arms, np.zeros(60, int), cost, "brier", axes=["passes"]).members.tolist()
         [4]
     """
-    _check(arms, None, metric)
     costs = cost.set_index("arm")
     known = [arm for arm in arms if arm in costs.index]
-    if not known:
-        raise InputError(f"cost must have a row for some of the arms {list(arms)}, got {costs.index.tolist()}")
-    runs = {arm: runs_of(arms[arm]) for arm in known}
+    if not known or not axes or costs.index.has_duplicates:
+        raise InputError(
+            f"cost must have one row for some of the arms {list(arms)}, got {costs.index.tolist()}, and axes must name "
+            f"at least one of its columns, got {list(axes)}"
+        )
+    runs = _checked({arm: arms[arm] for arm in known}, labels, metric, resamples, level)
     truth = check_labels(labels, runs[known[0]][0].classes)
     offers = _offers({arm: each[0].members for arm, each in runs.items()}, costs, sampled, axes)
     curves: dict[str, list[SubsetCurve]] = {}
@@ -181,6 +191,8 @@ def equal_cost(
             rows = [offer for offer in offers if (offer.axis, offer.budget) == (axis, budget)]
             at = [starts[offer.arm] + places[offer.arm, offer.members] for offer in rows]
             tables.append(_ranked(rows, values[at], draws[:, at], sign, level))
+    if not tables:
+        raise InputError(f"cost must know at least one of {', '.join(axes)} for some arm, got NaN for all")
     return pd.concat(tables, ignore_index=True).assign(metric=metric)
 
 
@@ -202,10 +214,13 @@ def _offers(
         if axis not in costs.columns:
             raise InputError(f"cost must have the column {axis!r}, got {list(costs.columns)}")
         whole = costs[axis].astype(float)
-        for budget in sorted({float(whole[arm]) for arm in members}):
-            for arm, size in members.items():
+        priced = [arm for arm in members if np.isfinite(whole[arm])]  # what was not measured takes no part
+        for budget in sorted({float(whole[arm]) for arm in priced}):
+            for arm in priced:
+                size = members[arm]
                 grows = arm not in sampled or axis in ("passes", "predict_seconds", "multiply_adds")
-                paid = size if not grows else min(size, int(budget / whole[arm] * size + 1e-9))
+                free = not grows or whole[arm] == 0
+                paid = size if free else min(size, int(budget / whole[arm] * size + 1e-9))
                 price = whole[arm] * (paid / size if grows else 1.0)
                 if paid >= 1 and price <= budget * (1 + 1e-9):
                     offers.append(_Offer(axis, budget, arm, paid, float(price)))
@@ -225,14 +240,16 @@ def _ranked(rows: list[_Offer], values: FloatArray, draws: FloatArray, sign: flo
     return table
 
 
-def _check(arms: Arms, reference: str | None, metric: str) -> None:
+def _checked(
+    arms: Arms, labels: npt.ArrayLike, metric: str, resamples: int, level: float
+) -> dict[str, list[Predictions]]:
     if not METRICS[check_known("metric", metric, METRICS)].per_example:
         usable = ", ".join(name for name, known in METRICS.items() if known.per_example)
         raise InputError(f"{metric!r} is no mean of examples, which is needed here; take one of {usable}")
-    if not arms:
-        raise InputError("arms must hold at least one arm, got none")
-    if reference is not None and runs_of(arms[check_known("reference", reference, arms)])[0].members < 2:
-        raise InputError(f"the reference {reference!r} must have at least 2 members to measure worth by, got 1")
+    check_at_least("resamples", resamples, 100)
+    if not 0 < level < 1:
+        raise InputError(f"level must lie between 0 and 1, got {level!r}")
+    return check_arms(arms, len(np.asarray(labels)), same_members=True)
 
 
 def _resampled(columns: FloatArray, resamples: int, seed: int) -> Iterator[FloatArray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -13,7 +14,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
-from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.evaluation.arms import ARM_LABELS, EACH
 from ensemble_vs_dropout.evaluation.outcomes import Arms, Outcome, detect, evaluate, pool
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.detection import HIGHER_IS_BETTER
@@ -28,7 +29,6 @@ CONTRAST_COLUMNS = [
     "arm_a", "rule_a", "arm_b", "rule_b", "metric", "difference", "low", "high", "p_value", "p_adjusted", "test",
     "better", "detectable",
 ]  # fmt: skip
-POWER = 0.8  # how often a difference must be shown to be called detectable
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,9 @@ class Evaluator:
     interval: Literal["percentile", "bca"] = "percentile"
 
     def __post_init__(self) -> None:
+        for argument, names in (("metrics", self.metrics), ("rules", self.rules)):
+            if isinstance(names, str) or (names is not None and not names):
+                raise InputError(f"{argument} must be a list of at least one name, or None, got {names!r}")
         for name in self.metrics or ():
             check_known("metric", name, METRICS)
         given = self.rules.values() if isinstance(self.rules, Mapping) else [self.rules or ()]
@@ -103,12 +106,13 @@ class Evaluator:
         Returns:
             Columns arm_a, rule_a, arm_b, rule_b, metric, difference (a minus b), low, high (paired bootstrap),
             p_value, p_adjusted (Holm, over all pairs of the metric), test, better: "a", "b", or "neither" when no
-            difference is shown, and detectable: the true difference that would be shown four times in five at Holm's
+            difference is shown, and detectable: the true difference that would be shown as often as not at Holm's
             strictest step, by the spread of the bootstrap; smaller ones mostly go unseen.
 
-            The test is McNemar's for errors of two single predictions; it compares fitted networks and takes 0 and 1
-            only, so with repetitions, and for an average over members, it is the paired bootstrap, as for all other
-            metrics.
+            The test is McNemar's where each example's score is 0 or 1 (errors) and there is one prediction an arm; it
+            compares fitted networks, so with repetitions, and for an average over members, it is the paired
+            bootstrap, as for all other metrics. That gives no p-value below 2 / (resamples + 1), before it is
+            adjusted: with too many pairs for the resamples nothing could be shown, which is warned of.
         """
         return self._contrasts(self._outcomes(arms, labels))
 
@@ -138,6 +142,9 @@ class Evaluator:
     def _outcomes(self, arms: Arms, labels: npt.ArrayLike) -> list[Outcome]:
         if not arms:
             raise InputError("arms must hold at least one arm, got none")
+        if isinstance(self.rules, Mapping):
+            for arm in self.rules:
+                check_known("arm in rules", arm, [*arms, *ARM_LABELS])
         truth = np.asarray(labels)
         metrics = {name: METRICS[name] for name in self.metrics or STANDARD_METRICS}
         pooled = list(pool(arms, {arm: self._rules_of(arm) for arm in arms}, truth))
@@ -159,6 +166,7 @@ class Evaluator:
 
     def _contrasts(self, outcomes: list[Outcome]) -> pd.DataFrame:
         tables = []
+        resamples = len(outcomes[0].draws)
         for metric in dict.fromkeys(o.metric for o in outcomes):
             pairs = combinations([o for o in outcomes if o.metric == metric], 2)
             table = pd.DataFrame([self._contrast(a, b) for a, b in pairs], columns=CONTRAST_COLUMNS)
@@ -167,8 +175,15 @@ class Evaluator:
             higher = METRICS[metric].higher_is_better if metric in METRICS else HIGHER_IS_BETTER[metric]
             a_wins = (table.difference > 0) == higher
             table["better"] = np.where(shown, np.where(a_wins, "a", "b"), "neither")
-            strictest = (1 - self.level) / max(1, int(table.p_value.notna().sum()))
-            table["detectable"] *= norm.isf(strictest / 2) + norm.ppf(POWER)
+            tests = max(1, int(table.p_value.notna().sum()))
+            table["detectable"] *= norm.isf((1 - self.level) / tests / 2)
+            if (table.test == "paired bootstrap").any() and 2 * tests / (resamples + 1) >= 1 - self.level:
+                warnings.warn(
+                    f"{resamples} resamples can show no difference in {metric} among {tests} pairs: the smallest "
+                    f"adjusted p-value is {min(1.0, 2 * tests / (resamples + 1)):.3g}; give at least "
+                    f"{int(4 * tests / (1 - self.level))} resamples, or compare fewer arms and rules",
+                    stacklevel=3,
+                )
             tables.append(table)
         return pd.concat(tables, ignore_index=True)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.evaluation.outcomes import Arms, runs_of
+from ensemble_vs_dropout.evaluation.outcomes import Arms, check_arms
 from ensemble_vs_dropout.measures.decomposition import COMBINED_BY, ambiguity, improvement
 from ensemble_vs_dropout.measures.diversity import diversity
 from ensemble_vs_dropout.measures.uncertainty import uncertainty
@@ -24,7 +25,8 @@ def diversity_table(arms: Arms, labels: npt.ArrayLike) -> pd.DataFrame:
         Columns arm, members, repetition; those of `measures.diversity`; mutual_information and variance, their means
         over examples (nats; summed over classes); ambiguity_brier, ambiguity_nll and ambiguity_error, how much lower
         the loss of the pool by the rule of that loss is than the mean member's (`measures.decomposition.ambiguity`);
-        and those of `measures.decomposition.improvement`.
+        and those of `measures.decomposition.improvement`. Members' weights count in what is of the pool (mutual
+        information, variance, ambiguity); diversity and improvement take members alike.
 
     Raises:
         InputError: No arm has more than one member.
@@ -37,13 +39,16 @@ def diversity_table(arms: Arms, labels: npt.ArrayLike) -> pd.DataFrame:
         ['arm', 'members', 'repetition', 'disagreement']
     """
     rows = []
-    for arm, given in arms.items():
-        for repetition, run in enumerate(runs_of(given)):
+    for arm, runs in check_arms(arms, len(np.asarray(labels))).items():
+        for repetition, run in enumerate(runs):
             if run.members == 1:
                 continue
             truth = check_labels(labels, run.classes)
-            unsure = uncertainty(run.probs)[["mutual_information", "variance"]].mean()
-            gained = {f"ambiguity_{loss}": ambiguity(run.probs, truth, loss).ambiguity.mean() for loss in COMBINED_BY}
+            unsure = uncertainty(run.probs, run.weights)[["mutual_information", "variance"]].mean()
+            gained = {
+                f"ambiguity_{loss}": ambiguity(run.probs, truth, loss, run.weights).ambiguity.mean()
+                for loss in COMBINED_BY
+            }
             named = {"arm": arm, "members": run.members, "repetition": repetition}
             rows.append({**named, **diversity(run.probs, truth), **unsure, **gained, **improvement(run.probs, truth)})
     if not rows:

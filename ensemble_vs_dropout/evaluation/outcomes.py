@@ -33,7 +33,7 @@ class Outcome:
     Attributes:
         draws: Its value in each bootstrap resample.
         jackknife: Its values with groups of examples left out, and with single repetitions: what a BCa interval needs.
-            None without need, nor for measures that are no means, whose centred draws have no bias to correct.
+            Empty without need, and for measures that are no means, whose centred draws have no bias to correct.
         wrong: The per-example errors where each is 0 or 1.
     """
 
@@ -66,21 +66,47 @@ def runs_of(given: Predictions | Sequence[Predictions]) -> list[Predictions]:
     return [given] if isinstance(given, Predictions) else list(given)
 
 
-def pool(arms: Arms, rules: Mapping[str, Sequence[str]], labels: IntArray) -> Iterator[Pooled]:
-    """Combine each arm's members by each of its rules."""
-    repetitions = classes = None
+def check_arms(arms: Arms, examples: int | None = None, same_members: bool = False) -> dict[str, list[Predictions]]:
+    """Return the predictions of each arm and repetition, or raise `InputError`.
+
+    Args:
+        arms: All must have the same repetitions, examples and classes.
+        examples: How many there must be, one for each label.
+        same_members: Whether the repetitions of an arm must have the same number of members.
+    """
+    if not arms:
+        raise InputError("arms must hold at least one arm, got none")
+    checked: dict[str, list[Predictions]] = {}
     for arm, given in arms.items():
         runs = runs_of(given)
-        if not runs or any(run.examples != len(labels) for run in runs):
-            sizes = [run.examples for run in runs]
-            raise InputError(f"arm {arm!r} must predict the {len(labels)} labelled examples, got {sizes or 'nothing'}")
-        if repetitions not in (None, len(runs)):
-            raise InputError(f"all arms must have the same repetitions, got {repetitions} and {len(runs)} ({arm!r})")
-        repetitions = len(runs)
-        if {run.classes for run in runs} != {classes or runs[0].classes}:
-            raise InputError(f"all arms must have the same classes, got {classes} and {runs[0].classes} ({arm!r})")
-        classes, members = runs[0].classes, runs[0].members
-        check_labels(labels, classes)
+        if not all(isinstance(run, Predictions) for run in runs):
+            raise InputError(
+                f"arm {arm!r} must be Predictions, or a list with one for each repetition, got {type(given).__name__}; "
+                "probabilities of shape (members, examples, classes) become such by Predictions(probs)"
+            )
+        sizes = [run.examples for run in runs]
+        wanted = examples if examples is not None else next(iter(checked.values()), runs)[0].examples if runs else 0
+        if not runs or set(sizes) != {wanted}:
+            raise InputError(f"arm {arm!r} must predict the {wanted} labelled examples, got {sizes or 'nothing'}")
+        others = next(iter(checked.values()), runs)
+        if len(runs) != len(others):
+            raise InputError(f"all arms must have the same repetitions, got {len(others)} and {len(runs)} ({arm!r})")
+        classes = {run.classes for run in runs}
+        if classes != {others[0].classes}:
+            raise InputError(f"all arms must have the same classes, got {others[0].classes} and {classes} ({arm!r})")
+        if same_members and len({run.members for run in runs}) > 1:
+            raise InputError(
+                f"arm {arm!r} must have the same members in each repetition, got {[run.members for run in runs]}"
+            )
+        checked[arm] = runs
+    return checked
+
+
+def pool(arms: Arms, rules: Mapping[str, Sequence[str]], labels: IntArray) -> Iterator[Pooled]:
+    """Combine each arm's members by each of its rules."""
+    for arm, runs in check_arms(arms, len(labels)).items():
+        check_labels(labels, runs[0].classes)
+        members = runs[0].members
         combining = [rule for rule in rules[arm] if rule != EACH]
         only = "mean" if "mean" in combining else next(iter(combining), None)
         for rule in rules[arm]:
@@ -111,7 +137,7 @@ def evaluate(
         metric = metrics[name]
         value = float(np.mean([[metric.value(trial, labels) for trial in trials] for trials in one.trials]))
         drawn = draws[number] if metric.per_example else _centred(draws[number], value)
-        wrong = measured.binary(number) if name == "error" else None
+        wrong = measured.binary(number) if metric.per_example else None
         without = tuple(values[number] for values in left_out) if metric.per_example else ()
         outcomes.append(Outcome(one.arm, one.rule, one.members, name, value, drawn, without, wrong))
     return outcomes
@@ -121,27 +147,37 @@ def detect(own: Arms, other: Arms, resamples: int, seed: int) -> list[Outcome]:
     """Return how well each arm tells other data from its own; the detector stands in the place of the rule."""
     if own.keys() != other.keys():
         raise InputError(f"own and other must have the same arms, got {list(own)} and {list(other)}")
+    inside, outside = check_arms(own), check_arms(other)
+    for arm, runs in inside.items():
+        others = outside[arm]
+        if (len(runs), runs[0].classes) != (len(others), others[0].classes):
+            raise InputError(
+                f"own and other must have the same repetitions and classes, but arm {arm!r} has {len(runs)} and "
+                f"{len(others)} repetitions, {runs[0].classes} and {others[0].classes} classes"
+            )
+    scores = {
+        arm: [[strangeness(run.probs, run.weights) for run in pair] for pair in zip(runs, outside[arm], strict=True)]
+        for arm, runs in inside.items()
+    }
+    keys = [(arm, detector) for arm in inside for detector in DETECTORS]
+    both = [[tuple(part[detector].to_numpy() for part in pair) for pair in scores[arm]] for arm, detector in keys]
+    rng, chunks = stream(seed, "bootstrap"), []
+    repetitions = len(next(iter(inside.values())))
+    for start in range(0, resamples, _CHUNK):
+        size = min(_CHUNK, resamples - start)
+        weights = [bootstrap_weights(rng, len(part), size) for part in both[0][0]]
+        repeats = bootstrap_weights(rng, repetitions, size)[:, :, None]
+        chunks.append(
+            [(repeats * np.stack([detection(*p, *weights) for p in pairs], axis=1)).sum(axis=1) for pairs in both]
+        )
     outcomes = []
-    for arm in own:
-        pairs = list(zip(runs_of(own[arm]), runs_of(other[arm]), strict=True))
-        scores = [[strangeness(run.probs, run.weights) for run in pair] for pair in pairs]
-        for detector in DETECTORS:
-            both = [(inside[detector].to_numpy(), outside[detector].to_numpy()) for inside, outside in scores]
-            values = pd.concat([detection(*pair) for pair in both]).mean()
-            rng = stream(seed, "bootstrap")  # the same for all arms
-            chunks = []
-            for start in range(0, resamples, _CHUNK):
-                size = min(_CHUNK, resamples - start)
-                weights = [bootstrap_weights(rng, len(part), size) for part in both[0]]
-                repeats = bootstrap_weights(rng, len(both), size)
-                drawn = np.stack([detection(*pair, *weights).to_numpy() for pair in both], axis=1)
-                chunks.append((repeats[:, :, None] * drawn).sum(axis=1))
-            draws = np.concatenate(chunks)
-            members = pairs[0][0].members
-            outcomes += [
-                Outcome(arm, detector, members, metric, float(values[metric]), draws[:, i], ())
-                for i, metric in enumerate(values.index)
-            ]
+    for place, (arm, detector) in enumerate(keys):
+        values = pd.concat([detection(*pair) for pair in both[place]]).mean()
+        draws = np.concatenate([chunk[place] for chunk in chunks])
+        outcomes += [
+            Outcome(arm, detector, inside[arm][0].members, metric, float(values[metric]), draws[:, i], ())
+            for i, metric in enumerate(values.index)
+        ]
     return outcomes
 
 
@@ -192,8 +228,9 @@ class _Measured:
     def binary(self, number: int) -> FloatArray | None:
         """Return the per-example errors if there is one prediction only, so that they are 0 or 1."""
         one, _ = self.keys[number]
+        rows: FloatArray = self._rows[:, self._place[number]][:, 0]
         single = len(one.trials) == len(one.trials[0]) == 1
-        return self._rows[:, self._place[number]][:, 0] if single else None
+        return rows if single and ((rows == 0) | (rows == 1)).all() else None
 
 
 def _whole(metric: Metric, probs: FloatArray, labels: IntArray, weights: FloatArray) -> FloatArray:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
-from ensemble_vs_dropout.evaluation.outcomes import Arms, runs_of
+from ensemble_vs_dropout.evaluation.outcomes import Arms, check_arms
 from ensemble_vs_dropout.measures import METRICS, aggregate
 from ensemble_vs_dropout.measures.aggregation import Pool, find_rule, predict_labels
 from ensemble_vs_dropout.measures.resampling import bootstrap_weights, percentile_interval, weighted_means
@@ -38,7 +38,8 @@ def size_curves(
 
     Every number is the mean over subsets of the pool and over repetitions: over all subsets where there are at most
     `subsets`, and for the Brier score of the mean, which is affine in 1/m; else over random ones. By Jensen's
-    inequality NLL and Brier score of all subsets cannot rise with m; the error can.
+    inequality NLL and Brier score of all subsets cannot rise with m, where members have equal weights; the error can.
+    Weighted members keep their weights among those of a subset.
 
     Args:
         arms: The pool of each arm, one `Predictions`, or one for each repetition.
@@ -63,11 +64,12 @@ def size_curves(
         [1, 2, 3, 4]
     """
     truth = np.asarray(labels)
+    runs_by_arm = check_arms(arms, len(truth), same_members=True)
     check_at_least("resamples", resamples, 100)
     rows = []
     weights = bootstrap_weights(stream(seed, "bootstrap"), len(truth), resamples)
-    for arm, given in arms.items():
-        curves = [subset_curves(run, truth, metrics, rule, sizes, subsets, seed) for run in runs_of(given)]
+    for arm, runs in runs_by_arm.items():
+        curves = [subset_curves(run, truth, metrics, rule, sizes, subsets, seed) for run in runs]
         for metric in metrics:
             each = [curve[metric] for curve in curves]
             values = np.mean([one.values for one in each], axis=0)
@@ -94,7 +96,7 @@ def enough(curves: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns arm, rule, metric, members: the first size after which the interval of the gain is not wholly above 0;
-        the largest size if every gain is shown.
+        the largest size if every gain is shown. Measures without intervals are left out.
 
     Example:
         >>> pool = Predictions(np.tile([0.9, 0.1], (3, 50, 1)))
@@ -104,6 +106,8 @@ def enough(curves: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for keys, curve in curves.groupby(["arm", "rule", "metric"], sort=False):
         ordered = curve.sort_values("members")
+        if ordered.gain_low.iloc[1:].isna().any():
+            continue
         unseen = ~(ordered.gain_low.to_numpy()[1:] > 0)
         stop = int(unseen.argmax()) if unseen.any() else len(ordered) - 1
         rows.append([*keys, int(ordered.members.iloc[stop])])
@@ -163,7 +167,7 @@ def subset_curves(
                     totals[metric] += values
         for metric in metrics:
             if metric in left:
-                error = float(np.std(of_subsets[metric], ddof=1) / len(chosen) ** 0.5) if sampled else 0.0
+                error = _standard_error(of_subsets[metric]) if sampled else 0.0
                 point = (float(np.mean(of_subsets[metric])), error, totals[metric] / len(chosen))
             else:
                 assert spread is not None
@@ -176,13 +180,23 @@ def subset_curves(
     }
 
 
+def _standard_error(values: list[float]) -> float:
+    """Return that of their mean; NaN for one value, or infinite ones."""
+    known = len(values) > 1 and np.isfinite(values).all()
+    return float(np.std(values, ddof=1) / len(values) ** 0.5) if known else float("nan")
+
+
 def _brier_spread(run: Predictions, labels: IntArray) -> tuple[FloatArray, FloatArray]:
     """Return each example's mean Brier score of a member, and the variance (ddof 1) of the members.
 
     Over all subsets of size m of the pool the Brier score of the mean is the first minus (1 - 1/m) of the second.
     """
-    of_members = np.mean([METRICS["brier"].function(member, labels) for member in run.probs], axis=0)
-    return of_members, run.probs.var(axis=0, ddof=1, dtype=float).sum(axis=1)
+    of_members, spread = np.zeros(run.examples), np.zeros(run.examples)
+    mean = run.probs.mean(axis=0, dtype=float)
+    for member in run.probs:  # one at a time: 1,000 passes squared would take gigabytes
+        of_members += METRICS["brier"].function(member, labels) / run.members
+        spread += ((member - mean) ** 2).sum(axis=1) / (run.members - 1)
+    return of_members, spread
 
 
 class _Pooling:
@@ -225,8 +239,11 @@ class _Pooling:
 
 
 def _subsets(pool: int, size: int, number: int, seed: int) -> list[list[int]]:
-    """Return all subsets of a size where they are at most `number`, else the first members of that many orders."""
-    if comb(pool, size) <= number:
+    """Return all subsets of a size where they are at most `number`, else the first members of that many orders.
+
+    Members alone are always all taken: that is no more than looking at the pool once.
+    """
+    if comb(pool, size) <= number or size == 1:
         return [list(subset) for subset in combinations(range(pool), size)]
     rng = stream(seed, "subsets")
     return [rng.permutation(pool)[:size].tolist() for _ in range(number)]

@@ -17,6 +17,7 @@ _QUESTIONS = (
     ("ensemble", "mean", "dropout", "mean"),
     ("ensemble", "mean", "single", EACH),
     ("dropout", "mean", "single", EACH),
+    ("mc_dropout", "mean", "single", EACH),
     ("mc_dropout", "mean", "dropout", "mean"),
     ("ensemble", "mean", "ensemble", "majority_vote"),
     ("dropout_ensemble", "mean", "ensemble", "mean"),
@@ -39,6 +40,7 @@ def verdict(
     interval: str,
     worth: pd.DataFrame | None = None,
     equal: pd.DataFrame | None = None,
+    level: float = 0.95,
 ) -> str:
     """Return the verdict, one paragraph per question.
 
@@ -48,6 +50,7 @@ def verdict(
         interval: What the intervals spread over, in words.
         worth: As `equivalence` makes it: what each arm is worth in independent networks.
         equal: As `equal_cost` makes it: which arm is best for what MC dropout costs.
+        level: That of the intervals.
     """
     costs = cost.set_index("arm")
     paragraphs = []
@@ -62,7 +65,10 @@ def verdict(
         paragraphs += [_worth(row) for row in worth.itertuples() if row.arm in _WORTHY]
     if equal is not None:
         paragraphs += _at_the_cost_of("mc_dropout", equal, costs)
-    paragraphs.append(f"Intervals are 95 %, {interval}; p-values are adjusted by Holm over all pairs of a metric.")
+    paragraphs.append(
+        f"Intervals are {level * 100:g} % for each number by itself, {interval}; p-values are adjusted by Holm over "
+        "all pairs of a metric, and what is shown goes by these."
+    )
     return "\n".join(paragraphs)
 
 
@@ -144,16 +150,24 @@ def _at_the_cost_of(arm: str, equal: pd.DataFrame, costs: pd.DataFrame) -> list[
         rows = equal[(equal.axis == axis) & np.isclose(equal.budget.astype(float), float(costs[axis][arm]))]
         if rows.empty:
             continue
-        best, others = rows[rows.best].iloc[0], rows[~rows.best]
-        size = f" of {best.members}" if best.members > 1 else ""
-        name = "a single network" if best.arm == "ensemble" and best.members == 1 else f"{arm_label(best.arm)}{size}"
-        unshown = [arm_label(name) for name in others.arm[~others.shown.astype(bool)]]
-        sure = f", not shown to differ from {' and '.join(unshown)}" if unshown else ""
-        parts.append(f"{words}: {name}{sure}")
+        names = [_sized(row.arm, row.members) for row in rows.itertuples()]
+        best = int(rows.best.to_numpy().argmax())
+        open_ = (~rows.shown & ~rows.best).to_numpy(dtype=bool)
+        unshown = [name for name, one in zip(names, open_, strict=True) if one and name != names[best]]
+        sure = f", not shown to differ from {' and '.join(dict.fromkeys(unshown))}" if unshown else ""
+        parts.append(f"{words}: {names[best]}{sure}")
     if not parts:
         return []
     metric = _metric_words(str(equal.metric.iloc[0]))
     return [f"Best {metric} for no more than {arm_label(arm)} costs in {'; '.join(parts)}."]
+
+
+def _sized(arm: str, members: int) -> str:
+    """Return an arm's name with its size, and what an ensemble of one is."""
+    if members > 1:
+        return f"{arm_label(arm)} of {members}"
+    alone = {"ensemble": "a single network", "dropout_ensemble": "a dropout network (weight scaling)"}
+    return alone.get(arm, "one pass of MC dropout" if arm == "mc_dropout" else arm_label(arm))
 
 
 def _metric_words(metric: str) -> str:
@@ -167,8 +181,10 @@ def _p(value: float) -> str:
 def _price(costs: pd.DataFrame, a: str, b: str) -> str:
     if a == b or a not in costs.index or b not in costs.index:
         return ""
-    training, passes = (float(costs[name][a] / costs[name][b]) for name in ("trained", "passes"))
-    return f", for {_times(training)} training work and {_times(passes)} forward passes"
+    known = {"trained": "training work", "passes": "forward passes"}
+    ratios = {words: float(costs[name][a] / costs[name][b]) for name, words in known.items() if name in costs}
+    told = [f"{_times(ratio)} {words}" for words, ratio in ratios.items() if math.isfinite(ratio)]
+    return f", for {' and '.join(told)}" if told else ""
 
 
 def _times(ratio: float) -> str:

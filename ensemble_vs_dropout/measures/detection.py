@@ -1,4 +1,4 @@
-"""Detection of other data: does uncertainty tell examples that do not belong from those that do?"""
+"""Detection of out-of-distribution data: does uncertainty tell examples that do not belong from those that do?"""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.measures.uncertainty import uncertainty
 from ensemble_vs_dropout.measures.weighted import example_weights, group_ends, sorted_groups
-from ensemble_vs_dropout.types import FloatArray, check_probabilities
+from ensemble_vs_dropout.types import FloatArray, check_probabilities, check_weights
 
 HIGHER_IS_BETTER = {"auroc": True, "aupr": True, "fpr_at_95_tpr": False}  # what `detection` returns
 CAUGHT = 0.95  # the share of other data that must be caught where the false alarms are counted
@@ -48,7 +48,7 @@ def strangeness(probs: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> p
         [-0.5, -0.9]
     """
     array = check_probabilities(probs)
-    share = None if weights is None else np.asarray(weights, dtype=float)
+    share = None if weights is None else check_weights(weights, len(array))
     return pd.DataFrame({name: detector(array, share) for name, detector in DETECTORS.items()})
 
 

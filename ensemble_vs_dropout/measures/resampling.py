@@ -58,7 +58,9 @@ def jackknife_weights(size: int, groups: int = 200) -> FloatArray:
 
 
 def weighted_means(weights: FloatArray, rows: FloatArray) -> FloatArray:
-    """Return weights @ rows, where an infinite row makes infinite just the resamples that hold it, and never NaN.
+    """Return weights @ rows, where an infinite row makes infinite just the resamples that hold it.
+
+    Only what holds infinities of both signs is NaN.
 
     Example:
         >>> weighted_means(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([1.0, np.inf])).tolist()
@@ -68,7 +70,9 @@ def weighted_means(weights: FloatArray, rows: FloatArray) -> FloatArray:
     if not infinite.any():
         return np.asarray(weights @ rows)
     means = weights @ np.where(infinite, 0.0, rows)
-    return np.where(weights @ infinite.astype(float) > 0, np.inf, means)
+    above, below = (weights @ (rows == sign).astype(float) > 0 for sign in (np.inf, -np.inf))
+    means = np.where(above, np.inf, np.where(below, -np.inf, means))
+    return np.where(above & below, np.nan, means)
 
 
 def percentile_interval(draws: FloatArray, level: float = 0.95) -> tuple[float, float]:

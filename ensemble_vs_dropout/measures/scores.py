@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_vs_dropout.checks import check_at_least
+from ensemble_vs_dropout.checks import check_at_least, check_known
 from ensemble_vs_dropout.types import FloatArray, check_pair
 
 
@@ -23,6 +23,7 @@ def error(probs: npt.ArrayLike, labels: npt.ArrayLike, ties: Literal["first", "e
         [0.5, 0.0]
     """
     array, truth = check_pair(probs, labels)
+    check_known("tie policy", ties, ("first", "expected"))
     if ties == "first":
         return (array.argmax(axis=1) != truth).astype(float)
     highest = array >= array.max(axis=1, keepdims=True) - 1e-12

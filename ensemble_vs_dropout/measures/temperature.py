@@ -48,8 +48,11 @@ def apply_temperature(probs: npt.ArrayLike, temperature: float) -> FloatArray:
     """
     if not temperature > 0:
         raise InputError(f"temperature must be above 0, got {temperature!r}")
+    array = np.asarray(probs, dtype=np.float64)
+    if not (array >= 0).all():
+        raise InputError("probs must be non-negative numbers; logits become such by a softmax")
     with np.errstate(divide="ignore"):
-        scaled = np.log(np.asarray(probs, dtype=np.float64)) / temperature
+        scaled = np.log(array) / temperature
     return np.asarray(np.exp(scaled - logsumexp(scaled, axis=-1, keepdims=True)))
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from ensemble_vs_dropout.measures.aggregation import Pool, Running, mean
 from ensemble_vs_dropout.types import FloatArray, check_probabilities, check_weights
 
+_ROUNDING = 1e-12
 _COLUMNS = ("entropy", "expected_entropy", "mutual_information", "variance")
 
 
@@ -43,7 +44,9 @@ class RunningUncertainty:
         pooled, expected = self._mean.result(), self._entropy.result()[:, 0]
         whole = entropy(pooled)
         variance = np.maximum(0.0, (self._square.result() - pooled**2).sum(axis=1))
-        parts = (whole, expected, np.maximum(0.0, whole - expected), variance)
+        between = whole - expected
+        between = np.where(between > _ROUNDING, between, 0.0)  # noise would rank members that are all alike
+        parts = (whole, expected, between, variance)
         return pd.DataFrame(dict(zip(_COLUMNS, parts, strict=True)))
 
 

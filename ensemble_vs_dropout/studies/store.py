@@ -84,7 +84,9 @@ class Store:
     def finished(self) -> set[str]:
         """Return the names of all finished runs, at the price of one look at the folder."""
         runs = self.folder / "runs"
-        return {entry.name for entry in os.scandir(runs) if entry.is_dir()} if runs.is_dir() else set()
+        if not runs.is_dir():
+            return set()
+        return {entry.name for entry in os.scandir(runs) if entry.is_dir() and not entry.name.startswith(".")}
 
     def read(self, run: Run, file: str) -> bytes:
         """Return a file of a finished run.

@@ -5,12 +5,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation import equal_cost, equivalence, size_curves
 from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.evaluation.cost import cost_table
-from ensemble_vs_dropout.evaluation.equivalence import _worth
+from ensemble_vs_dropout.evaluation.equivalence import _resampled, _worth
 from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.types import Cost, Predictions
 
@@ -137,7 +138,9 @@ def test_what_cannot_be_compared_is_refused(arms, options, match):
 
 def test_a_single_network_is_no_reference():
     probs, labels = network_members()
-    with pytest.raises(InputError, match="'ensemble' must have at least 2 members to measure worth by, got 1"):
+    with pytest.raises(
+        InputError, match="'ensemble' must have at least 2 members of equal weight to measure worth by, got 1"
+    ):
         equivalence({"ensemble": Predictions(probs[:1])}, labels)
 
 
@@ -206,8 +209,86 @@ def test_costs_that_are_not_there_are_named():
     arms, labels, cost = costly_arms()
     with pytest.raises(InputError, match="cost must have the column 'energy'"):
         equal_cost(arms, labels, cost, axes=["energy"])
-    with pytest.raises(InputError, match="cost must have a row for some of the arms"):
+    with pytest.raises(InputError, match="cost must have one row for some of the arms"):
         equal_cost(arms, labels, cost[cost.arm == "none"])
+
+
+def test_what_was_not_measured_and_what_is_free_take_part_as_far_as_they_can():
+    arms, labels, cost = costly_arms()
+    cost["bytes"] = [1600.0, float("nan"), 0.0]
+    table = equal_cost(arms, labels, cost, metric="brier", axes=["bytes"])
+    assert set(table.arm) == {"ensemble", "mc_dropout"}
+    assert table[table.arm == "mc_dropout"].members.tolist() == [40, 40]
+    with pytest.raises(InputError, match="cost must know at least one of bytes"):
+        equal_cost(arms, labels, cost.assign(bytes=float("nan")), axes=["bytes"])
+    with pytest.raises(InputError, match=r"axes must name at least one of its columns, got \[\]"):
+        equal_cost(arms, labels, cost, axes=[])
+
+
+def test_unequal_repetitions_are_refused_and_all_repetitions_count():
+    arms, labels, cost = costly_arms()
+    with pytest.raises(InputError, match=r"same repetitions, got 1 and 2 \('dropout'\)"):
+        equal_cost(arms | {"dropout": [arms["dropout"]] * 2}, labels, cost)
+    fewer = Predictions(arms["ensemble"].probs[:3])
+    with pytest.raises(InputError, match=r"same members in each repetition, got \[4, 3\]"):
+        equivalence({"ensemble": [arms["ensemble"], fewer]}, labels)
+    other = network_members(7, members=4, examples=400)[0]
+    both = equal_cost({"ensemble": [arms["ensemble"], Predictions(other)]}, labels, cost, "brier", axes=["passes"])
+    values = [METRICS["brier"].value(probs.mean(axis=0), labels) for probs in (arms["ensemble"].probs, other)]
+    assert both.value[0] == pytest.approx(np.mean(values))
+    assert both.high[0] - both.low[0] > 0.2 * abs(values[0] - values[1])
+
+
+def test_the_level_and_holm_are_kept():
+    arms, labels, cost = costly_arms()
+    narrow, wide = (
+        equal_cost(arms, labels, cost, "brier", axes=["passes"], level=level, resamples=500) for level in (0.5, 0.99)
+    )
+    assert ((wide.high - wide.low) > 1.5 * (narrow.high - narrow.low)).all()
+    low, high = (
+        equivalence(arms, labels, metric="brier", level=level, resamples=500).set_index("arm").loc["mc_dropout"]
+        for level in (0.5, 0.99)
+    )
+    assert high.high - high.low > low.high - low.low
+    probs, truth = network_members(members=12, examples=150)
+    alike = {f"a{i}": Predictions(probs[i : i + 1]) for i in range(12)}
+    costs = pd.DataFrame({"arm": list(alike), "passes": 1.0})
+    table = equal_cost(alike, truth, costs, "brier", axes=["passes"], resamples=4000)
+    least = table.p_adjusted.min()
+    values = np.array([METRICS["brier"].function(probs[i], truth) for i in range(12)])
+    best = values.mean(axis=1).argmin()
+    spread = [(values[i] - values[best]).std() / np.sqrt(150) for i in range(12) if i != best]
+    gaps = np.delete(values.mean(axis=1) - values.mean(axis=1)[best], best)
+    smallest = 2 * norm.sf((gaps / spread).max())
+    assert least == pytest.approx(min(1, 11 * smallest), rel=0.5, abs=0.01)
+
+
+def test_draws_differ_from_chunk_to_chunk():
+    columns = np.random.default_rng(0).normal(size=(2, 3, 50))
+    draws = np.concatenate(list(_resampled(columns, 1200, 0)))
+    assert draws.shape == (1200, 3)
+    assert len(np.unique(draws[:, 0])) > 1190
+
+
+def test_weighted_members_are_no_reference():
+    probs, labels = network_members()
+    weighted = Predictions(probs, [0.5, 0.1, 0.1, 0.1, 0.1, 0.1])
+    with pytest.raises(InputError, match="members of equal weight"):
+        equivalence({"ensemble": weighted}, labels)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"level": 95}, "level must lie"),
+        ({"resamples": 1}, "resamples must be"),
+        ({"rules": {"x": "mean"}}, "unknown arm in rules"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(options, match):
+    probs, labels = network_members()
+    with pytest.raises(InputError, match=match):
+        equivalence({"ensemble": Predictions(probs)}, labels, **options)
 
 
 def test_direction_of_a_metric_of_which_more_is_better():

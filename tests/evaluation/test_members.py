@@ -87,6 +87,64 @@ def test_detection_of_other_data_is_scored_with_intervals_and_compared_in_pairs(
         assert pair.better == "a"
 
 
+def test_weights_of_the_members_count_in_what_is_of_the_pool():
+    run, labels = some(), some_labels()
+    whole = diversity_table({"a": Predictions(run.probs, [1.0, 0, 0, 0])}, labels).iloc[0]
+    assert whole.ambiguity_brier == pytest.approx(0, abs=1e-12)
+    assert whole.mutual_information == 0
+    assert whole.disagreement > 0.1
+
+
+def test_members_alike_are_no_help_in_telling_other_data():
+    run = some()
+    alike = Predictions(np.repeat(run.probs[:1], 3, axis=0))
+    scores, _ = Evaluator().detection({"a": alike}, {"a": alike}, resamples=100)
+    row = scores[(scores.rule == "mutual_information") & (scores.metric == "auroc")].iloc[0]
+    assert (row.value, row.low, row.high) == (pytest.approx(0.5),) * 3
+
+
+def test_detection_draws_are_paired_between_arms_and_resample_repetitions():
+    own, other = some(0, examples=80), some(1, examples=70, sure=3)
+    same, _ = Evaluator().detection({"a": own}, {"a": other}, resamples=300)
+    _, contrasts = Evaluator().detection({"a": own, "b": own}, {"a": other, "b": other}, resamples=300)
+    assert (contrasts.difference == 0).all()
+    assert (contrasts.high - contrasts.low == 0).all()
+    far = Predictions(
+        np.roll(other.probs, 1, axis=2) ** 3 / (np.roll(other.probs, 1, axis=2) ** 3).sum(2, keepdims=True)
+    )
+    several, _ = Evaluator().detection({"a": [own, own]}, {"a": [other, far]}, resamples=300)
+    widths = [
+        (table.high - table.low)[(table.rule == "entropy") & (table.metric == "auroc")].iloc[0]
+        for table in (same, several)
+    ]
+    assert widths[1] > widths[0]
+
+
+def test_weights_of_the_members_count_in_detection():
+    own, other = some(0, examples=80), some(1, examples=70, sure=3)
+    first = [1.0, 0.0, 0.0, 0.0]
+    weighted, _ = Evaluator().detection(
+        {"a": Predictions(own.probs, first)}, {"a": Predictions(other.probs, first)}, 100
+    )
+    alone, _ = Evaluator().detection({"a": Predictions(own.probs[:1])}, {"a": Predictions(other.probs[:1])}, 100)
+    np.testing.assert_allclose(weighted.value, alone.value)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "match"),
+    [
+        ([some()], [some(), some()], "1 and 2 repetitions"),
+        (some(), Predictions(np.full((4, 60, 2), 0.5)), "3 and 2 classes"),
+        ([], [], "got nothing"),
+    ],
+)
+def test_own_and_other_data_that_do_not_fit_are_refused(own, other, match):
+    with pytest.raises(InputError, match=match):
+        Evaluator().detection({"a": own}, {"a": other})
+    with pytest.raises(InputError, match="at least one arm"):
+        Evaluator().detection({}, {})
+
+
 def test_arms_of_own_and_other_data_must_be_the_same():
     with pytest.raises(InputError, match=r"same arms, got \['a'\] and \['b'\]"):
         Evaluator().detection({"a": some()}, {"b": some()})

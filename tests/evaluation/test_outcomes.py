@@ -43,7 +43,8 @@ def test_quick_draws_equal_the_evaluation_of_each_resample(name, repetitions, ru
     )
     if not metric.per_example:  # centred on the value, and what is never negative stays so
         expected = expected + outcome.value - expected.mean()
-        expected = np.maximum(expected, 0) if outcome.draws.min() >= 0 else expected
+        if name != "excess_aurc" or outcome.draws.min() >= 0:  # which rounding may take below 0
+            expected = np.maximum(expected, 0)
     np.testing.assert_allclose(outcome.draws, expected, atol=1e-10)
 
 

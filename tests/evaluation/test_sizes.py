@@ -178,6 +178,41 @@ def test_gains_stop_being_shown_where_members_stop_differing():
     assert 1 < table["differing", "error"] <= 20
 
 
+def test_orders_are_the_same_for_all_sizes_so_that_gains_are_paired():
+    orders = {size: _subsets(30, size, 40, seed=0) for size in (3, 5, 11)}
+    for small, large in ((3, 5), (5, 11)):
+        for few, more in zip(orders[small], orders[large], strict=True):
+            assert more[:small] == few
+
+
+def test_single_members_are_all_looked_at():
+    probs, labels = pool_and_labels(members=30)
+    table = size_curves({"a": Predictions(probs)}, labels, ["nll"], subsets=5, resamples=100).set_index("members")
+    assert table.value[1] == pytest.approx(np.mean([nll(p, labels) for p in probs]))
+    assert table.mc_error[1] == 0
+
+
+def test_the_monte_carlo_error_falls_with_repetitions():
+    runs = [Predictions(pool_and_labels(seed, members=12)[0]) for seed in range(4)]
+    labels = pool_and_labels()[1]
+    alone = [size_curves({"a": r}, labels, ["nll"], subsets=20, resamples=100).mc_error[2] for r in runs]
+    together = size_curves({"a": runs}, labels, ["nll"], subsets=20, resamples=100).mc_error[2]
+    assert together == pytest.approx(np.sqrt(np.square(alone).sum()) / 4)
+
+
+def test_an_error_that_cannot_be_told_is_not_told():
+    probs, labels = pool_and_labels(members=12)
+    table = size_curves({"a": Predictions(probs)}, labels, ["nll"], subsets=1, resamples=100).set_index("members")
+    assert math.isnan(table.mc_error[3])
+    assert table.mc_error[12] == 0
+
+
+def test_measures_without_intervals_have_no_size_that_is_enough():
+    probs, labels = pool_and_labels(members=4)
+    curves = size_curves({"a": Predictions(probs)}, labels, ["ece", "nll"], resamples=100)
+    assert enough(curves).metric.tolist() == ["nll"]
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [
@@ -192,7 +227,7 @@ def test_settings_that_cannot_be_are_refused(options, match):
     probs, labels = pool_and_labels()
     with pytest.raises(InputError, match=match):
         size_curves({"a": Predictions(probs)}, labels, **options)
-    with pytest.raises(InputError, match="must predict the 29 labelled examples, got 30"):
+    with pytest.raises(InputError, match=r"must predict the 29 labelled examples, got \[30\]"):
         size_curves({"a": Predictions(probs)}, labels[:29])
 
 

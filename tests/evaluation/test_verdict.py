@@ -37,7 +37,7 @@ def test_less_error_is_told_in_points_with_its_interval_and_p():
     assert first.startswith(
         "The averaged ensemble against MC dropout: 1.23 points less error (0.40 to 2.00, p = 0.012)"
     )
-    assert last.startswith("Intervals are 95 %, over examples")
+    assert last.startswith("Intervals are 95 % for each number by itself, over examples; p-values are adjusted")
 
 
 def test_more_nll_is_told_in_nats():
@@ -188,8 +188,41 @@ def test_the_best_at_equal_cost_is_told_with_those_it_is_not_shown_to_beat():
     first, _ = verdict(pd.DataFrame(columns=CONTRAST_COLUMNS), COST, "over examples", None, equal).splitlines()
     assert first == (
         "Best NLL for no more than MC dropout costs in parameters: MC dropout of 50; forward passes: ensemble of 5, "
-        "not shown to differ from MC dropout; seconds of training: a single network."
+        "not shown to differ from MC dropout of 50; seconds of training: a single network."
     )
+
+
+def test_ensembles_of_one_are_told_as_what_they_are():
+    equal = pd.DataFrame(
+        equal_rows(
+            "passes",
+            50.0,
+            ("mc_dropout", 5, False),
+            ("ensemble", 1, False),
+            ("dropout_ensemble", 1, False),
+            ("dropout", 1, False),
+        )
+    )
+    first, _ = verdict(pd.DataFrame(columns=CONTRAST_COLUMNS), COST, "over examples", None, equal).splitlines()
+    assert first.endswith(
+        "MC dropout of 5, not shown to differ from a single network and a dropout network (weight scaling) and dropout "
+        "(weight scaling)."
+    )
+
+
+def test_costs_that_are_not_known_are_not_told():
+    cost = cost_table(
+        {arm: [Cost(1, float("nan"), 5.0 + i, 1.0, 1.0)] for i, arm in enumerate(("ensemble", "mc_dropout"))}
+    )
+    first, _ = told(contrast(-0.0123, -0.02, -0.004, "a"), cost=cost)
+    assert first.endswith("p = 0.012), for 0.833 times the forward passes.")
+    first, _ = told(contrast(-0.0123, -0.02, -0.004, "a"), cost=cost.drop(columns=["trained", "passes"]))
+    assert first.endswith("p = 0.012).")
+
+
+def test_the_level_of_the_intervals_is_told():
+    lines = verdict(pd.DataFrame(columns=CONTRAST_COLUMNS), COST, "over examples", level=0.5).splitlines()
+    assert lines[-1].startswith("Intervals are 50 %")
 
 
 def test_nothing_is_said_about_the_cost_of_an_arm_that_was_not_run():

@@ -160,6 +160,11 @@ def test_spherical_score_is_proper(seed):
     assert expected[0] <= expected[1] + 1e-12
 
 
+def test_a_tie_policy_that_is_none_is_refused():
+    with pytest.raises(InputError, match="unknown tie policy 'frist'"):
+        error([[0.5, 0.5]], [0], ties="frist")
+
+
 def test_accuracy_is_what_the_error_leaves():
     probs, labels = pool_and_labels(3)
     np.testing.assert_array_equal(accuracy(probs[0], labels) + error(probs[0], labels), 1)

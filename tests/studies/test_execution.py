@@ -211,7 +211,7 @@ def test_killed_at_twenty_moments_it_ends_with_the_table_of_an_uninterrupted_one
     for _ in range(20):
         process = processes.Process(target=child, args=(TEXT, folder))
         process.start()
-        process.join(timeout=moments.uniform(0.3, 6.0))
+        process.join(timeout=moments.uniform(0.1, 2.5))
         if process.is_alive():
             os.kill(process.pid, signal.SIGKILL)
             killed += 1

@@ -135,6 +135,7 @@ def test_clean_leaves_finished_runs_and_those_in_other_hands(store):
         store.work(run).mkdir(parents=True)
     partial = store.folder / "runs" / f".{failed.name}-abc"
     partial.mkdir()
+    assert store.finished() == {done.name}
     with store.claim((held,)):
         removed = Store(store.folder).clean()
     assert removed == [f"work/{failed.name}", f"failed/{failed.name}.json", f"runs/.{failed.name}-abc"]
