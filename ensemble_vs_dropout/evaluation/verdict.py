@@ -166,8 +166,12 @@ def _sized(arm: str, members: int) -> str:
     """Return an arm's name with its size, and what an ensemble of one is."""
     if members > 1:
         return f"{arm_label(arm)} of {members}"
-    alone = {"ensemble": "a single network", "dropout_ensemble": "a dropout network (weight scaling)"}
-    return alone.get(arm, "one pass of MC dropout" if arm == "mc_dropout" else arm_label(arm))
+    alone = {
+        "ensemble": "a single network",
+        "dropout_ensemble": arm_label("dropout"),
+        "mc_dropout": "one pass of MC dropout",
+    }
+    return alone.get(arm, arm_label(arm))
 
 
 def _metric_words(metric: str) -> str:

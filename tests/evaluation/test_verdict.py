@@ -204,10 +204,7 @@ def test_ensembles_of_one_are_told_as_what_they_are():
         )
     )
     first, _ = verdict(pd.DataFrame(columns=CONTRAST_COLUMNS), COST, "over examples", None, equal).splitlines()
-    assert first.endswith(
-        "MC dropout of 5, not shown to differ from a single network and a dropout network (weight scaling) and dropout "
-        "(weight scaling)."
-    )
+    assert first.endswith("MC dropout of 5, not shown to differ from a single network and dropout (weight scaling).")
 
 
 def test_costs_that_are_not_known_are_not_told():
