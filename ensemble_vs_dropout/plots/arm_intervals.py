@@ -118,7 +118,7 @@ def _draw_arm(ax: Axes, rows: pd.DataFrame, look: style.ArmStyle) -> None:
 def _draw_endless(ax: Axes, panel: pd.DataFrame, styles: dict[str, style.ArmStyle]) -> None:
     """Say at the panel's edge what has no place on its axis."""
     if np.isfinite(panel["value"]).any():
-        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     else:
         ax.set_xticks([])
     left, right = ax.get_xlim()

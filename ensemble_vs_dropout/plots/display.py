@@ -131,14 +131,14 @@ class Display(ABC):
 
 
 def fold(panels: Iterable[int], columns: int) -> list[list[int]]:
-    """Return `panels` as rows of at most `columns`, the last one filled up with `Display.EMPTY`.
+    """Return `panels` as rows of at most `columns`, as even as can be, the last one filled up with `Display.EMPTY`.
 
     Example:
-        >>> fold(range(3), 2)
-        [[0, 1], [2, -1]]
+        >>> fold(range(3), 2), fold(range(5), 4)
+        ([[0, 1], [2, -1]], [[0, 1, 2], [3, 4, -1]])
     """
     row = list(panels)
-    columns = min(columns, len(row))
+    columns = math.ceil(len(row) / math.ceil(len(row) / columns))
     row += [Display.EMPTY] * (math.ceil(len(row) / columns) * columns - len(row))
     return [row[start : start + columns] for start in range(0, len(row), columns)]
 
