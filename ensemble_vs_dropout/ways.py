@@ -70,6 +70,17 @@ class Ways:
             costs = {"single": Cost(**shares | {"peak_memory": alone}), **costs}
         return predictions, costs
 
+    def predict(
+        self, kind: str, trained: Ensemble, x: npt.NDArray[np.generic], passes: int, seed: int
+    ) -> dict[str, Predictions]:
+        """Return what each arm predicts for further inputs, at no one's cost."""
+        found = {}
+        for arm in ARMS_OF_KIND[kind]:
+            predictor: Any = self._predictor(arm, trained, passes, seed)[0]
+            predictor.share(self._first.setdefault(arm, predictor))
+            found[arm] = predictor.predict_members(x)
+        return found
+
     def _predictor(self, arm: str, trained: Ensemble, passes: int, seed: int) -> tuple[Predictor, pd.DataFrame]:
         if arm not in ("dropout", "mc_dropout"):
             return trained, trained.histories

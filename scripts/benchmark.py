@@ -6,11 +6,13 @@
     python scripts/benchmark.py inference                     # about 6 minutes
     python scripts/benchmark.py inference --cases memory      # 1,000 passes over 100,000 examples; about 10 minutes
     python scripts/benchmark.py evaluation                    # about 3 minutes
+    python scripts/benchmark.py studies                       # about 5 minutes
 
 `training`: N members under each strategy, beside a loop of Keras' `fit`. `inference`: 100 passes beside a loop of
 `model(x, training=True)`, and ten networks beside ten calls of `model.predict`. `evaluation`: 2,000 bootstrap draws of
 12 arms and 6 metrics, and 200 subsets of 100 members at each of 20 sizes, on 10,000 examples, beside a loop over draws
-and one over subsets (timed on five of them and scaled up).
+and one over subsets (timed on five of them and scaled up). `studies`: 200 tiny runs, trained together and one after the
+other (twenty of them, scaled up), what the store adds to a run, and a study of 10,000 finished runs read again.
 
 Every measurement is a whole call, compilation included, in a process of its own; the ways alternate, and medians are
 shown. What must come out: the seconds of each way, their ratio to the loop of `fit`, the share of the machine's
@@ -206,6 +208,95 @@ def _measure_evaluation(name: str) -> dict[str, float]:
     return {"seconds": seconds, "mebibytes": peak / 2**10, "loop": loop}
 
 
+TINY = """
+name: tiny
+base: {dataset: fashion_mnist_10k, train_size: 1000, model: {name: mlp, units: [32]}, members: 3, passes: 5, epochs: 3}
+repetitions: 100
+"""
+
+
+@app.command()
+def studies() -> None:
+    """Time 200 tiny runs, what the store adds to them, and a study of 10,000 finished runs."""
+    together = _in_own_process({"together": 120, "repetitions": 100}, "studies")
+    apart = _in_own_process({"together": 1, "repetitions": 10}, "studies")
+    alone = apart["seconds"] * together["runs"] / apart["runs"]
+    print(
+        f"200 runs of three 784-32-10 networks, 1,000 images, 3 epochs: {together['seconds']:.0f} s together, "
+        f"{alone:.0f} s one after the other, {alone / together['seconds']:.1f} times as long; planning and the store "
+        f"take {together['store'] * 1000:.0f} ms a run"
+    )
+    read = _in_own_process({}, "finished")
+    print(
+        f"10,000 finished runs: status {read['status']:.1f} s, results {read['results']:.1f} s, run again "
+        f"{read['again']:.1f} s, {read['mebibytes']:.0f} MiB at the highest"
+    )
+
+
+def _measure_studies(case: dict[str, Any]) -> dict[str, float]:
+    import tempfile
+    from unittest.mock import patch
+
+    from ensemble_vs_dropout import studies
+    from ensemble_vs_dropout.studies import training
+
+    study = studies.parse_study(TINY.replace("repetitions: 100", f"repetitions: {case['repetitions']}"))
+    training.data_of(next(iter(studies.make_plan(study).runs)).spec)
+    spent = [0.0]
+
+    def timed(function: Any) -> Any:
+        def inner(*given: Any, **named: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return function(*given, **named)
+            finally:
+                spent[0] += time.perf_counter() - start
+
+        return inner
+
+    with tempfile.TemporaryDirectory() as folder, patch.object(studies.Store, "put", timed(studies.Store.put)):
+        start = time.perf_counter()
+        plan = timed(studies.make_plan)(study, case["together"])
+        report = studies.run_study(plan, studies.Store(folder), verbose=0)
+        seconds = time.perf_counter() - start
+    assert len(report.made) == len(plan.runs), report.failed
+    return {"seconds": seconds, "runs": len(plan.runs), "store": spent[0] / len(plan.runs)}
+
+
+def _measure_finished() -> dict[str, float]:
+    import tempfile
+
+    from ensemble_vs_dropout import studies
+
+    def seconds(function: Any) -> float:
+        start = time.perf_counter()
+        function()
+        return time.perf_counter() - start
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = studies.Store(folder)
+        study = studies.parse_study(TINY.replace("repetitions: 100", "repetitions: 1"))
+        plan = studies.make_plan(study)
+        studies.run_study(plan, store, verbose=0)
+        files = {
+            run.spec["arm"]: {
+                path.name: path.read_bytes()
+                for path in (store.folder / "runs" / run.name).iterdir()
+                if path.name not in ("manifest.json", "spec.json")
+            }
+            for run in plan.runs
+        }
+        plan = studies.make_plan(studies.parse_study(TINY.replace("repetitions: 100", "repetitions: 5000")))
+        for run in plan.runs:
+            store.put(run, files[run.spec["arm"]])
+        result = {
+            "status": seconds(lambda: studies.status(plan, store)),
+            "results": seconds(lambda: studies.results(plan, store)),
+            "again": seconds(lambda: studies.run_study(plan, store, verbose=0)),
+        }
+        return result | {"mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}
+
+
 def _as_dataset(x: Any) -> Any:
     import numpy as np
 
@@ -228,6 +319,9 @@ def _in_own_process(case: dict[str, Any], way: str) -> dict[str, float]:
 def one(case: str, way: str) -> None:
     """Measure one way on one case in this process."""
     given = json.loads(case)
+    if way in ("studies", "finished"):
+        print(json.dumps(_measure_studies(given) if way == "studies" else _measure_finished()))
+        return
     if way in ("inference", "evaluation"):
         measure = _measure_inference if way == "inference" else _measure_evaluation
         print(json.dumps(measure(given[way])))

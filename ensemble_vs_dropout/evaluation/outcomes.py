@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_l
 
 Arms = Mapping[str, Predictions | Sequence[Predictions]]
 _CHUNK = 500  # resamples at a time: bounds the memory of their weights
+_KEPT = 2**23  # weights that are kept for the next call: 64 MiB
 
 
 @dataclass(frozen=True)
@@ -127,20 +129,33 @@ def evaluate(
     """Return every outcome with `resamples` draws; those of measures that are no means are centred."""
     repetitions = len(pooled[0].trials)
     measured = _Measured(pooled, labels, metrics)
-    rng = stream(seed, "bootstrap")
-    sizes = [min(_CHUNK, resamples - start) for start in range(0, resamples, _CHUNK)]
-    weights = ((bootstrap_weights(rng, len(labels), n), bootstrap_weights(rng, repetitions, n)) for n in sizes)
+    few = resamples * len(labels) <= _KEPT
+    weights = (_kept_weights if few else _all_weights)(seed, len(labels), repetitions, resamples)
     draws = np.concatenate([measured(*pair) for pair in weights], axis=1)
     left_out = [measured(*pair) for pair in _leaving_out(len(labels), repetitions)] if jackknife else []
     outcomes = []
     for number, (one, name) in enumerate(measured.keys):
         metric = metrics[name]
-        value = float(np.mean([[metric.value(trial, labels) for trial in trials] for trials in one.trials]))
+        value = measured.value(number)
         drawn = draws[number] if metric.per_example else _centred(draws[number], value)
         wrong = measured.binary(number) if metric.per_example else None
         without = tuple(values[number] for values in left_out) if metric.per_example else ()
         outcomes.append(Outcome(one.arm, one.rule, one.members, name, value, drawn, without, wrong))
     return outcomes
+
+
+def _all_weights(seed: int, examples: int, repetitions: int, resamples: int) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Yield the weights of examples and repetitions, some resamples at a time."""
+    rng = stream(seed, "bootstrap")
+    for start in range(0, resamples, _CHUNK):
+        size = min(_CHUNK, resamples - start)
+        yield bootstrap_weights(rng, examples, size), bootstrap_weights(rng, repetitions, size)
+
+
+@lru_cache(maxsize=1)
+def _kept_weights(seed: int, examples: int, repetitions: int, resamples: int) -> list[tuple[FloatArray, FloatArray]]:
+    """Return the same, kept for the next call: a study judges hundreds of runs on the same examples."""
+    return list(_all_weights(seed, examples, repetitions, resamples))
 
 
 def detect(own: Arms, other: Arms, resamples: int, seed: int) -> list[Outcome]:
@@ -195,6 +210,7 @@ class _Measured:
     def __init__(self, pooled: Sequence[Pooled], labels: IntArray, metrics: Mapping[str, Metric]):
         self.keys = [(one, name) for one in pooled for name in metrics]
         self._labels, self._metrics = labels, metrics
+        self._repetitions = len(pooled[0].trials)
         rows = {
             number: [
                 np.mean([metrics[name].function(trial, labels) for trial in trials], axis=0) for trials in one.trials
@@ -224,6 +240,14 @@ class _Measured:
                 )
             values.append(_row_means(repeats, of_runs))
         return np.stack(values)
+
+    def value(self, number: int) -> float:
+        """Return a measure on the examples as they are."""
+        if number in self._place:
+            return float(self._rows[:, self._place[number]][:, : self._repetitions].mean())
+        one, name = self.keys[number]
+        metric = self._metrics[name]
+        return float(np.mean([[metric.value(trial, self._labels) for trial in trials] for trials in one.trials]))
 
     def binary(self, number: int) -> FloatArray | None:
         """Return the per-example errors if there is one prediction only, so that they are 0 or 1."""

@@ -19,7 +19,7 @@ from ensemble_vs_dropout.studies.spec import Settings, Study
 
 # What is judged about trained networks, and by whose seeds they draw: runs that differ in these alone are trained
 # together.
-_APART = ("seed", "repetition", "members", "passes", "rules", "metrics", "resamples")
+_APART = ("seed", "repetition", "members", "passes", "rules", "metrics", "resamples", "shifts", "other_data")
 _DROPOUT_ONLY = ("rate", "passes")
 TOGETHER = 120  # networks of one group at most: what an interruption can cost
 

@@ -23,6 +23,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.datasets import OVADIA, SHIFTS
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 
 Arm = Literal["plain", "dropout"]
@@ -43,7 +44,13 @@ class ModelSettings(BaseModel):
 
 
 class Settings(_Checked):
-    """What one point of a study is; the defaults are those of `compare`."""
+    """What one point of a study is; the defaults are those of `compare`.
+
+    Attributes:
+        shifts: What is done to the test inputs, as further conditions of evaluation: names in `datasets.SHIFTS`, each
+            at five severities; or by name "severities", "ovadia" (the grid of Ovadia et al. 2019), or amounts.
+        other_data: A data set of the same input shape; how well uncertainty tells its test part is judged too.
+    """
 
     dataset: str
     target: str | None = None
@@ -63,6 +70,21 @@ class Settings(_Checked):
     rules: tuple[str, ...] = STANDARD_RULES
     metrics: tuple[str, ...] = STANDARD_METRICS
     resamples: Annotated[int, Field(ge=100)] = 1000
+    shifts: dict[str, Literal["severities", "ovadia"] | tuple[Annotated[float, Field(ge=0)], ...]] = {}
+    other_data: str | None = None
+
+    @field_validator("shifts", mode="before")
+    @classmethod
+    def _as_shifts(cls, given: Any) -> Any:
+        """Take a list of names, each at its five severities."""
+        return dict.fromkeys(given, "severities") if isinstance(given, list | tuple) else given
+
+    @field_validator("shifts")
+    @classmethod
+    def _known_shifts(cls, given: dict[str, Any]) -> dict[str, Any]:
+        _known("shift", list(given), SHIFTS)
+        _known("grid of Ovadia et al.", [name for name, amounts in given.items() if amounts == "ovadia"], OVADIA)
+        return given
 
     @field_validator("rules")
     @classmethod

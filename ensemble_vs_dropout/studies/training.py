@@ -17,7 +17,7 @@ import pandas as pd
 
 from ensemble_vs_dropout import __version__
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.datasets import load_dataset
+from ensemble_vs_dropout.datasets import OVADIA, load_dataset, shift
 from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.evaluation.cost import cost_table
@@ -121,8 +121,19 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
     spec = run.spec
     masks = derive(spec["seed"], "masks", _repetition(run))
     inputs = {"val": data.x_val, "test": data.x_test}
-    predictions, costs = ways(spec["arm"], ensemble, len(data.x_train), inputs, spec.get("passes", 1), masks)
-    scores = _scores(spec, predictions["test"], data.y_test)
+    passes = spec.get("passes", 1)
+    predictions, costs = ways(spec["arm"], ensemble, len(data.x_train), inputs, passes, masks)
+    tables = [_scores(spec, predictions["test"], data.y_test)]
+    for name, amount in conditions(spec):
+        x = shift(data.x_test, name, seed=spec["data_seed"], **amount)
+        shifted = ways.predict(spec["arm"], ensemble, x, passes, masks)
+        tables.append(_scores(spec, shifted, data.y_test, name, next(iter(amount.values()))))
+    if spec["other_data"]:
+        other = _other(spec["other_data"], data)
+        strange = ways.predict(spec["arm"], ensemble, other.x_test, passes, masks)
+        found, _ = Evaluator(seed=spec["seed"]).detection(predictions["test"], strange, spec["resamples"])
+        tables.append(found.assign(condition=other.name))
+    scores = pd.concat(tables, ignore_index=True).assign(repetition=_repetition(run))
     environment = {
         "version": __version__,
         "results": RESULTS,
@@ -155,13 +166,38 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
     }
 
 
-def _scores(spec: Mapping[str, Any], arms: Mapping[str, Predictions], labels: npt.NDArray[np.integer]) -> pd.DataFrame:
+def conditions(spec: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the shifts of a run: a name, and its severity or amount."""
+    for name, wanted in spec["shifts"].items():
+        if wanted == "severities":
+            yield from ((name, {"severity": severity}) for severity in range(1, 6))
+        else:
+            yield from ((name, {"amount": amount}) for amount in (OVADIA[name] if wanted == "ovadia" else wanted))
+
+
+def _other(name: str, data: Dataset) -> Dataset:
+    other = _load(name, None, None, 0.0, 0)
+    if other.input_shape != data.input_shape or other.x_test.dtype != data.x_test.dtype:
+        raise InputError(
+            f"other_data must have examples of the shape and type of {data.name!r}, {data.input_shape} of "
+            f"{data.x_test.dtype}, but those of {other.name!r} are {other.input_shape} of {other.x_test.dtype}"
+        )
+    return other
+
+
+def _scores(
+    spec: Mapping[str, Any],
+    arms: Mapping[str, Predictions],
+    labels: npt.NDArray[np.integer],
+    condition: str = "clean",
+    severity: float = 0,
+) -> pd.DataFrame:
     """Return one row per arm, rule and metric of a run; a single network is a member of the ensemble alone."""
     if "ensemble" in arms:
         arms = {"single": arms["ensemble"], **arms}
     rules = {arm: ["mean"] for arm in arms} | {arm: spec["rules"] for arm in _MANY} | {"single": [EACH]}
     evaluator = Evaluator(spec["metrics"], rules, resamples=spec["resamples"], seed=spec["seed"])
-    return evaluator.scores(arms, labels).assign(repetition=int(spec["repetition"]))
+    return evaluator.scores(arms, labels, condition=condition, severity=severity)
 
 
 def _described(model: keras.Model) -> Any:
