@@ -70,7 +70,7 @@ class Settings(_Checked):
     rules: tuple[str, ...] = STANDARD_RULES
     metrics: tuple[str, ...] = STANDARD_METRICS
     resamples: Annotated[int, Field(ge=100)] = 1000
-    shifts: dict[str, Literal["severities", "ovadia"] | tuple[Annotated[float, Field(ge=0)], ...]] = {}
+    shifts: dict[str, Any] = {}
     other_data: str | None = None
 
     @field_validator("shifts", mode="before")
@@ -84,6 +84,10 @@ class Settings(_Checked):
     def _known_shifts(cls, given: dict[str, Any]) -> dict[str, Any]:
         _known("shift", list(given), SHIFTS)
         _known("grid of Ovadia et al.", [name for name, amounts in given.items() if amounts == "ovadia"], OVADIA)
+        for name, amounts in given.items():
+            listed = isinstance(amounts, list | tuple) and amounts and all(map(_is_amount, amounts))
+            if amounts not in ("severities", "ovadia") and not listed:
+                raise ValueError(f"{name} must be severities, ovadia, or a list of amounts of at least 0")
         return given
 
     @field_validator("rules")
@@ -250,6 +254,10 @@ def _told(
 def _nearest(key: str, known: Any) -> str:
     nearest = difflib.get_close_matches(key, list(known), n=1)
     return f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}"
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
 def _known(kind: str, names: Sequence[str], known: Mapping[str, Any]) -> tuple[str, ...]:
