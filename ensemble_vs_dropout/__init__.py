@@ -16,7 +16,9 @@ Data flow to the right, and no room imports from a room to its right:
 * `evaluation`: `Evaluator`, predictions and labels to tables with paired statistics; `equivalence`, what an arm is
   worth in independent networks; `size_curves`, what one more member gains
 * `plots`, `report`: tables to figures and pages
+* `ways`: every way to use trained networks of one kind, and what each costs
 * `comparison`: `compare`, the main job; `cli`: the command `evd`
+* `studies`: hundreds of runs from one file, kept whole or not at all; `study_commands`: `evd study`
 
 Importing this package loads neither TensorFlow nor pandas; each public name loads what it needs when first used.
 """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.checks import InputError, check_known
 
 if TYPE_CHECKING:
     from ensemble_vs_dropout.studies import Plan, Store
@@ -53,29 +53,41 @@ def run(
         bool, typer.Option("--checkpoint", help="Keep each network as soon as it is trained.")
     ] = False,
     wait: Annotated[bool, typer.Option(help="Wait for runs that other processes are making.")] = True,
+    executor: Annotated[str, typer.Option(help="local, or ray: a Ray cluster.")] = "local",
+    address: Annotated[
+        str, typer.Option(help="Of the cluster: auto, ray://HOST:PORT, or local to start one.")
+    ] = "auto",
+    transport: Annotated[
+        str, typer.Option(help="shared if all nodes see the store's folder, return to send results back.")
+    ] = "shared",
+    cpus: Annotated[float, typer.Option(help="Cores of a cluster that each group of runs is promised.")] = 1,
+    gpus: Annotated[float, typer.Option(help="GPUs of a cluster that each group of runs is promised.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Make every run of a study that is not finished; interrupted, the same command goes on."""
-    from ensemble_vs_dropout.studies import Store, run_study, status
+    from ensemble_vs_dropout.studies import Store, run_study
     from ensemble_vs_dropout.studies.execution import run_in_processes
 
+    check_known("executor", executor, ("local", "ray"))
     made, kept = _plan(file), Store(store)
+    if executor == "ray":
+        from ensemble_vs_dropout.studies.on_ray import run_on_ray
+
+        where = None if address == "local" else address
+        options = {"transport": transport, "cpus": cpus, "gpus": gpus, "verify": verify, "fail_fast": fail_fast}
+        run_on_ray(made, kept, address=where, verbose=0 if quiet else 1, **options)  # type: ignore[arg-type]
+        _tell(made, kept, store, quiet)
+        return
     others = run_in_processes([str(file), "--store", str(store)], jobs - 1)
     try:
-        report = run_study(
+        run_study(
             made, kept, verify=verify, fail_fast=fail_fast, wait=wait, checkpoint=checkpoint, verbose=0 if quiet else 1
         )
     finally:
         for other in others:
             other.terminate()
             other.wait()
-    found = status(made, kept)
-    if not quiet or report.failed:
-        print(f"evd: {found.words()} in {store}", file=sys.stderr)
-    for name, reason in found.failed.items():
-        print(f"evd: {name} failed: {reason}", file=sys.stderr)
-    if found.failed:
-        sys.exit(1)
+    _tell(made, kept, store, quiet)
 
 
 @app.command()
@@ -120,6 +132,19 @@ def clean(store: Folder = _STORE) -> None:
     """Remove what interrupted and failed runs left behind; finished runs stay."""
     removed = _existing(store).clean()
     print("\n".join(removed) if removed else "nothing to remove")
+
+
+def _tell(made: Plan, kept: Store, folder: Path, quiet: bool) -> None:
+    """Say how far the study is and what failed; leave with code 1 if anything did."""
+    from ensemble_vs_dropout.studies import status as look
+
+    found = look(made, kept)
+    if not quiet or found.failed:
+        print(f"evd: {found.words()} in {folder}", file=sys.stderr)
+    for name, reason in found.failed.items():
+        print(f"evd: {name} failed: {reason}", file=sys.stderr)
+    if found.failed:
+        sys.exit(1)
 
 
 def _plan(file: Path) -> Plan:

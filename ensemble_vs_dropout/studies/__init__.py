@@ -4,7 +4,8 @@
 * `plan`: the runs it comes to, each trained once, and which are trained together
 * `store`: where finished runs lie, whole or not at all
 * `training`: making the runs of a group; the only part that needs Keras
-* `execution`: group by group, in one process or several
+* `execution`: group by group, in one process or several; `on_ray`: on a cluster
+* `estimates`: what it will take, about
 * `tables`: what was found, and how far it is
 """
 

@@ -68,10 +68,7 @@ def run_study(
     report = Report()
     total = sum(map(_epochs, plan.runs))
     with Progress(total, verbose) as progress:
-        report.set_aside = damaged(plan.runs, store, verify)
-        for run in (run for run in plan.runs if run.name in report.set_aside):
-            aside = store.set_aside(run)
-            progress.say(f"{run.name} was damaged ({', '.join(report.set_aside[run.name])}); it lies in {aside} now")
+        report.set_aside = set_damaged_aside(plan, store, verify, progress)
         left = list(plan.groups)
         while left:
             waiting, before = sum(_epochs(run) for group in left for run in group.runs), len(report.made)
@@ -89,6 +86,15 @@ def run_study(
                 progress.say(f"{len(left)} groups of runs are in other hands; waiting for them")
                 time.sleep(_POLL)
     return report
+
+
+def set_damaged_aside(plan: Plan, store: Store, verify: bool, progress: Progress) -> dict[str, list[str]]:
+    """Set aside the finished runs that are damaged, say so, and return their files that are."""
+    broken = damaged(plan.runs, store, verify)
+    for run in (run for run in plan.runs if run.name in broken):
+        aside = store.set_aside(run)
+        progress.say(f"{run.name} was damaged ({', '.join(broken[run.name])}); it lies in {aside} now")
+    return broken
 
 
 def make_group(
@@ -112,7 +118,7 @@ def make_group(
         try:
             for run, files in make_runs(todo, group.members, folders, _telling(progress)):
                 if isinstance(files, Exception):
-                    _failed(run, files, store, report, progress)
+                    note_failure(run, files, store, report, progress)
                     if fail_fast:
                         raise InputError(f"{run.name} failed: {files}")
                 else:
@@ -125,7 +131,7 @@ def make_group(
             if fail_fast:
                 raise
             for run in left.values():
-                _failed(run, error, store, report, progress)
+                note_failure(run, error, store, report, progress)
 
 
 def run_in_processes(arguments: list[str], jobs: int) -> list[subprocess.Popen[bytes]]:
@@ -139,7 +145,8 @@ def _epochs(run: Run) -> int:
     return run.members * int(run.spec["epochs"])
 
 
-def _failed(run: Run, error: Exception, store: Store, report: Report, progress: Progress) -> None:
+def note_failure(run: Run, error: Exception, store: Store, report: Report, progress: Progress) -> None:
+    """Note that a run could not be made, and say why."""
     reason = str(error) or type(error).__name__
     store.fail(run, reason, "".join(traceback.format_exception(error)))
     report.failed[run.name] = reason

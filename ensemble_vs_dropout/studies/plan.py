@@ -57,14 +57,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in seed and members alone, trained together."""
+    """Runs that differ in seed and members alone, trained together.
+
+    Attributes:
+        runs: The runs.
+        members: The networks of all runs of the plan's group, of which these may be what is left.
+    """
 
     runs: tuple[Run, ...]
-
-    @property
-    def members(self) -> int:
-        """The networks of all runs."""
-        return sum(run.members for run in self.runs)
+    members: int
 
 
 @dataclass(frozen=True)
@@ -129,4 +130,4 @@ def _cut(runs: Sequence[Run], together: int) -> list[Group]:
         if groups[-1] and sum(one.members for one in groups[-1]) + run.members > together:
             groups.append([])
         groups[-1].append(run)
-    return [Group(tuple(group)) for group in groups]
+    return [Group(tuple(group), sum(run.members for run in group)) for group in groups]
