@@ -79,6 +79,7 @@ def mlp(
     activation: str = "relu",
     batch_norm: bool = False,
     max_norm: float | None = None,
+    l2: float = 0.0,
     dropout: str = "inverted",
     optimizer: str = "adam",
     learning_rate: float = 1e-3,
@@ -93,19 +94,23 @@ def mlp(
         batch_norm: Normalise between each product and its activation.
         dropout: "inverted", Keras' own, or "classic", as it was first published; see `ClassicDropout`.
         max_norm: Largest norm of the weights into a unit (Srivastava et al. 2014), or None.
+        l2: Penalty on the squares of the hidden layers' weights, at least 0.
         optimizer: Keras' name of one.
         learning_rate: Of the optimizer.
     """
     settings = _settings(locals())
     for size in units:
         check_at_least("units", size, 1)
+    if not 0 <= l2 < float("inf"):
+        raise InputError(f"l2 must be a number of at least 0, got {l2!r}")
     constraint = keras.constraints.MaxNorm(max_norm, axis=0) if max_norm else None
+    penalty = keras.regularizers.L2(l2) if l2 else None
 
     def body(shape: tuple[int, ...], rate: float, input_rate: float, width: float) -> Iterator[keras.layers.Layer]:
         yield keras.layers.Flatten()
         yield from _dropout(input_rate, dropout)
         for size in units:
-            yield keras.layers.Dense(_scaled(size, width), kernel_constraint=constraint)
+            yield keras.layers.Dense(_scaled(size, width), kernel_constraint=constraint, kernel_regularizer=penalty)
             if batch_norm:
                 yield keras.layers.BatchNormalization()
             yield keras.layers.Activation(activation)

@@ -268,11 +268,6 @@ def _measure_finished() -> dict[str, float]:
 
     from ensemble_vs_dropout import studies
 
-    def seconds(function: Any) -> float:
-        start = time.perf_counter()
-        function()
-        return time.perf_counter() - start
-
     with tempfile.TemporaryDirectory() as folder:
         store = studies.Store(folder)
         study = studies.parse_study(TINY.replace("repetitions: 100", "repetitions: 1"))
@@ -289,12 +284,25 @@ def _measure_finished() -> dict[str, float]:
         plan = studies.make_plan(studies.parse_study(TINY.replace("repetitions: 100", "repetitions: 5000")))
         for run in plan.runs:
             store.put(run, files[run.spec["arm"]])
-        result = {
-            "status": seconds(lambda: studies.status(plan, store)),
-            "results": seconds(lambda: studies.results(plan, store)),
-            "again": seconds(lambda: studies.run_study(plan, store, verbose=0)),
-        }
-        return result | {"mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}
+        return _in_own_process({"folder": folder}, "read")
+
+
+def _measure_reading(folder: str) -> dict[str, float]:
+    from ensemble_vs_dropout import studies
+
+    def seconds(function: Any) -> float:
+        start = time.perf_counter()
+        function()
+        return time.perf_counter() - start
+
+    store = studies.Store(folder)
+    plan = studies.make_plan(studies.parse_study(TINY.replace("repetitions: 100", "repetitions: 5000")))
+    result = {
+        "status": seconds(lambda: studies.status(plan, store)),
+        "results": seconds(lambda: studies.results(plan, store)),
+        "again": seconds(lambda: studies.run_study(plan, store, verbose=0)),
+    }
+    return result | {"mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}
 
 
 def _as_dataset(x: Any) -> Any:
@@ -319,8 +327,13 @@ def _in_own_process(case: dict[str, Any], way: str) -> dict[str, float]:
 def one(case: str, way: str) -> None:
     """Measure one way on one case in this process."""
     given = json.loads(case)
-    if way in ("studies", "finished"):
-        print(json.dumps(_measure_studies(given) if way == "studies" else _measure_finished()))
+    if way in ("studies", "finished", "read"):
+        ways = {
+            "studies": lambda: _measure_studies(given),
+            "finished": _measure_finished,
+            "read": lambda: _measure_reading(given["folder"]),
+        }
+        print(json.dumps(ways[way]()))
         return
     if way in ("inference", "evaluation"):
         measure = _measure_inference if way == "inference" else _measure_evaluation

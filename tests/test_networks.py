@@ -93,6 +93,16 @@ def test_width_multiplies_filters_too(images):
     assert [layer.filters for layer in model.layers if isinstance(layer, keras.layers.Conv2D)] == [8, 12]
 
 
+def test_the_penalty_is_on_the_squares_of_the_hidden_weights(table):
+    model = mlp(units=(5, 5), l2=0.1)(table)
+    hidden = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)][:-1]
+    expected = 0.1 * sum(float(np.square(layer.get_weights()[0]).sum()) for layer in hidden)
+    assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)
+    assert mlp(units=(5, 5))(table).losses == []
+    with pytest.raises(InputError, match="l2 must be a number of at least 0, got -1"):
+        mlp(l2=-1)
+
+
 def test_max_norm_bounds_the_weights_into_every_hidden_unit_after_training(table):
     recipe = mlp(units=(5, 5), max_norm=0.6, optimizer="sgd", learning_rate=1.0)
     ensemble = Ensemble(lambda: recipe(table), members=1)
