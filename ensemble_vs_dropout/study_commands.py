@@ -96,8 +96,10 @@ def status(file: File, store: Folder = _STORE) -> None:
     from ensemble_vs_dropout.studies import status as look
 
     made = _plan(file)
-    found = look(made, _existing(store))
+    kept = _existing(store)
+    found = look(made, kept)
     print(found.words())
+    _tell_versions(made, kept)
     for name, reason in found.failed.items():
         print(f"{name} failed: {reason}")
 
@@ -117,6 +119,7 @@ def results(
         raise InputError(f"out must end in .csv or .parquet, got {str(out)!r}")
     table = read(made, kept)
     found = look(made, kept)
+    _tell_versions(made, kept)
     if found.waiting or found.failed:
         print(f"evd: {found.words()}; the table holds those that are finished", file=sys.stderr)
     if out is None:
@@ -141,10 +144,25 @@ def _tell(made: Plan, kept: Store, folder: Path, quiet: bool) -> None:
     found = look(made, kept)
     if not quiet or found.failed:
         print(f"evd: {found.words()} in {folder}", file=sys.stderr)
+    _tell_versions(made, kept)
     for name, reason in found.failed.items():
         print(f"evd: {name} failed: {reason}", file=sys.stderr)
     if found.failed:
         sys.exit(1)
+
+
+def _tell_versions(made: Plan, kept: Store) -> None:
+    """Say so where runs are of a version that found other results."""
+    from ensemble_vs_dropout.studies.tables import made_otherwise
+
+    others = made_otherwise(made.runs, kept)
+    if others:
+        print(
+            f"evd: {len(others)} runs were made by version {', '.join(sorted(set(others.values())))}, whose results "
+            f"may differ from this one's, such as {next(iter(others))}; move them out of {kept.folder / 'runs'} "
+            "and they are made again",
+            file=sys.stderr,
+        )
 
 
 def _plan(file: Path) -> Plan:

@@ -21,6 +21,7 @@ from ensemble_vs_dropout.studies.spec import Settings, Study
 # together.
 _APART = ("seed", "repetition", "members", "passes", "rules", "metrics", "resamples", "shifts", "other_data")
 _DROPOUT_ONLY = ("rate", "passes")
+RESULTS = 1  # raised when a change of the package alters what a run finds
 TOGETHER = 120  # networks of one group at most: what an interruption can cost
 
 

@@ -49,7 +49,7 @@ class Store:
         ...     run = Run({"arm": "plain", "dataset": "digits", "members": 1})
         ...     store.put(run, {"scores.json": b"[]"})
         ...     store.has(run), store.read(run, "scores.json")
-        (True, b'[]')
+        (True, [b'[]'])
     """
 
     def __init__(self, folder: str | PathLike[str], create: bool = True):
@@ -88,21 +88,26 @@ class Store:
             return set()
         return {entry.name for entry in os.scandir(runs) if entry.is_dir() and not entry.name.startswith(".")}
 
-    def read(self, run: Run, file: str) -> bytes:
-        """Return a file of a finished run.
+    def read(self, run: Run, *files: str) -> list[bytes]:
+        """Return files of a finished run.
 
         Raises:
-            DamagedError: It is missing, or is not what was written.
+            DamagedError: One is missing, or is not what was written.
         """
-        place = self._place(run)
+        place, found = self._place(run), []
         try:
-            content = (place / file).read_bytes()
             sums = json.loads((place / "manifest.json").read_text())
         except (OSError, ValueError) as error:
-            raise DamagedError(f"{place.name}: {file} cannot be read ({error})") from error
-        if not isinstance(sums, dict) or sums.get(file) != hashlib.sha256(content).hexdigest():
-            raise DamagedError(f"{place.name}: {file} has changed since it was written")
-        return content
+            raise DamagedError(f"{place.name}: manifest.json cannot be read ({error})") from error
+        for file in files:
+            try:
+                content = (place / file).read_bytes()
+            except OSError as error:
+                raise DamagedError(f"{place.name}: {file} cannot be read ({error})") from error
+            if not isinstance(sums, dict) or sums.get(file) != hashlib.sha256(content).hexdigest():
+                raise DamagedError(f"{place.name}: {file} has changed since it was written")
+            found.append(content)
+        return found
 
     def put(self, run: Run, files: Mapping[str, bytes]) -> None:
         """Write a finished run; the manifest is last, and the folder appears with all of it."""

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
-from ensemble_vs_dropout.studies.plan import Plan, Run, digest
+from ensemble_vs_dropout.studies.plan import RESULTS, Plan, Run, digest
 from ensemble_vs_dropout.studies.store import DamagedError, Store
 
 
@@ -73,7 +73,7 @@ def results(plan: Plan, store: Store) -> pd.DataFrame:
 def scores_of(run: Run, store: Store) -> list[list[Any]]:
     """Return the rows of a finished run's scores, in the order of `SCORE_COLUMNS`."""
     try:
-        content = json.loads(store.read(run, "scores.json"))
+        content = json.loads(store.read(run, "scores.json")[0])
         order = [content["columns"].index(name) for name in SCORE_COLUMNS]
         return [[row[place] for place in order] for row in content["data"]]
     except DamagedError as error:
@@ -94,14 +94,27 @@ def damaged(runs: Sequence[Run], store: Store, all_files: bool = False) -> dict[
             files = store.damaged(run)
         else:
             try:
-                store.read(run, "scores.json")
-                whole = digest(json.loads(store.read(run, "spec.json"))) == digest(run.spec)
+                _, spec = store.read(run, "scores.json", "spec.json")
+                whole = digest(json.loads(spec)) == digest(run.spec)
                 files = [] if whole else ["spec.json"]
             except (DamagedError, ValueError) as error:
                 files = [str(error).partition(": ")[2]]
         if files:
             broken[run.name] = files
     return broken
+
+
+def made_otherwise(runs: Sequence[Run], store: Store) -> dict[str, str]:
+    """Return the finished runs that another version of the package made, whose results may differ, and that version."""
+    there, found = store.finished(), {}
+    for run in (run for run in runs if run.name in there):
+        try:
+            environment = json.loads(store.read(run, "environment.json")[0])
+        except (DamagedError, ValueError):
+            continue  # `damaged` tells
+        if environment.get("results") != RESULTS:
+            found[run.name] = str(environment.get("version"))
+    return found
 
 
 def _cell(value: Any) -> Any:

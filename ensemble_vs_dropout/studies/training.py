@@ -24,12 +24,11 @@ from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.networks import NETWORKS, Builder, build_for, find_builder
 from ensemble_vs_dropout.seeds import derive
-from ensemble_vs_dropout.studies.plan import Run
+from ensemble_vs_dropout.studies.plan import RESULTS, Run
 from ensemble_vs_dropout.training import Ensemble, EpochEnd, fit_together
 from ensemble_vs_dropout.types import Dataset, Predictions
 from ensemble_vs_dropout.ways import Ways
 
-RESULTS = 1  # raised when a change of the package alters what a run finds
 Files = dict[str, bytes]
 _MANY = ("ensemble", "mc_dropout")  # arms that every rule is asked of; the others have one way to be combined
 

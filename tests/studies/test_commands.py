@@ -73,6 +73,14 @@ def test_the_plan_tells_groups_time_and_disk(folder):
     assert "about 0.0 minutes and 0 MB for what is not finished" in done.stdout
 
 
+@pytest.mark.usefixtures("run")
+def test_runs_of_a_version_with_other_results_are_told(folder, monkeypatch):
+    assert "whose results may differ" not in call(folder, "status").stderr
+    monkeypatch.setattr("ensemble_vs_dropout.studies.tables.RESULTS", 2)
+    for command in ("status", "results"):
+        assert "3 runs were made by version 0.1.0, whose results may differ" in call(folder, command).stderr
+
+
 def test_a_study_that_fails_ends_with_its_reason_and_code_1(tmp_path):
     (tmp_path / "study.yaml").write_text(TEXT.replace("units: [4]", "unit: [4]"))
     done = call(tmp_path, "run", "--quiet")

@@ -91,7 +91,7 @@ def test_runs_together_find_what_each_finds_alone(uninterrupted):
     for run in plan.runs[:3]:
         ((_, files),) = make_runs([run], run.members)
         alone, together = (
-            json.loads(content)["data"] for content in (files["scores.json"], store.read(run, "scores.json"))
+            json.loads(content)["data"] for content in (files["scores.json"], *store.read(run, "scores.json"))
         )
         assert [row[:4] for row in alone] == [row[:4] for row in together]
         values = [[row[4] for row in rows] for rows in (alone, together)]

@@ -28,8 +28,8 @@ def test_what_is_put_is_there_whole(store):
     store.put(run, FILES)
     assert store.has(run)
     assert store.finished() == {run.name}
-    assert store.read(run, "models.npz") == b"weights"
-    assert json.loads(store.read(run, "spec.json")) == run.spec
+    assert store.read(run, "models.npz", "scores.json") == [b"weights", FILES["scores.json"]]
+    assert json.loads(store.read(run, "spec.json")[0]) == run.spec
     assert store.damaged(run) == []
     assert set(json.loads((store.folder / "runs" / run.name / "manifest.json").read_text())) == {*FILES, "spec.json"}
 
@@ -103,7 +103,7 @@ def test_the_same_run_made_twice_at_once_is_kept_once(store):
     run = a_run()
     store.put(run, FILES)
     store.put(run, {**FILES, "models.npz": b"others"})
-    assert store.read(run, "models.npz") == b"weights"
+    assert store.read(run, "models.npz") == [b"weights"]
     assert [path.name for path in (store.folder / "runs").iterdir()] == [run.name]
 
 
