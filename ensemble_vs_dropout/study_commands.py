@@ -83,6 +83,9 @@ def run(
         run_study(
             made, kept, verify=verify, fail_fast=fail_fast, wait=wait, checkpoint=checkpoint, verbose=0 if quiet else 1
         )
+    except KeyboardInterrupt:
+        print("evd: interrupted; the same command goes on with the runs that are not finished", file=sys.stderr)
+        sys.exit(130)
     finally:
         for other in others:
             other.terminate()

@@ -69,7 +69,7 @@ def run_study(
     total = sum(map(_epochs, plan.runs))
     with Progress(total, verbose) as progress:
         report.set_aside = set_damaged_aside(plan, store, verify, progress)
-        left = list(plan.groups)
+        left, said = list(plan.groups), 0
         while left:
             waiting, before = sum(_epochs(run) for group in left for run in group.runs), len(report.made)
             for number, group in enumerate(left):
@@ -82,8 +82,10 @@ def run_study(
             left = [g for g in left if any(r.name not in there and r.name not in report.failed for r in g.runs)]
             if left and not wait:
                 break
+            if left and len(left) != said:
+                said = len(left)
+                progress.say(f"{said} groups of runs are in other hands; waiting for them")
             if left:
-                progress.say(f"{len(left)} groups of runs are in other hands; waiting for them")
                 time.sleep(_POLL)
     return report
 
@@ -92,7 +94,10 @@ def set_damaged_aside(plan: Plan, store: Store, verify: bool, progress: Progress
     """Set aside the finished runs that are damaged, say so, and return their files that are."""
     broken = damaged(plan.runs, store, verify)
     for run in (run for run in plan.runs if run.name in broken):
-        aside = store.set_aside(run)
+        try:
+            aside = store.set_aside(run)
+        except FileNotFoundError:  # another process has done so a moment ago
+            continue
         progress.say(f"{run.name} was damaged ({', '.join(broken[run.name])}); it lies in {aside} now")
     return broken
 

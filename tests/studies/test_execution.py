@@ -184,6 +184,35 @@ def test_two_at_once_do_no_work_twice(uninterrupted, tmp_path):
     assert sorted(done) == sorted(run.name for run in plan.runs)
 
 
+def test_what_another_process_holds_is_waited_for_and_made_if_it_gives_up(tmp_path, capsys):
+    store, plan = Store(tmp_path / "store"), plan_of()
+    claim = store.claim(plan.groups[0].runs)
+    claim.__enter__()
+    threading.Timer(2.0, lambda: claim.__exit__(None, None, None)).start()
+    report = run_study(plan, Store(store.folder), verbose=1)
+    assert sorted(report.made) == sorted(run.name for run in plan.runs)
+    assert capsys.readouterr().err.count("1 groups of runs are in other hands; waiting for them") == 1
+    held = Store(tmp_path / "other")
+    with held.claim(plan.groups[0].runs):
+        report = run_study(plan, Store(held.folder), wait=False, verbose=0)
+    assert len(report.made) == len(plan.runs) - len(plan.groups[0].runs)
+
+
+def test_an_interrupted_command_says_how_to_go_on(tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from ensemble_vs_dropout.cli import app
+
+    def interrupted(*given, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ensemble_vs_dropout.studies.run_study", interrupted)
+    (tmp_path / "study.yaml").write_text(TEXT)
+    done = CliRunner().invoke(app, ["study", "run", str(tmp_path / "study.yaml"), "--store", str(tmp_path / "store")])
+    assert done.exit_code == 130
+    assert "the same command goes on with the runs that are not finished" in done.stderr
+
+
 def child(text, folder, limit=None):
     """What a process does that may be killed at any moment."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
