@@ -221,10 +221,15 @@ def studies() -> None:
     together = _in_own_process({"together": 120, "repetitions": 100}, "studies")
     apart = _in_own_process({"together": 1, "repetitions": 10}, "studies")
     alone = apart["seconds"] * together["runs"] / apart["runs"]
+    start = time.perf_counter()
+    for _ in range(3):
+        _in_own_process({"together": 1, "repetitions": 1}, "studies")
+    separate = (time.perf_counter() - start) / 6 * together["runs"]
     print(
-        f"200 runs of three 784-32-10 networks, 1,000 images, 3 epochs: {together['seconds']:.0f} s together, "
-        f"{alone:.0f} s one after the other, {alone / together['seconds']:.1f} times as long; planning and the store "
-        f"take {together['store'] * 1000:.0f} ms a run"
+        f"200 runs of three 784-32-10 networks, 1,000 images, 3 epochs: {together['seconds']:.0f} s together; one "
+        f"after the other {alone:.0f} s in one process, {alone / together['seconds']:.1f} times as long, and "
+        f"{separate:.0f} s in a process for every two, {separate / together['seconds']:.1f} times; planning and the "
+        f"store take {together['store'] * 1000:.0f} ms a run"
     )
     read = _in_own_process({}, "finished")
     print(
