@@ -28,6 +28,7 @@ def test_every_arm_predicts_as_its_predictor_alone(small, blobs):
     assert (costs["dropout"].passes, costs["mc_dropout"].passes, costs["dropout_ensemble"].passes) == (1, 7, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "dropout"])
 def test_what_is_shared_among_ensembles_changes_no_prediction(small, blobs, kind):
     x, _ = blobs(seed=1)
@@ -41,6 +42,7 @@ def test_what_is_shared_among_ensembles_changes_no_prediction(small, blobs, kind
             np.testing.assert_array_equal(shared["test"][arm].probs, alone["test"][arm].probs)
 
 
+@pytest.mark.slow
 def test_networks_that_are_built_otherwise_are_not_taken_for_the_first(small, blobs):
     x, _ = blobs(seed=1)
     together = Ways()

@@ -17,6 +17,7 @@ from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.studies import Store, make_plan, parse_study, results, run_study, status
 from ensemble_vs_dropout.studies.training import data_of, make_runs
 
+pytestmark = pytest.mark.slow
 TEXT = """\
 name: small
 base: {dataset: digits, train_size: 100, model: {name: mlp, units: [8]}, members: 2, passes: 3, epochs: 2,
@@ -233,7 +234,6 @@ def processes():
     return context
 
 
-@pytest.mark.slow
 def test_killed_at_twenty_moments_it_ends_with_the_table_of_an_uninterrupted_one(uninterrupted, processes, tmp_path):
     expected = results(uninterrupted[1], uninterrupted[0])
     folder, moments, killed = tmp_path / "store", random.Random(0), 0
@@ -258,7 +258,6 @@ def test_killed_at_twenty_moments_it_ends_with_the_table_of_an_uninterrupted_one
     assert len(store.finished()) == len(plan.runs)
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_told_and_it_goes_on_when_there_is_room(uninterrupted, processes, tmp_path):
     process = processes.Process(target=child, args=(TEXT, tmp_path / "store", 20_000))
     process.start()

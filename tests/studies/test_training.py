@@ -26,6 +26,7 @@ def scores_of(run):
     return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]], files
 
 
+@pytest.mark.slow
 def test_a_run_finds_what_a_comparison_finds():
     comparison = compare(
         data_of(runs_of()[0].spec), mlp(units=(8,)), members=2, passes=3, epochs=2, repetitions=1, rate=0.5, verbose=0
@@ -40,6 +41,7 @@ def test_a_run_finds_what_a_comparison_finds():
             assert row["value"] == pytest.approx(found.value.iloc[0], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_shifts_are_further_conditions_of_the_same_predictions():
     run = next(
         r
@@ -65,6 +67,7 @@ def test_amounts_severities_and_published_grids_are_told_apart():
         assert shift(np.zeros((2, 8, 8), np.float32), name, **amount).shape == (2, 8, 8)
 
 
+@pytest.mark.slow
 def test_other_data_are_judged_by_each_detector(tmp_path):
     rng = np.random.default_rng(0)
     x, y = rng.random((120, 8, 8), dtype=np.float32), np.arange(120) % 10

@@ -16,6 +16,7 @@ def weights_of(ensemble):
     return [weights for model in ensemble.models for weights in model.get_weights()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["looped", "unrolled", "stacked"])
 @pytest.mark.parametrize("patience", [None, 1])
 def test_each_member_ends_as_its_ensemble_alone_would_leave_it(blobs, small, strategy, patience):
@@ -52,6 +53,7 @@ def test_progress_tells_whose_member_it_was(blobs, small):
     assert sorted(told) == [(n, k, e) for n, size in enumerate(SIZES) for k in range(size) for e in (1, 2)]
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_taken_up_again_in_each_folder(blobs, small, tmp_path, monkeypatch):
     x, y = blobs()
     settings = {"epochs": 2, "verbose": 0, "strategy": "looped"}
@@ -72,6 +74,7 @@ def test_what_is_kept_is_taken_up_again_in_each_folder(blobs, small, tmp_path, m
     assert "alone" not in trained
 
 
+@pytest.mark.slow
 def test_the_rest_of_a_plan_computes_as_it_would_have_in_all_of_it(blobs, small):
     x, y = blobs()
     settings = {"epochs": 3, "batch_size": 16, "strategy": "stacked", "verbose": 0}
