@@ -67,28 +67,27 @@ def run(
     """Make every run of a study that is not finished; interrupted, the same command goes on."""
     from ensemble_vs_dropout.studies import Store, run_study
     from ensemble_vs_dropout.studies.execution import run_in_processes
+    from ensemble_vs_dropout.studies.on_ray import run_on_ray
 
     check_known("executor", executor, ("local", "ray"))
     made, kept = _plan(file), Store(store)
-    if executor == "ray":
-        from ensemble_vs_dropout.studies.on_ray import run_on_ray
-
-        where = None if address == "local" else address
-        options = {"transport": transport, "cpus": cpus, "gpus": gpus, "verify": verify, "fail_fast": fail_fast}
-        run_on_ray(made, kept, address=where, verbose=0 if quiet else 1, **options)  # type: ignore[arg-type]
-        _tell(made, kept, store, quiet)
-        return
-    others = run_in_processes([str(file), "--store", str(store)], jobs - 1)
+    verbose = 0 if quiet else 1
+    others = run_in_processes(file, store, jobs - 1, checkpoint) if executor == "local" else []
     try:
-        run_study(
-            made, kept, verify=verify, fail_fast=fail_fast, wait=wait, checkpoint=checkpoint, verbose=0 if quiet else 1
-        )
+        if executor == "local":
+            run_study(made, kept, verify=verify, fail_fast=fail_fast, wait=wait, checkpoint=checkpoint, verbose=verbose)
+        else:
+            run_on_ray(
+                made, kept, address=None if address == "local" else address, transport=transport, cpus=cpus, gpus=gpus,
+                verify=verify, fail_fast=fail_fast, verbose=verbose,
+            )  # fmt: skip
     except KeyboardInterrupt:
         print("evd: interrupted; the same command goes on with the runs that are not finished", file=sys.stderr)
         sys.exit(130)
     finally:
         for other in others:
-            other.terminate()
+            if sys.exc_info()[0] is not None:  # else they end by themselves when nothing is left
+                other.terminate()
             other.wait()
     _tell(made, kept, store, quiet)
 

@@ -76,8 +76,8 @@ class Ways:
         """Return what each arm predicts for further inputs, at no one's cost."""
         found = {}
         for arm in ARMS_OF_KIND[kind]:
-            predictor: Any = self._predictor(arm, trained, passes, seed)[0]
-            predictor.share(self._first.setdefault(arm, predictor))
+            predictor, _ = self._predictor(arm, trained, passes, seed)
+            self._share(arm, predictor)
             found[arm] = predictor.predict_members(x)
         return found
 
@@ -89,11 +89,14 @@ class Ways:
             return WeightScaling(trained.models[0]), first
         return MonteCarloDropout(trained.models[0], passes, seed), first
 
+    def _share(self, arm: str, predictor: Predictor) -> None:
+        predictor.share(self._first.setdefault(arm, predictor))
+
     def _measured(
-        self, arm: str, predictor: Any, inputs: Mapping[str, npt.NDArray[np.generic]]
+        self, arm: str, predictor: Predictor, inputs: Mapping[str, npt.NDArray[np.generic]]
     ) -> tuple[dict[str, Predictions], float, int]:
         """Return the predictions of every part, and the seconds and the highest memory of predicting "test"."""
-        predictor.share(self._first.setdefault(arm, predictor))
+        self._share(arm, predictor)
         found = {part: predictor.predict_members(x) for part, x in inputs.items() if part != "test"}
         with peak_memory() as peak:
             start = time.perf_counter()

@@ -13,22 +13,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
-from ensemble_vs_dropout.evaluation.outcomes import Arms, check_arms, pool
+from ensemble_vs_dropout.evaluation.outcomes import Arms, check_arms, pool, resampled_weights, row_means
 from ensemble_vs_dropout.evaluation.sizes import SubsetCurve, subset_curves
 from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.measures.resampling import (
     bootstrap_p_value,
-    bootstrap_weights,
     percentile_interval,
     weighted_means,
 )
 from ensemble_vs_dropout.measures.significance import holm
-from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.types import FloatArray, Predictions, check_labels
 
 AXES = ("parameters", "trained", "passes", "train_seconds", "predict_seconds")
 SAMPLED = ("mc_dropout",)  # arms whose members are passes of one network: more of them cost passes alone
-_CHUNK = 500
 _ROUNDING = 1e-12
 
 
@@ -77,17 +74,16 @@ def equivalence(
         [4.0]
     """
     runs = _checked(arms, labels, metric, resamples, level)
-    members = runs[check_known("reference", reference, runs)][0].members
-    if members < 2 or any(run.weights is not None for run in runs[reference]):
+    size = runs[check_known("reference", reference, runs)][0].members
+    if size < 2 or any(run.weights is not None for run in runs[reference]):
         raise InputError(
             f"the reference {reference!r} must have at least 2 members of equal weight to measure worth by, got "
-            f"{members}{'' if members < 2 else ' with weights'}"
+            f"{size}{'' if size < 2 else ' with weights'}"
         )
     for arm in rules or {}:
         check_known("arm in rules", arm, runs)
     truth = check_labels(labels, runs[reference][0].classes)
     chosen = {arm: (rules or {}).get(arm, "mean") for arm in runs}
-    size = runs[reference][0].members
     sizes = range(1, size) if size <= 20 else np.unique(np.geomspace(1, size, 20).astype(int)).tolist()
     curves = [subset_curves(run, truth, [metric], "mean", sizes, subsets, seed)[metric] for run in runs[reference]]
     function = METRICS[metric].function
@@ -178,8 +174,7 @@ def equal_cost(
     for arm, each in runs.items():
         sizes = sorted({offer.members for offer in offers if offer.arm == arm})
         curves[arm] = [subset_curves(run, truth, [metric], "mean", sizes, subsets, seed)[metric] for run in each]
-    places = {(arm, size): i for arm in known for i, size in enumerate(curves[arm][0].sizes)}
-    starts = dict(zip(known, np.cumsum([0] + [len(curves[arm][0].sizes) for arm in known]), strict=False))
+    places = {pair: i for i, pair in enumerate((arm, size) for arm in known for size in curves[arm][0].sizes)}
     sign = -1.0 if METRICS[metric].higher_is_better else 1.0
     columns = sign * np.stack(
         [np.concatenate([curves[arm][r].of_examples for arm in known]) for r in range(len(runs[known[0]]))]
@@ -189,7 +184,7 @@ def equal_cost(
     for axis in axes:
         for budget in sorted({offer.budget for offer in offers if offer.axis == axis}):
             rows = [offer for offer in offers if (offer.axis, offer.budget) == (axis, budget)]
-            at = [starts[offer.arm] + places[offer.arm, offer.members] for offer in rows]
+            at = [places[offer.arm, offer.members] for offer in rows]
             tables.append(_ranked(rows, values[at], draws[:, at], sign, level))
     if not tables:
         raise InputError(f"cost must know at least one of {', '.join(axes)} for some arm, got NaN for all")
@@ -255,13 +250,9 @@ def _checked(
 def _resampled(columns: FloatArray, resamples: int, seed: int) -> Iterator[FloatArray]:
     """Yield draws of the mean of each column, (resamples, columns), from (repetitions, columns, examples)."""
     repetitions, count, examples = columns.shape
-    rng = stream(seed, "bootstrap")
     rows = columns.reshape(-1, examples).T
-    for start in range(0, resamples, _CHUNK):
-        size = min(_CHUNK, resamples - start)
-        means = weighted_means(bootstrap_weights(rng, examples, size), rows).reshape(size, repetitions, count)
-        weights = bootstrap_weights(rng, repetitions, size)[:, :, None]
-        yield np.where(weights > 0, weights * np.where(weights > 0, means, 0.0), 0.0).sum(axis=1)
+    for of_examples, of_repetitions in resampled_weights(seed, examples, repetitions, resamples):
+        yield row_means(of_repetitions, weighted_means(of_examples, rows).reshape(-1, repetitions, count))
 
 
 def _worth(curves: FloatArray, values: FloatArray, sizes: FloatArray) -> FloatArray:

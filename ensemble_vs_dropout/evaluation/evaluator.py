@@ -15,12 +15,12 @@ from scipy.stats import norm
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.evaluation.arms import ARM_LABELS, EACH
-from ensemble_vs_dropout.evaluation.outcomes import Arms, Outcome, detect, evaluate, pool
+from ensemble_vs_dropout.evaluation.outcomes import Arms, Outcome, detect, evaluate, pool, runs_of
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.detection import HIGHER_IS_BETTER
 from ensemble_vs_dropout.measures.resampling import bca_interval, bootstrap_p_value, percentile_interval
 from ensemble_vs_dropout.measures.significance import holm, mcnemar
-from ensemble_vs_dropout.types import FloatArray, Predictions
+from ensemble_vs_dropout.types import FloatArray
 
 SCORE_COLUMNS = [
     "arm", "rule", "members", "metric", "value", "low", "high", "split", "condition", "severity", "repetition",
@@ -48,6 +48,7 @@ class Evaluator:
         seed: Of the resamples.
 
     Example:
+        >>> from ensemble_vs_dropout import Predictions
         >>> rng = np.random.default_rng(0)
         >>> arms = {"a": Predictions(rng.dirichlet([1, 1], (3, 50))), "b": Predictions(rng.dirichlet([1, 1], (1, 50)))}
         >>> evaluator = Evaluator(metrics=["error"], rules=["mean"])
@@ -140,8 +141,6 @@ class Evaluator:
         return self._scores(outcomes, own, "test", "other data", 0), pd.concat(pairs, ignore_index=True)
 
     def _outcomes(self, arms: Arms, labels: npt.ArrayLike) -> list[Outcome]:
-        if not arms:
-            raise InputError("arms must hold at least one arm, got none")
         if isinstance(self.rules, Mapping):
             for arm in self.rules:
                 check_known("arm in rules", arm, [*arms, *ARM_LABELS])
@@ -155,8 +154,7 @@ class Evaluator:
         return rules or list(STANDARD_RULES)
 
     def _scores(self, outcomes: list[Outcome], arms: Arms, split: str, condition: str, severity: float) -> pd.DataFrame:
-        given = next(iter(arms.values()))
-        several = not isinstance(given, Predictions) and len(given) > 1
+        several = len(runs_of(next(iter(arms.values())))) > 1
         where = [split, condition, severity, pd.NA if several else 0]
         rows = [
             [o.arm, o.rule, o.members, o.metric, o.value, *self._interval(o.draws, o.value, o.jackknife), *where]

@@ -130,7 +130,7 @@ def evaluate(
     repetitions = len(pooled[0].trials)
     measured = _Measured(pooled, labels, metrics)
     few = resamples * len(labels) <= _KEPT
-    weights = (_kept_weights if few else _all_weights)(seed, len(labels), repetitions, resamples)
+    weights = (_kept_weights if few else resampled_weights)(seed, len(labels), repetitions, resamples)
     draws = np.concatenate([measured(*pair) for pair in weights], axis=1)
     left_out = [measured(*pair) for pair in _leaving_out(len(labels), repetitions)] if jackknife else []
     outcomes = []
@@ -144,7 +144,9 @@ def evaluate(
     return outcomes
 
 
-def _all_weights(seed: int, examples: int, repetitions: int, resamples: int) -> Iterator[tuple[FloatArray, FloatArray]]:
+def resampled_weights(
+    seed: int, examples: int, repetitions: int, resamples: int
+) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Yield the weights of examples and repetitions, some resamples at a time."""
     rng = stream(seed, "bootstrap")
     for start in range(0, resamples, _CHUNK):
@@ -155,7 +157,7 @@ def _all_weights(seed: int, examples: int, repetitions: int, resamples: int) -> 
 @lru_cache(maxsize=1)
 def _kept_weights(seed: int, examples: int, repetitions: int, resamples: int) -> list[tuple[FloatArray, FloatArray]]:
     """Return the same, kept for the next call: a study judges hundreds of runs on the same examples."""
-    return list(_all_weights(seed, examples, repetitions, resamples))
+    return list(resampled_weights(seed, examples, repetitions, resamples))
 
 
 def detect(own: Arms, other: Arms, resamples: int, seed: int) -> list[Outcome]:
@@ -210,7 +212,6 @@ class _Measured:
     def __init__(self, pooled: Sequence[Pooled], labels: IntArray, metrics: Mapping[str, Metric]):
         self.keys = [(one, name) for one in pooled for name in metrics]
         self._labels, self._metrics = labels, metrics
-        self._repetitions = len(pooled[0].trials)
         rows = {
             number: [
                 np.mean([metrics[name].function(trial, labels) for trial in trials], axis=0) for trials in one.trials
@@ -218,7 +219,8 @@ class _Measured:
             for number, (one, name) in enumerate(self.keys)
             if metrics[name].per_example
         }
-        self._place = {number: slice(i * len(pooled[0].trials), None) for i, number in enumerate(rows)}
+        repetitions = len(pooled[0].trials)
+        self._place = {number: slice(i * repetitions, (i + 1) * repetitions) for i, number in enumerate(rows)}
         self._rows = np.array([row for each in rows.values() for row in each], dtype=np.float64).T
 
     def __call__(self, examples: FloatArray, repeats: FloatArray) -> FloatArray:
@@ -228,7 +230,7 @@ class _Measured:
         for number, (one, name) in enumerate(self.keys):
             if number in self._place:
                 assert means is not None
-                of_runs = means[:, self._place[number]][:, : repeats.shape[1]]
+                of_runs = means[:, self._place[number]]
             else:
                 metric = self._metrics[name]
                 of_runs = np.stack(
@@ -238,13 +240,13 @@ class _Measured:
                     ],
                     axis=1,
                 )
-            values.append(_row_means(repeats, of_runs))
+            values.append(row_means(repeats, of_runs))
         return np.stack(values)
 
     def value(self, number: int) -> float:
         """Return a measure on the examples as they are."""
         if number in self._place:
-            return float(self._rows[:, self._place[number]][:, : self._repetitions].mean())
+            return float(self._rows[:, self._place[number]].mean())
         one, name = self.keys[number]
         metric = self._metrics[name]
         return float(np.mean([[metric.value(trial, self._labels) for trial in trials] for trials in one.trials]))
@@ -281,5 +283,7 @@ def _centred(draws: FloatArray, value: float) -> FloatArray:
     return np.maximum(shifted, 0.0) if draws.min() >= 0 else shifted
 
 
-def _row_means(weights: FloatArray, values: FloatArray) -> FloatArray:
+def row_means(weights: FloatArray, values: FloatArray) -> FloatArray:
+    """Return the weighted mean over repetitions, (resamples, repetitions, ...); what has no weight may be infinite."""
+    weights = weights.reshape(*weights.shape, *[1] * (values.ndim - 2))
     return np.asarray(np.where(weights > 0, weights * np.where(weights > 0, values, 0.0), 0.0).sum(axis=1))

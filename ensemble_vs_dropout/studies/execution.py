@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ensemble_vs_dropout.checks import InputError
@@ -123,7 +124,7 @@ def make_group(
         try:
             for run, files in make_runs(todo, group.members, folders, _telling(progress)):
                 if isinstance(files, Exception):
-                    note_failure(run, files, store, report, progress)
+                    note_failure(run, *told(files), store, report, progress)
                     if fail_fast:
                         raise InputError(f"{run.name} failed: {files}")
                 else:
@@ -136,12 +137,13 @@ def make_group(
             if fail_fast:
                 raise
             for run in left.values():
-                note_failure(run, error, store, report, progress)
+                note_failure(run, *told(error), store, report, progress)
 
 
-def run_in_processes(arguments: list[str], jobs: int) -> list[subprocess.Popen[bytes]]:
+def run_in_processes(file: Path, store: Path, jobs: int, checkpoint: bool) -> list[subprocess.Popen[bytes]]:
     """Start so many processes that call the same study; each takes what the others do not hold."""
-    command = [sys.executable, "-m", "ensemble_vs_dropout.cli", "study", "run", *arguments, "--quiet", "--no-wait"]
+    command = [sys.executable, "-m", "ensemble_vs_dropout.cli", "study", "run", str(file), "--store", str(store)]
+    command += ["--quiet", "--no-wait", *["--checkpoint"] * checkpoint]
     return [subprocess.Popen(command) for _ in range(jobs)]
 
 
@@ -150,10 +152,14 @@ def _epochs(run: Run) -> int:
     return run.members * int(run.spec["epochs"])
 
 
-def note_failure(run: Run, error: Exception, store: Store, report: Report, progress: Progress) -> None:
+def told(error: Exception) -> tuple[str, str]:
+    """Return an error in words, and its traceback."""
+    return str(error) or type(error).__name__, "".join(traceback.format_exception(error))
+
+
+def note_failure(run: Run, reason: str, trace: str, store: Store, report: Report, progress: Progress) -> None:
     """Note that a run could not be made, and say why."""
-    reason = str(error) or type(error).__name__
-    store.fail(run, reason, "".join(traceback.format_exception(error)))
+    store.fail(run, reason, trace)
     report.failed[run.name] = reason
     progress.say(f"{run.name} failed: {reason}")
 

@@ -7,7 +7,6 @@ asked ("return"), to which they send what they made through Ray's object store.
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.progress import Progress
-from ensemble_vs_dropout.studies.execution import Report, make_group, note_failure, set_damaged_aside
+from ensemble_vs_dropout.studies.execution import Report, make_group, note_failure, set_damaged_aside, told
 from ensemble_vs_dropout.studies.plan import Group, Plan, Run
 from ensemble_vs_dropout.studies.store import Store
 
@@ -103,10 +102,10 @@ def _run(
             try:
                 _take(ray.get(ready), store, transport, report, progress)
             except ray.exceptions.RayError as error:
+                reason, trace = told(error)
                 for run in (run for run in group.runs if not store.has(run)):
-                    note_failure(
-                        run, RuntimeError(f"its task died {RETRIES + 1} times: {error}"), store, report, progress
-                    )
+                    died = f"its task died {RETRIES + 1} times: {reason}"
+                    note_failure(run, died, trace, store, report, progress)
             finally:
                 claim.close()
             done += 1
@@ -131,9 +130,7 @@ def _take(found: Any, store: Store, transport: str, report: Report, progress: Pr
     for spec, files, reason, trace in found:
         run = Run(spec)
         if files is None:
-            store.fail(run, reason, trace)
-            report.failed[run.name] = reason
-            progress.say(f"{run.name} failed: {reason}")
+            note_failure(run, reason, trace, store, report, progress)
         else:
             store.put(run, files)
             report.made.append(run.name)
@@ -159,13 +156,13 @@ def _make_returned(specs: Sequence[dict[str, Any]], planned: int, folder: str, h
     made: list[Made] = []
     try:
         for run, files in make_runs(list(map(Run, specs)), planned):
-            made.append(
-                (run.spec, None, str(files), "") if isinstance(files, Exception) else (run.spec, dict(files), "", "")
-            )
+            if isinstance(files, Exception):
+                made.append((run.spec, None, *told(files)))
+            else:
+                made.append((run.spec, files, "", ""))
     except Exception as error:
         known = [spec for spec, *_ in made]
-        trace = "".join(traceback.format_exception(error))
-        made += [(spec, None, str(error) or type(error).__name__, trace) for spec in specs if spec not in known]
+        made += [(spec, None, *told(error)) for spec in specs if spec not in known]
     return made
 
 
