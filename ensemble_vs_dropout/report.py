@@ -64,8 +64,8 @@ def to_markdown(table: pd.DataFrame) -> str:
 def diversity_in_words(diversity: pd.DataFrame) -> pd.DataFrame:
     """Return the diversity that matters most of each arm as strings, the means over the repetitions."""
     shown = {
-        "disagreement": ("labels that differ (%)", 100),
-        "disagreement_over_error": ("the same / error", 1),
+        "disagreement": ("disagreement (%)", 100),
+        "disagreement_over_error": ("disagreement / error", 1),
         "kl": ("KL (nats)", 1),
         "mutual_information": ("mutual information (nats)", 1),
         "ambiguity_nll": ("NLL gained by the geometric mean", 1),

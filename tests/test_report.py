@@ -115,5 +115,5 @@ def test_diversity_is_told_for_each_arm_as_a_mean_over_its_repetitions():
     table = diversity_table({"ensemble": runs, "dropout": [Predictions(run.probs[:1]) for run in runs]}, labels)
     words = diversity_in_words(table)
     assert words["arm"].tolist() == ["ensemble (4)"]
-    assert float(words["labels that differ (%)"][0]) == pytest.approx(100 * table.disagreement.mean(), rel=1e-2)
+    assert float(words["disagreement (%)"][0]) == pytest.approx(100 * table.disagreement.mean(), rel=1e-2)
     assert float(words["KL (nats)"][0]) == pytest.approx(table.kl.mean(), rel=1e-2)

@@ -27,6 +27,7 @@ from ensemble_vs_dropout.datasets import OVADIA, SHIFTS
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 
 Arm = Literal["plain", "dropout"]
+_LARGEST = 100_000  # values of a study file: a few lines of references can stand for billions
 _NAME = re.compile(r"[\w][\w .+-]{0,99}")
 AtLeastOne = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -165,6 +166,8 @@ def parse_study(text: str, where: str = "study") -> Study:
     """Return the study that a YAML text describes; see `read_study`."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if _size(node, {}) > _LARGEST:
+            raise InputError(f"{where}: its references stand for more than {_LARGEST:,} values; write fewer")
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -279,6 +282,16 @@ def _lines(node: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, 
             path = (*place, number)
             yield path, value.start_mark.line + 1
             yield from _lines(value, path)
+
+
+def _size(node: Any, known: dict[int, float]) -> float:
+    """Return how many values a node stands for with its references followed; infinite if it refers to itself."""
+    if id(node) not in known:
+        known[id(node)] = float("inf")
+        inner = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else ()
+        inner = node.value if isinstance(node, yaml.SequenceNode) else inner
+        known[id(node)] = 1 + sum(_size(part, known) for part in inner)
+    return known[id(node)]
 
 
 def _repeated(node: Any) -> Iterator[tuple[str, int]]:

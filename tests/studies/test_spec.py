@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
@@ -95,6 +97,17 @@ def test_a_file_that_is_not_there_or_is_no_text_is_told(tmp_path):
         read_study(tmp_path / "bytes.yaml")
 
 
-def test_a_deeply_referring_file_is_no_bomb():
-    text = "name: b\nbase: &a {dataset: digits}\ngrid: {rate: &r [0.1, 0.2]}\ncases: [{epochs: 1}]\n"
-    assert len(settings_of(text)) == 2
+def test_references_are_followed():
+    cases = "[{model: &m {name: mlp, units: [8]}, rate: 0.1}, {model: *m, rate: 0.2}]"
+    text = f"name: b\nbase: {{dataset: digits}}\ncases: {cases}\n"
+    assert [s.model.model_extra["units"] for s in settings_of(text)] == [[8], [8]]
+
+
+def test_references_that_stand_for_billions_or_for_themselves_are_refused_at_once():
+    nested = "".join(f"- {{model.units: &{b} [{', '.join([f'*{a}'] * 10)}]}}\n" for a, b in pairwise("abcdefghij"))
+    for text in (
+        f"name: b\nbase: {{dataset: digits, model: {{units: &a [1, 2]}}}}\ncases:\n{nested}",
+        "name: b\nbase: &a {dataset: digits, model: {units: [*a]}}\n",
+    ):
+        with pytest.raises(InputError, match="its references stand for more than 100,000 values"):
+            parse_study(text)
