@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import matplotlib
 import numpy as np
@@ -21,11 +21,26 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
 from ensemble_vs_dropout.checks import InputError, check_known
-from ensemble_vs_dropout.plots import style
+from ensemble_vs_dropout.plots import style as looks
 
 AxesArray = npt.NDArray[np.object_]
-WIDTH, MARGIN = 6.9, 0.08  # inches
+WIDTHS = {"single": 3.3, "double": 6.9}  # inches, of a column and of a page in print
+MARGIN = 0.08  # inches
 METADATA: dict[str, dict[str, Any]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+
+class Fact(NamedTuple):
+    """What is expected of a figure's numbers but follows from nothing: it is reported, never required.
+
+    Attributes:
+        statement: What should come out, in words.
+        held: Whether it did.
+        numbers: Those that say so.
+    """
+
+    statement: str
+    held: bool
+    numbers: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,16 +52,20 @@ class Display(ABC):
         title: What is shown, and of which data.
         interval: What the bands or bars are.
         caption: All that a reader needs besides the picture.
+        facts: What was expected to come out, and whether it did.
     """
 
     table: pd.DataFrame
     title: str
     interval: str
     caption: str
+    facts: tuple[Fact, ...] = ()
 
     EMPTY: ClassVar[int] = -1
 
-    def plot(self, ax: Axes | Sequence[Axes] | AxesArray | None = None) -> AxesArray:
+    def plot(
+        self, ax: Axes | Sequence[Axes] | AxesArray | None = None, *, width: str = "double", style: str = "paper"
+    ) -> AxesArray:
         """Draw, and return the axes in one flat array.
 
         Args:
@@ -54,19 +73,23 @@ class Display(ABC):
                 the labels and the legend they have and the style of their figure; a new legend goes to the
                 right of the last of them (a constrained layout makes room for it), and the caption is left
                 to the caller. None makes a figure of its own, with legend and caption.
+            width: Of a figure of its own: "double" (6.9 in) or "single" (3.3 in, the panels under each other).
+            style: "paper"; "notebook" and "talk" are the same picture 1.3 and 2 times as large.
 
         Raises:
-            InputError: Another number of axes than of panels, or things that are not axes.
+            InputError: Another number of axes than of panels, things that are not axes, or an unknown width or style.
         """
+        check_known("width", width, WIDTHS)
+        check_known("style", style, looks.SCALES)
         if ax is None:
-            return self._plot_alone()
+            return self._plot_alone(width, style)
         axes = self._check_axes(ax)
         titled = bool(axes[0].get_title())
         with matplotlib.rc_context({"text.parse_math": False}):
             handles = self._draw(axes)
             if not titled:
-                room = _title_room(axes[0])
-                lines = [style.wrap(self.title, room), style.wrap(self.interval, room), axes[0].get_title()]
+                room = title_room(axes[0])
+                lines = [looks.wrap(self.title, room), looks.wrap(self.interval, room), axes[0].get_title()]
                 axes[0].set_title("\n".join(filter(None, lines)), parse_math=False)
             if handles and axes[-1].get_legend() is None:
                 axes[-1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.0))
@@ -76,13 +99,23 @@ class Display(ABC):
         """Return exactly the numbers drawn; an error is a fraction here and a percentage in the figure."""
         return self.table.copy()
 
-    def save(self, path: str | PathLike[str], formats: Sequence[str] = ("png", "svg")) -> list[Path]:
-        """Write `path` plus each format's suffix, the same bytes for the same numbers; return the paths."""
+    def save(
+        self,
+        path: str | PathLike[str],
+        formats: Sequence[str] = ("png", "svg", "pdf"),
+        *,
+        width: str = "double",
+        style: str = "paper",
+    ) -> list[Path]:
+        """Write `path` plus each format's suffix, the same bytes for the same numbers; return the paths.
+
+        Letters stay letters in SVG, and the PDF holds their font. `width` and `style` are those of `plot`.
+        """
         for name in formats:
             check_known("format", name, METADATA)
         paths = [Path(f"{path}.{name}") for name in formats]
-        with style.paper():
-            figure = self.plot()[0].figure
+        with looks.context(style):
+            figure = self.plot(width=width, style=style)[0].figure
             figure.set_layout_engine("none")  # the places are found; no format may move them
             for ax in figure.axes:  # the layout's solver is not exact in the last bits
                 ax.set_position(np.round(ax.get_position().bounds, 6))
@@ -103,15 +136,18 @@ class Display(ABC):
     def _draw(self, axes: AxesArray) -> list[Artist]:
         """Draw one panel on each of `axes` and return the handles of the legend."""
 
-    def _plot_alone(self) -> AxesArray:
+    def _plot_alone(self, width: str, style: str) -> AxesArray:
         mosaic = self._mosaic()
-        with style.paper():
-            figure = Figure(figsize=(WIDTH, 4))
+        if width == "single":
+            mosaic = [[panel] for row in mosaic for panel in dict.fromkeys(row) if panel != self.EMPTY]
+        with looks.context(style):
+            figure = Figure(figsize=(WIDTHS[width] * looks.SCALES[style], 4))
             FigureCanvasAgg(figure)
             cells = figure.subplot_mosaic(cast(Any, mosaic), empty_sentinel=self.EMPTY)
             axes = np.array([cells[panel] for panel in sorted(cells)], dtype=object)
             handles = self._draw(axes)
-            _furnish(figure, self.title, self.caption, handles, self._height() * len(mosaic))
+            height = self._height() * len(mosaic) * looks.SCALES[style]
+            _furnish(figure, self.title, self.caption, handles, height)
             figure.draw_without_rendering()  # ticks are made on drawing: make them in this style
         return axes
 
@@ -194,28 +230,40 @@ def check_table(
     return table
 
 
+def require(statement: str, holds: object, numbers: str = "") -> None:
+    """Refuse numbers for which something does not hold that follows from what they are said to be.
+
+    Raises:
+        InputError: It does not hold.
+    """
+    if not holds:
+        raise InputError(f"these numbers cannot be right: {statement} must hold{f', got {numbers}' if numbers else ''}")
+
+
+def title_room(ax: Axes) -> int:
+    """Return how many characters of a title fit over the axes, roughly."""
+    letter = 0.6 * float(ax.title.get_fontsize()) * ax.figure.dpi / 72
+    return max(20, int(ax.get_window_extent().width / letter))
+
+
 def _furnish(figure: Figure, title: str, caption: str, handles: list[Artist], height: float) -> None:
     """Stack caption, legend, panels and title, each as high as it is, and give the figure their height."""
     ink: dict[str, Any] = {"transform": figure.dpi_scale_trans, "va": "bottom"}
-    top = MARGIN
+    width, top = figure.get_figwidth(), MARGIN
+    room = (width - 2 * MARGIN) * 8 / matplotlib.rcParams["font.size"]  # inches of paper
 
     def above(artist: Artist) -> float:
         return top + artist.get_window_extent().height / figure.dpi + MARGIN
 
-    top = above(figure.text(MARGIN, top, style.wrap(caption, 126), fontsize=7, color="0.25", **ink))
+    top = above(figure.text(MARGIN, top, looks.wrap(caption, int(18.7 * room)), fontsize="small", color="0.25", **ink))
     if handles:
         top = above(_widest_legend(figure, handles, top))
     bottom = top
     top += height
-    top = above(figure.text(MARGIN, top + MARGIN, style.wrap(title, 80), fontsize=9.5, weight="bold", **ink)) + MARGIN
-    figure.set_size_inches(WIDTH, top)
+    heading = looks.wrap(title, int(11.9 * room))
+    top = above(figure.text(MARGIN, top + MARGIN, heading, fontsize="large", weight="bold", **ink)) + MARGIN
+    figure.set_size_inches(width, top)
     figure.set_layout_engine("constrained", rect=(0.005, bottom / top, 0.99, height / top))
-
-
-def _title_room(ax: Axes) -> int:
-    """Return how many characters of a title fit over the axes, roughly."""
-    letter = 0.6 * float(ax.title.get_fontsize()) * ax.figure.dpi / 72
-    return max(20, int(ax.get_window_extent().width / letter))
 
 
 def _widest_legend(figure: Figure, handles: list[Artist], bottom: float) -> Legend:
@@ -230,7 +278,7 @@ def _widest_legend(figure: Figure, handles: list[Artist], bottom: float) -> Lege
             borderaxespad=0.0,
             borderpad=0.0,
         )
-        if columns == 1 or legend.get_window_extent().width <= (WIDTH - 2 * MARGIN) * figure.dpi:
+        if columns == 1 or legend.get_window_extent().width <= (figure.get_figwidth() - 2 * MARGIN) * figure.dpi:
             break
         legend.remove()
     return legend

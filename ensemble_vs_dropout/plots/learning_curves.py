@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -21,6 +22,7 @@ from ensemble_vs_dropout.plots.display import (
     fold,
     name_axes,
     starts_row,
+    title_room,
 )
 
 LINES = {"train": "--", "validation": ":", "test": "-"}
@@ -99,7 +101,7 @@ class LearningCurves(Display):
                 target = ax if series in LINES else below
                 draw_line(target, curve["epoch"], curve, styles[arm].color, **self._look(series))
             below.axhline(0, color="0.4", linewidth=0.8)
-            name_axes(ax, title=self._panel_title(arm, int(rows["of"].iloc[0])))
+            name_axes(ax, title=_panel_title(ax, arm, int(rows["of"].iloc[0])))
             name_axes(below, xlabel="epoch")
         self._finish_row(upper, "loss")
         self._finish_row(lower, str(self.table["series"].iloc[-1]).replace(": ", "\n"))
@@ -126,9 +128,9 @@ class LearningCurves(Display):
         marker = DOTS.get(series, "o") if self._one_epoch() else None
         return {"linestyle": LINES.get(series, "-"), "marker": marker, "label": series}
 
-    def _panel_title(self, arm: str, networks: int) -> str:
-        name = style.wrap(NETWORKS.get(arm, style.arm_label(arm)), 84 // len(self._mosaic()[0]), lines=3)
-        return f"{name} ({networks})"
+
+def _panel_title(ax: Axes, arm: str, networks: int) -> str:
+    return f"{style.wrap(NETWORKS.get(arm, style.arm_label(arm)), title_room(ax), lines=3)} ({networks})"
 
 
 def _finite(values: pd.Series) -> pd.Series:

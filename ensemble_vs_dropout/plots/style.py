@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib.style
 import seaborn
@@ -33,7 +33,8 @@ ARMS: dict[str, ArmStyle] = {
 }
 SPARE = [ArmStyle(*pair) for pair in product(["#D55E00", "#CA9161", "#ECA3D4", "#B8AC00"], "X<>*hp")]
 LINES = {"mean": "-", "geometric_mean": "-.", "majority_vote": ":"}  # dashed is for references
-PAPER = {
+SCALES = {"paper": 1.0, "notebook": 1.3, "talk": 2.0}  # of letters, lines and the figure alike
+PAPER: dict[str, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -55,10 +56,13 @@ PAPER = {
     "pdf.fonttype": 42,
 }
 
+SIZES = [name for name in PAPER if name.endswith(("size", "linewidth"))]
 
-def paper() -> AbstractContextManager[None]:
+
+def context(style: str = "paper") -> AbstractContextManager[None]:
     """Return a context with the style of finished figures, whatever the user's rcParams; it undoes itself."""
-    return matplotlib.style.context(["default", PAPER])
+    scaled = {name: PAPER[name] * SCALES[style] for name in SIZES}
+    return matplotlib.style.context(["default", PAPER | scaled])
 
 
 def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:

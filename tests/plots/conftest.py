@@ -1,5 +1,7 @@
-"""Tables such as the evaluator and the trainer write, with made-up but realistic numbers."""
+"""Displays for the contract test, and tables such as the evaluator and the trainer write, with made-up but realistic numbers."""
 
+import importlib.util
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -78,6 +80,11 @@ BUILDERS = {
     "learning": lambda: LearningCurves.from_histories(histories(), data="fashion_mnist"),
     "arms": lambda: ArmIntervals.from_scores(scores(), data="fashion_mnist", interval="95 % bootstrap"),
 }
+for path in sorted(Path(__file__).parent.glob("made_*.py")):  # each holds BUILDERS of its own
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    BUILDERS |= module.BUILDERS
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What every display keeps; a new one joins by a line in `BUILDERS`."""
+"""What every display keeps; a new one joins by a line in the `BUILDERS` of a file `made_*.py`."""
 
 import subprocess
 import sys
@@ -10,7 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.plots.display import WIDTH
+from ensemble_vs_dropout.plots.display import WIDTHS
+from ensemble_vs_dropout.plots.style import SCALES
 
 
 def panels(display):
@@ -21,7 +22,7 @@ def test_plot_makes_a_figure_of_its_own_and_leaves_pyplot_and_rc_alone(display):
     before, open_figures = dict(matplotlib.rcParams), plt.get_fignums()
     axes = display.plot()
     assert len(axes) == panels(display)
-    assert axes[0].figure.get_figwidth() == WIDTH
+    assert axes[0].figure.get_figwidth() == WIDTHS["double"]
     assert not display.frame().empty
     assert dict(matplotlib.rcParams) == before
     assert plt.get_fignums() == open_figures
@@ -71,12 +72,13 @@ def test_saved_files_are_the_same_bytes_twice_whatever_the_users_style(display, 
     first = display.save(tmp_path / "a" / "figure.v1")
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
         second = display.save(tmp_path / "b" / "figure.v1")
-    assert [path.name for path in first] == ["figure.v1.png", "figure.v1.svg"]
+    assert [path.name for path in first] == ["figure.v1.png", "figure.v1.svg", "figure.v1.pdf"]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
     svg = first[1].read_text()
     assert "fashion_mnist</text>" in svg
     assert "<dc:date>" not in svg
+    assert b"/CreationDate" not in first[2].read_bytes()
 
 
 def test_an_unknown_format_is_refused(display, tmp_path):
@@ -84,8 +86,10 @@ def test_an_unknown_format_is_refused(display, tmp_path):
         display.save(tmp_path / "figure", formats=["jpeg"])
 
 
-def test_nothing_leaves_the_figure_or_overlaps(display):
-    figure = display.plot()[0].figure
+@pytest.mark.parametrize(("width", "style"), [("double", "paper"), ("single", "paper"), ("double", "talk")])
+def test_nothing_leaves_the_figure_or_overlaps(display, width, style):
+    figure = display.plot(width=width, style=style)[0].figure
+    assert figure.get_figwidth() == WIDTHS[width] * SCALES[style]
     figure.canvas.draw()
     boxes = [*figure.texts, *figure.legends]
     extents = [box.get_window_extent() for box in boxes]
@@ -100,6 +104,20 @@ def test_nothing_leaves_the_figure_or_overlaps(display):
     assert not any(
         a.get_tightbbox().overlaps(b.get_tightbbox()) for a, b in zip(figure.axes, figure.axes[1:], strict=False)
     )
+
+
+def test_facts_are_told_in_words_and_numbers(display):
+    for fact in display.facts:
+        assert fact.statement
+        assert fact.held in (True, False)
+        assert any(letter.isdigit() for letter in fact.numbers)
+
+
+def test_an_unknown_width_or_style_is_refused(display):
+    with pytest.raises(InputError, match="unknown width 'wide'"):
+        display.plot(width="wide")
+    with pytest.raises(InputError, match="unknown style 'poster'"):
+        display.plot(style="poster")
 
 
 def test_the_caption_names_data_and_interval(display):
