@@ -22,11 +22,12 @@ _STORE = Path("store")
 @app.command()
 def plan(file: File, store: Folder = _STORE) -> None:
     """Show the runs of a study, which are trained together, and what they will take."""
-    from ensemble_vs_dropout.studies import Store
-    from ensemble_vs_dropout.studies.estimates import estimate
+    from ensemble_vs_dropout.studies import Store, plan_of, read_study
+    from ensemble_vs_dropout.studies.estimates import estimate, jobs_that_pay
 
-    made = _plan(file)
-    there = Store(store, create=False).finished() if (store / "store.json").exists() else set()
+    kept = Store(store, create=False) if (store / "store.json").exists() else None
+    made = plan_of(read_study(file), kept, guess=True)
+    there = kept.finished() if kept else set()
     table = estimate(made)
     table["finished"] = [sum(run.name in there for run in group.runs) for group in made.groups]
     print(table.to_string(index=False))
@@ -36,6 +37,14 @@ def plan(file: File, store: Folder = _STORE) -> None:
         f"{len(made.groups)} groups; about {waiting.seconds.sum() / 60:.1f} minutes and "
         f"{waiting.megabytes.sum():.0f} MB for what is not finished"
     )
+    trials = {run.name for point in made.points for run in point.trials}
+    if trials:
+        print(
+            f"{len(trials)} of the runs are trials on validation data, as many for each arm; what they choose is "
+            "counted here as the first candidate"
+        )
+    jobs = jobs_that_pay(table)
+    print(f"processes that pay (--jobs): {jobs}" + (", as these networks are too small to fill the cores" * (jobs > 1)))
 
 
 @app.command()
@@ -43,8 +52,9 @@ def run(
     file: File,
     store: Folder = _STORE,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Processes; one fills the cores already with all but tiny runs.")
-    ] = 1,
+        int | None,
+        typer.Option(min=1, help="Processes [default: as many as `evd study plan` says pay].", show_default=False),
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every file of finished runs, not the scores alone.")
     ] = False,
@@ -65,13 +75,18 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Make every run of a study that is not finished; interrupted, the same command goes on."""
-    from ensemble_vs_dropout.studies import Store, run_study
+    from ensemble_vs_dropout.studies import Store, plan_of, read_study, run_study
+    from ensemble_vs_dropout.studies.estimates import estimate, jobs_that_pay
     from ensemble_vs_dropout.studies.execution import run_in_processes
     from ensemble_vs_dropout.studies.on_ray import run_on_ray
 
     check_known("executor", executor, ("local", "ray"))
-    made, kept = _plan(file), Store(store)
-    verbose = 0 if quiet else 1
+    study, kept = read_study(file), Store(store)
+    made, verbose = plan_of(study, kept), 0 if quiet else 1
+    kept.keep_study(study.name, file.read_text(encoding="utf-8"))
+    if jobs is None:
+        todo = plan_of(study, kept, guess=True).without(kept.finished())
+        jobs = jobs_that_pay(estimate(todo)) if executor == "local" and todo.runs else 1
     others = run_in_processes(file, store, jobs - 1, checkpoint) if executor == "local" else []
     try:
         if executor == "local":
@@ -89,7 +104,7 @@ def run(
             if sys.exc_info()[0] is not None:  # else they end by themselves when nothing is left
                 other.terminate()
             other.wait()
-    _tell(made, kept, store, quiet)
+    _tell(plan_of(study, kept), kept, store, quiet)
 
 
 @app.command()
@@ -97,8 +112,8 @@ def status(file: File, store: Folder = _STORE) -> None:
     """Say how far a study is, and which runs failed."""
     from ensemble_vs_dropout.studies import status as look
 
-    made = _plan(file)
     kept = _existing(store)
+    made = _plan(file, kept)
     found = look(made, kept)
     print(found.words())
     _tell_versions(made, kept)
@@ -116,7 +131,8 @@ def results(
     from ensemble_vs_dropout.studies import results as read
     from ensemble_vs_dropout.studies import status as look
 
-    made, kept = _plan(file), _existing(store)
+    kept = _existing(store)
+    made = _plan(file, kept)
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise InputError(f"out must end in .csv or .parquet, got {str(out)!r}")
     table = read(made, kept)
@@ -167,10 +183,10 @@ def _tell_versions(made: Plan, kept: Store) -> None:
         )
 
 
-def _plan(file: Path) -> Plan:
-    from ensemble_vs_dropout.studies import make_plan, read_study
+def _plan(file: Path, store: Store) -> Plan:
+    from ensemble_vs_dropout.studies import plan_of, read_study
 
-    return make_plan(read_study(file))
+    return plan_of(read_study(file), store)
 
 
 def _existing(folder: Path) -> Store:

@@ -51,7 +51,7 @@ class Ways:
             kind: A key of `ARMS_OF_KIND`.
             trained: The networks of that kind.
             examples: How many they were trained on.
-            inputs: Features by part; seconds and memory are those of "test", after another part was predicted.
+            inputs: Features by part; seconds and memory are those of the last, after the others were predicted.
             passes: Of Monte Carlo dropout.
             seed: Of its masks.
         """
@@ -95,14 +95,15 @@ class Ways:
     def _measured(
         self, arm: str, predictor: Predictor, inputs: Mapping[str, npt.NDArray[np.generic]]
     ) -> tuple[dict[str, Predictions], float, int]:
-        """Return the predictions of every part, and the seconds and the highest memory of predicting "test"."""
+        """Return the predictions of every part, and the seconds and the highest memory of predicting the last."""
         self._share(arm, predictor)
-        found = {part: predictor.predict_members(x) for part, x in inputs.items() if part != "test"}
+        *others, last = inputs
+        found = {part: predictor.predict_members(inputs[part]) for part in others}
         with peak_memory() as peak:
             start = time.perf_counter()
-            found["test"] = predictor.predict_members(inputs["test"])
+            found[last] = predictor.predict_members(inputs[last])
             seconds = time.perf_counter() - start
-        return {part: found[part] for part in inputs}, seconds, peak.bytes
+        return found, seconds, peak.bytes
 
 
 def _cost(predictor: Predictor, model: Any, histories: pd.DataFrame, examples: int, seconds: float, peak: int) -> Cost:

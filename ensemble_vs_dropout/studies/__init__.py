@@ -13,7 +13,7 @@ from ensemble_vs_dropout.studies.execution import Report, run_study
 from ensemble_vs_dropout.studies.plan import Plan, make_plan
 from ensemble_vs_dropout.studies.spec import Settings, Study, parse_study, read_study
 from ensemble_vs_dropout.studies.store import Store
-from ensemble_vs_dropout.studies.tables import Status, results, status
+from ensemble_vs_dropout.studies.tables import Status, plan_of, results, status
 
 __all__ = [
     "Plan",
@@ -24,6 +24,7 @@ __all__ = [
     "Study",
     "make_plan",
     "parse_study",
+    "plan_of",
     "read_study",
     "results",
     "run_study",

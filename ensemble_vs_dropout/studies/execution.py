@@ -19,7 +19,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.studies.plan import Group, Plan, Run
 from ensemble_vs_dropout.studies.store import Store
-from ensemble_vs_dropout.studies.tables import damaged
+from ensemble_vs_dropout.studies.tables import damaged, stages
 
 if TYPE_CHECKING:
     from ensemble_vs_dropout.training import EpochEnd
@@ -67,9 +67,25 @@ def run_study(
         OSError: The store cannot be written; what is finished stays, and the same call goes on from there.
     """
     report = Report()
+    for stage in stages(plan, store):
+        _run_stage(stage, store, report, verify, fail_fast, wait or plan.open, checkpoint, verbose)
+    return report
+
+
+def _run_stage(
+    plan: Plan,
+    store: Store,
+    report: Report,
+    verify: bool,
+    fail_fast: bool,
+    wait: bool,
+    checkpoint: bool,
+    verbose: str | int,
+) -> None:
+    """Make the runs of a plan whose settings are all known."""
     total = sum(map(_epochs, plan.runs))
     with Progress(total, verbose) as progress:
-        report.set_aside = set_damaged_aside(plan, store, verify, progress)
+        report.set_aside |= set_damaged_aside(plan, store, verify, progress)
         left, said = list(plan.groups), 0
         while left:
             waiting, before = sum(_epochs(run) for group in left for run in group.runs), len(report.made)
@@ -88,7 +104,6 @@ def run_study(
                 progress.say(f"{said} groups of runs are in other hands; waiting for them")
             if left:
                 time.sleep(_POLL)
-    return report
 
 
 def set_damaged_aside(plan: Plan, store: Store, verify: bool, progress: Progress) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.studies.execution import Report, make_group, note_failure, set_damaged_aside, told
 from ensemble_vs_dropout.studies.plan import Group, Plan, Run
 from ensemble_vs_dropout.studies.store import Store
+from ensemble_vs_dropout.studies.tables import stages
 
 RETRIES = 5  # of a task whose worker or node died
 Made = tuple[dict[str, Any], dict[str, bytes] | None, str, str]  # spec, files, reason and traceback of a failure
@@ -64,9 +65,11 @@ def run_on_ray(
                 f"address {address!r} reaches no Ray cluster ({error}); start one by `ray start --head`, or give local"
             ) from error
     try:
-        with Progress(max(1, len(plan.groups)), verbose) as progress:
-            report = Report(set_aside=set_damaged_aside(plan, store, verify, progress))
-            _run(ray, plan, store, transport, {"num_cpus": cpus, "num_gpus": gpus}, fail_fast, report, progress)
+        report = Report()
+        for stage in stages(plan, store):
+            with Progress(max(1, len(stage.groups)), verbose) as progress:
+                report.set_aside |= set_damaged_aside(stage, store, verify, progress)
+                _run(ray, stage, store, transport, {"num_cpus": cpus, "num_gpus": gpus}, fail_fast, report, progress)
         return report
     finally:
         if started:

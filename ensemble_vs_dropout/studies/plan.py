@@ -2,15 +2,19 @@
 
 A run is what is trained for one arm of one point and repetition: `plain` (networks without dropout, which do not depend
 on the rate) or `dropout`. Points share the runs that they have in common.
+
+Where settings are chosen on validation data, the candidates are runs too, called trials: judged on validation data
+alone. The plan of such a study holds the trials first; with their scores known, it holds what was chosen as well.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +23,11 @@ from ensemble_vs_dropout.studies.spec import Settings, Study
 
 # What is judged about trained networks, and by whose seeds they draw: runs that differ in these alone are trained
 # together.
-_APART = ("seed", "repetition", "members", "passes", "rules", "metrics", "resamples", "shifts", "other_data")
-_DROPOUT_ONLY = ("rate", "passes")
+_APART = (
+    "seed", "repetition", "members", "passes", "rules", "metrics", "resamples", "shifts", "keep_shifted", "other_data",
+    "splits", "exact",
+)  # fmt: skip
+_DROPOUT_ONLY = ("rate", "passes", "exact")
 RESULTS = 1  # raised when a change of the package alters what a run finds
 TOGETHER = 120  # networks of one group at most: what an interruption can cost
 
@@ -49,11 +56,21 @@ class Run:
 
 @dataclass(frozen=True)
 class Point:
-    """One point and repetition of a study: the varied keys, and the runs it takes."""
+    """One point and repetition of a study.
+
+    Attributes:
+        keys: The keys that vary.
+        repetition: From 0.
+        runs: Those it takes, one for each arm; none while what they are is not chosen.
+        trials: For each arm the candidates, and the run that tries each.
+        chosen: By arm, the candidate that was best on validation data; empty if nothing is chosen.
+    """
 
     keys: dict[str, Any]
     repetition: int
     runs: tuple[Run, ...]
+    trials: tuple[Run, ...] = ()
+    chosen: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,13 +95,25 @@ class Plan:
     runs: tuple[Run, ...]
     groups: tuple[Group, ...]
 
+    @property
+    def open(self) -> bool:
+        """Whether there are points whose settings are not chosen yet."""
+        return any(not point.runs for point in self.points)
 
-def make_plan(study: Study, together: int = TOGETHER) -> Plan:
+    def without(self, finished: Set[str]) -> Plan:
+        """Return the plan of those runs that are not finished."""
+        left = [tuple(run for run in group.runs if run.name not in finished) for group in self.groups]
+        groups = tuple(Group(runs, group.members) for runs, group in zip(left, self.groups, strict=True) if runs)
+        return Plan(self.study, self.points, tuple(run for runs in left for run in runs), groups)
+
+
+def make_plan(study: Study, together: int = TOGETHER, judged: Callable[[Run], float | None] | None = None) -> Plan:
     """Return the plan of a study.
 
     Args:
         study: As `read_study` gives it.
         together: Networks of one group, at most; a run is never cut.
+        judged: Returns what a trial scored on validation data, lower being better; None while that is not known.
 
     Example:
         >>> study = Study(name="s", base={"dataset": "digits"}, grid={"rate": [0.2, 0.5]}, repetitions=2)
@@ -92,12 +121,13 @@ def make_plan(study: Study, together: int = TOGETHER) -> Plan:
         >>> len(plan.points), len(plan.runs), len(plan.groups)
         (4, 6, 3)
     """
-    points = []
-    for keys, settings in study.points():
-        for repetition in range(study.repetitions):
-            runs = tuple(_run(settings, arm, repetition) for arm in settings.arms)
-            points.append(Point(keys, repetition, runs))
-    runs_by_name = {run.name: run for point in points for run in point.runs}
+    judged = judged or (lambda trial: None)
+    points = [
+        _point(keys, settings, repetition, judged)
+        for keys, settings in study.points()
+        for repetition in range(study.repetitions)
+    ]
+    runs_by_name = {run.name: run for point in points for run in (*point.trials, *point.runs)}
     alike: dict[str, list[Run]] = {}
     for run in runs_by_name.values():
         alike.setdefault(digest({k: v for k, v in run.spec.items() if k not in _APART}), []).append(run)
@@ -116,8 +146,35 @@ def digest(content: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def _point(keys: dict[str, Any], settings: Settings, repetition: int, judged: Callable[[Run], float | None]) -> Point:
+    if not settings.tuned:
+        return Point(keys, repetition, tuple(_run(settings, arm, repetition) for arm in settings.arms))
+    trials: list[Run] = []
+    chosen: dict[str, dict[str, Any]] = {}
+    for arm in settings.arms:
+        candidates = settings.how.candidates(arm)
+        of_arm = [_trial(settings, candidate, arm, repetition) for candidate in candidates]
+        trials += of_arm
+        losses = [judged(trial) for trial in of_arm]
+        if None not in losses:
+            known = [math.inf if loss is None or math.isnan(loss) else loss for loss in losses]
+            chosen[arm] = candidates[known.index(min(known))]  # the first of equals
+    if len(chosen) < len(settings.arms):
+        return Point(keys, repetition, (), tuple(trials))
+    runs = tuple(_run(settings.chosen(chosen[arm]), arm, repetition) for arm in settings.arms)
+    return Point(keys, repetition, runs, tuple(trials), chosen)
+
+
+def _trial(settings: Settings, candidate: dict[str, Any], arm: str, repetition: int) -> Run:
+    """Return the run that tries a candidate: it sees validation data alone."""
+    how = settings.how
+    alone = {"shifts": {}, "keep_shifted": 0, "other_data": None, "exact": False, "watch": (), "rules": ("mean",)}
+    only = {"members": how.members, "passes": 1, "metrics": (how.metric,), "splits": ("val",), "resamples": 100}
+    return _run(settings.chosen(candidate).model_copy(update={**alone, **only}), arm, repetition)
+
+
 def _run(settings: Settings, arm: str, repetition: int) -> Run:
-    spec = json.loads(settings.model_dump_json(exclude={"arms"}))
+    spec = json.loads(settings.model_dump_json(exclude={"arms", "tuning"}))
     for key in _DROPOUT_ONLY if arm == "plain" else ():
         del spec[key]
     file = Path(settings.dataset).expanduser()

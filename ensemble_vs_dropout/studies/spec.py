@@ -20,17 +20,33 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import OVADIA, SHIFTS
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 
 Arm = Literal["plain", "dropout"]
+Split = Literal["test", "val", "train"]
+AUTO = "auto"
 _LARGEST = 100_000  # values of a study file: a few lines of references can stand for billions
+_TUNABLE = ("rate", "batch_size", "patience", "epochs", "model")
 _NAME = re.compile(r"[\w][\w .+-]{0,99}")
 AtLeastOne = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _or_auto(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    return value if value == AUTO else handler(value)
 
 
 class _Checked(BaseModel):
@@ -44,10 +60,61 @@ class ModelSettings(BaseModel):
     name: str = "mlp"
 
 
+class Tuning(_Checked):
+    """How settings are chosen on validation data: each arm tries as many candidates as the other.
+
+    Attributes:
+        metric: What is to be best on validation data: of the weight-scaled dropout network, and of a single network.
+        members: Networks of a trial, whose mean counts.
+        dropout: Lists of candidates by key; every combination is a trial.
+        plain: The same for networks without dropout.
+    """
+
+    metric: str = "nll"
+    members: AtLeastOne = 1
+    dropout: dict[str, list[Any]] = Field(default={"rate": [0.1, 0.2, 0.3, 0.4, 0.5]})
+    plain: dict[str, list[Any]] = Field(default={"batch_size": [32, 64, 128, 256, 512]})
+
+    @field_validator("metric")
+    @classmethod
+    def _known_metric(cls, name: str) -> str:
+        return _known("metric", [name], METRICS)[0]
+
+    @model_validator(mode="after")
+    def _fair(self) -> Tuning:
+        for arm in ("plain", "dropout"):
+            for key in getattr(self, arm):
+                if key.partition(".")[0] not in _TUNABLE or (arm == "plain" and key == "rate"):
+                    raise ValueError(f"{key!r} cannot be tuned for {arm}; {', '.join(_TUNABLE)}.* can")
+                for value in getattr(self, arm)[key]:
+                    _check_candidate(arm, key, value)
+        plain, dropout = (len(self.candidates(arm)) for arm in ("plain", "dropout"))
+        if not dropout:
+            raise ValueError("every key must list at least one candidate")
+        if plain != dropout:
+            raise ValueError(
+                f"plain and dropout must have as many candidates, for equal tuning effort: there are {plain} and "
+                f"{dropout}"
+            )
+        return self
+
+    def candidates(self, arm: str) -> list[dict[str, Any]]:
+        """Return what the trials of an arm try, in the order of the file."""
+        grid = getattr(self, arm)
+        return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
 class Settings(_Checked):
     """What one point of a study is; the defaults are those of `compare`.
 
     Attributes:
+        rate: Or "auto": chosen on validation data, as `tuning` says or by its defaults.
+        tuning: What is chosen on validation data, for each arm; None if nothing is and the rate is a number.
+        splits: The parts of the data that scores are of.
+        watch: Parts whose loss and metrics are recorded after each epoch, besides that of validation.
+        exact: Whether the dropout network is also averaged over all its masks, of which there are 2^units: 16 units
+            of dropout at most.
+        keep_shifted: Of how many test examples the predictions are kept under each shift.
         shifts: What is done to the test inputs, as further conditions of evaluation: names in `datasets.SHIFTS`, each
             at five severities; or by name "severities", "ovadia" (the grid of Ovadia et al. 2019), or amounts.
         other_data: A data set of the same input shape; how well uncertainty tells its test part is judged too.
@@ -61,7 +128,8 @@ class Settings(_Checked):
     model: ModelSettings = ModelSettings()
     width: Annotated[float, Field(gt=0)] = 1.0
     members: AtLeastOne = 5
-    rate: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    rate: Annotated[float, Field(gt=0, lt=1), WrapValidator(_or_auto)] = 0.5
+    tuning: Tuning | None = None
     passes: AtLeastOne = 100
     epochs: AtLeastOne = 20
     patience: AtLeastOne | None = 3
@@ -72,7 +140,34 @@ class Settings(_Checked):
     metrics: tuple[str, ...] = STANDARD_METRICS
     resamples: Annotated[int, Field(ge=100)] = 1000
     shifts: dict[str, Any] = {}
+    keep_shifted: Annotated[int, Field(ge=0)] = 0
     other_data: str | None = None
+    splits: tuple[Split, ...] = ("test",)
+    watch: tuple[Literal["train", "test"], ...] = ()
+    exact: bool = False
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Settings:
+        if self.tuned and str(self.rate) == AUTO and "rate" not in self.how.dropout:
+            raise ValueError("rate is auto, so tuning.dropout must list candidates of rate")
+        if "test" not in self.splits and (self.shifts or self.other_data or self.exact):
+            raise ValueError("splits must hold test, of which shifts, other_data and exact are")
+        return self
+
+    @property
+    def tuned(self) -> bool:
+        """Whether anything is chosen on validation data."""
+        return self.tuning is not None or str(self.rate) == AUTO
+
+    @property
+    def how(self) -> Tuning:
+        """How it is chosen."""
+        return self.tuning or Tuning()
+
+    def chosen(self, candidate: Mapping[str, Any]) -> Settings:
+        """Return these settings with a candidate in place of what is tuned."""
+        given = self.model_dump(exclude={"tuning"}) | ({"rate": 0.5} if str(self.rate) == AUTO else {})
+        return Settings.model_validate(merged(given, candidate))
 
     @field_validator("shifts", mode="before")
     @classmethod
@@ -136,7 +231,11 @@ class Study(_Checked):
         for case in self.cases or [{}]:
             for values in itertools.product(*self.grid.values()):
                 varied = {**case, **dict(zip(self.grid, values, strict=True))}
-                yield varied, Settings.model_validate(merged(self.base, varied))
+                try:
+                    settings = Settings.model_validate(merged(self.base, varied))
+                except ValidationError as error:  # settings that are right one by one, and do not fit together
+                    raise InputError(_told(error, f"study {self.name!r}", {}, (), Settings)) from error
+                yield varied, settings
 
 
 def read_study(path: str | PathLike[str]) -> Study:
@@ -251,12 +350,23 @@ def _told(
     if first["type"] == "missing":
         return f"{at}: {key!r} must be given"
     message = first["msg"].removeprefix("Value error, ")
+    if not key:
+        return f"{at}: {message}"
     return f"{at}: {key}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
 
 
 def _nearest(key: str, known: Any) -> str:
     nearest = difflib.get_close_matches(key, list(known), n=1)
     return f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}"
+
+
+def _check_candidate(arm: str, key: str, value: Any) -> None:
+    try:
+        Settings.model_validate(merged({"dataset": "any"}, {key: value}))
+    except ValidationError as error:
+        raise ValueError(f"{arm}.{key}: {error.errors()[0]['msg']}, got {value!r}") from error
+    if value == AUTO:
+        raise ValueError(f"{arm}.{key}: a candidate must be a value, got {value!r}")
 
 
 def _is_amount(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """Where finished runs lie: a folder each, which appears whole or not at all.
 
     store.json                      which format this is
+    studies/NAME.yaml               what the runs were made for, as it was last asked for
     runs/digits-plain-0123456789abcdef/
         spec.json environment.json models.json models.npz histories.csv predictions.npz scores.json cost.json
         manifest.json               the sha256 of every other file
@@ -177,6 +178,15 @@ class Store:
             return str(json.loads(path.read_text())["reason"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def keep_study(self, name: str, text: str) -> None:
+        """Keep the file of a study beside its runs, so that the store tells what they were made for."""
+        (self.folder / "studies").mkdir(exist_ok=True)
+        write_whole(self.folder / "studies" / f"{name}.yaml", text.encode())
+
+    def studies(self) -> list[Path]:
+        """Return the files of the studies whose runs are kept here."""
+        return sorted((self.folder / "studies").glob("*.yaml"))
 
     def work(self, run: Run) -> Path:
         """Return where a run on its way may keep what it has; it is removed when the run is finished."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,9 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
-from ensemble_vs_dropout.studies.plan import RESULTS, Plan, Run, digest
+from ensemble_vs_dropout.measures import METRICS
+from ensemble_vs_dropout.studies.plan import RESULTS, Plan, Point, Run, digest, make_plan
+from ensemble_vs_dropout.studies.spec import Study
 from ensemble_vs_dropout.studies.store import DamagedError, Store
 
 
@@ -34,6 +37,33 @@ class Status:
         return ", ".join(parts)
 
 
+def plan_of(study: Study, store: Store | None = None, guess: bool = False) -> Plan:
+    """Return the plan of a study, with what is chosen already where the trials of that are in the store.
+
+    With `guess` the first candidate stands where nothing is chosen yet, so that the plan is of the right size.
+    """
+    there = store.finished() if store else set()
+
+    def judged(trial: Run) -> float | None:
+        if store is None or trial.name not in there:
+            return math.inf if store and store.failure(trial) is not None else 0.0 if guess else None
+        metric, arm = trial.spec["metrics"][0], "single" if trial.spec["arm"] == "plain" else "dropout"
+        (value,) = (row[4] for row in scores_of(trial, store) if (row[0], row[3]) == (arm, metric))
+        return -float(value) if METRICS[metric].higher_is_better else float(value)
+
+    return make_plan(study, judged=judged)
+
+
+def stages(plan: Plan, store: Store) -> Iterator[Plan]:
+    """Yield the plan, and when its runs are made the one that their scores lead to, until nothing more is to choose."""
+    while True:
+        yield plan
+        further = plan_of(plan.study, store) if plan.open else plan
+        if further.runs == plan.runs:
+            return
+        plan = further
+
+
 def status(plan: Plan, store: Store) -> Status:
     """Return how far a study is."""
     there = store.finished()
@@ -47,8 +77,9 @@ def results(plan: Plan, store: Store) -> pd.DataFrame:
     """Return one row per point, repetition, arm, rule and metric, of all runs that are finished.
 
     Returns:
-        The varied keys of the study, then the columns of `Evaluator.scores`: arm, rule, members, metric, value, low,
-        high (bootstrap over examples), split, condition, severity, repetition.
+        The varied keys of the study; trials (those that the arm had on validation data) and chosen (what they led to),
+        where anything is chosen; then the columns of `Evaluator.scores`: arm, rule, members, metric, value, low, high
+        (bootstrap over examples), split, condition, severity, repetition.
 
     Raises:
         InputError: No run is finished, or one is damaged.
@@ -57,9 +88,9 @@ def results(plan: Plan, store: Store) -> pd.DataFrame:
     for run in plan.runs:
         if run.name in there:
             known[run.name] = scores_of(run, store)
-    keys = plan.study.keys
+    keys, tuned = plan.study.keys, any(point.trials for point in plan.points)
     rows = [
-        [*(_cell(point.keys[key]) if key in point.keys else None for key in keys), *row]
+        [*(_cell(point.keys[key]) if key in point.keys else None for key in keys), *_effort(point, run, tuned), *row]
         for point in plan.points
         for run in point.runs
         for row in known.get(run.name, ())
@@ -67,7 +98,7 @@ def results(plan: Plan, store: Store) -> pd.DataFrame:
     if not rows:
         raise InputError(f"no run of the study {plan.study.name!r} is finished; evd study run makes them")
     names = [f"study_{key}" if key in SCORE_COLUMNS else key for key in keys]
-    return pd.DataFrame(rows, columns=[*names, *SCORE_COLUMNS])
+    return pd.DataFrame(rows, columns=[*names, *(["trials", "chosen"] if tuned else []), *SCORE_COLUMNS])
 
 
 def scores_of(run: Run, store: Store) -> list[list[Any]]:
@@ -115,6 +146,14 @@ def made_otherwise(runs: Sequence[Run], store: Store) -> dict[str, str]:
         if environment.get("results") != RESULTS:
             found[run.name] = str(environment.get("version"))
     return found
+
+
+def _effort(point: Point, run: Run, tuned: bool) -> list[Any]:
+    if not tuned:
+        return []
+    arm = run.spec["arm"]
+    trials = sum(trial.spec["arm"] == arm for trial in point.trials)
+    return [trials, ", ".join(f"{key}={_cell(value)}" for key, value in point.chosen.get(arm, {}).items())]
 
 
 def _cell(value: Any) -> Any:

@@ -21,12 +21,13 @@ from ensemble_vs_dropout.datasets import OVADIA, load_dataset, shift
 from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.evaluation.cost import cost_table
+from ensemble_vs_dropout.inference import ExactDropout
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.networks import NETWORKS, Builder, build_for, find_builder
 from ensemble_vs_dropout.seeds import derive
 from ensemble_vs_dropout.studies.plan import RESULTS, Run
 from ensemble_vs_dropout.training import Ensemble, EpochEnd, fit_together
-from ensemble_vs_dropout.types import Dataset, Predictions
+from ensemble_vs_dropout.types import Dataset, IntArray, Predictions
 from ensemble_vs_dropout.ways import Ways
 
 Files = dict[str, bytes]
@@ -67,6 +68,7 @@ def make_runs(
             data.x_train,
             data.y_train,
             (data.x_val, data.y_val),
+            watch={part: _part(data, part) for part in spec["watch"]},
             checkpoints=checkpoints,
             planned=planned,
             epochs=spec["epochs"],
@@ -112,6 +114,10 @@ def _load(name: str, target: str | None, train_size: int | None, label_noise: fl
     return load_dataset(name, target=target, train_size=train_size, label_noise=label_noise, seed=seed)
 
 
+def _part(data: Dataset, name: str) -> tuple[npt.NDArray[np.generic], IntArray]:
+    return getattr(data, f"x_{name}"), getattr(data, f"y_{name}")
+
+
 def _repetition(run: Run) -> int:
     return int(run.spec["repetition"])
 
@@ -119,19 +125,33 @@ def _repetition(run: Run) -> int:
 def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: float) -> Files:
     spec = run.spec
     masks = derive(spec["seed"], "masks", _repetition(run))
-    inputs = {"val": data.x_val, "test": data.x_test}
+    parts = {part: _part(data, part) for part in ("train", "val", "test") if part == "val" or part in spec["splits"]}
+    inputs = {part: x for part, (x, _) in parts.items()}
     passes = spec.get("passes", 1)
     predictions, costs = ways(spec["arm"], ensemble, len(data.x_train), inputs, passes, masks)
-    tables = [_scores(spec, predictions["test"], data.y_test)]
+    tables = [_scores(spec, predictions[part], parts[part][1], split=part) for part in spec["splits"]]
+    kept: dict[str, npt.NDArray[Any]] = {
+        f"{part}/{arm}": p.probs for part in ("val", "test") for arm, p in predictions.get(part, {}).items()
+    }
     for name, amount in conditions(spec):
         x = shift(data.x_test, name, seed=spec["data_seed"], **amount)
-        shifted = ways.predict(spec["arm"], ensemble, x, passes, masks)
-        tables.append(_scores(spec, shifted, data.y_test, name, next(iter(amount.values()))))
+        shifted, (severity,) = ways.predict(spec["arm"], ensemble, x, passes, masks), amount.values()
+        tables.append(_scores(spec, shifted, data.y_test, condition=name, severity=severity))
+        if n := spec["keep_shifted"]:
+            kept |= {f"shifted/{name}/{severity:g}/{arm}": p.probs[:, :n] for arm, p in shifted.items()}
     if spec["other_data"]:
         other = _other(spec["other_data"], data)
         strange = ways.predict(spec["arm"], ensemble, other.x_test, passes, masks)
         found, _ = Evaluator(seed=spec["seed"]).detection(predictions["test"], strange, spec["resamples"])
         tables.append(found.assign(condition=other.name))
+        kept |= {f"other/{arm}": p.probs for arm, p in strange.items()}
+    if spec.get("exact"):
+        exact = ExactDropout(ensemble.models[0])
+        for rule in ("mean", "geometric_mean"):
+            pooled = Predictions(exact.predict(data.x_test, rule=rule)[None])
+            table = _scores(spec, {"exact_dropout": pooled}, data.y_test)
+            tables.append(table.assign(rule=rule, members=exact.members))
+            kept[f"exact/{rule}"] = pooled.probs
     scores = pd.concat(tables, ignore_index=True).assign(repetition=_repetition(run))
     environment = {
         "version": __version__,
@@ -145,10 +165,7 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
         "source": data.source,
         "notes": list(data.notes),
     }
-    arrays: dict[str, npt.NDArray[Any]] = {
-        f"labels/{part}": y for part, y in (("val", data.y_val), ("test", data.y_test))
-    }
-    arrays |= {f"{part}/{arm}": found.probs for part, arms in predictions.items() for arm, found in arms.items()}
+    kept |= {f"labels/{part}": y for part, (_, y) in parts.items() if part != "train"}
     weights = {
         f"{member}/{number}": values
         for member, model in enumerate(ensemble.models)
@@ -159,7 +176,7 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
         "models.json": json.dumps(_described(ensemble.models[0])).encode(),
         "models.npz": _npz(weights),
         "histories.csv": ensemble.histories.to_csv(index=False).encode(),
-        "predictions.npz": _npz(arrays),
+        "predictions.npz": _npz(kept),
         "scores.json": json.dumps(scores.astype(object).to_dict("split", index=False)).encode(),
         "cost.json": cost_table({arm: [cost] for arm, cost in costs.items()}).to_json(orient="records").encode(),
     }
@@ -187,16 +204,15 @@ def _other(name: str, data: Dataset) -> Dataset:
 def _scores(
     spec: Mapping[str, Any],
     arms: Mapping[str, Predictions],
-    labels: npt.NDArray[np.integer],
-    condition: str = "clean",
-    severity: float = 0,
+    labels: IntArray,
+    **where: Any,
 ) -> pd.DataFrame:
     """Return one row per arm, rule and metric of a run; a single network is a member of the ensemble alone."""
     if "ensemble" in arms:
         arms = {"single": arms["ensemble"], **arms}
     rules = {arm: ["mean"] for arm in arms} | {arm: spec["rules"] for arm in _MANY} | {"single": [EACH]}
     evaluator = Evaluator(spec["metrics"], rules, resamples=spec["resamples"], seed=spec["seed"])
-    return evaluator.scores(arms, labels, condition=condition, severity=severity)
+    return evaluator.scores(arms, labels, **where)
 
 
 def _described(model: keras.Model) -> Any:
