@@ -188,10 +188,15 @@ def on_device(part: Part, head: Head) -> tuple[tf.Tensor, ...]:
     return tuple(tf.convert_to_tensor(array) for array in arrays)
 
 
-def create_variables(model: keras.Model, batch: tuple[tf.Tensor, ...]) -> None:
-    """Create the optimizer's and the metrics' variables, which a loop inside a graph may not."""
+def create_state(model: keras.Model) -> None:
+    """Create the optimizer's variables, which are a member's own whatever trains it."""
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
+
+
+def create_variables(model: keras.Model, batch: tuple[tf.Tensor, ...]) -> None:
+    """Create the metrics' variables too, which a loop inside a graph may not."""
+    create_state(model)
     states = [(state, state.numpy()) for state in mask_states(model)]
     example = tuple(part[:1] for part in batch)
     predicted = model(example[0], training=False)

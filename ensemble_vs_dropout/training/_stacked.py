@@ -30,7 +30,7 @@ class Stacked:
         self._groups = _stateless.variables(template)
         template.reset_metrics()
         self._fresh = [tf.identity(variable.value) for variable in self._groups[METRICS]]
-        self._values: dict[int, list[tf.Tensor]] = {}
+        self._values: dict[int, list[tf.Tensor]] = {}  # by slot, where they are known member by member
         self._state: list[tf.Tensor] | None = None
         self._train, self._evaluate = self._compile()
 
@@ -83,7 +83,8 @@ class Stacked:
         if slot in self._values:
             return self._values[slot][start:]
         assert self._state is not None
-        return [value[slot] for value in self._state[start:]]
+        self._values = {number: list(of) for number, of in enumerate(zip(*map(tf.unstack, self._state), strict=True))}
+        return self._values[slot][start:]
 
     def _result(self, values: list[tf.Tensor]) -> dict[str, float]:
         for variable, value in zip(self._groups[METRICS], values[-len(self._fresh) :], strict=True):

@@ -26,7 +26,7 @@ from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.seeds import derive
 from ensemble_vs_dropout.training import saving
 from ensemble_vs_dropout.training._looped import Batch, Looped, mask_states
-from ensemble_vs_dropout.training._members import Engine, create_variables, on_device, train_members
+from ensemble_vs_dropout.training._members import Engine, create_state, create_variables, on_device, train_members
 from ensemble_vs_dropout.training._programs import Programs, forward
 from ensemble_vs_dropout.training._stacked import Stacked
 from ensemble_vs_dropout.training._unrolled import Unrolled
@@ -242,7 +242,7 @@ class Ensemble(Predictor):
         data |= {name: on_device(part, head) for name, part in schedule.watched.items()}
         sample = next(schedule.train.epoch(0, 0, 0, False)) if isinstance(schedule.train, Stream) else data["train"]
         for member in todo:
-            create_variables(self._models[member], sample)
+            create_state(self._models[member])
         saved = self._keeper(checkpoint, checkpoint_every, schedule, self._models[todo[0]])
         waiting = {}
         for number, member in enumerate(todo):
@@ -279,7 +279,10 @@ class Ensemble(Predictor):
             self._histories[member] = rows
 
         schedule = replace(schedule, on_epoch=report)
-        engine = _engine(choice, schedule, data, next(iter(waiting.values())))
+        template, *others = waiting.values()
+        for model in [template] if choice.strategy == "stacked" else [template, *others]:
+            create_variables(model, sample)
+        engine = _engine(choice, schedule, data, template)
         train_members(engine, waiting, self._histories, schedule, saved, time.perf_counter, finished)
         if len(self._diverged) == members:
             raise FloatingPointError(
