@@ -76,7 +76,6 @@ def run(
 ) -> None:
     """Make every run of a study that is not finished; interrupted, the same command goes on."""
     from ensemble_vs_dropout.studies import Store, plan_of, read_study, run_study
-    from ensemble_vs_dropout.studies.estimates import estimate, jobs_that_pay
     from ensemble_vs_dropout.studies.execution import run_in_processes
     from ensemble_vs_dropout.studies.on_ray import run_on_ray
 
@@ -84,9 +83,7 @@ def run(
     study, kept = read_study(file), Store(store)
     made, verbose = plan_of(study, kept), 0 if quiet else 1
     kept.keep_study(study.name, file.read_text(encoding="utf-8"))
-    if jobs is None:
-        todo = plan_of(study, kept, guess=True).without(kept.finished())
-        jobs = jobs_that_pay(estimate(todo)) if executor == "local" and todo.runs else 1
+    jobs = jobs or (_jobs(plan_of(study, kept, guess=True).without(kept.finished())) if executor == "local" else 1)
     others = run_in_processes(file, store, jobs - 1, checkpoint) if executor == "local" else []
     try:
         if executor == "local":
@@ -153,6 +150,18 @@ def clean(store: Folder = _STORE) -> None:
     """Remove what interrupted and failed runs left behind; finished runs stay."""
     removed = _existing(store).clean()
     print("\n".join(removed) if removed else "nothing to remove")
+
+
+def _jobs(todo: Plan) -> int:
+    """Return how many processes pay for what is to be done; what cannot be made is reported when it is tried."""
+    if not todo.runs:
+        return 1
+    from ensemble_vs_dropout.studies.estimates import estimate, jobs_that_pay
+
+    try:
+        return jobs_that_pay(estimate(todo))
+    except InputError:
+        return 1
 
 
 def _tell(made: Plan, kept: Store, folder: Path, quiet: bool) -> None:

@@ -166,7 +166,7 @@ class Settings(_Checked):
 
     def chosen(self, candidate: Mapping[str, Any]) -> Settings:
         """Return these settings with a candidate in place of what is tuned."""
-        given = self.model_dump(exclude={"tuning"}) | ({"rate": 0.5} if str(self.rate) == AUTO else {})
+        given = self.model_dump(exclude={"tuning", *(["rate"] if str(self.rate) == AUTO else [])})
         return Settings.model_validate(merged(given, candidate))
 
     @field_validator("shifts", mode="before")

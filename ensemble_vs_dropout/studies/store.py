@@ -20,7 +20,7 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
@@ -45,7 +45,8 @@ class Store:
         InputError: The folder holds something else, was written by a newer version, or cannot be written.
 
     Example:
-        >>> with tempfile.TemporaryDirectory() as folder:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
         ...     store = Store(folder)
         ...     run = Run({"arm": "plain", "dataset": "digits", "members": 1})
         ...     store.put(run, {"scores.json": b"[]"})
@@ -117,11 +118,11 @@ class Store:
         content["manifest.json"] = json.dumps(sums, indent=1).encode()
         place = self._place(run)
         place.parent.mkdir(exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+        partial = _beside(place)
+        partial.mkdir()
         try:
             for name, data in content.items():
                 write_flushed(partial / name, data)
-            partial.chmod(0o755)
             try:
                 partial.rename(place)
             except OSError:
@@ -181,8 +182,10 @@ class Store:
 
     def keep_study(self, name: str, text: str) -> None:
         """Keep the file of a study beside its runs, so that the store tells what they were made for."""
-        (self.folder / "studies").mkdir(exist_ok=True)
-        write_whole(self.folder / "studies" / f"{name}.yaml", text.encode())
+        path = self.folder / "studies" / f"{name}.yaml"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(exist_ok=True)
+            write_whole(path, text.encode())
 
     def studies(self) -> list[Path]:
         """Return the files of the studies whose runs are kept here."""
@@ -259,15 +262,18 @@ class DamagedError(Exception):
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file that appears whole or not at all."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    partial = _beside(path)
+    try:
+        write_flushed(partial, content)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _beside(path: Path) -> Path:
+    """Return a hidden name that nobody else has, on the same disk; what gets it is as open to others as they may be."""
+    return path.with_name(f".{path.name}-{uuid.uuid4().hex}")
 
 
 def write_flushed(path: Path, content: bytes) -> None:

@@ -258,6 +258,18 @@ def test_killed_at_twenty_moments_it_ends_with_the_table_of_an_uninterrupted_one
     assert len(store.finished()) == len(plan.runs)
 
 
+def test_a_clock_set_back_changes_nothing(uninterrupted, tmp_path, monkeypatch):
+    first = TEXT.replace("seed: [0, 1]", "seed: [0]")
+    store, _, report = made(tmp_path / "store", first)
+    tomorrow = time.time() + 86_400
+    for path in store.folder.rglob("*"):
+        os.utime(path, (tomorrow, tomorrow))
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    _, plan, further = made(tmp_path / "store")
+    assert len(report.made) == len(further.made) == 3
+    assert results(plan, store).equals(results(uninterrupted[1], uninterrupted[0]))
+
+
 def test_a_full_disk_is_told_and_it_goes_on_when_there_is_room(uninterrupted, processes, tmp_path):
     process = processes.Process(target=child, args=(TEXT, tmp_path / "store", 20_000))
     process.start()

@@ -1,6 +1,9 @@
 import json
 import os
-import stat
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -168,11 +171,54 @@ def test_a_store_that_this_version_does_not_know_is_refused(tmp_path, content, m
         Store(tmp_path)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_store_that_cannot_be_written_is_told(tmp_path):
-    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    with pytest.raises(InputError, match="cannot be used"):
-        Store(tmp_path / "inside")
+@pytest.fixture
+def locked():
+    """Yield a folder, and what takes the right to write it; root gives up its own for that time."""
+    folder, user = Path(tempfile.mkdtemp()), os.geteuid()
+    folder.chmod(0o755)
+
+    @contextmanager
+    def read_only():
+        places = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+        for place in places:
+            place.chmod(0o555)
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(user)
+            for place in places:
+                place.chmod(0o755)
+
+    yield folder, read_only
+    shutil.rmtree(folder)
+
+
+def test_a_store_that_cannot_be_written_is_told(locked):
+    folder, read_only = locked
+    with read_only(), pytest.raises(InputError, match="cannot be used: Permission denied"):
+        Store(folder / "inside")
+
+
+def test_a_read_only_store_is_read_and_what_it_lacks_is_refused_by_the_system(locked):
+    folder, read_only = locked
+    store, other = Store(folder / "store"), Run({**a_run().spec, "members": 9})
+    store.put(a_run(), FILES)
+    store.keep_study("mine", "name: mine")
+    with read_only():
+        again = Store(folder / "store")
+        assert again.finished() == {a_run().name}
+        assert again.read(a_run(), *FILES) == list(FILES.values())
+        assert again.damaged(a_run()) == []
+        again.keep_study("mine", "name: mine")  # as it is there, nothing is to be written
+        for write in (lambda: again.put(other, FILES), lambda: again.keep_study("mine", "name: changed")):
+            with pytest.raises(PermissionError):
+                write()
+        with pytest.raises(PermissionError), again.claim((other,)):
+            pass
+    assert store.finished() == {a_run().name}
+    assert store.studies()[0].read_text() == "name: mine"
 
 
 @pytest.mark.parametrize("name", ["with space", "ünïcode", "a+b"])

@@ -100,7 +100,7 @@ def test_auto_alone_has_candidates_for_both_arms():
             "at least one candidate",
         ),
         ("tuning: {", "tuning: {metric: nl, ", "unknown metric 'nl'; did you mean 'nll'"),
-        ("rate: auto", "rate: aut", "line 8: rate: .*got 'aut'"),
+        ("rate: auto", "rate: aut", "line 9: rate: .*got 'aut'"),
         ("  tuning", "  splits: [val]\n  tuning", "splits must hold test"),
     ],
 )
