@@ -13,8 +13,11 @@ import hashlib
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -177,9 +180,33 @@ def _run(settings: Settings, arm: str, repetition: int) -> Run:
     spec = json.loads(settings.model_dump_json(exclude={"arms", "tuning"}))
     for key in _DROPOUT_ONLY if arm == "plain" else ():
         del spec[key]
-    file = Path(settings.dataset).expanduser()
-    content = {"data_sha256": sha256(file)} if file.is_file() else {}  # a changed file is other data
+    files = {"data_sha256": Path(settings.dataset).expanduser(), "builder_sha256": _source(settings.model.name)}
+    content = {key: _sum(file) for key, file in files.items() if file and file.is_file()}  # what has changed is other
     return Run({"arm": arm, "repetition": repetition, **content, **spec})
+
+
+def _sum(file: Path) -> str:
+    state = file.stat()
+    return _sum_of(file, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache
+def _sum_of(file: Path, *state: int) -> str:
+    return sha256(file)
+
+
+def _source(model: str) -> Path | None:
+    """Return the file that holds the user's builder."""
+    module, _, function = model.partition(":")
+    if not function:
+        return None
+    found = PathFinder.find_spec(module.rpartition(".")[2], _folders(module))
+    return Path(found.origin) if found and found.origin else None
+
+
+def _folders(module: str) -> list[str]:
+    """Return where a module's file is looked for: in its package, below where the user stands or where Python looks."""
+    return [str(Path(folder, *module.split(".")[:-1])) for folder in ("", *sys.path)]
 
 
 def _cut(runs: Sequence[Run], together: int) -> list[Group]:

@@ -68,3 +68,16 @@ def test_a_changed_file_of_data_is_another_run(tmp_path):
         file.write_text(content)
         names.append([run.name for run in make_plan(parse_study(text)).runs])
     assert names[0] == names[2] != names[1]
+
+
+@pytest.mark.parametrize(("module", "file"), [("mine", "mine.py"), ("pack.mine", "pack/mine.py")])
+def test_a_changed_builder_is_another_run(tmp_path, monkeypatch, module, file):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pack").mkdir()
+    study = parse_study(f"name: b\nbase: {{dataset: digits, model: '{module}:build', arms: [plain]}}\n")
+    names = set()
+    for text in ("", "def build(data, rate): ...", "def build(data, rate): ...", "changed = True"):
+        if text:
+            (tmp_path / file).write_text(text)
+        names |= {run.name for run in make_plan(study).runs}
+    assert len(names) == 3  # without a file, and with each of two
