@@ -13,20 +13,25 @@ from ensemble_vs_dropout.checks import InputError, check_known
 if TYPE_CHECKING:
     from ensemble_vs_dropout.studies import Plan, Store
 
+TOGETHER = 120  # as `studies.plan` has it, whose import takes long
+
 app = typer.Typer(no_args_is_help=True, help="Many comparisons from one file, each training done once and kept.")
 File = Annotated[Path, typer.Argument(help="The study, a YAML file.", show_default=False)]
 Folder = Annotated[Path, typer.Option("--store", help="Folder that keeps the runs, of this study and of others.")]
+Together = Annotated[
+    int, typer.Option(min=1, help="Networks trained together, at most; fewer make more groups for more processes.")
+]
 _STORE = Path("store")
 
 
 @app.command()
-def plan(file: File, store: Folder = _STORE) -> None:
+def plan(file: File, store: Folder = _STORE, together: Together = TOGETHER) -> None:
     """Show the runs of a study, which are trained together, and what they will take."""
     from ensemble_vs_dropout.studies import Store, plan_of, read_study
     from ensemble_vs_dropout.studies.estimates import estimate, jobs_that_pay
 
     kept = Store(store, create=False) if (store / "store.json").exists() else None
-    made = plan_of(read_study(file), kept, guess=True)
+    made = plan_of(read_study(file), kept, guess=True, together=together)
     there = kept.finished() if kept else set()
     table = estimate(made)
     table["finished"] = [sum(run.name in there for run in group.runs) for group in made.groups]
@@ -43,7 +48,7 @@ def plan(file: File, store: Folder = _STORE) -> None:
             f"{len(trials)} of the runs are trials on validation data, as many for each arm; what they choose is "
             "counted here as the first candidate"
         )
-    jobs = jobs_that_pay(table)
+    jobs = jobs_that_pay(waiting)
     print(f"processes that pay (--jobs): {jobs}" + (", as these networks are too small to fill the cores" * (jobs > 1)))
 
 
@@ -55,6 +60,7 @@ def run(
         int | None,
         typer.Option(min=1, help="Processes [default: as many as `evd study plan` says pay].", show_default=False),
     ] = None,
+    together: Together = TOGETHER,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every file of finished runs, not the scores alone.")
     ] = False,
@@ -81,10 +87,12 @@ def run(
 
     check_known("executor", executor, ("local", "ray"))
     study, kept = read_study(file), Store(store)
-    made, verbose = plan_of(study, kept), 0 if quiet else 1
+    made, verbose = plan_of(study, kept, together=together), 0 if quiet else 1
     kept.keep_study(study.name, file.read_text(encoding="utf-8"))
-    jobs = jobs or (_jobs(plan_of(study, kept, guess=True).without(kept.finished())) if executor == "local" else 1)
-    others = run_in_processes(file, store, jobs - 1, checkpoint) if executor == "local" else []
+    if jobs is None:
+        whole = plan_of(study, kept, guess=True, together=together)
+        jobs = _jobs(whole.without(kept.finished())) if executor == "local" else 1
+    others = run_in_processes(file, store, jobs - 1, together, checkpoint) if executor == "local" else []
     try:
         if executor == "local":
             run_study(made, kept, verify=verify, fail_fast=fail_fast, wait=wait, checkpoint=checkpoint, verbose=verbose)

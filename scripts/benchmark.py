@@ -7,12 +7,15 @@
     python scripts/benchmark.py inference --cases memory      # 1,000 passes over 100,000 examples; about 10 minutes
     python scripts/benchmark.py evaluation                    # about 3 minutes
     python scripts/benchmark.py studies                       # about 5 minutes
+    python scripts/benchmark.py scaling                       # about 1 minute; needs Ray
 
 `training`: N members under each strategy, beside a loop of Keras' `fit`. `inference`: 100 passes beside a loop of
 `model(x, training=True)`, and ten networks beside ten calls of `model.predict`. `evaluation`: 2,000 bootstrap draws of
 12 arms and 6 metrics, and 200 subsets of 100 members at each of 20 sizes, on 10,000 examples, beside a loop over draws
 and one over subsets (timed on five of them and scaled up). `studies`: 200 tiny runs, trained together and one after the
 other (twenty of them, scaled up), what the store adds to a run, and a study of 10,000 finished runs read again.
+`scaling`: what a task costs the process that asks for it, measured on a Ray cluster of this machine, and from that a
+simulation of studies of 100,000 runs on up to 1,000 nodes: how much of the nodes' time is work.
 
 Every measurement is a whole call, compilation included, in a process of its own; the ways alternate, and medians are
 shown. What must come out: the seconds of each way, their ratio to the loop of `fit`, the share of the machine's
@@ -310,6 +313,105 @@ def _measure_reading(folder: str) -> dict[str, float]:
     return result | {"mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}
 
 
+@app.command()
+def scaling(
+    cpus: Annotated[int, typer.Option(help="Cores that each group of runs is promised, of 8 a node.")] = 4,
+) -> None:
+    """Measure what a task costs, and simulate studies of 100,000 runs on 1 to 1,000 nodes."""
+    measured = _in_own_process({}, "tasks")
+    print(
+        "measured: {ask:.1f} ms to hand out a task, {take:.1f} ms to hear that it is done, {fetch:.1f} ms to fetch a "
+        "megabyte, {put:.1f} ms to store a run".format(**{name: cost * 1000 for name, cost in measured.items()})
+    )
+    rows = []
+    for seconds, size in ((0.4, 0.1), (5.0, 1.0), (300.0, 20.0)):  # of one run, and megabytes
+        for transport in ("shared", "return"):
+            for runs in (1, 40):  # of one group
+                row = {"a run": f"{seconds:g} s, {size:g} MB", "transport": transport, "runs of a group": runs}
+                for nodes in (1, 10, 100, 1000):
+                    row[f"{nodes:,} nodes" if nodes > 1 else "1 node"] = _simulated(
+                        nodes * (8 // cpus), 100_000, runs, seconds, size, transport == "return", measured
+                    )
+                rows.append(row)
+    import pandas as pd
+
+    print(pd.DataFrame(rows).to_markdown(index=False))
+
+
+def _simulated(
+    slots: int, runs: int, together: int, seconds: float, megabytes: float, sent: bool, costs: dict[str, float]
+) -> str:
+    """Return the share of the slots' time that is work, of one study, and what holds it back where that is little.
+
+    One process hands out every task, and hears of each one's end in turn; a group takes from 0.8 to 1.2 times its mean.
+    """
+    import heapq
+
+    import numpy as np
+
+    groups = -(-runs // together)
+    lengths = np.random.default_rng(0).uniform(0.8, 1.2, groups) * together * seconds
+    store, hearing = together * costs["put"], costs["take"] + sent * together * megabytes * costs["fetch"]
+    free, asked, ends = [0.0] * slots, 0.0, []
+    for length in lengths:
+        asked += costs["ask"]
+        ends.append(max(asked, heapq.heappop(free)) + length)
+        heapq.heappush(free, ends[-1])
+    stored = heard = 0.0
+    for end in sorted(ends):  # one disk takes the runs one after the other, and one process hears of them
+        stored = max(stored, end) + store
+        heard = max(heard, stored) + hearing
+    share = runs * seconds / slots / heard
+    if share > 0.9:
+        return f"{share:.0%}"
+    limits = {
+        "scheduler": groups * costs["ask"],
+        "store": groups * store,
+        "driver": groups * (hearing + sent * store),
+        "too few groups": float(np.ceil(groups / slots) * lengths.mean()),
+    }
+    return f"{share:.0%} ({max(limits, key=lambda name: limits[name])})"
+
+
+def _measure_tasks() -> dict[str, float]:
+    """Measure what the process that asks pays for each task, as `studies.on_ray` asks and waits."""
+    import tempfile
+
+    import numpy as np
+    import ray
+
+    from ensemble_vs_dropout.studies import Run, Store
+
+    ray.init(num_cpus=2, log_to_driver=False, logging_level="error", configure_logging=False)
+    task = ray.remote(max_retries=5)(lambda size: bytes(size))
+    ray.get([task.remote(0) for _ in range(10)])
+    flying = []
+    start = time.perf_counter()
+    for _ in range(2000):
+        flying.append(task.remote(0))
+    ask = (time.perf_counter() - start) / len(flying)
+    ray.wait(flying, num_returns=len(flying))
+    start, tasks = time.perf_counter(), len(flying)
+    while flying:
+        (ready, *_), flying = ray.wait(flying, num_returns=1)
+        ray.get(ready)
+    take = (time.perf_counter() - start) / tasks
+    large = [task.remote(100 * 2**20) for _ in range(5)]
+    ray.wait(large, num_returns=len(large))
+    start = time.perf_counter()
+    fetched = sum(len(ray.get(one)) for one in large)
+    fetch = (time.perf_counter() - start) / (fetched / 2**20)
+    ray.shutdown()
+    weights = np.random.default_rng(0).bytes(100_000)
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        start = time.perf_counter()
+        for seed in range(100):
+            store.put(Run({"arm": "plain", "dataset": "digits", "seed": seed}), {"models.npz": weights})
+        put = (time.perf_counter() - start) / 100
+    return {"ask": ask, "take": take, "fetch": fetch, "put": put}
+
+
 def _as_dataset(x: Any) -> Any:
     import numpy as np
 
@@ -332,8 +434,9 @@ def _in_own_process(case: dict[str, Any], way: str) -> dict[str, float]:
 def one(case: str, way: str) -> None:
     """Measure one way on one case in this process."""
     given = json.loads(case)
-    if way in ("studies", "finished", "read"):
+    if way in ("studies", "finished", "read", "tasks"):
         ways = {
+            "tasks": _measure_tasks,
             "studies": lambda: _measure_studies(given),
             "finished": _measure_finished,
             "read": lambda: _measure_reading(given["folder"]),

@@ -10,7 +10,7 @@
 """
 
 from ensemble_vs_dropout.studies.execution import Report, run_study
-from ensemble_vs_dropout.studies.plan import Plan, make_plan
+from ensemble_vs_dropout.studies.plan import Plan, Run, make_plan
 from ensemble_vs_dropout.studies.spec import Settings, Study, parse_study, read_study
 from ensemble_vs_dropout.studies.store import Store
 from ensemble_vs_dropout.studies.tables import Status, plan_of, results, status
@@ -18,6 +18,7 @@ from ensemble_vs_dropout.studies.tables import Status, plan_of, results, status
 __all__ = [
     "Plan",
     "Report",
+    "Run",
     "Settings",
     "Status",
     "Store",

@@ -67,8 +67,12 @@ def jobs_that_pay(table: pd.DataFrame) -> int:
     judging, as with hundreds of tiny networks) a process for each core is quicker, if there is work for a minute, a
     group for each, and memory.
     """
-    cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(psutil.Process().cpu_affinity())
     room = int(psutil.virtual_memory().available / _PROCESS_BYTES)
     if table.seconds.sum() < 60 or table.computing.sum() > table.seconds.sum() / 2:
         return 1
-    return max(1, min(cores or 1, len(table), room))
+    return max(1, min(_cores(), len(table), room))
+
+
+def _cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -155,10 +155,12 @@ def make_group(
                 note_failure(run, *told(error), store, report, progress)
 
 
-def run_in_processes(file: Path, store: Path, jobs: int, checkpoint: bool) -> list[subprocess.Popen[bytes]]:
+def run_in_processes(
+    file: Path, store: Path, jobs: int, together: int, checkpoint: bool
+) -> list[subprocess.Popen[bytes]]:
     """Start so many processes that call the same study; each takes what the others do not hold."""
     command = [sys.executable, "-m", "ensemble_vs_dropout.cli", "study", "run", str(file), "--store", str(store)]
-    command += ["--quiet", "--no-wait", *["--checkpoint"] * checkpoint]
+    command += ["--quiet", "--no-wait", "--jobs", "1", "--together", str(together), *["--checkpoint"] * checkpoint]
     return [subprocess.Popen(command) for _ in range(jobs)]
 
 

@@ -15,7 +15,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -91,12 +91,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Plan:
-    """All points of a study, its runs without repetition, and their groups."""
+    """All points of a study, its runs without repetition, and their groups of so many networks `together`, at most."""
 
     study: Study
     points: tuple[Point, ...]
     runs: tuple[Run, ...]
     groups: tuple[Group, ...]
+    together: int = TOGETHER
 
     @property
     def open(self) -> bool:
@@ -107,7 +108,7 @@ class Plan:
         """Return the plan of those runs that are not finished."""
         left = [tuple(run for run in group.runs if run.name not in finished) for group in self.groups]
         groups = tuple(Group(runs, group.members) for runs, group in zip(left, self.groups, strict=True) if runs)
-        return Plan(self.study, self.points, tuple(run for runs in left for run in runs), groups)
+        return replace(self, runs=tuple(run for runs in left for run in runs), groups=groups)
 
 
 def make_plan(study: Study, together: int = TOGETHER, judged: Callable[[Run], float | None] | None = None) -> Plan:
@@ -135,7 +136,7 @@ def make_plan(study: Study, together: int = TOGETHER, judged: Callable[[Run], fl
     for run in runs_by_name.values():
         alike.setdefault(digest({k: v for k, v in run.spec.items() if k not in _APART}), []).append(run)
     groups = [group for several in alike.values() for group in _cut(several, together)]
-    return Plan(study, tuple(points), tuple(runs_by_name.values()), tuple(groups))
+    return Plan(study, tuple(points), tuple(runs_by_name.values()), tuple(groups), together)
 
 
 def digest(content: Any) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.measures import METRICS
-from ensemble_vs_dropout.studies.plan import RESULTS, Plan, Point, Run, digest, make_plan
+from ensemble_vs_dropout.studies.plan import RESULTS, TOGETHER, Plan, Point, Run, digest, make_plan
 from ensemble_vs_dropout.studies.spec import Study
 from ensemble_vs_dropout.studies.store import DamagedError, Store
 
@@ -37,7 +37,7 @@ class Status:
         return ", ".join(parts)
 
 
-def plan_of(study: Study, store: Store | None = None, guess: bool = False) -> Plan:
+def plan_of(study: Study, store: Store | None = None, guess: bool = False, together: int = TOGETHER) -> Plan:
     """Return the plan of a study, with what is chosen already where the trials of that are in the store.
 
     With `guess` the first candidate stands where nothing is chosen yet, so that the plan is of the right size.
@@ -51,14 +51,14 @@ def plan_of(study: Study, store: Store | None = None, guess: bool = False) -> Pl
         (value,) = (row[4] for row in scores_of(trial, store) if (row[0], row[3]) == (arm, metric))
         return -float(value) if METRICS[metric].higher_is_better else float(value)
 
-    return make_plan(study, judged=judged)
+    return make_plan(study, together, judged)
 
 
 def stages(plan: Plan, store: Store) -> Iterator[Plan]:
     """Yield the plan, and when its runs are made the one that their scores lead to, until nothing more is to choose."""
     while True:
         yield plan
-        further = plan_of(plan.study, store) if plan.open else plan
+        further = plan_of(plan.study, store, together=plan.together) if plan.open else plan
         if further.runs == plan.runs:
             return
         plan = further

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.cli import app
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
+from ensemble_vs_dropout.studies import Store
 
 TEXT = """\
 name: small
@@ -115,3 +116,55 @@ def test_the_study_that_is_shipped_is_sound():
         plan = make_plan(read_study(file))
         assert plan.runs
         assert json.dumps(plan.runs[0].spec)
+
+
+@pytest.mark.usefixtures("run")
+def test_a_store_keeps_the_studies_it_was_asked_for(folder):
+    assert [path.read_text() for path in Store(folder / "store").studies()] == [TEXT]
+
+
+@pytest.mark.usefixtures("run")
+def test_a_plan_counts_what_is_left_and_tells_how_many_processes_pay(folder):
+    shown = call(folder, "plan").stdout
+    assert "about 0.0 minutes and 0 MB for what is not finished" in shown
+    assert "processes that pay (--jobs): 1\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "computing", "groups", "jobs"),
+    [(100, 10, 4, 2), (100, 90, 4, 1), (50, 0, 4, 1), (100, 10, 1, 1), (1000, 10, 40, 3)],
+)
+def test_processes_pay_where_the_cores_are_idle_and_there_is_work(monkeypatch, seconds, computing, groups, jobs):
+    from ensemble_vs_dropout.studies import estimates
+
+    cores = 2 if groups < 40 else 8
+    memory = type("Memory", (), {"available": 3.5 * estimates._PROCESS_BYTES})
+    monkeypatch.setattr(estimates, "_cores", lambda: cores)
+    monkeypatch.setattr(estimates.psutil, "virtual_memory", lambda: memory)
+    table = pd.DataFrame({"seconds": [seconds / groups] * groups, "computing": [computing / groups] * groups})
+    assert estimates.jobs_that_pay(table) == jobs
+
+
+def test_the_default_of_together_is_that_of_the_plan():
+    from ensemble_vs_dropout import study_commands
+    from ensemble_vs_dropout.studies import plan
+
+    assert study_commands.TOGETHER == plan.TOGETHER
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_study_of_one(folder, tmp_path):
+    done = [
+        CliRunner().invoke(
+            app, ["study", "run", str(folder / "study.yaml"), "--store", str(tmp_path / jobs), "--jobs", jobs]
+        )
+        for jobs in ("1", "2")
+    ]
+    assert [one.exit_code for one in done] == [0, 0]
+    tables = [
+        CliRunner()
+        .invoke(app, ["study", "results", str(folder / "study.yaml"), "--store", str(tmp_path / jobs)])
+        .stdout
+        for jobs in ("1", "2")
+    ]
+    assert tables[0] == tables[1]
