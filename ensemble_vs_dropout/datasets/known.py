@@ -146,6 +146,16 @@ _ALL = (
         origin="scikit-learn load_digits: a stratified, seeded fifth of its 1,797 images is the test part",
         about="pixel values 0..16 were divided by 16",
     ),
+    KnownDataset(
+        name="digits_28",
+        train=1_438,
+        test=359,
+        shape=(28, 28),
+        classes=DIGITS,
+        licence="CC BY 4.0 (UCI), in scikit-learn (BSD-3-Clause)",
+        origin="scikit-learn load_digits, enlarged: what Fashion-MNIST is not",
+        about="the images of 8 x 8 were enlarged three times, linearly, and framed by two dark pixels",
+    ),
 )
 
 KNOWN: dict[str, KnownDataset] = {known.name: known for known in _ALL}

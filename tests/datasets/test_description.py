@@ -20,6 +20,7 @@ def test_sources_say_where_each_would_come_from(tmp_path, monkeypatch):
         "satellite": "shipped",
         "magic": "shipped",
         "digits": "scikit-learn",
+        "digits_28": "scikit-learn",
     }
     (tmp_path / "mnist.npz").touch()
     monkeypatch.setenv("EVD_DATA", str(tmp_path))

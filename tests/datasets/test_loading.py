@@ -67,6 +67,16 @@ def test_shipped_images():
     assert data.classes[-1] == "Ankle boot"
 
 
+def test_enlarged_digits_are_the_digits():
+    small, large = load_dataset("digits"), load_dataset("digits_28")
+    assert (large.input_shape, large.x_test.dtype) == ((28, 28), np.uint8)
+    np.testing.assert_array_equal(small.y_test, large.y_test)
+    corners = np.rint(np.linspace(2, 25, 8)).astype(int)
+    there = large.x_test[:, corners][:, :, corners] / 255
+    assert np.corrcoef(there.ravel(), small.x_test.ravel())[0, 1] > 0.97
+    assert large.x_test[:, :2].max() == large.x_test[:, :, -2:].max() == 0
+
+
 def test_digits():
     data = load_dataset("digits", seed=1)
     assert data.sizes == {"train": 1294, "val": 144, "test": 359}
