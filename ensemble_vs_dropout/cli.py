@@ -98,6 +98,44 @@ def compare(
 
 
 @app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished `evd compare`.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder of the report.", show_default="RUN-report")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress; the path alone.")] = False,
+) -> None:
+    """Make the report of a finished run: report.html, one file to open or to mail.
+
+    Beside it report.md, figures, and tables in LaTeX and CSV. All is made anew from the run's predictions, without
+    TensorFlow; the run is only read.
+    """
+    from ensemble_vs_dropout.results import Comparison
+
+    if not quiet:
+        print(f"reading {run}", file=sys.stderr)
+    comparison = Comparison.load(run)
+    if not quiet:
+        print("resampling and drawing", file=sys.stderr)
+    named = run if run.name not in ("", "..") else run.resolve()
+    print(comparison.report(out or named.with_name(f"{named.name}-report")))
+
+
+@app.command()
+def figures(
+    source: Annotated[
+        list[Path], typer.Option("--from", help="Folder of a finished `evd compare`, or the store of studies; repeat it.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("figures"),
+    formats: Annotated[str, typer.Option(help="Comma-separated: png, svg, pdf.")] = "png,svg,pdf",
+    width: Annotated[str, typer.Option(help="double (6.9 in) or single (3.3 in).")] = "double",
+    style: Annotated[str, typer.Option(help="paper, notebook or talk.")] = "paper",
+) -> None:
+    """Draw every figure of the gallery that finished runs allow, and say what the others need; no TensorFlow."""
+    from ensemble_vs_dropout.figures import draw, read_sources
+
+    draw(read_sources(source), out, formats=formats.split(","), width=width, style=style)
+
+
+@app.command()
 def datasets() -> None:
     """List the known data sets, their sizes and licences, and where each would come from."""
     from ensemble_vs_dropout.datasets import describe_datasets

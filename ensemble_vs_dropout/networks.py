@@ -74,6 +74,7 @@ class Network:
 
 def mlp(
     units: Sequence[int] = (256, 256),
+    depth: int = 1,
     rate: float = 0.0,
     input_rate: float = 0.0,
     activation: str = "relu",
@@ -88,6 +89,7 @@ def mlp(
 
     Args:
         units: The size of each hidden layer.
+        depth: How often these layers follow one another: units of (64,) and a depth of 3 are three layers of 64.
         rate: Probability to drop a hidden unit, in [0, 1).
         input_rate: Probability to drop an input.
         activation: Keras' name of one.
@@ -101,6 +103,7 @@ def mlp(
     settings = _settings(locals())
     for size in units:
         check_at_least("units", size, 1)
+    check_at_least("depth", depth, 1)
     if not 0 <= l2 < float("inf"):
         raise InputError(f"l2 must be a number of at least 0, got {l2!r}")
     constraint = keras.constraints.MaxNorm(max_norm, axis=0) if max_norm else None
@@ -109,7 +112,7 @@ def mlp(
     def body(shape: tuple[int, ...], rate: float, input_rate: float, width: float) -> Iterator[keras.layers.Layer]:
         yield keras.layers.Flatten()
         yield from _dropout(input_rate, dropout)
-        for size in units:
+        for size in (*units,) * depth:
             yield keras.layers.Dense(_scaled(size, width), kernel_constraint=constraint, kernel_regularizer=penalty)
             if batch_norm:
                 yield keras.layers.BatchNormalization()

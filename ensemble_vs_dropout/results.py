@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -18,9 +19,11 @@ from ensemble_vs_dropout import evaluation, report, runs
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import EACH, row_label
 from ensemble_vs_dropout.measures import METRICS, STANDARD_RULES, aggregate
+from ensemble_vs_dropout.report import Figure, Report
 from ensemble_vs_dropout.types import IntArray, Predictions
 
 if TYPE_CHECKING:
+    from ensemble_vs_dropout import plots
     from ensemble_vs_dropout.training import Ensemble
 
 RULES_OF_ARM = {
@@ -150,9 +153,8 @@ class Comparison:
             epochs=("epoch", "max"), best=("val_loss", lambda losses: losses.to_numpy().argmin() + 1)
         )
         last["cut"] = (last.epochs == self.spec["epochs"]) & (last.best == last.epochs)
-        kinds = {"plain": "networks without dropout", "dropout": "dropout networks", "wide": "wide networks"}
         parts = [
-            f"{int(group.cut.sum())} of {len(group)} {kinds[str(kind)]}"
+            f"{int(group.cut.sum())} of {len(group)} {report.NETWORKS[str(kind)]}"
             for kind, group in last.groupby("arm", sort=False)
             if group.cut.any()
         ]
@@ -164,32 +166,54 @@ class Comparison:
         )
 
     def report(self, folder: str | PathLike[str]) -> Path:
-        """Write `report.md` and its figures to `folder`; return the path of the report."""
-        path = Path(folder)
-        (path / "figures").mkdir(parents=True, exist_ok=True)
-        self._draw(path / "figures")
-        text = report.report_markdown(self.verdict(), self._sections(), self.spec)
-        (path / "report.md").write_text(text)
-        return path / "report.md"
+        """Write the report to `folder`; return the path of `report.html`, which needs none of the files beside it.
 
-    def _sections(self) -> dict[str, tuple[pd.DataFrame, str]]:
-        """Return the tables of the report by heading, each with what a reader must know."""
-        below = f"In brackets: 95 % intervals, {self.interval}. Lower is better throughout. {self.notes()}"
-        sections = {
-            "Quality and cost": (self.table(), below.strip()),
-            "Cost": (
-                report.cost_in_words(self.cost),
-                "Multiply-adds are products of weights with inputs; what precedes the first random layer counts once "
-                "for all passes. Memory is that of the whole process while the test part was predicted.",
-            ),
-        }
-        if self.spec["members"] > 1:
-            sections["Diversity"] = (
-                report.diversity_in_words(self.diversity),
-                "How differently the members predict, networks and passes alike, and what combining them gains on "
-                "their mean. Means over pairs, examples and repetitions.",
-            )
-        return sections
+        Beside it: `report.md`, `figures`, and `tables` in LaTeX (as in the report) and CSV (all numbers).
+
+        Raises:
+            InputError: The folder is a finished run, whose files stay as they are, or cannot be made.
+        """
+        path = Path(folder)
+        if (path / "manifest.json").exists():
+            raise InputError(f"out {str(path)!r} is a finished run, whose files stay as they are; give another folder")
+        try:
+            (path / "tables").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"out {str(path)!r} cannot be made: {error.strerror}") from error
+        displays = self._displays()
+        content = self._content(displays, drawn=True)
+        for table in content.tables:
+            text = report.latex_table(table, f"{table.title}: {self._data}.", quality_only=table.name == "quality")
+            (path / "tables" / f"{table.name}.tex").write_text(text, encoding="utf-8")
+        for name, numbers in self._numbers().items():
+            numbers.to_csv(path / "tables" / f"{name}.csv", index=False)
+        for name, display in displays.items():
+            display.save(path / "figures" / name)
+            display.frame().to_csv(path / "figures" / f"{name}.csv", index=False)
+        (path / "report.md").write_text(report.report_markdown(content), encoding="utf-8")
+        (path / "report.html").write_text(report.report_html(content), encoding="utf-8")
+        return path / "report.html"
+
+    def _content(self, displays: Mapping[str, plots.Display], drawn: bool) -> Report:
+        """Return what stands in the report."""
+        return report.compose(
+            self.spec,
+            self.environment,
+            verdict=self.verdict(),
+            notes=self.notes(),
+            interval=self.interval,
+            scores=self.scores,
+            contrasts=self.contrasts,
+            cost=self.cost,
+            diversity=self.diversity if self.spec["members"] > 1 else None,
+            figures=[_figure(name, display, drawn) for name, display in displays.items()],
+        )
+
+    def _numbers(self) -> dict[str, pd.DataFrame]:
+        """Return all tables of numbers by the name of their file."""
+        tables = {"scores": self.scores, "contrasts": self.contrasts, "cost": self.cost, "sizes": self.sizes}
+        tables["equal_cost"] = self.equal_cost
+        return tables | ({"worth": self.worth, "diversity": self.diversity} if self.spec["members"] > 1 else {})
 
     def save(self, folder: str | PathLike[str], force: bool = False) -> Path:
         """Write everything to `folder`, the manifest last; return the path of the report.
@@ -217,22 +241,20 @@ class Comparison:
             for arm, each in self.predictions[split].items():
                 for repetition, predictions in enumerate(each):
                     predictions.save(_predictions_file(path, arm, split, repetition))
-        for name, table in (("scores", self.scores), ("contrasts", self.contrasts)):
+        for name, table in self._numbers().items():
             table.to_csv(path / f"{name}.csv", index=False)
+        for name, table in (("scores", self.scores), ("contrasts", self.contrasts), ("histories", self.histories)):
             table.to_parquet(path / f"{name}.parquet")
-        self.histories.to_parquet(path / "histories.parquet")
-        self.cost.to_csv(path / "cost.csv", index=False)
-        self.sizes.to_csv(path / "sizes.csv", index=False)
-        self.equal_cost.to_csv(path / "equal_cost.csv", index=False)
-        if self.spec["members"] > 1:
-            self.worth.to_csv(path / "worth.csv", index=False)
-            self.diversity.to_csv(path / "diversity.csv", index=False)
         (path / "verdict.txt").write_text(self.verdict() + "\n")
         (path / "table.md").write_text(report.to_markdown(self.table()) + "\n")
         (path / "environment.json").write_text(json.dumps(self.environment, indent=2))
-        written = self.report(path)
+        displays = self._displays()
+        for name, display in displays.items():
+            display.save(path / "figures" / name)
+        text = report.report_markdown(self._content(displays, drawn=False))
+        (path / "report.md").write_text(text, encoding="utf-8")
         runs.finish(path)
-        return written
+        return path / "report.md"
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> Comparison:
@@ -280,17 +302,24 @@ class Comparison:
         }
         return json.dumps(content, indent=1, allow_nan=False)
 
-    def _draw(self, folder: Path) -> None:
+    @property
+    def _data(self) -> str:
+        return f"{self.spec['dataset']}, {self.spec['model']['name']}"
+
+    def _displays(self) -> dict[str, plots.Display]:
+        """Return the figures of the report by the name of their files, in their order."""
         from ensemble_vs_dropout import plots
 
-        data = f"{self.spec['dataset']}, {self.spec['model']['name']}"
+        data = self._data
         single = self.scores[self.scores.arm.isin(["single", "dropout"])]
-        interval = f"95 % {self.interval}"
-        plots.EnsembleSize.from_curves(
-            self.sizes, data=data, interval="95 % bootstrap over the test examples", references=single
-        ).save(folder / "ensemble_size")
-        plots.LearningCurves.from_histories(self.histories, data=data).save(folder / "learning_curves")
-        plots.ArmIntervals.from_scores(self.scores, data=data, interval=interval).save(folder / "arm_intervals")
+        examples = "95 % bootstrap over the test examples"
+        return {
+            "arm_intervals": plots.ArmIntervals.from_scores(self.scores, data=data, interval=f"95 % {self.interval}"),
+            "ensemble_size": plots.EnsembleSize.from_curves(
+                self.sizes, data=data, interval=examples, references=single
+            ),
+            "learning_curves": plots.LearningCurves.from_histories(self.histories, data=data),
+        }
 
 
 def models_folder(path: Path, repetition: int, name: str) -> Path:
@@ -300,6 +329,18 @@ def models_folder(path: Path, repetition: int, name: str) -> Path:
 
 def _predictions_file(path: Path, arm: str, split: str, repetition: int) -> Path:
     return path / "predictions" / f"{arm}_{split}_repetition_{repetition}.npz"
+
+
+def _figure(name: str, display: plots.Display, drawn: bool) -> Figure:
+    """Return a display for the report; `drawn` without title and caption, which the page has in its own letters."""
+    drawings = {}
+    if drawn:
+        bare = replace(display, title="", caption="")
+        with tempfile.TemporaryDirectory() as folder:
+            for size, width in (("wide", "double"), ("narrow", "single")):
+                (path,) = bare.save(Path(folder) / size, ["svg"], width=width)
+                drawings[size] = path.read_text(encoding="utf-8")
+    return Figure(name, display.title, display.caption, display.frame(), display.facts, drawings)
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

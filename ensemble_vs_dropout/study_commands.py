@@ -154,6 +154,21 @@ def results(
 
 
 @app.command()
+def figures(
+    file: File,
+    store: Folder = _STORE,
+    out: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("figures"),
+    formats: Annotated[str, typer.Option(help="Comma-separated: png, svg, pdf.")] = "png,svg,pdf",
+) -> None:
+    """Draw every figure of the gallery that the finished runs of a study allow."""
+    from ensemble_vs_dropout.figures import StudySource, draw
+    from ensemble_vs_dropout.studies import read_study
+
+    study, kept = read_study(file), _existing(store)
+    draw([StudySource(study.name, _plan(file, kept), kept)], out, formats=formats.split(","))
+
+
+@app.command()
 def clean(store: Folder = _STORE) -> None:
     """Remove what interrupted and failed runs left behind; finished runs stay."""
     removed = _existing(store).clean()

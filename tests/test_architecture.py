@@ -13,7 +13,7 @@ ROOMS = [
     "checks", "seeds", "types", "keras_backend", "graphs", "multiply_adds", "memory", "measures", "datasets",
     "progress", "heads", "classic_dropout", "networks", "fusion", "random_draws", "prediction", "training",
     "inference", "ways", "classifier", "evaluation", "plots", "report", "runs", "results", "comparison",
-    "studies", "study_commands", "cli",
+    "studies", "figures", "study_commands", "cli",
 ]  # fmt: skip
 MAY_IMPORT = {
     "keras": {"keras_backend", "datasets/fetching"},
@@ -74,6 +74,7 @@ def test_heavy_libraries_are_imported_only_where_they_belong(path):
         ("import ensemble_vs_dropout.cli", {"tensorflow", "keras", "pandas", "numpy"}),
         ("import ensemble_vs_dropout.measures, ensemble_vs_dropout.evaluation", {"tensorflow", "keras", "matplotlib"}),
         ("import ensemble_vs_dropout.plots, ensemble_vs_dropout.results", {"tensorflow", "keras"}),
+        ("import ensemble_vs_dropout.figures", {"tensorflow", "keras"}),
         ("import ensemble_vs_dropout.datasets", {"tensorflow", "keras", "pandas", "sklearn"}),
     ],
 )

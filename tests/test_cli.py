@@ -69,7 +69,7 @@ def test_the_run_folder_holds_everything_and_its_manifest_fits(finished):
         assert (run / name).exists(), name
     figures = {path.name for path in (run / "figures").iterdir()}
     assert {
-        f"{n}.{s}" for n in ("arm_intervals", "ensemble_size", "learning_curves") for s in ("png", "svg")
+        f"{n}.{s}" for n in ("arm_intervals", "ensemble_size", "learning_curves") for s in ("png", "svg", "pdf")
     } == figures
     assert runs.damaged(run) == []
     assert len(json.loads((run / "manifest.json").read_text())) == sum(
@@ -120,6 +120,19 @@ def test_table_verdict_and_report_are_printed(finished):
     assert "The averaged ensemble against MC dropout" in shown.stdout
     assert "run/report.md" in shown.stdout
     assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.slow
+def test_the_report_of_a_run_holds_the_command_that_makes_it_again(finished):
+    folder, done = finished
+    told = evd("report run --quiet", folder)
+    assert told.stdout.split() == ["run-report/report.html"], told.stderr
+    assert runs.damaged(folder / "run") == []
+    lines = (folder / "run-report" / "report.md").read_text().splitlines()
+    command = next(line.split("evd ")[1] for line in lines if line.startswith("    evd compare"))
+    again = evd(f"{command} --out again --json --quiet", folder)
+    assert json.loads(again.stdout)["scores"] == json.loads(done.stdout)["scores"]
+    assert json.loads(again.stdout)["spec"] == json.loads(done.stdout)["spec"]
 
 
 @pytest.mark.slow

@@ -104,9 +104,9 @@ def equivalence(
         columns = -columns
     at = np.array(curves[0].sizes, dtype=float)
     values = columns.mean(axis=(0, 2))
-    point = _worth(values[None, : len(at)], values[None, len(at) :], at)[0]
+    point = worth_of(values[None, : len(at)], values[None, len(at) :], at)[0]
     draws = np.concatenate(
-        [_worth(drawn[:, : len(at)], drawn[:, len(at) :], at) for drawn in _resampled(columns, resamples, seed)]
+        [worth_of(drawn[:, : len(at)], drawn[:, len(at) :], at) for drawn in resampled(columns, resamples, seed)]
     )
     sign = -1.0 if METRICS[metric].higher_is_better else 1.0
     rows = [
@@ -179,7 +179,7 @@ def equal_cost(
     columns = sign * np.stack(
         [np.concatenate([curves[arm][r].of_examples for arm in known]) for r in range(len(runs[known[0]]))]
     )
-    values, draws = columns.mean(axis=(0, 2)), np.concatenate(list(_resampled(columns, resamples, seed)))
+    values, draws = columns.mean(axis=(0, 2)), np.concatenate(list(resampled(columns, resamples, seed)))
     tables = []
     for axis in axes:
         for budget in sorted({offer.budget for offer in offers if offer.axis == axis}):
@@ -247,7 +247,7 @@ def _checked(
     return check_arms(arms, len(np.asarray(labels)), same_members=True)
 
 
-def _resampled(columns: FloatArray, resamples: int, seed: int) -> Iterator[FloatArray]:
+def resampled(columns: FloatArray, resamples: int, seed: int) -> Iterator[FloatArray]:
     """Yield draws of the mean of each column, (resamples, columns), from (repetitions, columns, examples)."""
     repetitions, count, examples = columns.shape
     rows = columns.reshape(-1, examples).T
@@ -255,7 +255,7 @@ def _resampled(columns: FloatArray, resamples: int, seed: int) -> Iterator[Float
         yield row_means(of_repetitions, weighted_means(of_examples, rows).reshape(-1, repetitions, count))
 
 
-def _worth(curves: FloatArray, values: FloatArray, sizes: FloatArray) -> FloatArray:
+def worth_of(curves: FloatArray, values: FloatArray, sizes: FloatArray) -> FloatArray:
     """Return where each value is reached on its row's curve; lower is better: (rows, sizes), (rows, arms) -> as values.
 
     The curve counts as the best so far; beyond its last point the worth is infinite, and before its first it is 1.

@@ -26,6 +26,7 @@ from ensemble_vs_dropout.plots import style as looks
 AxesArray = npt.NDArray[np.object_]
 WIDTHS = {"single": 3.3, "double": 6.9}  # inches, of a column and of a page in print
 MARGIN = 0.08  # inches
+DPI = 200  # letters are a little wider in fewer dots, so a figure is laid out as it is written
 METADATA: dict[str, dict[str, Any]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
@@ -121,7 +122,7 @@ class Display(ABC):
                 ax.set_position(np.round(ax.get_position().bounds, 6))
             for name, target in zip(formats, paths, strict=True):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                figure.savefig(target, format=name, dpi=200, metadata={"Title": self.title, **METADATA[name]})
+                figure.savefig(target, format=name, dpi=DPI, metadata={"Title": self.title, **METADATA[name]})
         return paths
 
     @abstractmethod
@@ -141,7 +142,7 @@ class Display(ABC):
         if width == "single":
             mosaic = [[panel] for row in mosaic for panel in dict.fromkeys(row) if panel != self.EMPTY]
         with looks.context(style):
-            figure = Figure(figsize=(WIDTHS[width] * looks.SCALES[style], 4))
+            figure = Figure(figsize=(WIDTHS[width] * looks.SCALES[style], 4), dpi=DPI)
             FigureCanvasAgg(figure)
             cells = figure.subplot_mosaic(cast(Any, mosaic), empty_sentinel=self.EMPTY)
             axes = np.array([cells[panel] for panel in sorted(cells)], dtype=object)
@@ -157,7 +158,7 @@ class Display(ABC):
         if strangers:
             raise InputError(f"ax must be matplotlib Axes, a sequence of them or None, got {strangers[0]}")
         mosaic = self._mosaic()
-        panels = sum(panel != self.EMPTY for row in mosaic for panel in row)
+        panels = len({panel for row in mosaic for panel in row} - {self.EMPTY})
         if len(axes) != panels:
             raise InputError(
                 f"ax must be {panels} axes, one for each panel, got {len(axes)}; "
@@ -207,6 +208,21 @@ def draw_line(ax: Axes, x: Any, rows: pd.DataFrame, color: str, **line: Any) -> 
     elif np.isfinite([low, high]).all():
         ax.vlines(x, low, high, color=color, alpha=0.5)
     return ax.plot(x, value, color=color, **line)[0]
+
+
+def integer_ticks(ax: Axes, members: Iterable[int]) -> None:
+    """Put plain numbers on the log axis: 1, 2, 5, 10, ..., or the members where those are too few."""
+    seen = sorted(int(number) for number in members)
+    decades = [10**power for power in range(len(str(seen[-1])))]
+    for steps in ((1, 2, 5), (1,)):
+        ticks = [step * ten for ten in decades for step in steps if seen[0] <= step * ten <= seen[-1]]
+        if len(ticks) <= 8:
+            break
+    ticks = ticks if len(ticks) > 2 else seen[:8]
+    ax.set_xticks(ticks, [str(tick) for tick in ticks])
+    ax.set_xticks([], minor=True)
+    if len(seen) == 1:
+        ax.set_xlim(seen[0] / 2, seen[0] * 2)
 
 
 def check_table(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 
 from ensemble_vs_dropout.plots import style
-from ensemble_vs_dropout.plots.display import AxesArray, Display, check_table, draw_line, fold, name_axes
+from ensemble_vs_dropout.plots.display import AxesArray, Display, check_table, draw_line, fold, integer_ticks, name_axes
 
 NUMBERS = ["value", "low", "high"]
 
@@ -94,7 +92,7 @@ class EnsembleSize(Display):
                     x = rows["members"].to_numpy(dtype=int)
                     handle = draw_line(ax, x, rows, color, marker=marker, linestyle=line, label=label)
                 handles.setdefault(key, handle)
-            _integer_ticks(ax, panel["members"][panel["role"] == "curve"].unique())
+            integer_ticks(ax, panel["members"][panel["role"] == "curve"].unique())
             name_axes(ax, xlabel="networks (ensemble)\nor passes (MC dropout)", ylabel=style.metric_label(metric))
         return list(handles.values())
 
@@ -102,21 +100,6 @@ class EnsembleSize(Display):
 def _reference_label(row: pd.Series) -> str:
     rule, members = (None if pd.isna(row[name]) else row[name] for name in ("rule", "members"))
     return style.arm_label(row["arm"], rule, members)
-
-
-def _integer_ticks(ax: Axes, members: Iterable[int]) -> None:
-    """Put plain numbers on the log axis: 1, 2, 5, 10, ..., or the members where those are too few."""
-    seen = sorted(int(number) for number in members)
-    decades = [10**power for power in range(len(str(seen[-1])))]
-    for steps in ((1, 2, 5), (1,)):
-        ticks = [step * ten for ten in decades for step in steps if seen[0] <= step * ten <= seen[-1]]
-        if len(ticks) <= 8:
-            break
-    ticks = ticks if len(ticks) > 2 else seen[:8]
-    ax.set_xticks(ticks, [str(tick) for tick in ticks])
-    ax.set_xticks([], minor=True)
-    if len(seen) == 1:
-        ax.set_xlim(seen[0] / 2, seen[0] * 2)
 
 
 def _left_out(table: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""Displays for the contract test, and tables such as the evaluator and the trainer write, with made-up but realistic numbers."""
+"""Displays for the contract test, and tables such as the evaluator and the trainer write, with made-up numbers."""
 
 import importlib.util
 from pathlib import Path
@@ -92,6 +92,9 @@ def tables():
     return SimpleNamespace(curves=curves, references=references, histories=histories, scores=scores)
 
 
-@pytest.fixture(params=BUILDERS)
+QUICK = ("size", "learning", "arms")  # the others are slow only because they are many
+
+
+@pytest.fixture(params=[name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BUILDERS])
 def display(request):
     return BUILDERS[request.param]()

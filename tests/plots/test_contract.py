@@ -5,7 +5,6 @@ import sys
 
 import matplotlib
 import matplotlib.pyplot as plt
-import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -15,7 +14,7 @@ from ensemble_vs_dropout.plots.style import SCALES
 
 
 def panels(display):
-    return sum(panel >= 0 for row in display._mosaic() for panel in row)
+    return len({panel for row in display._mosaic() for panel in row} - {display.EMPTY})
 
 
 def test_plot_makes_a_figure_of_its_own_and_leaves_pyplot_and_rc_alone(display):
@@ -57,7 +56,7 @@ def test_pyplot_axes_tell_the_data_and_the_interval(display):
     plt.close(figure)
 
 
-@pytest.mark.parametrize("wrong", [1, 99])
+@pytest.mark.parametrize("wrong", [0, 99])
 def test_a_wrong_number_of_axes_is_refused(display, wrong):
     with pytest.raises(InputError, match=rf"ax must be {panels(display)} axes.*got {wrong}"):
         display.plot([Figure().subplots()] * wrong)
@@ -68,6 +67,7 @@ def test_other_things_than_axes_are_refused(display):
         display.plot("axes")
 
 
+@pytest.mark.slow
 def test_saved_files_are_the_same_bytes_twice_whatever_the_users_style(display, tmp_path):
     first = display.save(tmp_path / "a" / "figure.v1")
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
@@ -86,7 +86,8 @@ def test_an_unknown_format_is_refused(display, tmp_path):
         display.save(tmp_path / "figure", formats=["jpeg"])
 
 
-@pytest.mark.parametrize(("width", "style"), [("double", "paper"), ("single", "paper"), ("double", "talk")])
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "style"), [("double", "paper"), ("single", "talk")])
 def test_nothing_leaves_the_figure_or_overlaps(display, width, style):
     figure = display.plot(width=width, style=style)[0].figure
     assert figure.get_figwidth() == WIDTHS[width] * SCALES[style]
@@ -123,7 +124,7 @@ def test_an_unknown_width_or_style_is_refused(display):
 def test_the_caption_names_data_and_interval(display):
     assert "fashion_mnist" in display.title
     assert "fashion_mnist" in display.caption
-    assert np.any([word in display.caption for word in ("95 % bootstrap", "±1 standard deviation")])
+    assert all(word in display.caption for word in display.interval.partition(": ")[2].split())
 
 
 def test_importing_plots_loads_no_tensorflow():

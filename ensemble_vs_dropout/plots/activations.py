@@ -1,0 +1,236 @@
+"""Does dropout change what the hidden units detect, and how sparsely they are active?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.plots import style
+from ensemble_vs_dropout.plots.display import AxesArray, Display, Fact, fold, name_axes, title_room
+from ensemble_vs_dropout.types import FloatArray
+
+PANELS = {"units": ("mean activation of a unit", "units (%)"), "activations": ("activation", "activations (%)")}
+BINS = {"units": 25, "activations": 40}
+COLUMNS, ROWS = 12, 6  # of filters in a panel, at most
+LINES = 6  # of marks above a histogram; more arms share them
+
+
+@dataclass(frozen=True, eq=False)
+class Activations(Display):
+    """First-layer filters of each arm, and histograms of its hidden activations after ReLU.
+
+    `table` has the columns panel, role, arm, units, left, right, value, low, high. In the panels "units" (mean
+    activation over examples, for each unit) and "activations" (all of them) role "bin" holds the share that lies
+    from `left` to `right`, role "zeros" the share of activations that are exactly 0, and role "mean" the mean, one
+    standard deviation over units around it. `filters` holds the pictures of each arm, in
+    [-1, 1], shape (filters, height, width) or with 3 channels last. After Srivastava et al. (2014), figures 7 and 8.
+    """
+
+    filters: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        weights: Mapping[str, npt.ArrayLike],
+        activations: Mapping[str, npt.ArrayLike],
+        *,
+        data: str,
+        image_shape: Sequence[int] | None = None,
+    ) -> Activations:
+        """Make the display.
+
+        Args:
+            weights: For each arm the kernel of its first layer, shape (inputs, units).
+            activations: For each arm its hidden units after ReLU on test inputs, shape (examples, units).
+            data: The name of the data set.
+            image_shape: Of an input, (height, width) or that with 1 or 3 channels; None for data that are no images,
+                of which no filters are shown.
+
+        Raises:
+            InputError: Different arms or units, an image shape of other inputs, or activations below 0.
+        """
+        if not activations or weights.keys() != activations.keys():
+            raise InputError(
+                f"weights and activations must be of the same arms, at least one, got {list(weights)} and "
+                f"{list(activations)}"
+            )
+        hidden = {arm: _check_activations(arm, values) for arm, values in activations.items()}
+        kernels = {arm: _check_kernel(arm, values, hidden[arm].shape[1]) for arm, values in weights.items()}
+        filters = {} if image_shape is None else {arm: _filters(arm, k, image_shape) for arm, k in kernels.items()}
+        rows = [row for panel in PANELS for row in _histograms(panel, hidden)]
+        order = ["panel", "role", "arm", "units", "left", "right", "value", "low", "high"]
+        table = pd.DataFrame(rows).reindex(columns=order)
+        examples = " and ".join(map(str, dict.fromkeys(len(values) for values in hidden.values())))
+        zeros = table[table["role"] == "zeros"]
+        told = [
+            f"{style.arm_label(arm)} {100 * share:.1f} %"
+            for arm, share in zip(zeros["arm"], zeros["value"], strict=True)
+        ]
+        caption = [
+            f"Hidden units after ReLU on {examples} test inputs of {data}. Marks: the mean; bar: ±1 standard deviation "
+            "over units. The height of a step is the share in its bin, the first of which begins at 0.",
+            f"Activations that are exactly 0: {', '.join(told[:8])}.",
+        ]
+        if filters:
+            caption.append(
+                f"Filters: incoming weights of the first {COLUMNS * ROWS} units at most, each in units of its own "
+                "largest weight: white positive, grey 0, black negative."
+            )
+        return cls(
+            table,
+            title=f"Features and activations of hidden units: {data}",
+            interval="bar: ±1 standard deviation over units",
+            caption=" ".join(caption),
+            facts=tuple(_facts(table)),
+            filters=filters,
+        )
+
+    def _mosaic(self) -> list[list[int]]:
+        pictures = len(self.filters)
+        upper = fold(range(pictures), columns=2) if pictures > 1 else [[0, self.EMPTY]] * pictures
+        return [*upper, [pictures, pictures + 1]]
+
+    def _height(self) -> float:
+        return 1.8
+
+    def _draw(self, axes: AxesArray) -> list[Artist]:
+        for ax, (arm, pictures) in zip(axes, self.filters.items(), strict=False):
+            _draw_filters(ax, arm, pictures)
+        looks = style.arm_styles(self.table["arm"])
+        for ax, panel in zip(axes[-2:], PANELS, strict=True):
+            _draw_histograms(ax, self.table[self.table["panel"] == panel], panel, looks)
+        units = self.table.drop_duplicates("arm").set_index("arm")["units"]
+        return [
+            Line2D([], [], color=look.color, marker=look.marker, label=f"{style.arm_label(arm)} ({units[arm]} units)")
+            for arm, look in looks.items()
+        ]
+
+
+def _draw_filters(ax: Axes, arm: str, pictures: FloatArray) -> None:
+    """Draw the filters as one picture, a line apart."""
+    columns = min(COLUMNS, len(pictures))
+    height, width = pictures.shape[1:3]
+    rows = math.ceil(len(pictures) / columns)
+    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, *pictures.shape[3:]), np.nan)
+    for place, picture in enumerate(pictures):
+        top, left = place // columns * (height + 1), place % columns * (width + 1)
+        sheet[top : top + height, left : left + width] = picture
+    shown = np.ma.masked_invalid(sheet) if sheet.ndim == 2 else np.nan_to_num(sheet, nan=1.0) / 2 + 0.5
+    ax.imshow(shown, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+    name_axes(ax, title=style.wrap(f"filters of {style.arm_label(arm)}", title_room(ax)))
+
+
+def _draw_histograms(ax: Axes, rows: pd.DataFrame, panel: str, looks: dict[str, style.ArmStyle]) -> None:
+    for arm, own in rows.groupby("arm", sort=False):
+        look = looks[str(arm)]
+        bins = own[own["role"] == "bin"]
+        edges = np.append(bins["left"], bins["right"].iloc[-1])
+        ax.stairs(bins["value"] * 100, edges, color=look.color, linewidth=matplotlib.rcParams["lines.linewidth"])
+        ax.plot((edges[1:] + edges[:-1]) / 2, bins["value"] * 100, look.marker, color=look.color, markevery=6)
+    if panel == "activations":
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    means = rows[rows["role"] == "mean"]
+    if len(means):
+        ax.set_ylim(0, ax.get_ylim()[1] / (0.93 - 0.06 * min(len(means), LINES)))
+    for place, (_, mean) in enumerate(means.iterrows()):
+        look, height = looks[mean["arm"]], 0.95 - 0.06 * (place % LINES)
+        ax.hlines(height, mean["low"], mean["high"], color=look.color, transform=ax.get_xaxis_transform())
+        ax.plot([mean["value"]], [height], marker=look.marker, color=look.color, transform=ax.get_xaxis_transform())
+    ax.set_xlim(0, rows["right"].max())
+    xlabel, ylabel = PANELS[panel]
+    name_axes(ax, xlabel=xlabel, ylabel=ylabel)
+
+
+def _histograms(panel: str, hidden: dict[str, FloatArray]) -> list[dict[str, object]]:
+    """Return the bins and the mean of each arm, in bins that all share."""
+    values = {arm: (array.mean(axis=0) if panel == "units" else array.ravel()) for arm, array in hidden.items()}
+    edges = np.linspace(0, max(own.max() for own in values.values()) or 1.0, BINS[panel] + 1)
+    rows: list[dict[str, object]] = []
+    for arm, own in values.items():
+        common = {"panel": panel, "arm": arm, "units": hidden[arm].shape[1]}
+        shares = np.histogram(own, edges)[0] / len(own)
+        rows += [
+            {**common, "role": "bin", "left": left, "right": right, "value": share}
+            for left, right, share in zip(edges[:-1], edges[1:], shares, strict=True)
+        ]
+        if panel == "units":
+            mean, spread = own.mean(), own.std(ddof=1) if len(own) > 1 else np.nan
+            rows.append({**common, "role": "mean", "value": mean, "low": mean - spread, "high": mean + spread})
+        else:
+            rows.append({**common, "role": "zeros", "value": (own == 0).mean()})
+    return rows
+
+
+def _check_activations(arm: str, values: npt.ArrayLike) -> FloatArray:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 2 or 0 in array.shape:
+        raise InputError(f"the activations of {arm!r} must have shape (examples, units), got {array.shape}")
+    if not np.isfinite(array).all() or array.min() < 0:
+        raise InputError(
+            f"the activations of {arm!r} must be finite and not below 0, as after ReLU, got values from "
+            f"{array.min():.4g} to {array.max():.4g}"
+        )
+    return array
+
+
+def _check_kernel(arm: str, values: npt.ArrayLike, units: int) -> FloatArray:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 2 or 0 in array.shape or array.shape[1] != units or not np.isfinite(array).all():
+        raise InputError(
+            f"the weights of {arm!r} must be a finite kernel of shape (inputs, {units}), for there are activations of "
+            f"{units} units, got shape {array.shape}"
+        )
+    return array
+
+
+def _filters(arm: str, kernel: FloatArray, image_shape: Sequence[int]) -> FloatArray:
+    """Return the incoming weights of units as pictures in [-1, 1]."""
+    shape = tuple(int(size) for size in image_shape)
+    shape = shape[:2] if len(shape) == 3 and shape[2] == 1 else shape
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] != 3) or math.prod(shape) != len(kernel):
+        raise InputError(
+            f"image_shape must be (height, width), or that with 1 or 3 channels, of the {len(kernel)} inputs of "
+            f"{arm!r}, got {tuple(image_shape)}; leave it out for data that are no images"
+        )
+    first = kernel.T[: COLUMNS * ROWS]
+    largest = np.abs(first).max(axis=1, keepdims=True)
+    return np.asarray(first / np.where(largest > 0, largest, 1.0)).reshape(-1, *shape)
+
+
+def _facts(table: pd.DataFrame) -> list[Fact]:
+    means = table[table["role"] == "mean"].set_index("arm")["value"]
+    zeros = table[table["role"] == "zeros"].set_index("arm")["value"]
+    without = next((arm for arm in ("plain", "single", "ensemble") if arm in means), "")
+    facts = []
+    for arm in (str(arm) for arm in means.index if without and "dropout" in arm):
+        names = style.arm_label(arm), style.arm_label(without)
+        facts += [
+            Fact(
+                f"the mean activation of {names[0]} is below that of {names[1]}",
+                bool(means[arm] < means[without]),
+                f"{means[arm]:.3g} and {means[without]:.3g}",
+            ),
+            Fact(
+                f"more activations of {names[0]} than of {names[1]} are exactly 0",
+                bool(zeros[arm] > zeros[without]),
+                f"{100 * zeros[arm]:.1f} % and {100 * zeros[without]:.1f} %",
+            ),
+        ]
+    return facts

@@ -1,0 +1,179 @@
+"""`Report`: all parts of a report in their order, made from the tables of a comparison alone."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ensemble_vs_dropout.report import words
+from ensemble_vs_dropout.report.figures import Figure
+from ensemble_vs_dropout.report.tables import Table
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What stands in a report; each format shows all of it.
+
+    Attributes:
+        title: The question, and of which data.
+        subtitle: What was compared, in one line.
+        verdict: One paragraph each; the first answers the question.
+        notes: What a reader of any number must know, or "".
+        quality: Quality with intervals beside cost.
+        figures: In their order.
+        costs: What the arms cost, and how their members differ.
+        tests: How differences were tested.
+        statistics: All contrasts, one table for each metric.
+        settings: What was run, and on what.
+        command: What makes the run again.
+        command_note: What the command cannot say.
+    """
+
+    title: str
+    subtitle: str
+    verdict: Sequence[str]
+    notes: str
+    quality: Table
+    figures: Sequence[Figure]
+    costs: Sequence[Table]
+    tests: str
+    statistics: Sequence[Table]
+    settings: Sequence[Table]
+    command: str
+    command_note: str
+
+    @property
+    def tables(self) -> list[Table]:
+        """All tables of numbers."""
+        return [self.quality, *self.costs, *self.statistics]
+
+
+def compose(
+    spec: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    *,
+    verdict: str,
+    notes: str,
+    interval: str,
+    scores: pd.DataFrame,
+    contrasts: pd.DataFrame,
+    cost: pd.DataFrame,
+    diversity: pd.DataFrame | None = None,
+    figures: Sequence[Figure] = (),
+) -> Report:
+    """Return the report of a comparison.
+
+    Args:
+        spec: What was run.
+        environment: Versions, machine, and where the data came from.
+        verdict: One paragraph a line.
+        notes: What a reader of any number must know, or "".
+        interval: What the intervals spread over.
+        scores: As `Evaluator.scores` makes them.
+        contrasts: As `Evaluator.contrasts` makes them.
+        cost: As `cost_table` makes it.
+        diversity: As `diversity_table` makes it.
+        figures: Drawn already.
+    """
+    below = f"In brackets: 95 % intervals, {interval}. Lower is better throughout. {words.BOLD}"
+    costs = [words.cost_in_words(cost, _COST_NOTE)]
+    if diversity is not None:
+        costs.append(words.diversity_in_words(diversity, _DIVERSITY_NOTE))
+    command, command_note = _command(spec, environment)
+    return Report(
+        title=f"N independent networks, or one with dropout: {spec['dataset']}",
+        subtitle=_subtitle(spec),
+        verdict=verdict.splitlines(),
+        notes=notes,
+        quality=words.quality_in_words(scores, cost, contrasts, below),
+        figures=figures,
+        costs=costs,
+        tests=_tests(contrasts),
+        statistics=words.contrasts_in_words(contrasts, scores),
+        settings=[
+            words.settings_in_words("settings", "Settings and seed", _without(spec, "data_sha256")),
+            words.settings_in_words(
+                "environment", "Data, versions and machine", {**environment, "data_sha256": spec.get("data_sha256")}
+            ),
+        ],
+        command=command,
+        command_note=command_note,
+    )
+
+
+_COST_NOTE = (
+    "Multiply-adds are products of weights with inputs; what precedes the first random layer counts once for all "
+    "passes. Memory is that of the whole process while the test part was predicted."
+)
+_DIVERSITY_NOTE = (
+    "How differently the members predict, networks and passes alike, and what combining them gains on their mean. "
+    "Means over pairs, examples and repetitions."
+)
+
+
+def _subtitle(spec: Mapping[str, Any]) -> str:
+    model = spec["model"]
+    size = f", {model['parameters']:,} parameters" if "parameters" in model else ""
+    parts = [
+        f"{model['name']}{size}",
+        _count(spec["members"], "network"),
+        f"dropout at rate {spec['rate']:g} with {_count(spec['passes'], 'pass', 'es')}",
+        _count(spec["repetitions"], "repetition"),
+        f"{spec['sizes']['train']:,} training and {spec['sizes']['test']:,} test examples",
+    ]
+    return " · ".join(parts)
+
+
+def _count(number: int, noun: str, plural: str = "s") -> str:
+    return f"{number:,} {noun}{plural if number != 1 else ''}"
+
+
+def _tests(contrasts: pd.DataFrame) -> str:
+    """Say by which tests the contrasts were judged."""
+    if contrasts.empty:
+        return "There is one row alone, and nothing to compare it with."
+    tests = " and ".join(f"{test} ({count} contrasts)" for test, count in contrasts.test.value_counts().items())
+    return (
+        f"Every pair of rows, on the same examples: {tests}. Intervals are 95 % paired bootstrap intervals of the "
+        "difference. P-values are adjusted by Holm over all pairs of a metric, and a difference counts as shown where "
+        "the adjusted one is below 0.05; neither means that none is shown, not that there is none. Detectable is the "
+        "difference that would be shown as often as not at Holm's strictest step: smaller ones mostly go unseen."
+    )
+
+
+def _command(spec: Mapping[str, Any], environment: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the command that makes the run again, and what it cannot say."""
+    model, source = str(spec["model"]["name"]), str(environment.get("source", ""))
+    file = source.endswith((".npz", ".csv", ".parquet")) and ": " not in source  # else a set known by name
+    options = {
+        "dataset": source if file else spec["dataset"],
+        "model": model,
+        **{name: spec[name] for name in ("members", "rate", "passes", "repetitions", "epochs")},
+        "patience": spec["patience"] or 0,
+        "batch-size": spec["batch_size"],
+        "seed": spec["seed"],
+    }
+    parts = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items()]
+    if spec["controls"]:
+        parts.append("--controls")
+    notes = [
+        "Where the data were loaded with a target column, a train size or label noise, these options belong to it too; "
+        f"whether it is the same data, their sha256 tells: {spec['data_sha256']}."
+    ]
+    if "<" in model or "(" in model:
+        notes.insert(
+            0, "The network was built by a function that has no name to import; give yours as package.module:function."
+        )
+    elif ":" not in model:
+        notes.insert(
+            0, f"{model} has the settings below; those that are not its defaults are given in Python, to evd.compare."
+        )
+    return f"evd compare {' '.join(parts)}", " ".join(notes)
+
+
+def _without(spec: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in spec.items() if key not in names}

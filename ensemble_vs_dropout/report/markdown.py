@@ -1,0 +1,70 @@
+"""The report as Markdown."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from ensemble_vs_dropout.report.contents import Report
+from ensemble_vs_dropout.report.figures import Figure
+from ensemble_vs_dropout.report.tables import Table
+
+
+def report_markdown(report: Report) -> str:
+    """Return the report: the verdict first, then tables and figures, and last what was run."""
+    parts = [
+        f"# {escape(report.title)}",
+        escape(report.subtitle),
+        "\n".join(f"- {escape(line)}" for line in report.verdict),
+        *([escape(report.notes)] if report.notes else []),
+        _section("##", report.quality),
+        "## Figures",
+        *map(_figure, report.figures),
+        *(_section("##", table) for table in report.costs),
+        "## Statistics",
+        escape(report.tests),
+        *(_section("###", table) for table in report.statistics),
+        "## What was run",
+        "\n".join(f"    {line}" for line in report.command.splitlines()),
+        escape(report.command_note),
+        *(_section("###", table) for table in report.settings),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """Return a table as Markdown; what Markdown or HTML would act on in a name is escaped."""
+    return _aligned(table.map(lambda text: escape(str(text))))
+
+
+def escape(text: str) -> str:
+    r"""Return `text` in one line so that Markdown shows it as it is.
+
+    Example:
+        >>> print(escape("a|b <script> [x](y)"))
+        a\|b &lt;script&gt; [x]\(y)
+    """
+    text = " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
+    return re.sub(r"([\\|*`]|(?<=\])\()", r"\\\1", text)
+
+
+def _section(level: str, table: Table) -> str:
+    cells = [[f"**{escape(str(cell))}**" if cell.best else escape(str(cell)) for cell in row] for row in table.rows]
+    shown = _aligned(pd.DataFrame(cells, columns=[escape(column) for column in table.columns]))
+    return f"{level} {escape(table.title)}\n\n{shown}\n\n{escape(table.note)}".rstrip()
+
+
+def _figure(figure: Figure) -> str:
+    facts = [
+        f"\n- {'Held' if held else 'Did not hold'}: {escape(what)} {escape(how)}" for what, held, how in figure.facts
+    ]
+    picture = f"![{escape(figure.title)}](figures/{figure.name}.png)"
+    return f"{picture}\n\n{escape(figure.caption)} {escape(figure.spread)}".rstrip() + "".join(
+        ["\n", *facts] if facts else ""
+    )
+
+
+def _aligned(table: pd.DataFrame) -> str:
+    align = ["left"] + ["right"] * (table.shape[1] - 1)
+    return table.to_markdown(index=False, disable_numparse=True, colalign=align)
