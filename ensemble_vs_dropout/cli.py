@@ -122,7 +122,8 @@ def report(
 @app.command()
 def figures(
     source: Annotated[
-        list[Path], typer.Option("--from", help="Folder of a finished `evd compare`, or the store of studies; repeat it.")
+        list[Path],
+        typer.Option("--from", help="Folder of a finished `evd compare`, or the store of studies; repeat it."),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("figures"),
     formats: Annotated[str, typer.Option(help="Comma-separated: png, svg, pdf.")] = "png,svg,pdf",

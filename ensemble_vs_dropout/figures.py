@@ -209,7 +209,7 @@ def draw(
     width: str = "double",
     style: str = "paper",
     say: Callable[[str], None] = print,
-) -> pd.DataFrame:
+) -> dict[str, plots.Display]:
     """Draw every figure that the sources allow into a folder, with its numbers as CSV and its facts as `facts.csv`.
 
     Args:
@@ -221,22 +221,22 @@ def draw(
         say: Told of each figure, drawn or not.
 
     Returns:
-        One row for each fact that a figure reports: figure, statement, held, numbers.
+        The figures that were drawn, by name.
     """
-    folder, facts = Path(out), []
+    folder, drawn = Path(out), dict[str, plots.Display]()
     for name, made in figures(sources):
         if isinstance(made, str):
             say(f"{name}: {made}")
             continue
         made.save(folder / name, formats, width=width, style=style)
         made.frame().to_csv(folder / f"{name}.csv", index=False)
-        facts += [(name, *fact) for fact in made.facts]
+        drawn[name] = made
         held = sum(fact.held for fact in made.facts)
         say(f"{name}: drawn" + (f"; {held} of {len(made.facts)} expectations held" if made.facts else ""))
-    table = pd.DataFrame(facts, columns=["figure", "statement", "held", "numbers"])
+    facts = [(name, *fact) for name, made in drawn.items() for fact in made.facts]
     folder.mkdir(parents=True, exist_ok=True)
-    table.to_csv(folder / "facts.csv", index=False)
-    return table
+    pd.DataFrame(facts, columns=["figure", "statement", "held", "numbers"]).to_csv(folder / "facts.csv", index=False)
+    return drawn
 
 
 def _first_made(name: str, recipe: Recipe, sources: Sequence[Source]) -> plots.Display | str:
@@ -458,7 +458,9 @@ def _cost_frontier(source: StudySource) -> plots.Display:
     source.varies("width", also=["members"])
     keys = [key for key in source.plan.study.keys if key != "arms"]
     costs = [
-        table.assign(**{key: point.keys.get(key, getattr(source.settings, key)) for key in keys})
+        table.assign(
+            repetition=point.repetition, **{key: point.keys.get(key, getattr(source.settings, key)) for key in keys}
+        )
         for point, _, table in source.tables("cost.json")
     ]
     return plots.CostFrontier.from_tables(source.table, pd.concat(costs, ignore_index=True), data=source.data)

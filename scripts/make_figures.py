@@ -4,21 +4,25 @@
     python scripts/make_figures.py --all                                 # run every study first: about 40 minutes
 
 `--from` takes folders of finished comparisons (`evd compare`) and stores of studies (`evd study run`). `--all` runs
-every file of `scripts/studies` into the store and draws the lot; interrupted, the same command goes on. What must come
-out: one PNG, SVG and PDF and one CSV of the drawn numbers for each figure, `facts.csv` with what was expected and whether
-it held, and `gallery.md` that shows them all. A figure that cannot be drawn is named, with what it needs.
+every file of `scripts/studies` into the store and draws the lot; interrupted, the same command goes on. What must
+come out: one PNG, SVG and PDF and one CSV of the drawn numbers for each figure, `facts.csv` with what was expected and
+whether it held, and `gallery.md` that shows them all. A figure that cannot be drawn is named, with what it needs.
 """
 
+import inspect
+import itertools
+import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
 
-from ensemble_vs_dropout.figures import RECIPES, draw, figures, read_sources
+from ensemble_vs_dropout.figures import RECIPES, draw, read_sources
+from ensemble_vs_dropout.plots import Display
 from ensemble_vs_dropout.studies import read_study
 
 STUDIES = Path(__file__).parent / "studies"
@@ -27,35 +31,83 @@ STUDIES = Path(__file__).parent / "studies"
 def main(
     source: Annotated[list[Path] | None, typer.Option("--from", help="A finished comparison, or a store.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("figures"),
+    page: Annotated[Path | None, typer.Option(help="Page that shows them.", show_default="OUT/gallery.md")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Run every study of scripts/studies first.")] = False,
     store: Annotated[Path, typer.Option(help="With --all: where the studies' runs are kept.")] = Path("runs/gallery"),
     formats: Annotated[str, typer.Option(help="Comma-separated: png, svg, pdf.")] = "png,svg,pdf",
 ) -> None:
     """Draw every figure that finished runs allow."""
-    minutes = out / "minutes.csv"
     if everything:
-        spent = []
         for file in sorted(STUDIES.glob("*.yaml")):
+            print(f"{file.name}: {about(file)}", file=sys.stderr)
+            command = [
+                sys.executable,
+                "-m",
+                "ensemble_vs_dropout.cli",
+                "study",
+                "run",
+                str(file),
+                "--store",
+                str(store),
+            ]
             start = time.perf_counter()
-            command = [sys.executable, "-m", "ensemble_vs_dropout.cli", "study", "run", str(file), "--store", str(store)]
-            print(f"{file.name}: {file.read_text().splitlines()[0].lstrip('# ')}", file=sys.stderr)
             if subprocess.run(command).returncode:
                 raise SystemExit(1)
-            spent.append((file.stem, (time.perf_counter() - start) / 60))
-        out.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame(spent, columns=["study", "minutes"]).to_csv(minutes, index=False)
+            note_minutes(store, file.stem, (time.perf_counter() - start) / 60)
         source = [*(source or []), store]
     if not source:
         raise typer.BadParameter("give --from RUN, or --all to run every study first")
-    sources = read_sources(source)
-    facts = draw(sources, out, formats=formats.split(","))
-    known = pd.read_csv(minutes, index_col="study").minutes if minutes.exists() else None
-    (out / "gallery.md").write_text(gallery(sources, out, facts, known))
+    drawn = draw(read_sources(source), out, formats=formats.split(","))
+    minutes = {name: spent for folder in source for name, spent in minutes_of(folder).items()}
+    target = page or out / "gallery.md"
+    target.write_text(gallery(drawn, Path(os.path.relpath(out, target.parent)), minutes))
+    print(target)
 
 
-def gallery(sources, out: Path, facts: pd.DataFrame, minutes: pd.Series | None) -> str:  # type: ignore[no-untyped-def]
-    """Return the page that shows the figures."""
-    return ""
+def about(file: Path) -> str:
+    """Return what a study file says of itself."""
+    lines = itertools.takewhile(lambda line: line.startswith("#"), file.read_text().splitlines())
+    return " ".join(line.lstrip("# ") for line in lines)
+
+
+def minutes_of(store: Path) -> dict[str, float]:
+    """Return what each study took."""
+    file = store / "minutes.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def note_minutes(store: Path, study: str, minutes: float) -> None:
+    """Note what a study took; a study that was finished before takes nothing worth a note."""
+    known = minutes_of(store)
+    if minutes > 2 * known.get(study, 0) or minutes > 0.5:
+        (store / "minutes.json").write_text(json.dumps(known | {study: round(minutes, 2)}, indent=1))
+
+
+def gallery(drawn: dict[str, Display], images: Path, minutes: dict[str, float]) -> str:
+    """Return the page that shows the figures, with the command, seeds and minutes of each, and what was expected."""
+    parts = [
+        "# Gallery",
+        "Figures in the form that papers made familiar, drawn from the studies in `scripts/studies`, at a scale that "
+        "two cores manage in minutes. Every one of them is made by `python scripts/make_figures.py --all`. What was "
+        "*expected* follows from nothing: it is what the papers found, and here it held or it did not.",
+    ]
+    for name, display in drawn.items():
+        recipe = RECIPES[name]
+        study = read_study(STUDIES / f"{recipe.study}.yaml")
+        settings = next(study.points())[1]
+        took = f", {minutes[recipe.study]:.1f} minutes" if recipe.study in minutes else ""
+        question = (inspect.getdoc(sys.modules[type(display).__module__]) or "").split("\n")[0]
+        parts += [
+            f"## {name.replace('_', ' ')}",
+            question,
+            f"![{display.title}]({(images / name).as_posix()}.png)",
+            f"`evd study run scripts/studies/{recipe.study}.yaml --store runs/gallery`{took}; seed {settings.seed}, "
+            f"{study.repetitions} repetition{'s' * (study.repetitions > 1)}.",
+        ]
+        facts = [f"- {'held' if f.held else '**did not hold**'}: {f.statement} ({f.numbers})" for f in display.facts]
+        if facts:
+            parts.append("Expected:\n\n" + "\n".join(facts))
+    return "\n\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":
