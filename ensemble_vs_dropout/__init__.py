@@ -19,6 +19,7 @@ Data flow to the right, and no room imports from a room to its right:
 * `ways`: every way to use trained networks of one kind, and what each costs
 * `comparison`: `compare`, the main job; `cli`: the command `evd`
 * `studies`: hundreds of runs from one file, kept whole or not at all; `study_commands`: `evd study`
+* `figures`: every figure of the gallery that saved runs allow
 
 Importing this package loads neither TensorFlow nor pandas; each public name loads what it needs when first used.
 """
