@@ -180,7 +180,7 @@ class Comparison:
             (path / "tables").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"out {str(path)!r} cannot be made: {error.strerror}") from error
-        displays = self._displays()
+        displays = self._displays() | self._further_displays()
         content = self._content(displays, drawn=True)
         for table in content.tables:
             text = report.latex_table(table, f"{table.title}: {self._data}.", quality_only=table.name == "quality")
@@ -320,6 +320,23 @@ class Comparison:
             ),
             "learning_curves": plots.LearningCurves.from_histories(self.histories, data=data),
         }
+
+    def _further_displays(self) -> dict[str, plots.Display]:
+        """Return the figures that take a few seconds more: is confidence honest, and right where it is high?"""
+        from ensemble_vs_dropout import plots
+
+        val, test = (self.predictions[split] for split in _SPLITS)
+        found: dict[str, plots.Display] = {}
+        if self.spec["members"] > 1:
+            found["reliability_pooling"] = plots.ReliabilityPooling.from_predictions(
+                val["ensemble"], self.labels["val"], test["ensemble"], self.labels["test"], data=self._data
+            )
+        if len(self.labels["test"]) >= plots.accuracy_vs_confidence.LEAST:
+            arms = {arm: runs for arm, runs in test.items() if arm in self.arms}
+            found["accuracy_vs_confidence"] = plots.AccuracyVersusConfidence.from_predictions(
+                arms, self.labels["test"], data=self._data
+            )
+        return found
 
 
 def models_folder(path: Path, repetition: int, name: str) -> Path:

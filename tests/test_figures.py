@@ -19,6 +19,8 @@ from ensemble_vs_dropout.studies import Store, plan_of, read_study, run_study
 
 STUDIES = Path(__file__).parent.parent / "scripts" / "studies"
 FEWER = {
+    "exact": {"grid": {"model.units": [[4], [3, 3]], "rate": [0.5]}},
+    "architectures": {"grid": {"model.units": [[8], [8, 8]]}},
     "retention": {"cases": slice(0, None, 6)},
     "trajectories": {"cases": slice(1, None, 4)},
     "eir": {"grid": {"model.units": [[4], [8]], "epochs": [1, 2]}},

@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.plots import ArmIntervals
 from ensemble_vs_dropout.plots.display import WIDTHS
 from ensemble_vs_dropout.plots.style import SCALES
 
@@ -69,16 +70,18 @@ def test_other_things_than_axes_are_refused(display):
 
 @pytest.mark.slow
 def test_saved_files_are_the_same_bytes_twice_whatever_the_users_style(display, tmp_path):
-    first = display.save(tmp_path / "a" / "figure.v1")
+    few = isinstance(display, ArmIntervals)  # one display for all formats, one format for all displays
+    formats = ("png", "svg", "pdf") if few else ("svg",)
+    first = display.save(tmp_path / "a" / "figure.v1", formats)
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
-        second = display.save(tmp_path / "b" / "figure.v1")
-    assert [path.name for path in first] == ["figure.v1.png", "figure.v1.svg", "figure.v1.pdf"]
+        second = display.save(tmp_path / "b" / "figure.v1", formats)
+    assert [path.name for path in first] == [f"figure.v1.{name}" for name in formats]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
-    svg = first[1].read_text()
+        assert b"/CreationDate" not in one.read_bytes()
+    svg = (tmp_path / "a" / "figure.v1.svg").read_text()
     assert "fashion_mnist</text>" in svg
     assert "<dc:date>" not in svg
-    assert b"/CreationDate" not in first[2].read_bytes()
 
 
 def test_an_unknown_format_is_refused(display, tmp_path):
