@@ -141,6 +141,9 @@ def results(
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise InputError(f"out must end in .csv or .parquet, got {str(out)!r}")
     table = read(made, kept)
+    for key in made.study.keys:  # a parquet column has one type, and of some rates one may be auto
+        if key in table and len({type(value) for value in table[key].dropna()}) > 1:
+            table[key] = table[key].map(str, na_action="ignore")
     found = look(made, kept)
     _tell_versions(made, kept)
     if found.waiting or found.failed:
@@ -183,7 +186,7 @@ def _jobs(todo: Plan) -> int:
 
     try:
         return jobs_that_pay(estimate(todo))
-    except InputError:
+    except Exception:  # the user's builder may raise anything
         return 1
 
 

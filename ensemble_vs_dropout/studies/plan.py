@@ -21,6 +21,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.runs import sha256
 from ensemble_vs_dropout.studies.spec import Settings, Study
 
@@ -162,7 +163,8 @@ def _point(keys: dict[str, Any], settings: Settings, repetition: int, judged: Ca
         losses = [judged(trial) for trial in of_arm]
         if None not in losses:
             known = [math.inf if loss is None or math.isnan(loss) else loss for loss in losses]
-            chosen[arm] = candidates[known.index(min(known))]  # the first of equals
+            if min(known) < math.inf:
+                chosen[arm] = candidates[known.index(min(known))]  # the first of equals
     if len(chosen) < len(settings.arms):
         return Point(keys, repetition, (), tuple(trials))
     runs = tuple(_run(settings.chosen(chosen[arm]), arm, repetition) for arm in settings.arms)
@@ -172,7 +174,7 @@ def _point(keys: dict[str, Any], settings: Settings, repetition: int, judged: Ca
 def _trial(settings: Settings, candidate: dict[str, Any], arm: str, repetition: int) -> Run:
     """Return the run that tries a candidate: it sees validation data alone."""
     how = settings.how
-    alone = {"shifts": {}, "keep_shifted": 0, "other_data": None, "exact": False, "watch": (), "rules": ("mean",)}
+    alone = {"shifts": {}, "keep_shifted": 0, "other_data": None, "exact": False, "watch": (), "rules": (EACH,)}
     only = {"members": how.members, "passes": 1, "metrics": (how.metric,), "splits": ("val",), "resamples": 100}
     return _run(settings.chosen(candidate).model_copy(update={**alone, **only}), arm, repetition)
 

@@ -88,14 +88,12 @@ class Tuning(_Checked):
                     raise ValueError(f"{key!r} cannot be tuned for {arm}; {', '.join(_TUNABLE)}.* can")
                 for value in getattr(self, arm)[key]:
                     _check_candidate(arm, key, value)
-        plain, dropout = (len(self.candidates(arm)) for arm in ("plain", "dropout"))
-        if not dropout:
-            raise ValueError("every key must list at least one candidate")
-        if plain != dropout:
-            raise ValueError(
-                f"plain and dropout must have as many candidates, for equal tuning effort: there are {plain} and "
-                f"{dropout}"
-            )
+                if not getattr(self, arm)[key]:
+                    raise ValueError(f"{arm}.{key} must list at least one candidate")
+            candidates = self.candidates(arm)
+            twice = next((one for n, one in enumerate(candidates) if one in candidates[:n]), None)
+            if twice:
+                raise ValueError(f"{arm} lists the candidate {twice} twice; trials of the same are no further effort")
         return self
 
     def candidates(self, arm: str) -> list[dict[str, Any]]:
@@ -142,17 +140,9 @@ class Settings(_Checked):
     shifts: dict[str, Any] = {}
     keep_shifted: Annotated[int, Field(ge=0)] = 0
     other_data: str | None = None
-    splits: tuple[Split, ...] = ("test",)
+    splits: Annotated[tuple[Split, ...], Field(min_length=1)] = ("test",)
     watch: tuple[Literal["train", "test"], ...] = ()
     exact: bool = False
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> Settings:
-        if self.tuned and str(self.rate) == AUTO and "rate" not in self.how.dropout:
-            raise ValueError("rate is auto, so tuning.dropout must list candidates of rate")
-        if "test" not in self.splits and (self.shifts or self.other_data or self.exact):
-            raise ValueError("splits must hold test, of which shifts, other_data and exact are")
-        return self
 
     @property
     def tuned(self) -> bool:
@@ -185,6 +175,13 @@ class Settings(_Checked):
             if amounts not in ("severities", "ovadia") and not listed:
                 raise ValueError(f"{name} must be severities, ovadia, or a list of amounts of at least 0")
         return given
+
+    @field_validator("splits", "arms", "rules", "metrics", "watch")
+    @classmethod
+    def _once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("each must be named once")
+        return names
 
     @field_validator("rules")
     @classmethod
@@ -231,10 +228,11 @@ class Study(_Checked):
         for case in self.cases or [{}]:
             for values in itertools.product(*self.grid.values()):
                 varied = {**case, **dict(zip(self.grid, values, strict=True))}
+                settings = Settings.model_validate(merged(self.base, varied))
                 try:
-                    settings = Settings.model_validate(merged(self.base, varied))
-                except ValidationError as error:  # settings that are right one by one, and do not fit together
-                    raise InputError(_told(error, f"study {self.name!r}", {}, (), Settings)) from error
+                    _check_together(varied, settings)
+                except ValueError as error:
+                    raise InputError(f"study {self.name!r}: {error}") from error
                 yield varied, settings
 
 
@@ -350,14 +348,31 @@ def _told(
     if first["type"] == "missing":
         return f"{at}: {key!r} must be given"
     message = first["msg"].removeprefix("Value error, ")
-    if not key:
-        return f"{at}: {message}"
     return f"{at}: {key}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
 
 
 def _nearest(key: str, known: Any) -> str:
     nearest = difflib.get_close_matches(key, list(known), n=1)
     return f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}"
+
+
+def _check_together(varied: Mapping[str, Any], settings: Settings) -> None:
+    """Raise ValueError unless settings that are right one by one fit together."""
+    if "test" not in settings.splits and (settings.shifts or settings.other_data or settings.exact):
+        raise ValueError("splits must hold test, of which shifts, other_data and exact are")
+    if not settings.tuned:
+        return
+    how = settings.how
+    if "dropout" in settings.arms and (str(settings.rate) == AUTO) != ("rate" in how.dropout):
+        raise ValueError("rate must be auto where tuning.dropout lists candidates of rate, and only there")
+    numbers = {arm: len(how.candidates(arm)) for arm in settings.arms}
+    if len(set(numbers.values())) > 1:
+        told = " and ".join(f"{number} for {arm}" for arm, number in numbers.items())
+        raise ValueError(f"arms must have as many candidates as each other, for equal tuning effort; there are {told}")
+    tuned = {key for arm in settings.arms for key in getattr(how, arm)}
+    both = sorted(key for key in varied if key in tuned and varied[key] != AUTO)
+    if both:  # its rows would be named by values that nothing was trained with
+        raise ValueError(f"{both[0]} is tuned, so grid and cases must not vary it; leave it out of one of them")
 
 
 def _check_candidate(arm: str, key: str, value: Any) -> None:

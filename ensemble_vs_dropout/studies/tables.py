@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.studies.plan import RESULTS, TOGETHER, Plan, Point, Run, digest, make_plan
@@ -47,9 +48,12 @@ def plan_of(study: Study, store: Store | None = None, guess: bool = False, toget
     def judged(trial: Run) -> float | None:
         if store is None or trial.name not in there:
             return math.inf if store and store.failure(trial) is not None else 0.0 if guess else None
-        metric, arm = trial.spec["metrics"][0], "single" if trial.spec["arm"] == "plain" else "dropout"
-        (value,) = (row[4] for row in scores_of(trial, store) if (row[0], row[3]) == (arm, metric))
-        return -float(value) if METRICS[metric].higher_is_better else float(value)
+        metric, arm = trial.spec["metrics"][0], "single" if trial.spec["arm"] == "plain" else "dropout_ensemble"
+        try:
+            values = [row[4] for row in scores_of(trial, store) if (row[0], row[1], row[3]) == (arm, EACH, metric)]
+        except InputError:  # it is damaged, and will be made again
+            return None
+        return -float(values[0]) if METRICS[metric].higher_is_better else float(values[0])
 
     return make_plan(study, together, judged)
 
@@ -58,7 +62,8 @@ def stages(plan: Plan, store: Store) -> Iterator[Plan]:
     """Yield the plan, and when its runs are made the one that their scores lead to, until nothing more is to choose."""
     while True:
         yield plan
-        further = plan_of(plan.study, store, together=plan.together) if plan.open else plan
+        tuned = any(point.trials for point in plan.points)  # what failed before may be made now, and win
+        further = plan_of(plan.study, store, together=plan.together) if tuned else plan
         if further.runs == plan.runs:
             return
         plan = further
@@ -152,8 +157,8 @@ def _effort(point: Point, run: Run, tuned: bool) -> list[Any]:
     if not tuned:
         return []
     arm = run.spec["arm"]
-    trials = sum(trial.spec["arm"] == arm for trial in point.trials)
-    return [trials, ", ".join(f"{key}={_cell(value)}" for key, value in point.chosen.get(arm, {}).items())]
+    trials = {trial.name for trial in point.trials if trial.spec["arm"] == arm}
+    return [len(trials), ", ".join(f"{key}={_cell(value)}" for key, value in point.chosen.get(arm, {}).items())]
 
 
 def _cell(value: Any) -> Any:

@@ -210,7 +210,8 @@ def _scores(
     """Return one row per arm, rule and metric of a run; a single network is a member of the ensemble alone."""
     if "ensemble" in arms:
         arms = {"single": arms["ensemble"], **arms}
-    rules = {arm: ["mean"] for arm in arms} | {arm: spec["rules"] for arm in _MANY} | {"single": [EACH]}
+    asked = spec["rules"]  # a trial asks of each network alone, whatever the arm
+    rules = {arm: asked if arm in _MANY or asked == [EACH] else ["mean"] for arm in arms} | {"single": [EACH]}
     evaluator = Evaluator(spec["metrics"], rules, resamples=spec["resamples"], seed=spec["seed"])
     return evaluator.scores(arms, labels, **where)
 

@@ -1,11 +1,14 @@
 """Settings chosen on validation data: equal effort for each arm, told in the results, and no look at test data."""
 
+import io
 import json
 
+import numpy as np
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.studies import Store, make_plan, parse_study, plan_of, results, run_study
+from ensemble_vs_dropout.measures import nll
+from ensemble_vs_dropout.studies import Store, make_plan, parse_study, plan_of, results, run_study, training
 from ensemble_vs_dropout.studies.tables import scores_of
 
 TEXT = """\
@@ -79,6 +82,25 @@ def test_a_chosen_run_is_the_run_of_a_study_that_names_it():
     assert plan.points[0].runs[0] == make_plan(named).points[0].runs[0]
 
 
+def test_what_is_tuned_must_not_vary_too():
+    with pytest.raises(InputError, match="batch_size is tuned, so grid and cases must not vary it"):
+        parse_study(TEXT + "grid: {batch_size: [64, 128]}\n")
+    assert len(list(parse_study(TEXT + "grid: {rate: [auto]}\n").points())) == 1
+
+
+def test_an_arm_alone_has_candidates_of_its_own_number():
+    both = "{rate: [0.2, 0.9]}, plain: {batch_size: [16, 64]}}"
+    with pytest.raises(InputError, match="5 for plain and 1 for dropout"):
+        study_of(both, "{rate: [0.2]}}")
+    assert len(make_plan(study_of(both, "{rate: [0.2]}}\n  arms: [dropout]")).runs) == 1
+
+
+def test_where_no_trial_succeeds_nothing_is_chosen():
+    plan = make_plan(study_of(), judged=lambda trial: float("inf") if trial.spec["arm"] == "plain" else 0.0)
+    assert plan.open
+    assert plan.points[0].runs == ()
+
+
 def test_auto_alone_has_candidates_for_both_arms():
     study = parse_study(TEXT.split("  tuning")[0])
     trials = make_plan(study).points[0].trials
@@ -88,12 +110,20 @@ def test_auto_alone_has_candidates_for_both_arms():
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("[0.2, 0.9]", "[0.2]", "line 11: tuning: plain and dropout must have as many candidates.*2 and 1"),
+        ("[0.2, 0.9]", "[0.2]", "must have as many candidates as each other.*2 for plain and 1 for dropout"),
+        ("[0.2, 0.9]", "[0.2, 0.2]", "line 11: tuning: dropout lists the candidate {'rate': 0.2} twice"),
+        ("rate: auto", "rate: 0.5", "rate must be auto where tuning.dropout lists candidates of rate"),
+        ("  tuning", "  splits: []\n  tuning", "line 11: splits: .*at least 1 item"),
+        ("  tuning", "  splits: [test, test]\n  tuning", "line 11: splits: each must be named once"),
         ("[0.2, 0.9]", "[0.2, 1.9]", r"line 11: tuning: dropout.rate: .*less than 1, got 1.9"),
         ("[0.2, 0.9]", "[0.2, auto]", "line 11: tuning: dropout.rate: a candidate must be a value"),
         ("batch_size: [16", "rate: [16", "line 11: tuning: 'rate' cannot be tuned for plain"),
         ("batch_size: [16", "dataset: [16", "line 11: tuning: 'dataset' cannot be tuned for plain"),
-        ("{rate: [0.2, 0.9]}", "{batch_size: [2, 3]}", "rate is auto, so tuning.dropout must list candidates of rate"),
+        (
+            "{rate: [0.2, 0.9]}",
+            "{batch_size: [2, 3]}",
+            "rate must be auto where tuning.dropout lists candidates of rate, and only there",
+        ),
         (
             "{rate: [0.2, 0.9]}, plain: {batch_size: [16, 64]}",
             "{rate: []}, plain: {epochs: []}",
@@ -116,7 +146,7 @@ def test_a_study_chooses_by_its_own_validation_scores_and_tells_the_effort(tmp_p
     plan = plan_of(study, store)
     assert len(report.made) == len(plan.runs) == 6
     (point,) = plan.points
-    for arm, row_arm in (("plain", "single"), ("dropout", "dropout")):
+    for arm, row_arm in (("plain", "single"), ("dropout", "dropout_ensemble")):
         trials = [run for run in point.trials if run.spec["arm"] == arm]
         rows = [[row for row in scores_of(run, store) if row[0] == row_arm] for run in trials]
         assert all(len(row) == 1 and row[0][7] == "val" for row in rows)
@@ -137,9 +167,56 @@ def test_a_trial_that_fails_is_not_chosen_and_does_not_stop_the_study(tmp_path):
     study = study_of("plain: {batch_size: [16, 64]}", "plain: {model.nonsense: [1], batch_size: [16, 64]}")
     store = Store(tmp_path / "store")
     report = run_study(plan_of(study), store, verbose=0)
-    assert len(report.failed) == 3  # both trials of plain, and the run that the first of equals leads to
+    assert len(report.failed) == 2  # both trials of plain: nothing is chosen for it
     assert all("nonsense" in reason for reason in report.failed.values())
     assert {run.spec["arm"] for run in plan_of(study, store).runs if store.has(run)} == {"dropout"}
+
+
+@pytest.mark.slow
+def test_a_trial_counts_the_mean_of_its_networks_whatever_the_arm(tmp_path):
+    study, store = study_of("tuning: {", "tuning: {members: 3, "), Store(tmp_path / "store")
+    run_study(plan_of(study), store, verbose=0)
+    plan = plan_of(study, store)
+    for arm, kind in (("plain", "ensemble"), ("dropout", "dropout_ensemble")):
+        losses = []
+        for trial in (run for run in plan.points[0].trials if run.spec["arm"] == arm):
+            with np.load(io.BytesIO(store.read(trial, "predictions.npz")[0])) as found:
+                each = [nll(probs, found["labels/val"]).mean() for probs in found[f"val/{kind}"]]
+            assert len(each) == 3
+            losses.append(np.mean(each))
+        candidates = study_of().points()
+        best = next(candidates)[1].how.candidates(arm)[int(np.argmin(losses))]
+        assert plan.points[0].chosen[arm] == best
+
+
+@pytest.mark.slow
+def test_a_damaged_trial_is_made_again(tmp_path):
+    study, store = study_of(), Store(tmp_path / "store")
+    run_study(plan_of(study), store, verbose=0)
+    before = plan_of(study, store)
+    (store.folder / "runs" / before.points[0].trials[0].name / "scores.json").write_bytes(b"no")
+    assert plan_of(study, store).open
+    report = run_study(plan_of(study, store), store, verbose=0)
+    assert list(report.set_aside) == [before.points[0].trials[0].name]
+    assert plan_of(study, store) == before
+
+
+@pytest.mark.slow
+def test_a_trial_that_succeeds_later_may_still_win(tmp_path, monkeypatch):
+    study, store = study_of(), Store(tmp_path / "store")
+    run_study(plan_of(study), store, verbose=0)
+    best = plan_of(study, store).points[0].chosen["dropout"]["rate"]
+    later = Store(tmp_path / "later")
+    whole = training.build_for
+    monkeypatch.setattr(
+        training, "build_for", lambda *given, rate, **named: whole(*given, rate=rate if rate != best else 2, **named)
+    )
+    run_study(plan_of(study), later, verbose=0)
+    assert plan_of(study, later).points[0].chosen["dropout"]["rate"] != best
+    monkeypatch.undo()
+    run_study(plan_of(study, later), later, verbose=0)
+    assert all(later.has(run) for run in plan_of(study, later).runs)
+    assert plan_of(study, later).points[0].chosen["dropout"]["rate"] == best
 
 
 @pytest.mark.slow
