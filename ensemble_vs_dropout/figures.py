@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -77,22 +77,37 @@ class StudySource:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """The results; keys that vary in some points alone are filled up from the base."""
-        table = results(self.plan, self.store)
-        for key in self.plan.study.keys:
-            if key in Settings.model_fields and table[key].isna().any():
-                table[key] = table[key].fillna(getattr(self.settings, key))
-        return table
+        """The results, with the settings of every point; those of a case that leaves a key out are the base's."""
+        if any(point.trials for point in self.plan.points):
+            raise Lacking  # what is chosen differs from point to point
+        parts = []
+        for point, settings in self.points():
+            found = results(replace(self.plan, points=(point,), runs=point.runs), self.store)
+            parts.append(found.assign(**{key: getattr(settings, key) for key in self.keys if key != "shifts"}))
+        return pd.concat(parts, ignore_index=True)
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys that vary and are settings of their own."""
+        return [key for key in self.plan.study.keys if key in Settings.model_fields and key not in ("arms", "model")]
 
     @property
     def settings(self) -> Settings:
         """Those of the first point."""
         return next(self.plan.study.points())[1]
 
+    def points(self) -> Iterator[tuple[Point, Settings]]:
+        """Yield every point whose runs are known, and its settings."""
+        every = [settings for _, settings in self.plan.study.points() for _ in range(self.plan.study.repetitions)]
+        found = [pair for pair in zip(self.plan.points, every, strict=True) if pair[0].runs]
+        if not found:
+            raise Lacking
+        yield from found
+
     @property
     def data(self) -> str:
         """What the study is about, in words: what all its points share."""
-        return _words(self.plan.points[0].runs[0].spec, self.plan.study.keys)
+        return _words(next(self.points())[0].runs[0].spec, self.plan.study.keys)
 
     def varies(self, *keys: str, also: Sequence[str] = ()) -> None:
         """Go on if these keys vary, and no others than those of `also`."""
@@ -118,7 +133,7 @@ class StudySource:
     def experiments(self) -> Iterator[tuple[dict[str, Any], Experiment]]:
         """Yield each point's keys, and its repetitions as one experiment."""
         alike: dict[str, list[Point]] = {}
-        for point in self.plan.points:
+        for point, _ in self.points():
             alike.setdefault(json.dumps(point.keys, sort_keys=True), []).append(point)
         for points in alike.values():
             pools: dict[str, Pools] = {}
@@ -130,7 +145,7 @@ class StudySource:
                         labels[arm] = values
                     elif part in ("val", "test", "other"):
                         pools.setdefault(part, {}).setdefault(arm, []).append(Predictions(values))
-            spec = points[0].runs[0].spec
+            spec = points[0].runs[-1].spec
             yield points[0].keys, Experiment(_words(spec), pools, labels, spec["other_data"] or "")
 
     @cached_property
@@ -144,7 +159,7 @@ class ComparisonSource:
     """A finished comparison."""
 
     comparison: Comparison
-    name: str = "comparison"
+    name: str
 
     @cached_property
     def first(self) -> Experiment:
@@ -190,15 +205,23 @@ def read_sources(folders: Sequence[str | PathLike[str]]) -> list[Source]:
             studies = [read_study(file) for file in files]
             sources += [StudySource(study.name, plan_of(study, store), store) for study in studies]
         else:
-            sources.append(ComparisonSource(Comparison.load(folder)))
+            sources.append(ComparisonSource(Comparison.load(folder), folder.resolve().name))
     return sources
 
 
-def figures(sources: Sequence[Source]) -> Iterator[tuple[str, plots.Display | str]]:
+@dataclass(frozen=True)
+class Drawn:
+    """A figure, and the source that its numbers come from."""
+
+    display: plots.Display
+    source: Source
+
+
+def figures(sources: Sequence[Source]) -> Iterator[tuple[str, Drawn | str]]:
     """Yield each figure of the gallery by its name, or why it cannot be drawn and what would make it possible."""
     for name, recipe in RECIPES.items():
-        own = sorted(sources, key=lambda source: source.name != Path(recipe.study).stem)  # that made for it comes first
-        yield name, _first_made(name, recipe, own)
+        own = sorted(sources, key=lambda source: source.name != recipe.study)  # that made for it comes first
+        yield name, _first_made(recipe, own)
 
 
 def draw(
@@ -209,7 +232,7 @@ def draw(
     width: str = "double",
     style: str = "paper",
     say: Callable[[str], None] = print,
-) -> dict[str, plots.Display]:
+) -> dict[str, Drawn]:
     """Draw every figure that the sources allow into a folder, with its numbers as CSV and its facts as `facts.csv`.
 
     Args:
@@ -223,27 +246,28 @@ def draw(
     Returns:
         The figures that were drawn, by name.
     """
-    folder, drawn = Path(out), dict[str, plots.Display]()
+    folder, drawn = Path(out), dict[str, Drawn]()
     for name, made in figures(sources):
         if isinstance(made, str):
             say(f"{name}: {made}")
             continue
-        made.save(folder / name, formats, width=width, style=style)
-        made.frame().to_csv(folder / f"{name}.csv", index=False)
+        display = made.display
+        display.save(folder / name, formats, width=width, style=style)
+        display.frame().to_csv(folder / f"{name}.csv", index=False)
         drawn[name] = made
-        held = sum(fact.held for fact in made.facts)
-        say(f"{name}: drawn" + (f"; {held} of {len(made.facts)} expectations held" if made.facts else ""))
-    facts = [(name, *fact) for name, made in drawn.items() for fact in made.facts]
+        held = f"; {sum(fact.held for fact in display.facts)} of {len(display.facts)} expectations held"
+        say(f"{name}: drawn from {made.source.name}" + held * bool(display.facts))
+    facts = [(name, *fact) for name, made in drawn.items() for fact in made.display.facts]
     folder.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(facts, columns=["figure", "statement", "held", "numbers"]).to_csv(folder / "facts.csv", index=False)
     return drawn
 
 
-def _first_made(name: str, recipe: Recipe, sources: Sequence[Source]) -> plots.Display | str:
+def _first_made(recipe: Recipe, sources: Sequence[Source]) -> Drawn | str:
     refused = ""
     for source in sources:
         try:
-            return recipe.make(source)
+            return Drawn(recipe.make(source), source)
         except (Lacking, AttributeError, KeyError):
             continue
         except InputError as error:
@@ -255,10 +279,14 @@ def _words(spec: Mapping[str, Any], without: Sequence[str] = ()) -> str:
     """Return data, their number and the network in words."""
     model = spec["model"]
     layers = "-".join(map(str, model.get("units", ()))) if isinstance(model.get("units", ()), list) else model["units"]
+    further = ", ".join(f"{key} {value}" for key, value in model.items() if key not in ("name", "units"))
     parts = {
         "dataset": Path(spec["dataset"]).name,
         "train_size": f"{spec['train_size']:,} training examples" if spec["train_size"] else "",
-        "model": f"{model['name']} {layers}".strip(),
+        "label_noise": f"{spec['label_noise']:.0%} wrong labels" if spec["label_noise"] else "",
+        "model": ", ".join(filter(None, [f"{model['name']} {layers}".strip(), further])),
+        "width": f"{spec['width']:g} times as wide" if spec["width"] != 1 else "",
+        "rate": f"rate {spec['rate']:g}" if "rate" in spec else "",
     }
     varied = {key.partition(".")[0] for key in without}
     return ", ".join(text for key, text in parts.items() if text and key not in varied) or "several data sets"
@@ -272,7 +300,7 @@ def _mc_vs_weight_scaling(source: Source) -> plots.Display:
 
 def _retention_sweep(source: StudySource) -> plots.Display:
     source.varies("rate", also=["width"])
-    table = source.table[source.table.condition == "clean"]
+    table = source.table[source.table.condition == "clean"].drop(columns="arms", errors="ignore")
     keep = 1 - table.rate.astype(float)
     width = table.width.astype(float) if "width" in table else pd.Series(1.0, table.index)
     plain = table.arm == "single"
@@ -291,13 +319,14 @@ def _architectures(source: StudySource) -> plots.Display:
     vary = set(source.plan.study.keys) - {"arms"}
     if not vary or not all(key.startswith(("model", "width")) for key in vary):
         raise Lacking
+    without = [key for key in ("dataset", "train_size", "label_noise", "rate") if key not in vary]
     parts = []
     for point, run, table in source.tables("histories.csv"):
         if run.spec["patience"] is not None:
             raise Lacking
         known = [part for part in ("val_", "test_") if f"{part}accuracy" in table]
         named = {f"{part}error": 1 - table[f"{part}accuracy"] for part in known}
-        where = {"architecture": _words(run.spec).rpartition(", ")[2], "arm": run.spec["arm"]}
+        where = {"architecture": _words(run.spec, without), "arm": run.spec["arm"]}
         parts.append(table.assign(**named, **where, repetition=point.repetition))
     return plots.Architectures.from_histories(pd.concat(parts, ignore_index=True), data=source.data)
 
@@ -309,7 +338,10 @@ def _exact_enumeration(source: StudySource) -> plots.Display:
             found, units = source.arrays(run), run.spec["model"]["units"] * run.spec["model"].get("depth", 1)
             means = {f"{name}_mean": found[f"exact/{rule}"][0] for name, rule in _EXACT.items()}
             words = f"{'-'.join(map(str, units))}, rate {run.spec['rate']:g}"
-            layers, scaled = len(units) - 1, found["test/dropout"][0]  # the last mask only feeds the softmax layer
+            layers = len(units) - (
+                not run.spec["model"].get("input_rate")
+            )  # the last mask only feeds the softmax layer
+            scaled = found["test/dropout"][0]
             nets.append(
                 plots.SmallNetwork(
                     words, layers, run.spec["rate"], scaled, means["geometric_mean"], means["arithmetic_mean"],
@@ -367,7 +399,14 @@ def _shift_robustness(source: StudySource) -> plots.Display:
     if not source.settings.shifts:
         raise Lacking
     source.varies()
-    return plots.ShiftRobustness.from_scores(source.table, data=source.data)
+    units = {
+        name: f"{name} ({_AMOUNTS.get(name, 'amount') if amounts != 'severities' else 'severity'})"
+        for name, amounts in source.settings.shifts.items()
+    }
+    return plots.ShiftRobustness.from_scores(source.table, data=source.data, units=units)
+
+
+_AMOUNTS = {"rotation": "degrees", "translation": "pixels"}
 
 
 def _reliability_pooling(source: Source) -> plots.Display:
@@ -380,30 +419,39 @@ def _reliability_pooling(source: Source) -> plots.Display:
 
 def _diversity_accuracy_plane(source: StudySource) -> plots.Display:
     source.varies("epochs", also=["rate"])
-    plain, dropout = {}, {}
-    labels = source.first.labels["test"]
-    for keys, found in source.experiments():
-        test = found.pools["test"]
-        if "ensemble" in test:
-            plain[keys["epochs"]] = test["ensemble"][0].probs
-        elif keys.get("rate"):
-            dropout[keys["rate"]] = test["mc_dropout"][0].probs
+    _without_stopping(source)
+    plain: dict[int, npt.NDArray[Any]] = {}
+    dropout: dict[float, tuple[Predictions, Predictions]] = {}
+    for point, settings in source.points():
+        for run in point.runs if point.repetition == 0 else ():
+            found = source.arrays(run)
+            if run.spec["arm"] == "plain":
+                plain[settings.epochs] = found["test/ensemble"]
+            elif "rate" in point.keys:
+                dropout[settings.rate] = Predictions(found["test/dropout"]), Predictions(found["test/mc_dropout"])
     if len(plain) < 2 or not dropout:
         raise Lacking
     *earlier, last = sorted(plain)
-    clouds = {
+    clouds: dict[str, Predictions | tuple[Predictions, Predictions]] = {
         "independent networks": Predictions(plain[last][1:]),
         "checkpoints": Predictions(np.stack([plain[epoch][0] for epoch in earlier])),
-        **{f"MC dropout, rate {rate:g}": Predictions(dropout[rate]) for rate in sorted(dropout)},
+        **{f"MC dropout, rate {rate:g}": dropout[rate] for rate in sorted(dropout)},
     }
-    base = Predictions(plain[last][:1])
+    base, labels = Predictions(plain[last][:1]), source.first.labels["test"]
     return plots.DiversityAccuracyPlane.from_predictions(base, clouds, labels, data=source.data)
+
+
+def _without_stopping(source: StudySource) -> None:
+    """Go on if a network of fewer epochs is a checkpoint of one of more."""
+    if any(settings.patience is not None for _, settings in source.points()):
+        raise Lacking
 
 
 def _function_space(source: StudySource) -> plots.Display:
     source.varies("epochs", also=["rate"])
+    _without_stopping(source)
     found: dict[int, dict[int, tuple[Any, ...]]] = {}
-    for point in source.plan.points:
+    for point, _ in source.points():
         for run in point.runs:
             if run.spec["arm"] == "dropout" and "rate" not in point.keys:
                 arrays, models = source.arrays(run), source.arrays(run, "models.npz")
@@ -434,7 +482,7 @@ def _deep_ensemble_equivalent(source: Source) -> plots.Display:
 
 def _eir_vs_der(source: StudySource) -> plots.Display:
     source.varies("epochs", also=["model.units", "width", "train_size"])
-    if source.settings.members < 2 or len(source.plan.study.keys) < 2:
+    if source.settings.members < 2 or len(source.plan.study.keys) < 2 or "rate" in source.plan.study.keys:
         raise Lacking
     pools = []
     for keys, found in source.experiments():
@@ -446,6 +494,8 @@ def _eir_vs_der(source: StudySource) -> plots.Display:
 
 def _bias_variance_diversity(source: StudySource) -> plots.Display:
     source.varies("data_seed")
+    if source.settings.train_size is None:
+        raise Lacking  # every trial would have the same examples
     found = [experiment for _, experiment in source.experiments()]
     trials = [experiment.pools["test"]["ensemble"][0] for experiment in found]
     labels = found[0].labels["test"]
@@ -456,11 +506,9 @@ def _bias_variance_diversity(source: StudySource) -> plots.Display:
 
 def _cost_frontier(source: StudySource) -> plots.Display:
     source.varies("width", also=["members"])
-    keys = [key for key in source.plan.study.keys if key != "arms"]
+    of_point = {id(point): settings for point, settings in source.points()}
     costs = [
-        table.assign(
-            repetition=point.repetition, **{key: point.keys.get(key, getattr(source.settings, key)) for key in keys}
-        )
+        table.assign(repetition=point.repetition, **{key: getattr(of_point[id(point)], key) for key in source.keys})
         for point, _, table in source.tables("cost.json")
     ]
     return plots.CostFrontier.from_tables(source.table, pd.concat(costs, ignore_index=True), data=source.data)
@@ -478,9 +526,10 @@ def _critical_difference(source: StudySource) -> plots.Display:
 
 def _activations(source: StudySource) -> plots.Display:
     kernels, active = {}, {}
-    point = source.plan.points[0]
+    point, _ = next(source.points())
     for run in point.runs:
-        if run.spec["model"]["name"] != "mlp" or run.spec["model"].get("activation", "relu") != "relu":
+        model = run.spec["model"]
+        if model["name"] != "mlp" or model.get("activation", "relu") != "relu" or model.get("batch_norm"):
             raise Lacking
         kernel, bias, *_ = source.arrays(run, "models.npz").values()
         x = _data_of(run).x_test
@@ -494,10 +543,10 @@ def _activations(source: StudySource) -> plots.Display:
 
 
 def _rotated_example(source: StudySource) -> plots.Display:
-    of_arm = {run.spec["arm"]: run for run in source.plan.points[0].runs}
+    of_arm = {run.spec["arm"]: run for run in next(source.points())[0].runs}
     plain, run = of_arm["plain"], of_arm["dropout"]
-    if not run.spec["keep_shifted"] or "rotation" not in run.spec["shifts"]:
-        raise Lacking
+    if not run.spec["keep_shifted"] or run.spec["shifts"].get("rotation", "severities") == "severities":
+        raise Lacking  # the figure is of degrees
     found, data = {**source.arrays(plain), **source.arrays(run)}, _data_of(run)
     names = sorted({name.split("/")[2] for name in found if name.startswith("shifted/rotation/")}, key=float)
     kept = found[f"shifted/rotation/{names[0]}/mc_dropout"].shape[1]
@@ -528,7 +577,7 @@ def _kappa_error(source: Source) -> plots.Display:
 
 
 def _disagreement_images(source: StudySource) -> plots.Display:
-    found, data = source.first, _data_of(source.plan.points[0].runs[0])
+    found, data = source.first, _data_of(next(source.points())[0].runs[0])
     pools = {arm: found.several()[arm][0] for arm in ("ensemble", "mc_dropout")}
     return plots.DisagreementImages.from_predictions(
         pools, data.x_test, found.labels["test"], data=found.data, classes=data.classes

@@ -21,8 +21,7 @@ from typing import Annotated
 
 import typer
 
-from ensemble_vs_dropout.figures import RECIPES, draw, read_sources
-from ensemble_vs_dropout.plots import Display
+from ensemble_vs_dropout.figures import Drawn, StudySource, draw, read_sources
 from ensemble_vs_dropout.studies import read_study
 
 STUDIES = Path(__file__).parent / "studies"
@@ -83,27 +82,33 @@ def note_minutes(store: Path, study: str, minutes: float) -> None:
         (store / "minutes.json").write_text(json.dumps(known | {study: round(minutes, 2)}, indent=1))
 
 
-def gallery(drawn: dict[str, Display], images: Path, minutes: dict[str, float]) -> str:
+def gallery(drawn: dict[str, Drawn], images: Path, minutes: dict[str, float]) -> str:
     """Return the page that shows the figures, with the command, seeds and minutes of each, and what was expected."""
     parts = [
         "# Gallery",
-        "Figures in the form that papers made familiar, drawn from the studies in `scripts/studies`, at a scale that "
-        "two cores manage in minutes. Every one of them is made by `python scripts/make_figures.py --all`. What was "
-        "*expected* follows from nothing: it is what the papers found, and here it held or it did not.",
+        "Figures in the form that papers made familiar, at a scale that two cores manage in minutes; "
+        "`python scripts/make_figures.py --all` makes those of the studies in `scripts/studies`. What was *expected* "
+        "follows from nothing: it is what the papers found, and here it held or it did not.",
     ]
-    for name, display in drawn.items():
-        recipe = RECIPES[name]
-        study = read_study(STUDIES / f"{recipe.study}.yaml")
-        settings = next(study.points())[1]
-        took = f", {minutes[recipe.study]:.1f} minutes" if recipe.study in minutes else ""
+    for name, made in drawn.items():
+        display, source = made.display, made.source
         question = (inspect.getdoc(sys.modules[type(display).__module__]) or "").split("\n")[0]
         parts += [
             f"## {name.replace('_', ' ')}",
             question,
             f"![{display.title}]({(images / name).as_posix()}.png)",
-            f"`evd study run scripts/studies/{recipe.study}.yaml --store runs/gallery`{took}; seed {settings.seed}, "
-            f"{study.repetitions} repetition{'s' * (study.repetitions > 1)}.",
         ]
+        if isinstance(source, StudySource):
+            study, took = source.plan.study, minutes.get(source.name)
+            file = STUDIES / f"{study.name}.yaml"
+            ours = file.exists() and read_study(file) == study
+            command = f"`evd study run scripts/studies/{file.name} --store STORE`" if ours else f"study {study.name!r}"
+            parts.append(
+                f"{command}{f', {took:.1f} minutes' if took else ''}; seed {source.settings.seed}, "
+                f"{study.repetitions} repetition{'s' * (study.repetitions > 1)}."
+            )
+        else:
+            parts.append(f"Comparison {source.name!r}; seed {source.comparison.spec['seed']}.")
         facts = [f"- {'held' if f.held else '**did not hold**'}: {f.statement} ({f.numbers})" for f in display.facts]
         if facts:
             parts.append("Expected:\n\n" + "\n".join(facts))

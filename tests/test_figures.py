@@ -91,7 +91,7 @@ def test_the_command_draws_all_without_tensorflow_and_writes_numbers_and_facts(s
     for name in figures.RECIPES:
         assert (tmp_path / f"{name}.svg").stat().st_size > 5_000
         assert (tmp_path / f"{name}.csv").exists()
-        assert f"{name}: drawn" in done.stdout
+        assert f"{name}: drawn from " in done.stdout
     assert (tmp_path / "facts.csv").read_text().startswith("figure,statement,held,numbers\n")
 
 
@@ -105,7 +105,7 @@ def test_a_comparison_allows_what_it_has_and_tells_what_the_others_need(tmp_path
     done = CliRunner().invoke(app, ["figures", "--from", str(run), "--out", str(tmp_path / "out"), "--formats", "svg"])
     assert done.exit_code == 0, done.exception
     for name in ("mc_vs_weight_scaling", "ensemble_size", "combiner_comparison", "reliability_pooling", "kappa_error"):
-        assert f"{name}: drawn" in done.stdout
+        assert f"{name}: drawn from " in done.stdout
         assert (tmp_path / "out" / f"{name}.svg").exists()
     told = next(line for line in done.stdout.splitlines() if line.startswith("shift_robustness"))
     assert "needs a study of one point with shifts; evd study run scripts/studies/shifts.yaml --store STORE" in told
@@ -118,7 +118,7 @@ def test_a_study_draws_its_own_figures(store, tmp_path):
         app, ["study", "figures", str(file), "--store", str(store), "--out", str(tmp_path), "--formats", "svg"]
     )
     assert done.exit_code == 0, done.exception
-    assert "dataset_size: drawn" in done.stdout
+    assert "dataset_size: drawn from train_size" in done.stdout
     assert "retention_sweep: needs a study that varies the rate" in done.stdout
 
 

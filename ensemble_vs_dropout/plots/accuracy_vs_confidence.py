@@ -191,7 +191,7 @@ def _facts(table: pd.DataFrame) -> Iterator[Fact]:
         values, taus = curve["value"].to_numpy(), curve["threshold"].to_numpy()
         fall = max(0.0, float(-np.diff(values).min(initial=0.0)))
         yield Fact(
-            f"{style.arm_label(str(arm), rule, members)}: accuracy rises with the threshold",
+            f"{style.arm_label(str(arm), rule, members)}: accuracy does not fall with the threshold",
             bool(fall <= 1e-12),
             f"{100 * values[0]:.1f} % at {taus[0]:g} to {100 * values[-1]:.1f} % at {taus[-1]:g}; "
             f"largest fall {100 * fall:.2f} points",

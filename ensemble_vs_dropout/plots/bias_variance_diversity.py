@@ -75,6 +75,7 @@ class BiasVarianceDiversity(Display):
         runs = check_arms({arm: trials}, len(truth), same_members=True)[arm]
         truth = check_labels(truth, runs[0].classes)
         probs, members = np.stack([run.probs for run in runs]).astype(float), runs[0].members
+        probs /= probs.sum(axis=-1, keepdims=True)  # in single precision the sums are 1 only to 1e-7
         wanted = {check_at_least("sizes", size, 1) for size in sizes or (size for size in SIZES if size < members)}
         if max(wanted, default=1) > members:
             raise InputError(f"sizes must be at most the {members} members of a trial, got {max(wanted)}")

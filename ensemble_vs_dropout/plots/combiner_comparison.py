@@ -237,7 +237,7 @@ def _facts(arm: str, rows: pd.DataFrame) -> Iterator[Fact]:
     two = errors.loc[2]
     yield Fact(
         f"{name}: of two members, the vote errs most",
-        bool(two["majority_vote"] >= two.max()),
+        bool(two["majority_vote"] > two.drop("majority_vote").max() + 1e-12),
         ", ".join(f"{RULE_LABELS[rule]} {100 * value:.2f} %" for rule, value in two.items()),
     )
     size = 10 if 10 in errors.index else errors.index[-1]

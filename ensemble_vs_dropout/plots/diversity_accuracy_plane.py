@@ -24,24 +24,26 @@ from ensemble_vs_dropout.types import FloatArray, Predictions, check_labels
 BASE = "the base network"
 LIMITS = {"upper bound": ":", "independent errors": "--", "lower bound": "-."}
 TOLERANCE = 1e-12
+NEAR, NEAREST = 0.01, 5  # in accuracy, and points where none is so near: what is compared at about equal accuracy
 LOOKS = [style.ArmStyle(style.COLORS[i % 10], "sD^vPX<>h"[i % 9]) for i in range(90)]
 
 
 @dataclass(frozen=True, eq=False)
 class DiversityAccuracyPlane(Display):
-    """How differently a network or pass predicts from one base network, against how accurate it is.
+    """How differently a network or pass predicts from its base network, against how accurate it is.
 
-    `table` has the columns role ("base", "member", "mean" of a cloud, or "limit"), cloud (or the limit's name),
-    member, accuracy, accuracy_low, accuracy_high, disagreement (the share of examples with another label than the
-    base network's), value (the disagreement over the error of the point; NaN without errors), low, high. The ends
-    are one standard deviation over the members of a cloud. After Fort et al. (2019), figure 5.
+    `table` has the columns role ("base", "member", "mean" of a cloud, or "limit"), cloud (or the limit's name; of the
+    base of all others "the base network"), member, accuracy, accuracy_low, accuracy_high, disagreement (the share of
+    examples with another label than the base network's), value (the disagreement over the error of the point; NaN
+    without errors), low, high. The ends are one standard deviation over the members of a cloud. After Fort et al.
+    (2019), figure 5, where samples lie around their own base network.
     """
 
     @classmethod
     def from_predictions(
         cls,
         base: Predictions,
-        clouds: Mapping[str, Predictions],
+        clouds: Mapping[str, Predictions | tuple[Predictions, Predictions]],
         labels: npt.ArrayLike,
         *,
         data: str,
@@ -50,46 +52,40 @@ class DiversityAccuracyPlane(Display):
         """Make the display.
 
         Args:
-            base: One network, that is, one member.
-            clouds: Each member is a point: other networks, passes with masks, checkpoints, ... by their name.
+            base: One network, that is, one member; the lines are what is possible beside it.
+            clouds: Each member is a point: other networks, passes with masks, checkpoints, ... by their name. They are
+                measured against `base`, or, given as (base of this cloud, members), against a base of their own.
             labels: Shape (examples,).
             data: The name of the data set.
             independent: The cloud that the facts compare the others with, if it is there.
 
         Raises:
-            InputError: More than one base network, no cloud, or predictions and labels that do not fit together.
+            InputError: A base of several members, no cloud, or predictions and labels that do not fit together.
         """
         if not clouds:
             raise InputError("clouds must hold at least one cloud, got none")
-        if not isinstance(base, Predictions) or base.members != 1:
-            raise InputError(f"base must be Predictions of one member, got {getattr(base, 'members', type(base))}")
-        runs = check_arms({**clouds, BASE: base}, len(np.asarray(labels)))
+        own = {cloud: pair[0] for cloud, pair in clouds.items() if isinstance(pair, tuple)}
+        members = {cloud: given[-1] if isinstance(given, tuple) else given for cloud, given in clouds.items()}
+        for name, net in {"base": base, **{f"base of {cloud!r}": net for cloud, net in own.items()}}.items():
+            if not isinstance(net, Predictions) or net.members != 1:
+                raise InputError(f"{name} must be Predictions of one member, got {getattr(net, 'members', type(net))}")
+        check_arms({**members, BASE: base, **{f"base of {cloud}": net for cloud, net in own.items()}}, len(labels))
         truth = check_labels(labels, base.classes)
-        own = error(base.probs[0], truth).mean()
-        points = []
-        for cloud, (run,) in runs.items():
-            wrong = np.array([error(probs, truth).mean() for probs in run.probs])
-            differ = np.array([pairwise([base.probs[0], probs], truth)[0, 1] for probs in run.probs])
-            require(
-                f"|difference of the errors| <= disagreement <= sum of the errors in {cloud!r}",
-                (abs(wrong - own) <= differ + TOLERANCE).all()
-                and (differ <= limits(wrong, own, 2)[0] + TOLERANCE).all(),
-            )
-            value = np.divide(differ, wrong, out=np.full(len(wrong), np.nan), where=wrong > 0)
-            point = {"role": "member", "cloud": cloud, "member": range(len(wrong)), "accuracy": 1 - wrong}
-            points.append(pd.DataFrame({**point, "disagreement": differ, "value": value}))
-        points[-1]["role"] = "base"
-        points[-1]["value"] = points[-1]["disagreement"]  # 0, whatever it is divided by
-        require("the base network does not disagree with itself", points[-1]["value"].iloc[0] == 0)
+        points = [_points("member", cloud, run, own.get(cloud, base), truth) for cloud, run in members.items()]
+        points += [_points("base", cloud, net, net, truth) for cloud, net in {**own, BASE: base}.items()]
         dots = pd.concat(points, ignore_index=True)
         lost = int(dots["value"].isna().sum())
-        table = pd.concat([_curves(dots, float(own), base.classes), dots, _means(dots)], ignore_index=True)
+        curves = _curves(dots, 1 - dots["accuracy"].iloc[-1], base.classes)
+        table = pd.concat([curves, dots, _means(dots)], ignore_index=True)
         order = ["role", "cloud", "member", "accuracy", "accuracy_low", "accuracy_high", "disagreement"]
         caption = [
             f"Each small dot is one network or one pass; its height is the share of examples on which its label is not "
-            f"the base network's, over its error. Large: mean of a cloud; cross: ±1 standard deviation over its "
-            f"members. Data: {data}. Lines: what is possible beside this base network, and where errors are "
-            f"independent and wrong classes equally likely.",
+            f"its base network's, over its error. Large: mean of a cloud; cross: ±1 standard deviation over its "
+            f"members. Data: {data}. Lines: what is possible beside the base network (black star), and where errors "
+            f"are independent and wrong classes equally likely.",
+            f"Coloured star: the own base network of {', '.join(own)}, to which the lines do not belong."
+            if own
+            else "",
             f"Not drawn, being without errors: {lost}." if lost else "",
         ]
         return cls(
@@ -109,7 +105,9 @@ class DiversityAccuracyPlane(Display):
     def _draw(self, axes: AxesArray) -> list[Artist]:
         ax, handles = axes[0], []
         roles = dict(list(self.table.groupby("role")))
-        curves, base = roles["limit"], roles["base"].iloc[0]
+        curves, bases = roles["limit"], roles["base"].set_index("cloud")
+        base = bases.loc[BASE]
+        star: dict[str, Any] = {"linestyle": "", "marker": "*", "markeredgecolor": "black", "zorder": 3}
         looks, size = _looks(roles["member"]["cloud"]), matplotlib.rcParams["lines.markersize"]
         for cloud, look in looks.items():
             dots = roles["member"][roles["member"]["cloud"] == cloud]
@@ -127,22 +125,33 @@ class DiversityAccuracyPlane(Display):
                 label=label,
                 **dot,
             )
+            if cloud in bases.index:
+                ax.plot(bases.loc[cloud, "accuracy"] * 100, 0, color=look.color, markersize=2 * size, **star)
         for name, line in LIMITS.items():
             rows = curves[curves["cloud"] == name]
             handles += ax.plot(rows["accuracy"] * 100, rows["value"], color="0.4", linestyle=line, label=name)
-        handles += ax.plot(
-            [base["accuracy"] * 100],
-            [base["value"]],
-            linestyle="",
-            marker="*",
-            markersize=2.4 * size,
-            color="black",
-            label=BASE,
-        )
+        handles += ax.plot(base["accuracy"] * 100, 0, color="black", markersize=2.4 * size, label=BASE, **star)
         top = np.nanmax([roles["member"]["value"].max(), np.interp(base["accuracy"], *_line(curves, "upper bound"))])
         ax.set_ylim(-0.04 * top, 1.05 * top)
         name_axes(ax, xlabel="accuracy (%)", ylabel="disagreement with the base network / error")
         return handles
+
+
+def _points(role: str, cloud: str, run: Predictions, base: Predictions, labels: IntArray) -> pd.DataFrame:
+    """Return the point of each member beside its base network, which is itself at 0."""
+    own, *wrong = (error(probs, labels).mean() for probs in (*base.probs, *run.probs))
+    wrong = np.array(wrong)
+    differ = np.array([pairwise([base.probs[0], probs], labels)[0, 1] for probs in run.probs])
+    require(
+        f"|difference of the errors| <= disagreement <= sum of the errors in {cloud!r}",
+        (abs(wrong - own) <= differ + TOLERANCE).all() and (differ <= limits(wrong, own, 2)[0] + TOLERANCE).all(),
+    )
+    value = np.divide(differ, wrong, out=np.full(len(wrong), np.nan), where=wrong > 0)
+    if role == "base":
+        require("the base network does not disagree with itself", (differ == 0).all())
+        value = differ  # 0, whatever it is divided by
+    point = {"role": role, "cloud": cloud, "member": range(len(wrong)), "accuracy": 1 - wrong}
+    return pd.DataFrame({**point, "disagreement": differ, "value": value})
 
 
 def _looks(clouds: Iterable[str]) -> dict[str, style.ArmStyle]:
@@ -196,21 +205,24 @@ def _means(dots: pd.DataFrame) -> pd.DataFrame:
 
 def _facts(dots: pd.DataFrame, independent: str) -> list[Fact]:
     members = dots[(dots["role"] == "member") & dots["value"].notna()]
-    own = members[members["cloud"] == independent]
+    networks = members[members["cloud"] == independent]
     facts = []
     for cloud, rows in members[members["cloud"] != independent].groupby("cloud", sort=False):
-        if own.empty:
+        if networks.empty:
             break
-        reached = [
-            ((rows["accuracy"] >= one.accuracy) & (rows["value"] >= one.value)).any() for one in own.itertuples()
-        ]
-        beyond = len(reached) - sum(reached)
+        higher, apart = [], []
+        for network in networks.itertuples():
+            gap = (rows["accuracy"] - network.accuracy).abs().sort_values(kind="stable")
+            near = gap[gap <= NEAR + TOLERANCE] if gap.iloc[0] <= NEAR + TOLERANCE else gap[:NEAREST]
+            higher += list(network.value > rows.loc[near.index, "value"])
+            apart.append(near.max())
         facts.append(
             Fact(
-                f"most of {independent} lie beyond the frontier of {cloud}: none of its points is at least as accurate "
-                "and disagrees at least as much with the base network",
-                bool(2 * beyond > len(own)),
-                f"{beyond} of {len(own)}",
+                f"at about equal accuracy (within {100 * NEAR:g} point, else the {NEAREST} nearest) {independent} "
+                f"disagree more with their base than the points of {cloud} do",
+                bool(2 * sum(higher) > len(higher)),
+                f"higher disagreement / error in {sum(higher)} of {len(higher)} pairs "
+                f"(accuracies at most {100 * max(apart):.1f} points apart)",
             )
         )
     return facts

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,7 @@ from ensemble_vs_dropout.plots.repetitions import (
     told,
 )
 
-UNITS = {"rotation": "degrees", "translation": "pixels"}  # of amounts; severities go from 1 to 5
-SEVERITIES = 5
+UNKNOWN = "(amount or severity)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +37,8 @@ class ShiftRobustness(Display):
     `table` has the columns condition, severity, arm, rule, members, metric, value, low, high, repetitions.
     """
 
+    units: Mapping[str, str] = field(default_factory=dict)
+
     @classmethod
     def from_scores(
         cls,
@@ -46,6 +47,7 @@ class ShiftRobustness(Display):
         data: str,
         metrics: Sequence[str] = ("error", "brier", "nll", "ece"),
         rule: str = "mean",
+        units: Mapping[str, str] | None = None,
     ) -> ShiftRobustness:
         """Make the display.
 
@@ -55,6 +57,8 @@ class ShiftRobustness(Display):
             data: The name of the data set.
             metrics: One column of panels each.
             rule: By which the members of every arm are combined; single networks are taken each alone.
+            units: What the x axis of a condition is called, for example {"rotation": "rotation (degrees)"}; without
+                it, "rotation (amount or severity)", for numbers do not tell which they are.
 
         Raises:
             InputError: A missing column or metric, no shift, no clean rows, several rows for one point, or a severity
@@ -94,6 +98,7 @@ class ShiftRobustness(Display):
             interval=f"band: {words}",
             caption=" ".join(filter(None, caption)),
             facts=tuple(_facts(table)),
+            units=dict(units or {}),
         )
 
     def _panels(self) -> list[tuple[str, str]]:
@@ -122,11 +127,10 @@ class ShiftRobustness(Display):
                 }
                 handles.setdefault(key, draw_line(ax, rows["severity"], rows, color, **look))
             severities = self.table.loc[there, "severity"]
-            amounts = severities.max() > SEVERITIES or (severities % 1 != 0).any()
             ax.xaxis.set_major_locator(MaxNLocator(5, integer=not (severities % 1 != 0).any()))
-            unit = UNITS.get(condition, "amount") if amounts else "severity"
             name = style.wrap(condition.replace("_", " "), 20, lines=2)
-            name_axes(ax, xlabel=f"{name}\n({unit})", ylabel=style.metric_label(metric))
+            xlabel = style.wrap(self.units[condition], 22) if condition in self.units else f"{name}\n{UNKNOWN}"
+            name_axes(ax, xlabel=xlabel, ylabel=style.metric_label(metric))
         return list(handles.values())
 
 

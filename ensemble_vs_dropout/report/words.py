@@ -163,29 +163,30 @@ def settings_in_words(name: str, title: str, settings: Mapping[str, Any]) -> Tab
 
 
 def spread_in_words(numbers: pd.DataFrame) -> str:
-    """Return the lowest and the highest value of each metric or series of a figure's numbers, and whose they are."""
+    """Return the lowest and the highest value of each panel and metric or series of a figure, and whose they are."""
     if "value" not in numbers:
         return ""
     numbers = numbers.reset_index(drop=True)
-    panel = next((name for name in ("metric", "series") if name in numbers), None)
-    groups = numbers.groupby(panel, sort=False) if panel else [("", numbers)]
+    kind = next((name for name in ("metric", "series") if name in numbers), None)
+    keys = [name for name in ("panel", kind) if name in numbers]
+    groups = numbers.groupby(keys, sort=False) if keys else [((), numbers)]
     sentences = []
-    for name, group in groups:
+    for names, group in groups:
         values = group["value"].astype(float)
         values = values[np.isfinite(values)]
         if len(values):
-            label, scale, digits = _metric(str(name))
+            labels, (_, scale, digits) = [_metric(str(name))[0] for name in names], _metric(str((*names, "")[-1]))
             ends = [
                 f"{word} {values[place] * scale:.{digits}f} ({_whose(group.loc[place])})"
                 for word, place in (("lowest", values.idxmin()), ("highest", values.idxmax()))
             ]
-            sentences.append(f"{label or 'value'}: {', '.join(ends)}.")
+            sentences.append(f"{', '.join(dict.fromkeys(labels)) or 'value'}: {', '.join(ends)}.")
     return " ".join(sentences)
 
 
 def _whose(row: pd.Series) -> str:
     """Return in words which of a figure's rows this is."""
-    if "series" in row:
+    if "series" in row and "arm" in row:
         parts = [NETWORKS.get(row["arm"], arm_label(row["arm"]))]
     elif "label" in row:
         parts = [str(row["label"])]
@@ -193,7 +194,8 @@ def _whose(row: pd.Series) -> str:
         known = "rule" in row and "members" in row and not pd.isna(row["rule"]) and not pd.isna(row["members"])
         parts = [row_label(row["arm"], row["rule"], row["members"]) if known else arm_label(row["arm"])]
     else:
-        parts = [str(value) for value in row.drop("value") if isinstance(value, str)]
+        named = row.index.isin(["panel", "metric", "value"])
+        parts = [str(value) for value in row[~named] if isinstance(value, str)]
     if "epoch" in row:
         parts.append(f"epoch {row['epoch']}")
     return ", ".join(parts)

@@ -76,8 +76,8 @@ def small_networks(seeds=4):
 def clouds():
     return {
         "independent networks": members(8, own=1.1, seed=3),
-        "MC dropout, rate 0.1": near(base(), 20, 0.5, seed=4),
-        "MC dropout, rate 0.5": near(base(), 20, 1.3, seed=5),
+        "MC dropout, rate 0.1": passes(0.5, seed=4),
+        "MC dropout, rate 0.5": passes(1.3, seed=5),
         "Gaussian subspace": near(base(), 15, 0.8, seed=6),
         "checkpoints": near(base(), 6, 0.35, seed=7),
     }
@@ -85,6 +85,12 @@ def clouds():
 
 def base():
     return members(1, own=1.1, seed=8)
+
+
+def passes(noise, seed):
+    """A base network of its own, and passes around it."""
+    own = members(1, own=1.1, seed=20 + seed)
+    return own, near(own, 20, noise, seed)
 
 
 def near(net, number, noise, seed):

@@ -169,31 +169,60 @@ def test_the_plane_draws_its_frame():
     for name in ("upper bound", "independent errors", "lower bound"):
         rows = frame[frame["cloud"] == name]
         assert holds(ax, rows["accuracy"] * 100, rows["value"])
-    base = frame[frame["role"] == "base"]
-    assert base[["disagreement", "value"]].to_numpy().tolist() == [[0.0, 0.0]]
-    assert holds(ax, base["accuracy"] * 100, [0])
+    bases = frame[frame["role"] == "base"].set_index("cloud")
+    assert list(bases.index) == ["MC dropout, rate 0.1", "MC dropout, rate 0.5", "the base network"]
+    assert (bases[["disagreement", "value"]] == 0).all(axis=None)
+    colors = {line.get_label(): line.get_color() for line in ax.lines}
+    for cloud, base in bases.iterrows():
+        wrong = [a.argmax() != b for a, b in zip(base_of(cloud).probs[0], made.truth(), strict=True)]
+        assert base["accuracy"] == pytest.approx(1 - np.mean(wrong))
+        (star,) = (
+            line
+            for line in ax.lines
+            if line.get_marker() == "*" and np.allclose(line.get_xydata(), [[base["accuracy"] * 100, 0]])
+        )
+        label = cloud if cloud == "the base network" else f"{cloud} (20)"
+        assert star.get_color() == colors[label]
 
 
-def test_the_plane_counts_labels_that_differ():
-    labels, base = made.truth(), made.base()
+def base_of(cloud):
+    """Return the network that a cloud is measured against."""
+    given = made.clouds().get(cloud)
+    return given[0] if isinstance(given, tuple) else made.base()
+
+
+@pytest.mark.parametrize("cloud", ["Gaussian subspace", "MC dropout, rate 0.1"])
+def test_the_plane_counts_labels_that_differ_from_those_of_the_clouds_base(cloud):
+    labels, base = made.truth(), base_of(cloud)
     frame = made.BUILDERS["diversity_accuracy"]().frame()
-    own = frame[(frame["cloud"] == "Gaussian subspace") & (frame["role"] == "member")]
-    for row, probs in zip(own.itertuples(), made.clouds()["Gaussian subspace"].probs, strict=True):
+    own = frame[(frame["cloud"] == cloud) & (frame["role"] == "member")]
+    given = made.clouds()[cloud]
+    members = given[1] if isinstance(given, tuple) else given
+    for row, probs in zip(own.itertuples(), members.probs, strict=True):
         differ = np.mean([a.argmax() != b.argmax() for a, b in zip(probs, base.probs[0], strict=True)])
         wrong = np.mean([a.argmax() != label for a, label in zip(probs, labels, strict=True)])
         assert (row.accuracy, row.disagreement, row.value) == pytest.approx((1 - wrong, differ, differ / wrong))
-    mean = frame[(frame["cloud"] == "Gaussian subspace") & (frame["role"] == "mean")].iloc[0]
+    mean = frame[(frame["cloud"] == cloud) & (frame["role"] == "mean")].iloc[0]
     assert mean["high"] - mean["value"] == pytest.approx(own["value"].std())
     assert mean["accuracy"] - mean["accuracy_low"] == pytest.approx(own["accuracy"].std())
 
 
 def test_every_point_lies_between_the_bounds():
     frame = made.BUILDERS["diversity_accuracy"]().frame()
-    dots = frame[frame["role"] == "member"]
-    own = 1 - frame.loc[frame["role"] == "base", "accuracy"].iloc[0]
-    high, _, low = diversity_accuracy_plane.limits(1 - dots["accuracy"].to_numpy(), own, 10)
-    assert (dots["disagreement"] <= high + 1e-12).all()
-    assert (dots["disagreement"] >= low - 1e-12).all()
+    for cloud, dots in frame[frame["role"] == "member"].groupby("cloud"):
+        own = np.mean(base_of(cloud).probs[0].argmax(axis=1) != made.truth())
+        high, _, low = diversity_accuracy_plane.limits(1 - dots["accuracy"].to_numpy(), own, 10)
+        assert (dots["disagreement"] <= high + 1e-12).all()
+        assert (dots["disagreement"] >= low - 1e-12).all()
+
+
+def test_passes_like_their_own_base_do_not_disagree_whatever_the_other_base_is():
+    labels = np.arange(20) % 4
+    right, half = (Predictions(one_hot((labels + off) % 4, 4)[None]) for off in (0, np.arange(20) < 10))
+    frame = DiversityAccuracyPlane.from_predictions(right, {"a": (half, half), "b": half}, labels, data="d").frame()
+    found = frame[frame["role"] == "member"].set_index("cloud")
+    assert found["disagreement"].to_dict() == {"a": 0, "b": 0.5}
+    assert frame[frame["role"] == "base"].set_index("cloud")["accuracy"].to_dict() == {"a": 0.5, "the base network": 1}
 
 
 def test_independent_errors_disagree_as_the_curve_says():
@@ -215,11 +244,31 @@ def test_disagreement_beyond_its_bounds_is_refused(monkeypatch, broken):
         made.BUILDERS["diversity_accuracy"]()
 
 
-def test_independent_networks_lie_beyond_a_cloud_or_not():
+@pytest.mark.parametrize(
+    ("accuracies", "values", "held", "numbers"),
+    [
+        ([0.90, 0.89, 0.70], [0.5, 1.5, 9.0], False, "in 1 of 2 pairs (accuracies at most 1.0 points apart)"),
+        ([0.90, 0.91, 0.895], [0.5, 0.9, 1.5], True, "in 2 of 3 pairs (accuracies at most 1.0 points apart)"),
+        ([0.80, 0.7, 0.6, 0.5, 0.4, 0.3], [2.0, 0, 0, 0, 0, 0], True,
+         "in 4 of 5 pairs (accuracies at most 50.0 points apart)"),
+        ([0.80, 0.7], [1.0, 1.0], False, "in 0 of 2 pairs (accuracies at most 20.0 points apart)"),
+    ],
+)  # fmt: skip
+def test_networks_are_compared_with_the_points_of_about_their_accuracy(accuracies, values, held, numbers):
+    cloud = pd.DataFrame({"role": "member", "cloud": "a", "accuracy": accuracies, "value": values})
+    network = pd.DataFrame({"role": "member", "cloud": "i", "accuracy": [0.90], "value": [1.0]})
+    (fact,) = diversity_accuracy_plane._facts(pd.concat([network, cloud]), "i")
+    assert (fact.held, fact.numbers) == (held, f"higher disagreement / error {numbers}")
+
+
+def test_independent_networks_disagree_more_than_a_cloud_or_not():
     facts = made.BUILDERS["diversity_accuracy"]().facts
     assert len(facts) == 4
     assert all(fact.held for fact in facts)
-    assert facts[0].numbers == "8 of 8"
+    assert facts[0].statement == (
+        "at about equal accuracy (within 1 point, else the 5 nearest) independent networks disagree more with their "
+        "base than the points of MC dropout, rate 0.1 do"
+    )
     same = {"independent networks": made.clouds()["checkpoints"], "other": made.clouds()["independent networks"]}
     (fact,) = DiversityAccuracyPlane.from_predictions(made.base(), same, made.truth(), data="d").facts
     assert not fact.held
@@ -245,6 +294,14 @@ def test_members_without_errors_are_told_not_drawn():
 def test_planes_that_make_no_sense_are_refused():
     with pytest.raises(InputError, match="base must be Predictions of one member, got 2"):
         DiversityAccuracyPlane.from_predictions(made.members(2), made.clouds(), made.truth(), data="d")
+    with pytest.raises(InputError, match="base of 'a' must be Predictions of one member, got 2"):
+        DiversityAccuracyPlane.from_predictions(
+            made.base(), {"a": (made.members(2), made.base())}, made.truth(), data="d"
+        )
+    with pytest.raises(InputError, match="must predict the 400 labelled examples, got .7."):
+        DiversityAccuracyPlane.from_predictions(
+            made.base(), {"a": (made.members(1, examples=7), made.base())}, made.truth(), data="d"
+        )
     with pytest.raises(InputError, match="at least one cloud"):
         DiversityAccuracyPlane.from_predictions(made.base(), {}, made.truth(), data="d")
     with pytest.raises(InputError, match="labelled examples"):

@@ -219,8 +219,11 @@ def test_facts_of_rules_follow_the_predictions():
     display = CombinerComparison.from_predictions({"a": Predictions(half)}, np.zeros(50, int), data="d", **FEW)
     assert not fact(display, "the vote errs most").held
     assert not fact(display, "differ by less than half a point").held
+    sure = np.array([[0.99, 0.01], [0.4, 0.6]])[:, None].repeat(50, axis=1)  # one wrong, one right and surer
+    display = CombinerComparison.from_predictions({"a": Predictions(sure)}, np.zeros(50, int), data="d", **FEW)
+    assert fact(display, "the vote errs most").held
     alike = CombinerComparison.from_predictions({"a": same(pool(1), 4)}, labels(), data="d", **FEW)
-    assert fact(alike, "the vote errs most").held
+    assert not fact(alike, "the vote errs most").held
     assert fact(alike, "differ by less than half a point").held
 
 
@@ -406,15 +409,15 @@ def test_repetitions_are_averaged_and_resampled():
     assert "repetitions" in display.interval
 
 
-def test_the_fact_of_rising_accuracy_holds_or_not():
+def test_the_fact_of_accuracy_that_does_not_fall_holds_or_not():
     truth = np.zeros(200, int)
     confidence = np.linspace(0.5, 1, 200)
-    rising, falling = np.arange(200) > 100, np.arange(200) < 100
-    for right, held in ((rising, True), (falling, False)):
+    rising, falling, level = np.arange(200) > 100, np.arange(200) < 100, np.arange(200) >= 0
+    for right, held in ((rising, True), (falling, False), (level, True)):
         top = np.where(right, confidence, 1 - confidence)
         given = {"a": Predictions(np.stack([top, 1 - top], axis=1)[None])}
         display = AccuracyVersusConfidence.from_predictions(given, truth, data="d", **FEW)
-        assert fact(display, "accuracy rises").held is held
+        assert fact(display, "accuracy does not fall with the threshold").held is held
 
 
 def test_an_overall_accuracy_that_differs_at_threshold_0_is_refused(monkeypatch):

@@ -269,7 +269,8 @@ def test_histories_without_unseen_examples_or_with_too_many_architectures_are_re
 
 def test_shifts_draw_their_frame_from_the_clean_test_part_on():
     scores = made.shifts()
-    display = ShiftRobustness.from_scores(scores, data="d", metrics=["error", "nll"])
+    units = {"rotation": "rotation (degrees)"}
+    display = ShiftRobustness.from_scores(scores, data="d", metrics=["error", "nll"], units=units)
     frame, axes = display.frame(), axes_of(display)
     panels = [(condition, metric) for condition in ("rotation", "gaussian_noise") for metric in ("error", "nll")]
     for ax, (condition, metric) in zip(axes, panels, strict=True):
@@ -279,7 +280,15 @@ def test_shifts_draw_their_frame_from_the_clean_test_part_on():
         np.testing.assert_allclose(line.get_ydata(), rows["value"] * (100 if metric == "error" else 1))
         clean = scores[(scores["condition"] == "clean") & (scores["metric"] == metric) & (scores["arm"] == "ensemble")]
         assert rows["value"].iloc[0] == pytest.approx(clean["value"].mean())
-    assert [ax.get_xlabel() for ax in axes[::2]] == ["rotation\n(degrees)", "gaussian noise\n(severity)"]
+    xlabels = [ax.get_xlabel().replace("\n", " ") for ax in axes[::2]]
+    assert xlabels == ["rotation (degrees)", "gaussian noise (amount or severity)"]
+
+
+def test_amounts_that_look_like_severities_are_not_called_such():
+    scores = made.shifts(1, ("rotation",), ("error",))
+    scores = scores[scores["severity"].isin([0, 15, 45, 75])].assign(severity=lambda table: table["severity"] // 15)
+    (ax,) = axes_of(ShiftRobustness.from_scores(scores, data="d", metrics=["error"]))
+    assert ax.get_xlabel().replace("\n", " ") == "rotation (amount or severity)"
 
 
 def test_severity_0_must_be_the_clean_test_part():
@@ -458,6 +467,16 @@ def test_bias_variance_diversity_draws_its_frame():
         np.testing.assert_allclose(ax.lines[0].get_data(), [points["x"], points["value"] * 100])
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_single_precision_is_never_refused(count):
+    labels = np.arange(60) % 4
+    for seed in range(40):
+        logits = np.random.default_rng(seed).normal(0, 3, (count, 3, 60, 4)).astype("f4")
+        probs = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        probs /= probs.sum(axis=-1, keepdims=True)
+        BiasVarianceDiversity.from_predictions([Predictions(each) for each in probs], labels, data="d")
+
+
 @pytest.mark.parametrize("part", ["average_bias", "diversity"])
 def test_parts_that_do_not_add_up_are_refused(monkeypatch, part):
     trials, labels = made.trials(count=2, members=3)
@@ -545,6 +564,19 @@ def test_a_memory_budget_is_split_where_parameters_add_up_to_the_same():
     scores, table = made.costs(split=True)
     scores["value"] = 0.5 / scores["members"]
     assert held(CostFrontier.from_tables(scores, table, data="d")) == [True, False]
+
+
+@pytest.mark.parametrize(("times", "same"), [(1.19, True), (1.21, False)])
+def test_budgets_within_20_percent_are_the_same(times, same):
+    scores, table = made.costs(widths=(0.25, 0.5), members=(5,))
+    scores, table = (each[each["arm"].isin(["single", "ensemble"])] for each in (scores, table))
+    one, many = (table["width"] == 0.5) & (table["arm"] == "single"), table["arm"] == "ensemble"
+    table.loc[one, "parameters"] = table.loc[many & (table["width"] == 0.25), "parameters"].item() * times
+    table = table[one | (many & (table["width"] == 0.25))]
+    scores = scores.merge(table[["width", "arm"]])
+    display = CostFrontier.from_tables(scores, table, data="d")
+    assert (display.frame()["panel"] == "split").any() == same
+    assert ("within 20 %" in display.caption) == same
 
 
 def test_costs_must_know_every_arm_once():

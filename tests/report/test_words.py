@@ -170,6 +170,25 @@ def test_the_spread_of_learning_curves_names_networks_and_epochs():
     )
 
 
+def test_the_spread_keeps_the_panels_of_a_figure_apart_and_names_them():
+    numbers = pd.DataFrame(
+        {"panel": ["accuracy", "retained", "retained"], "arm": ["ensemble", "single", "ensemble"], "value": [0.9, 1, 0]}
+    )
+    assert spread_in_words(numbers) == (
+        "accuracy (%): lowest 90.00 (ensemble), highest 90.00 (ensemble). "
+        "retained: lowest 0.000 (ensemble), highest 1.000 (single network)."
+    )
+    numbers = pd.DataFrame({"panel": ["gain", "risk"], "metric": "error", "what": ["a", "b"], "value": [0.1, 0.2]})
+    assert spread_in_words(numbers) == (
+        "gain, error (%): lowest 10.00 (a), highest 10.00 (a). risk, error (%): lowest 20.00 (b), highest 20.00 (b)."
+    )
+
+
+def test_a_series_needs_no_arm():
+    numbers = pd.DataFrame({"series": ["exact", "expected"], "metric": "nll", "value": [1.0, 2.0]})
+    assert spread_in_words(numbers) == "NLL (nats): lowest 1.000 (exact), highest 2.000 (expected)."
+
+
 def test_numbers_of_any_shape_have_a_spread_or_none():
     assert spread_in_words(pd.DataFrame({"x": [1, 2]})) == ""
     assert spread_in_words(pd.DataFrame({"what": ["a", "b"], "value": [1.0, 2.0]})) == (
