@@ -63,8 +63,14 @@ class Experiment:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """Quality against the number of members."""
-        metrics = ("error", "nll", "brier", "calibrated_nll")
-        return size_curves(self.several(), self.labels["test"], metrics=metrics, subsets=10, resamples=200)
+        parts = [
+            size_curves(self.several(), self.labels["test"], metrics=metrics, subsets=subsets, resamples=200)
+            for metrics, subsets in (
+                (("error", "nll", "brier"), 10),
+                (("calibrated_nll",), 3),
+            )  # the last one takes long
+        ]
+        return pd.concat(parts, ignore_index=True)
 
 
 @dataclass(frozen=True)
@@ -371,7 +377,7 @@ def _combiner_comparison(source: Source) -> plots.Display:
     found = source.first
     arms = {arm: found.several()[arm] for arm in ("ensemble", "mc_dropout")}
     return plots.CombinerComparison.from_predictions(
-        arms, found.labels["test"], data=found.data, sizes=(1, 2, 3, 5, 10, 20, 50), subsets=20, resamples=200
+        arms, found.labels["test"], data=found.data, sizes=(1, 2, 3, 5, 10, 20), subsets=10, resamples=200
     )
 
 
@@ -476,7 +482,7 @@ def _deep_ensemble_equivalent(source: Source) -> plots.Display:
     found = source.first
     several = dict(found.several())
     return plots.DeepEnsembleEquivalent.from_predictions(
-        several.pop("ensemble"), several, found.labels["test"], data=found.data, subsets=5, resamples=200
+        several.pop("ensemble"), several, found.labels["test"], data=found.data, subsets=2, resamples=200
     )
 
 

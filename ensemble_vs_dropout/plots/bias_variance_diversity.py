@@ -129,6 +129,7 @@ class BiasVarianceDiversity(Display):
             points = self.table[(self.table["panel"] == "gain") & (self.table["loss"] == loss)]
             dots: dict[str, Any] = {"linestyle": "", "marker": look.marker, "markersize": 3, "alpha": 0.6}
             ax.plot(points["x"], points["value"] * style.metric_scale("error"), color=look.color, **dots)
+            ax.xaxis.set_major_locator(MaxNLocator(5))
             name_axes(ax, xlabel=f"diversity, {style.metric_label(loss)}", ylabel="gain of the vote\nin error (%)")
         for ax in axes:
             if not any(np.isfinite(line.get_data()).all(axis=0).any() for line in ax.lines):

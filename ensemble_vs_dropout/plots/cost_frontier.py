@@ -50,8 +50,8 @@ class CostFrontier(Display):
     """What do you get per parameter, per multiply-add and per unit of training? One point per arm and configuration.
 
     Lines join the widths of one arm. Where networks of several widths are combined so that their parameters add up to
-    the same within 20 %, a last panel shows how to split a memory budget (Lobacheva et al., 2020, NeurIPS; Kondratyuk et al.,
-    2020; after Table S1 of Ovadia et al., 2019).
+    the same within 20 %, a last panel shows how to split a memory budget (Lobacheva et al., 2020, NeurIPS; Kondratyuk
+    et al., 2020; after Table S1 of Ovadia et al., 2019).
 
     `table` has the columns panel (the cost, or "split"), the keys of the study, arm, rule, members, metric, x (the
     cost; in "split" the number of networks), budget (in "split" the parameters of all networks), value, low, high,

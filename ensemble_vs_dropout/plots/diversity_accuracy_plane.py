@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 import numpy as np
@@ -19,7 +19,7 @@ from ensemble_vs_dropout.measures.diversity import pairwise
 from ensemble_vs_dropout.measures.scores import error
 from ensemble_vs_dropout.plots import style
 from ensemble_vs_dropout.plots.display import AxesArray, Display, Fact, name_axes, require
-from ensemble_vs_dropout.types import FloatArray, Predictions, check_labels
+from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_labels
 
 BASE = "the base network"
 LIMITS = {"upper bound": ":", "independent errors": "--", "lower bound": "-."}
@@ -64,12 +64,14 @@ class DiversityAccuracyPlane(Display):
         """
         if not clouds:
             raise InputError("clouds must hold at least one cloud, got none")
-        own = {cloud: pair[0] for cloud, pair in clouds.items() if isinstance(pair, tuple)}
-        members = {cloud: given[-1] if isinstance(given, tuple) else given for cloud, given in clouds.items()}
+        pairs = {cloud: given for cloud, given in clouds.items() if isinstance(given, tuple) and len(given) == 2}
+        own = {cloud: net for cloud, (net, _) in pairs.items()}
+        members = cast(dict[str, Predictions], {**clouds, **{cloud: run for cloud, (_, run) in pairs.items()}})
         for name, net in {"base": base, **{f"base of {cloud!r}": net for cloud, net in own.items()}}.items():
             if not isinstance(net, Predictions) or net.members != 1:
                 raise InputError(f"{name} must be Predictions of one member, got {getattr(net, 'members', type(net))}")
-        check_arms({**members, BASE: base, **{f"base of {cloud}": net for cloud, net in own.items()}}, len(labels))
+        every = {**members, BASE: base, **{f"base of {cloud}": net for cloud, net in own.items()}}
+        check_arms(every, len(np.asarray(labels)))
         truth = check_labels(labels, base.classes)
         points = [_points("member", cloud, run, own.get(cloud, base), truth) for cloud, run in members.items()]
         points += [_points("base", cloud, net, net, truth) for cloud, net in {**own, BASE: base}.items()]
@@ -139,8 +141,8 @@ class DiversityAccuracyPlane(Display):
 
 def _points(role: str, cloud: str, run: Predictions, base: Predictions, labels: IntArray) -> pd.DataFrame:
     """Return the point of each member beside its base network, which is itself at 0."""
-    own, *wrong = (error(probs, labels).mean() for probs in (*base.probs, *run.probs))
-    wrong = np.array(wrong)
+    own = float(error(base.probs[0], labels).mean())
+    wrong = np.array([error(probs, labels).mean() for probs in run.probs])
     differ = np.array([pairwise([base.probs[0], probs], labels)[0, 1] for probs in run.probs])
     require(
         f"|difference of the errors| <= disagreement <= sum of the errors in {cloud!r}",

@@ -175,9 +175,9 @@ def spread_in_words(numbers: pd.DataFrame) -> str:
         values = group["value"].astype(float)
         values = values[np.isfinite(values)]
         if len(values):
-            labels, (_, scale, digits) = [_metric(str(name))[0] for name in names], _metric(str((*names, "")[-1]))
+            labels, (_, scale, digits) = [_metric(str(name))[0] for name in names], _metric(str(("", *names)[-1]))
             ends = [
-                f"{word} {values[place] * scale:.{digits}f} ({_whose(group.loc[place])})"
+                f"{word} {values[place] * scale:.{digits}f}{_whose(group.loc[place])}"
                 for word, place in (("lowest", values.idxmin()), ("highest", values.idxmax()))
             ]
             sentences.append(f"{', '.join(dict.fromkeys(labels)) or 'value'}: {', '.join(ends)}.")
@@ -185,20 +185,21 @@ def spread_in_words(numbers: pd.DataFrame) -> str:
 
 
 def _whose(row: pd.Series) -> str:
-    """Return in words which of a figure's rows this is."""
-    if "series" in row and "arm" in row:
+    """Return in words and brackets which of a figure's rows this is, if anything says so."""
+    of_arm = isinstance(row.get("arm"), str)
+    if "series" in row and of_arm:
         parts = [NETWORKS.get(row["arm"], arm_label(row["arm"]))]
     elif "label" in row:
         parts = [str(row["label"])]
-    elif "arm" in row:
+    elif of_arm:
         known = "rule" in row and "members" in row and not pd.isna(row["rule"]) and not pd.isna(row["members"])
         parts = [row_label(row["arm"], row["rule"], row["members"]) if known else arm_label(row["arm"])]
     else:
         named = row.index.isin(["panel", "metric", "value"])
         parts = [str(value) for value in row[~named] if isinstance(value, str)]
-    if "epoch" in row:
+    if not pd.isna(row.get("epoch")):
         parts.append(f"epoch {row['epoch']}")
-    return ", ".join(parts)
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _metric(name: str) -> tuple[str, float, int]:

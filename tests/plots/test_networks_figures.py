@@ -298,7 +298,7 @@ def test_planes_that_make_no_sense_are_refused():
         DiversityAccuracyPlane.from_predictions(
             made.base(), {"a": (made.members(2), made.base())}, made.truth(), data="d"
         )
-    with pytest.raises(InputError, match="must predict the 400 labelled examples, got .7."):
+    with pytest.raises(InputError, match="must predict the 400 labelled examples, got"):
         DiversityAccuracyPlane.from_predictions(
             made.base(), {"a": (made.members(1, examples=7), made.base())}, made.truth(), data="d"
         )

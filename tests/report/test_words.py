@@ -184,9 +184,14 @@ def test_the_spread_keeps_the_panels_of_a_figure_apart_and_names_them():
     )
 
 
-def test_a_series_needs_no_arm():
-    numbers = pd.DataFrame({"series": ["exact", "expected"], "metric": "nll", "value": [1.0, 2.0]})
+@pytest.mark.parametrize("of_arm", [{}, {"arm": np.nan}])
+def test_a_series_or_a_line_needs_no_arm(of_arm):
+    numbers = pd.DataFrame({"series": ["exact", "expected"], "metric": "nll", "value": [1.0, 2.0], **of_arm})
     assert spread_in_words(numbers) == "NLL (nats): lowest 1.000 (exact), highest 2.000 (expected)."
+    numbers = pd.DataFrame({"panel": "bound", "role": ["upper", "lower"], "value": [1.0, 0.0], **of_arm})
+    assert spread_in_words(numbers) == "bound: lowest 0.000 (lower), highest 1.000 (upper)."
+    numbers = numbers.drop(columns="role").assign(epoch=np.nan)
+    assert spread_in_words(numbers) == "bound: lowest 0.000, highest 1.000."
 
 
 def test_numbers_of_any_shape_have_a_spread_or_none():
