@@ -24,6 +24,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import load_dataset, shift
 from ensemble_vs_dropout.evaluation import Evaluator, size_curves
 from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.evaluation.sizes import SIZES
 from ensemble_vs_dropout.results import Comparison
 from ensemble_vs_dropout.studies import Plan, Settings, Store, plan_of, read_study, results
 from ensemble_vs_dropout.studies.plan import Point, Run
@@ -63,12 +64,14 @@ class Experiment:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """Quality against the number of members."""
+        cheap = ("error", "nll", "brier")
+        wanted = [
+            (cheap, 10, SIZES),
+            (("calibrated_nll",), 2, SIZES[1:]),
+        ]  # the last one takes long, of each pass alone
         parts = [
-            size_curves(self.several(), self.labels["test"], metrics=metrics, subsets=subsets, resamples=200)
-            for metrics, subsets in (
-                (("error", "nll", "brier"), 10),
-                (("calibrated_nll",), 3),
-            )  # the last one takes long
+            size_curves(self.several(), self.labels["test"], metrics, sizes=sizes, subsets=subsets, resamples=200)
+            for metrics, subsets, sizes in wanted
         ]
         return pd.concat(parts, ignore_index=True)
 
@@ -482,7 +485,13 @@ def _deep_ensemble_equivalent(source: Source) -> plots.Display:
     found = source.first
     several = dict(found.several())
     return plots.DeepEnsembleEquivalent.from_predictions(
-        several.pop("ensemble"), several, found.labels["test"], data=found.data, subsets=2, resamples=200
+        several.pop("ensemble"),
+        several,
+        found.labels["test"],
+        data=found.data,
+        sizes=SIZES[1:],
+        subsets=2,
+        resamples=200,
     )
 
 
