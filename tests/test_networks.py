@@ -194,3 +194,10 @@ def test_a_builder_that_takes_no_rate_is_refused_by_name(table):
 def test_only_a_builder_with_the_argument_can_be_made_wider():
     assert takes_width(mlp())
     assert not takes_width(lambda rate: rate)
+
+
+def test_depth_repeats_the_layers(images):
+    assert mlp(units=(8,), depth=3)(images).count_params() == mlp(units=(8, 8, 8))(images).count_params()
+    assert mlp(units=(8, 4), depth=2)(images).count_params() == mlp(units=(8, 4, 8, 4))(images).count_params()
+    with pytest.raises(InputError, match="depth must be a whole number of at least 1, got 0"):
+        mlp(depth=0)
