@@ -11,7 +11,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation import equal_cost, equivalence, size_curves
 from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.evaluation.cost import cost_table
-from ensemble_vs_dropout.evaluation.equivalence import _resampled, _worth
+from ensemble_vs_dropout.evaluation.equivalence import resampled, worth_of
 from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.types import Cost, Predictions
 
@@ -53,9 +53,9 @@ def test_the_value_of_the_curve_at_m_is_worth_m(seed, size):
     probs, labels = network_members(seed, examples=60)
     values = size_curves({"a": Predictions(probs)}, labels, ["brier"], sizes=range(1, 7), subsets=1000).value
     curve = values.to_numpy()[None]
-    assert _worth(curve, curve[:, [size - 1]], np.arange(1.0, 7))[0, 0] == pytest.approx(size)
+    assert worth_of(curve, curve[:, [size - 1]], np.arange(1.0, 7))[0, 0] == pytest.approx(size)
     between = (curve[0, size - 2] + curve[0, size - 1]) / 2
-    assert _worth(curve, np.array([[between]]), np.arange(1.0, 7))[0, 0] == pytest.approx(size - 0.5)
+    assert worth_of(curve, np.array([[between]]), np.arange(1.0, 7))[0, 0] == pytest.approx(size - 0.5)
 
 
 def test_what_leaves_the_pool_is_worth_more_than_all_and_what_is_worse_than_one_counts_as_one():
@@ -81,7 +81,7 @@ def test_infinite_scores_have_a_worth():
 def test_worth_is_found_by_hand():
     curve = np.array([[0.5, 0.4, 0.41, 0.3]])  # the third is worse than the second: the best so far counts
     values = np.array([[0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.29]])
-    found = _worth(curve, values, np.array([1.0, 2.0, 5.0, 10.0]))
+    found = worth_of(curve, values, np.array([1.0, 2.0, 5.0, 10.0]))
     np.testing.assert_allclose(found, [[1, 1, 1.5, 2, 7.5, 10, np.inf]])
 
 
@@ -265,7 +265,7 @@ def test_the_level_and_holm_are_kept():
 
 def test_draws_differ_from_chunk_to_chunk():
     columns = np.random.default_rng(0).normal(size=(2, 3, 50))
-    draws = np.concatenate(list(_resampled(columns, 1200, 0)))
+    draws = np.concatenate(list(resampled(columns, 1200, 0)))
     assert draws.shape == (1200, 3)
     assert len(np.unique(draws[:, 0])) > 1190
 
