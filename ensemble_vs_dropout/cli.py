@@ -48,7 +48,7 @@ def compare(
     seed: Annotated[int, typer.Option(help="Root of all random draws.")] = 0,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the run [default: runs/DATASET-MODEL-SEED]; goes on where it stood."),
+        typer.Option(help="Folder of the run; goes on where it stood.", show_default="runs/DATASET-MODEL-SEED"),
     ] = None,
     controls: Annotated[bool, typer.Option("--controls", help="Also one wide network of the ensemble's size.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace another run in the folder.")] = False,

@@ -20,11 +20,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from ensemble_vs_dropout import plots
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.datasets import load_dataset, shift
 from ensemble_vs_dropout.evaluation import Evaluator, size_curves
 from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.evaluation.sizes import SIZES
+from ensemble_vs_dropout.plots.display import METADATA, WIDTHS
+from ensemble_vs_dropout.plots.style import SCALES
 from ensemble_vs_dropout.results import Comparison
 from ensemble_vs_dropout.studies import Plan, Settings, Store, plan_of, read_study, results
 from ensemble_vs_dropout.studies.plan import Point, Run
@@ -255,6 +257,9 @@ def draw(
     Returns:
         The figures that were drawn, by name.
     """
+    for name, given, known in (("width", [width], WIDTHS), ("style", [style], SCALES), ("format", formats, METADATA)):
+        for one in given:
+            check_known(name, one, known)  # before minutes are spent
     folder, drawn = Path(out), dict[str, Drawn]()
     for name, made in figures(sources):
         if isinstance(made, str):

@@ -58,7 +58,7 @@ def run(
     store: Folder = _STORE,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes [default: as many as `evd study plan` says pay].", show_default=False),
+        typer.Option(min=1, help="Processes.", show_default="as many as `evd study plan` says pay"),
     ] = None,
     together: Together = TOGETHER,
     verify: Annotated[

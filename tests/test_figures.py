@@ -128,3 +128,10 @@ def test_what_is_no_source_is_refused(tmp_path):
     Store(tmp_path / "store")
     with pytest.raises(InputError, match="knows no study"):
         figures.read_sources([tmp_path / "store"])
+
+
+@pytest.mark.parametrize("wrong", [{"formats": ["jpeg"]}, {"width": "wide"}, {"style": "poster"}])
+def test_what_cannot_be_drawn_is_refused_before_anything_is(tmp_path, wrong):
+    with pytest.raises(InputError, match=r"unknown (format 'jpeg'|width 'wide'|style 'poster')"):
+        figures.draw([], tmp_path / "out", **wrong)
+    assert not (tmp_path / "out").exists()
