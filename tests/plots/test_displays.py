@@ -116,6 +116,7 @@ def test_infinite_points_of_a_curve_are_named_in_the_caption(tables):
     assert "NLL (nats) of ensemble, mean" in display.caption
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arms", [["ensemble"], LONG])
 @pytest.mark.parametrize("members", [(1,), (3, 4), (1, 10, 5000)])
 def test_odd_curves_are_drawn(tables, tmp_path, arms, members):
@@ -123,12 +124,14 @@ def test_odd_curves_are_drawn(tables, tmp_path, arms, members):
     EnsembleSize.from_curves(curves, data="$d" * 60).save(tmp_path / "figure")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arms", [["plain"], LONG])
 def test_odd_histories_are_drawn(tables, tmp_path, arms):
     histories = tables.histories(arms=arms, networks=1, epochs=1)
     LearningCurves.from_histories(histories, data="$d" * 60).save(tmp_path / "figure")
 
 
+@pytest.mark.slow
 def test_odd_scores_are_drawn(tables, tmp_path):
     arms = [(arm, "mean", place) for place, arm in enumerate(LONG, start=1)]
     ArmIntervals.from_scores(tables.scores(arms=arms), data="d", interval="95 %").save(tmp_path / "many")

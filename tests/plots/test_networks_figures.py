@@ -384,6 +384,7 @@ def test_the_caption_tells_late_disagreement_within_and_between_runs():
     assert f"Error of the last checkpoints: {wrong[0]:.1f}, {wrong[1]:.1f} %." in display.caption
 
 
+@pytest.mark.slow
 def test_odd_trajectories_are_drawn():
     paths, _, _ = made.trajectories(runs=12, checkpoints=1, examples=20)
     FunctionSpace.from_predictions(paths, data="$d" * 60).plot(width="single")
@@ -457,6 +458,7 @@ def test_sparser_activations_are_told_and_denser_ones_too():
     assert not Activations.from_arrays({"a": kernels["plain"]}, {"a": hidden["plain"]}, data="d").facts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arms", [["plain"], ["a", "b", "c"], [f"{LONG} {number}" for number in range(9)]])
 def test_odd_activations_are_drawn(arms):
     kernels, hidden = {arm: np.zeros((12, 1)) for arm in arms}, {arm: np.zeros((1, 1)) for arm in arms}

@@ -715,6 +715,7 @@ def test_curves_without_enough_points_are_named_or_refused():
 # What is odd
 
 
+@pytest.mark.slow
 def test_many_classes_and_constant_predictions_are_drawn():
     classes = 200
     flat = Predictions(np.full((3, 60, classes), 1 / classes))
@@ -732,12 +733,14 @@ def test_many_classes_and_constant_predictions_are_drawn():
         display.plot()
 
 
+@pytest.mark.slow
 def test_many_arms_are_drawn():
     arms = {f"arm {place}": pool(2, seed=place) for place in range(12)}
     AccuracyVersusConfidence.from_predictions(arms, labels(), data="d", **FEW).plot()
     CombinerComparison.from_predictions(arms, labels(), data="d", **FEW).plot()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["combiners", "ood", "equivalent", "mc_vs_ws"])
 def test_the_same_predictions_give_the_same_numbers(name):
     pd.testing.assert_frame_equal(made.BUILDERS[name]().frame(), made.BUILDERS[name]().frame())

@@ -467,6 +467,7 @@ def test_bias_variance_diversity_draws_its_frame():
         np.testing.assert_allclose(ax.lines[0].get_data(), [points["x"], points["value"] * 100])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_single_precision_is_never_refused(count):
     labels = np.arange(60) % 4
@@ -694,6 +695,7 @@ def test_an_arm_that_lacks_a_data_set_is_refused():
 # What is odd
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "display",
     [

@@ -102,6 +102,7 @@ def test_shifts_that_cannot_be_are_refused(more, told):
         runs_of(more)
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_saved_predictions():
     run = runs_of()[1]
     rows, files = scores_of(run)
@@ -117,6 +118,7 @@ def test_scores_are_those_of_the_saved_predictions():
         assert mine[row.rule, row.metric] == pytest.approx(row.value, nan_ok=True)
 
 
+@pytest.mark.slow
 def test_models_can_be_built_again_from_what_is_kept():
     import io
 
