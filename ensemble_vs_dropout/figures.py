@@ -372,8 +372,10 @@ _EXACT = {"geometric": "geometric_mean", "arithmetic": "mean"}
 
 def _ensemble_size(source: Source) -> plots.Display:
     found = source.first
-    alone = {"single": found.pools["test"]["ensemble"], "dropout": found.pools["test"]["dropout"]}
-    evaluator = Evaluator(("error", "nll", "brier"), {"single": [EACH], "dropout": ["mean"]}, resamples=100)
+    test = found.pools["test"]
+    alone = {"single": test["ensemble"]} | {arm: test[arm] for arm in ("dropout", "wide") if arm in test}
+    rules = {arm: [EACH if arm == "single" else "mean"] for arm in alone}
+    evaluator = Evaluator(("error", "nll", "brier"), rules, resamples=100)
     return plots.EnsembleSize.from_curves(
         found.curves[found.curves.metric != "calibrated_nll"],
         data=found.data,

@@ -100,8 +100,11 @@ def test_a_comparison_allows_what_it_has_and_tells_what_the_others_need(tmp_path
     run = tmp_path / "run"
     compare(
         load_dataset("digits", train_size=100), mlp(units=(8,)), members=3, passes=6, epochs=2, repetitions=2, out=run,
-        verbose=0,
+        controls=True, verbose=0,
     )  # fmt: skip
+    (source,) = figures.read_sources([run])
+    curves = figures.RECIPES["ensemble_size"].make(source).frame()
+    assert set(curves[curves.role == "reference"].arm) == {"single", "dropout", "wide"}
     done = CliRunner().invoke(app, ["figures", "--from", str(run), "--out", str(tmp_path / "out"), "--formats", "svg"])
     assert done.exit_code == 0, done.exception
     for name in ("mc_vs_weight_scaling", "ensemble_size", "combiner_comparison", "reliability_pooling", "kappa_error"):
