@@ -203,6 +203,7 @@ def _source(model: str) -> Path | None:
     module, _, function = model.partition(":")
     if not function:
         return None
+    PathFinder.invalidate_caches()  # else a file of this moment may not be seen
     found = PathFinder.find_spec(module.rpartition(".")[2], _folders(module))
     return Path(found.origin) if found and found.origin else None
 
