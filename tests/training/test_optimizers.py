@@ -20,24 +20,29 @@ SETTINGS = {"epochs": 2, "batch_size": 8, "shuffle": False, "verbose": 0}  # the
 RATES = {"Adadelta": 5.0, "Lion": 0.01, "Lamb": 0.02}  # of learning; 0.05 else
 
 
-def decaying(rate):
-    return O.schedules.ExponentialDecay(rate, decay_steps=2, decay_rate=0.6)
-
-
-KINDS = {  # the settings of an optimizer whose learning rate is `rate`
-    "dense": lambda rate: {"learning_rate": rate},
-    "embedding": lambda rate: {"learning_rate": rate},
-    "clipnorm": lambda rate: {"learning_rate": rate, "clipnorm": 0.05},
-    "clipvalue": lambda rate: {"learning_rate": rate, "clipvalue": 0.01},
-    "global_clipnorm": lambda rate: {"learning_rate": rate, "global_clipnorm": 0.1},
-    "decay and schedule": lambda rate: {"learning_rate": decaying(rate), "weight_decay": 0.2},
-    "ema": lambda rate: {"learning_rate": rate, "use_ema": True, "ema_momentum": 0.6},
-    "ema overwriting": lambda rate: {
-        "learning_rate": rate, "use_ema": True, "ema_momentum": 0.6, "ema_overwrite_frequency": 2,
-    },
-    "accumulation": lambda rate: {"learning_rate": rate, "gradient_accumulation_steps": 2},
-}  # fmt: skip
-REFUSED = ("ema", "ema overwriting", "accumulation")  # kinds that "stacked" may refuse
+EMA = {"use_ema": True, "ema_momentum": 0.6}
+KINDS = {  # the settings of an optimizer beside its learning rate
+    "dense": {},
+    "embedding": {},
+    "clipnorm": {"clipnorm": 0.05},
+    "clipvalue": {"clipvalue": 0.01},
+    "global_clipnorm": {"global_clipnorm": 0.1},
+    "weight_decay": {"weight_decay": 0.2},
+    "schedule": {"learning_rate": 0.6},
+    "ema": EMA,
+    "ema overwriting": {**EMA, "ema_overwrite_frequency": 2},
+    "accumulation": {"gradient_accumulation_steps": 2},
+    "clipped and decaying": {"clipnorm": 0.05, "weight_decay": 0.2, "learning_rate": 0.6},
+    "averaged and accumulated": {**EMA, "ema_overwrite_frequency": 2, "gradient_accumulation_steps": 2},
+}
+WALKED = {  # what every optimizer is trained with, and how
+    "embedding": STRATEGIES,
+    "clipped and decaying": ("stacked",),
+    "averaged and accumulated": ("stacked",),
+}
+WHOLLY = ("Adam", "MultiOptimizer")  # walked through all kinds and strategies: most settings are the base class's
+QUICK = (("Adam", "embedding"), ("Nadam", "embedding"))
+REFUSED = ("ema", "accum", "averag")  # "stacked" may refuse kinds with such names
 
 
 def optimizers():
@@ -52,7 +57,10 @@ def optimizers():
 
 def make(name, kind):
     """Return a new optimizer of this name with the settings of this kind."""
-    settings = KINDS[kind](RATES.get(name, 0.05))
+    rate, settings = RATES.get(name, 0.05), KINDS[kind]
+    falling = settings.get("learning_rate")  # by this factor every two steps
+    rate = O.schedules.ExponentialDecay(rate, decay_steps=2, decay_rate=falling) if falling else rate
+    settings = {**settings, "learning_rate": rate}
     if name == "LossScaleOptimizer":
         return O.LossScaleOptimizer(O.Adam(**settings), initial_scale=16.0, dynamic_growth_steps=3)
     if name == "MultiOptimizer":
@@ -94,29 +102,22 @@ def state(model):
 
 
 def expected_from(build, build_network, eager=True):
-    """Return what Keras' `fit` makes of the same starts as those of the members."""
+    """Return what Keras' `fit` makes of the second member's start; the first is what others are traced from."""
     x, y = data_for(build_network)
-    states = []
-    starts = Ensemble(build, members=2).models
-    references = Ensemble(build, members=2).models  # built one by one as members are, whatever a builder counts
-    for start, reference in zip(starts, references, strict=True):
-        for variable, value in zip(reference.variables, start.variables, strict=True):
-            np.testing.assert_array_equal(variable, value)
-        reference.run_eagerly = eager
-        reference.fit(x, y, **SETTINGS)
-        moved = zip(reference.get_weights(), start.get_weights(), strict=True)
-        assert all(np.abs(after - before).max() > 1e-4 for after, before in moved)
-        states.append(state(reference))
-    return states
+    model = Ensemble(build, members=2).models[1]
+    before = model.get_weights()
+    model.run_eagerly = eager
+    model.fit(x, y, **SETTINGS)
+    assert all(np.abs(a - b).max() > 1e-4 for a, b in zip(model.get_weights(), before, strict=True))
+    return state(model)
 
 
 def assert_trains_as(expected, build, build_network, strategy):
     x, y = data_for(build_network)
     ensemble = Ensemble(build, members=2)
     ensemble.fit(x, y, strategy=strategy, **SETTINGS)
-    for model, wanted in zip(ensemble.models, expected, strict=True):
-        for (path, value), (_, right) in zip(state(model), wanted, strict=True):
-            np.testing.assert_allclose(value, right, atol=1e-5, rtol=1e-3, err_msg=path)
+    for (path, value), (_, right) in zip(state(ensemble.models[1]), expected, strict=True):
+        np.testing.assert_allclose(value, right, atol=1e-5, rtol=1e-3, err_msg=path)
 
 
 @cache
@@ -126,10 +127,12 @@ def expected_of(name, kind):
 
 
 def cases():
-    quick = {("Adam", "embedding"), ("SGD", "clipnorm"), ("Nadam", "dense")}
-    for name, kind, strategy in itertools.product(optimizers(), KINDS, STRATEGIES):
-        marks = () if (name, kind) in quick else pytest.mark.slow
-        yield pytest.param(name, kind, strategy, marks=marks, id=f"{name}-{kind}-{strategy}")
+    for name in optimizers():
+        walked = dict.fromkeys(KINDS, STRATEGIES) if name in WHOLLY else WALKED
+        for kind, strategies in walked.items():
+            for strategy in strategies:
+                marks = () if (name, kind) in QUICK else pytest.mark.slow
+                yield pytest.param(name, kind, strategy, marks=marks, id=f"{name}-{kind}-{strategy}")
 
 
 def test_the_walk_knows_the_optimizers_it_began_with():
@@ -138,7 +141,9 @@ def test_the_walk_knows_the_optimizers_it_began_with():
 
 
 @pytest.mark.parametrize(("name", "kind", "strategy"), list(cases()))
-def test_an_optimizer_of_keras_trains_as_fit_does(name, kind, strategy):
+def test_an_optimizer_of_keras_trains_as_fit_does(name, kind, strategy, monkeypatch):
+    if kind != "embedding":  # whether XLA compiles it is no matter of the settings
+        monkeypatch.setattr("ensemble_vs_dropout.training.strategy._compiles_well", lambda layer: False)
     build_network = dense if kind == "dense" else embedded
     expected = expected_of(name, kind)
 
@@ -149,7 +154,7 @@ def test_an_optimizer_of_keras_trains_as_fit_does(name, kind, strategy):
         assert_trains_as(expected, build, build_network, strategy)
     except InputError as refusal:
         assert strategy == "stacked", refusal
-        assert kind in REFUSED or name == "LossScaleOptimizer", refusal
+        assert name == "LossScaleOptimizer" or any(word in kind for word in REFUSED), refusal
         assert "optimizer" in str(refusal)
         assert_trains_as(expected, build, build_network, "auto")
 
