@@ -42,6 +42,7 @@ WALKED = {  # what every optimizer is trained with, and how
 }
 WHOLLY = ("Adam", "MultiOptimizer")  # walked through all kinds and strategies: most settings are the base class's
 QUICK = (("Adam", "embedding"), ("Nadam", "embedding"))
+DIVIDED = 'in its step depends on values; use "unrolled"'  # Keras divides sparse gradients with a branch for zeros
 REFUSED = ("ema", "accum", "averag")  # "stacked" may refuse kinds with such names
 
 
@@ -154,8 +155,9 @@ def test_an_optimizer_of_keras_trains_as_fit_does(name, kind, strategy, monkeypa
         assert_trains_as(expected, build, build_network, strategy)
     except InputError as refusal:
         assert strategy == "stacked", refusal
-        assert name == "LossScaleOptimizer" or any(word in kind for word in REFUSED), refusal
-        assert "optimizer" in str(refusal)
+        if not str(refusal).endswith(DIVIDED) or build_network is dense:
+            assert name == "LossScaleOptimizer" or any(word in kind for word in REFUSED), refusal
+            assert "optimizer" in str(refusal)
         assert_trains_as(expected, build, build_network, "auto")
 
 
