@@ -154,7 +154,8 @@ def _read_loss(model: keras.Model) -> tuple[type[keras.losses.Loss] | None, bool
         return kind, bool(_config(loss).get("from_logits", getattr(loss, "from_logits", False)))
     function, settings = getattr(loss, "fn", loss), _config(loss)
     if isinstance(function, partial) and not function.args:
-        function, settings = function.func, {**function.keywords, **settings}
+        settings = {**function.keywords, **settings}
+        function = function.func
     kind = next((known for known, its in _FUNCTIONS.items() if function is its), None)
     if kind is None:
         raise InputError(
