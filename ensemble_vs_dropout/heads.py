@@ -93,6 +93,8 @@ def read_head(model: keras.Model) -> Head:
             f"the model {model.name!r} must be compiled, so that its loss says whether it gives logits or "
             "probabilities; call model.compile(optimizer, loss) before"
         )
+    if len(getattr(model, "outputs", None) or ()) > 1:
+        raise InputError(f"the model {model.name!r} must have one output, got {len(model.outputs)}")
     kind, logits = _read_loss(model)
     if len(getattr(model, "inputs", None) or ()) > 1:
         input_of(model)  # says so

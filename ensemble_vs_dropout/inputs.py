@@ -42,9 +42,12 @@ class Input:
     def of(cls, model: keras.Model, lasting: bool = True) -> "Input":
         """Return a model's input; one that is not `lasting` is not kept in memory, and then nothing can be tried."""
         shape, dtype = input_of(model)
-        if not lasting or (graph_of(model) is not None and not isinstance(model, keras.Sequential)):
+        seen = graph_of(model) is not None  # a graph says its dtype, and checks its shape unless it is sequential
+        if not lasting or (seen and not isinstance(model, keras.Sequential)):
             return cls(model.name, shape, dtype)
-        return cls(model.name, shape, dtype, lambda given, kind: _takes(model, given, kind))
+        return cls(
+            model.name, shape, dtype, lambda given, kind: not (seen and kind != dtype) and _takes(model, given, kind)
+        )
 
     def takes_text(self, shape: tuple[int, ...]) -> bool:
         """Return whether examples of this shape may hold text."""
@@ -85,6 +88,9 @@ class Examples:
 
     def __init__(self, name: str, x: Any, inputs: Sequence[Input]):
         self._name = name
+        several = isinstance(x, (list, tuple)) and len(x) and hasattr(x[0], "shape")  # inputs for Keras, or examples
+        if several and len(x) == 1 and len(x[0].shape) == len(inputs[0].shape) + 1:
+            x, several = x[0], False
         self._x = _opened(name, x)
         shape, dtype = tuple(self._x.shape), getattr(self._x, "dtype", None)
         if not shape or not shape[0]:
@@ -107,7 +113,7 @@ class Examples:
             fitting = one.adjusted(given, takes_text)
             if fitting is None:
                 raise InputError(f"{name} must have shape {_words(one.shape)}, as {one.model!r} takes it, got {shape}"
-                                 f"{_advice(one.shape, given, shape)}")  # fmt: skip
+                                 f"{'; give one array, as the model has one input' if several else _advice(one.shape, shape)}")  # fmt: skip
             self._shape = fitting
 
     def __len__(self) -> int:
@@ -162,13 +168,11 @@ def read_batch(name: str, number: int, features: Any, inputs: Sequence[Input]) -
 
 def check_source(name: str, x: Any, inputs: Sequence[Input], endless: bool = False) -> None:
     """Raise `InputError` if a source has no end, or what it says of its elements is no batch of examples."""
-    if isinstance(x, keras.utils.PyDataset):
-        number = x.num_batches
-    else:
-        number = int(x.cardinality()) if isinstance(x, tf.data.Dataset) else -1
-    if not endless and number in (None, tf.data.INFINITE_CARDINALITY):
+    of_tensorflow = isinstance(x, tf.data.Dataset)
+    infinite = of_tensorflow and x.cardinality() == tf.data.INFINITE_CARDINALITY
+    if not endless and (infinite or (isinstance(x, keras.utils.PyDataset) and x.num_batches is None)):
         raise InputError(f"{name} is a source without end; take some of its batches")
-    if not isinstance(x, tf.data.Dataset):
+    if not of_tensorflow:
         return
     spec = x.element_spec[0] if isinstance(x.element_spec, tuple) and x.element_spec else x.element_spec
     if not isinstance(spec, tf.TensorSpec):
@@ -322,7 +326,7 @@ def _words(shape: tuple[int | None, ...]) -> str:
     return f"({', '.join(['examples', *('any' if size is None else str(size) for size in shape)])})"
 
 
-def _advice(wanted: tuple[int | None, ...], given: tuple[int, ...], whole: tuple[int, ...]) -> str:
-    if len(whole) == len(wanted) and all(w in (None, g) for w, g in zip(wanted, whole, strict=True)):
+def _advice(wanted: tuple[int | None, ...], given: tuple[int, ...]) -> str:
+    if len(given) == len(wanted) and all(w in (None, g) for w, g in zip(wanted, given, strict=True)):
         return "; a single example is x[None]"
     return "; reshape it, or give the features that the model was built for"
