@@ -112,8 +112,10 @@ class Examples:
                 )
             fitting = one.adjusted(given, takes_text)
             if fitting is None:
-                raise InputError(f"{name} must have shape {_words(one.shape)}, as {one.model!r} takes it, got {shape}"
-                                 f"{'; give one array, as the model has one input' if several else _advice(one.shape, shape)}")  # fmt: skip
+                advice = "; give one array, as the model has one input" if several else _advice(one.shape, shape)
+                raise InputError(
+                    f"{name} must have shape {_words(one.shape)}, as {one.model!r} takes it, got {shape}{advice}"
+                )
             self._shape = fitting
 
     def __len__(self) -> int:
