@@ -307,7 +307,7 @@ def test_what_cannot_be_streamed_is_said(small, blobs):
         ({"x": x, "y": y, "validation_data": source.take(0)}, "val must yield at least one batch"),
         ({"x": x, "y": y, "validation_data": source.repeat()}, "val is a source without end"),
         ({"x": Batches(x, y + 1, 8)}, r"labels of batch 0 of x must be whole numbers 0\.\.2"),
-        ({"x": Batches(x, y[:9], 8)}, "batch 1 of x must hold one label for each of 8 examples, got 1"),
+        ({"x": Batches(x, y[:-1], 22)}, "batch 0 of x must hold one label for each of 22 examples, got 21"),
         ({"x": Batches(x * np.nan, y, 8)}, "features of batch 0 of x must be finite"),
         ({"x": Batches(x[:, :5], y, 8)}, r"batch 0 of x must have shape \(examples, 6\)"),
     ]:
