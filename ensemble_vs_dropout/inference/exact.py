@@ -14,6 +14,7 @@ from ensemble_vs_dropout.fusion import fuse
 from ensemble_vs_dropout.heads import input_of, read_head
 from ensemble_vs_dropout.inference._graph import Halves
 from ensemble_vs_dropout.inference.thinned import Acting, thinned_network
+from ensemble_vs_dropout.inputs import inputs_of
 from ensemble_vs_dropout.keras_backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.prediction import Part, Predictor
 from ensemble_vs_dropout.random_draws import shape_of
@@ -49,7 +50,7 @@ class ExactDropout(Predictor):
     """
 
     def __init__(self, model: keras.Model, max_units: int = 16, layers: Choice = "all"):
-        self.model, self._head = model, read_head(model)
+        self.model, self._head, self._inputs = model, read_head(model), inputs_of([model])
         check_at_least("max_units", max_units, 1)
         self._chosen = choose_layers(model, layers)
         for layer in self._chosen.layers:

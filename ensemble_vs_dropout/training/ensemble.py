@@ -20,6 +20,7 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.fusion import fuse
 from ensemble_vs_dropout.heads import Head, read_head
+from ensemble_vs_dropout.inputs import Input, inputs_of
 from ensemble_vs_dropout.keras_backend import keras, one_graph_each
 from ensemble_vs_dropout.multiply_adds import multiply_adds
 from ensemble_vs_dropout.prediction import Part, Predictor
@@ -80,7 +81,7 @@ class Ensemble(Predictor):
         self._diverged: set[int] = set()
         self._programs = Programs()
         self.add_members(members)
-        self._head = read_head(self._models[0])
+        self._head, self._inputs = read_head(self._models[0]), inputs_of(self._models[:1])
 
     @classmethod
     def from_models(cls, models: Sequence[keras.Model | str | PathLike[str]], lazy: bool = False) -> Ensemble:
@@ -96,12 +97,15 @@ class Ensemble(Predictor):
         ensemble = cls.__new__(cls)
         ensemble._build, ensemble.seed, ensemble._programs = None, 0, Programs()
         given = [Path(model) if isinstance(model, (str, PathLike)) else model for model in models]
-        heads = []
+        heads: list[Head] = []
+        inputs: list[Input] = []
         for number, model in enumerate(given):
             at_hand = loaded(model)
             heads.append(read_head(at_hand))
+            inputs += inputs_of([at_hand], lasting=not lazy)
             given[number] = model if lazy else at_hand
         ensemble._head, ensemble._whole = heads[0], lazy
+        ensemble._inputs = tuple(dict.fromkeys(inputs))
         ensemble._models = given
         ensemble._histories = {member: [] for member in range(len(models))}
         ensemble._starts, ensemble._diverged = {}, set()
@@ -207,8 +211,8 @@ class Ensemble(Predictor):
         check_known("strategy", strategy, STRATEGIES)
         head = read_head(self._models[0])
         schedule = make_schedule(
-            head, self.seed, x, y, validation_data, validation_split, watch, epochs, initial_epoch, batch_size,
-            steps_per_epoch, shuffle, patience, class_weight, sample_weight, callbacks,
+            head, self._inputs, self.seed, x, y, validation_data, validation_split, watch, epochs, initial_epoch,
+            batch_size, steps_per_epoch, shuffle, patience, class_weight, sample_weight, callbacks,
         )  # fmt: skip
         schedule = self._scheduled(schedule)
         todo = [k for k in range(len(self._models)) if k not in self._diverged and self._epochs_of(k) <= initial_epoch]

@@ -90,7 +90,9 @@ def test_a_loss_that_its_metric_did_not_see_is_that_of_the_last_batch(strategy):
 def test_a_test_step_of_ones_own_is_evaluated_in_keras_batches():
     _, _, rows, history = both(built(Evaluating), "looped", validation_data=(X, Y))
     np.testing.assert_allclose(rows["val_odd"], history["val_odd"], rtol=1e-4)
-    with pytest.raises(InputError, match=r"patience needs a val_loss, one number, but test_step of Evaluating gives val_o"):
+    with pytest.raises(
+        InputError, match=r"patience needs a val_loss, one number, but test_step of Evaluating gives val_o"
+    ):
         Ensemble(built(Evaluating), members=2).fit(X, Y, validation_data=(X, Y), patience=2, **SETTINGS)
 
 
