@@ -108,8 +108,8 @@ def wants_steps(callback: keras.callbacks.Callback) -> bool:
         return callback.update_freq != "epoch" or bool(callback._should_trace)
     if isinstance(callback, keras.callbacks.ModelCheckpoint):
         return callback.save_freq != "epoch"
-    hooks = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
-    hooks += ("on_test_batch_begin", "on_test_batch_end")
+    parts = ("batch", "train_batch", "test_batch")
+    hooks = [f"on_{part}_{moment}" for part in parts for moment in ("begin", "end")]
     base = keras.callbacks.Callback
     return any(getattr(type(callback), h) is not getattr(base, h) or h in vars(callback) for h in hooks)
 
