@@ -1,7 +1,8 @@
 """Small networks over every layer family of Keras and every way to write a model, for tests that walk over all of them.
 
 Each is built anew by `build()`, compiled, and comes with about 22 examples. Where the toolkit is meant to refuse,
-`refused` says which way in (`train`, `predict`, `mc`, `to_keras`, `save`) and a regular expression of the sentence;
+`refused` says which way in (`train`, `checkpoint`, `predict`, `mc`,
+`to_keras`, `save`) and a regular expression of the sentence;
 `may_refuse` says so where the right numbers would be as good.
 """
 
@@ -244,7 +245,7 @@ add_chain(
     (5,),
     lambda: [hidden()],
     settings=lambda: {"loss": own_loss},
-    may_refuse={"train": "must be a cross-entropy", "predict": "must be a cross-entropy"},
+    may_refuse=dict.fromkeys(("train", "predict", "mc"), "must be a cross-entropy"),
 )
 add_chain("own loss class", numbers(5), (5,), lambda: [hidden()], settings=lambda: {"loss": OwnLoss(from_logits=True)})
 
@@ -283,7 +284,7 @@ add_chain(
     lambda: [L.Lambda(lambda x: 2.0 * x), L.Identity(), hidden(), L.Dropout(0.2)],
     "random",
     refused={"save": "Lambda|lambda"},
-    may_refuse={"to_keras": "Lambda|lambda"},
+    may_refuse={"to_keras": "Lambda|lambda", "checkpoint": "Lambda|lambda"},
 )
 add(
     "reversible embedding",
@@ -1242,6 +1243,7 @@ class MCDropoutWithoutArgument(L.Dropout):
 
 
 _MC = {"mc": "random|draw"}
+_NO_LAMBDA = dict.fromkeys(("save", "checkpoint"), "random|draw|Lambda|lambda")
 _ALWAYS = {"predict": "random|draw", "to_keras": "random|draw"}
 
 
@@ -1287,7 +1289,7 @@ add_chain(
     "own draws",
     "not stacked",
     refused=_ALWAYS,
-    may_refuse={"train": "random|draw", "mc": "random|draw", "save": "random|draw|Lambda|lambda"},
+    may_refuse={**dict.fromkeys(("train", "mc"), "random|draw"), **_NO_LAMBDA},
 )
 for _name, _layer in (("with", MCDropout), ("without", MCDropoutWithoutArgument)):
     add_chain(
