@@ -370,16 +370,16 @@ add_graph(
 add_graph("global pooling 2d", numbers(4, 4, 3), (4, 4, 3), lambda x: L.GlobalMaxPooling2D()(x))
 add_graph(
     "adaptive pooling",
-    numbers(6, 2),
-    (6, 2),
+    numbers(8, 2),
+    (8, 2),
     lambda x: L.Concatenate()(
         [
             L.Flatten()(L.AdaptiveAveragePooling1D(3)(x)),
             L.Flatten()(L.AdaptiveMaxPooling1D(2)(x)),
-            L.Flatten()(L.AdaptiveAveragePooling2D(2)(L.Reshape((3, 2, 2))(x))),
-            L.Flatten()(L.AdaptiveMaxPooling2D((1, 2))(L.Reshape((3, 2, 2))(x))),
-            L.Flatten()(L.AdaptiveAveragePooling3D(1)(L.Reshape((3, 2, 2, 1))(x))),
-            L.Flatten()(L.AdaptiveMaxPooling3D(1)(L.Reshape((3, 2, 2, 1))(x))),
+            L.Flatten()(L.AdaptiveAveragePooling2D(2)(L.Reshape((4, 2, 2))(x))),
+            L.Flatten()(L.AdaptiveMaxPooling2D(2)(L.Reshape((4, 2, 2))(x))),
+            L.Flatten()(L.AdaptiveAveragePooling3D(2)(L.Reshape((4, 2, 2, 1))(x))),
+            L.Flatten()(L.AdaptiveMaxPooling3D(2)(L.Reshape((4, 2, 2, 1))(x))),
         ]
     ),
 )

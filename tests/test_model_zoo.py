@@ -285,9 +285,8 @@ def test_passes_differ_and_have_the_mean_of_the_model_in_training(network, train
     with refused(network, "mc"):
         sampler = MonteCarloDropout(model, passes=PASSES)
         passes = sampler.predict_members(x, batch_size=22).probs
-        np.testing.assert_allclose(
-            sampler.predict_members(x, batch_size=5).probs, passes, atol=1e-2 if "half" in network.tags else 1e-5
-        )
+        some = sampler.predict_members(x[:7], batch_size=5).probs  # an example has its draws in any batch
+        np.testing.assert_allclose(some, passes[:, :7], atol=1e-2 if "half" in network.tags else 1e-5)
         assert np.ptp(passes, axis=0).max() > 1e-3
         if "training differs" not in network.tags:
             assert_same_mean(passes, in_training(network, model, x))
