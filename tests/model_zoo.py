@@ -559,6 +559,7 @@ add_chain(
     (5,),
     lambda: [L.SpectralNormalization(L.Dense(6)), L.Activation("tanh"), L.Dropout(0.2)],
     "random",
+    "not stacked",
     "training differs",
 )
 add_chain(
