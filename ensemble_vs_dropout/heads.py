@@ -193,7 +193,8 @@ def _called_shape(model: keras.Model) -> Any:
     shape = _seen_shape(model)
     if shape is None:
         return None
-    shapes = [out.shape for out in keras.tree.flatten(model.compute_output_spec(keras.KerasTensor((None, *shape[1:]))))]
+    outputs = model.compute_output_spec(keras.KerasTensor((None, *shape[1:])))
+    shapes = [output.shape for output in keras.tree.flatten(outputs)]
     return shapes[0] if len(shapes) == 1 else shapes
 
 

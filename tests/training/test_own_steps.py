@@ -82,7 +82,7 @@ def test_a_step_that_returns_other_names_has_them_in_the_history_as_keras_has(st
 
 @pytest.mark.parametrize("strategy", ["looped", "unrolled"])
 def test_a_loss_that_its_metric_did_not_see_is_that_of_the_last_batch(strategy):
-    model, _, rows, history = both(built(Stepping), strategy)
+    _, _, rows, history = both(built(Stepping), strategy)
     assert history["loss"] == [0.0, 0.0, 0.0]  # Keras' own, which is no loss
     assert (rows["loss"] > 0.1).all()
 
