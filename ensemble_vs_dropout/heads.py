@@ -83,8 +83,8 @@ def read_head(model: keras.Model) -> Head:
     """Read from a model's loss what its outputs mean.
 
     Raises:
-        InputError: Not a Keras model, not compiled, a stateful layer, more than one output, a loss that is no cross-entropy, or a loss
-            that contradicts the activation of the last layer.
+        InputError: Not a Keras model, not compiled, a stateful layer, more than one output, a loss that is no
+            cross-entropy, or a loss that contradicts the activation of the last layer.
     """
     if not isinstance(model, keras.Model):
         raise InputError(f"a model must be a keras.Model, got {type(model).__name__}; the builder must return one")

@@ -41,24 +41,26 @@ def disagreement(
     alone, beside = Looped(once, data), engine_of(once, data)
     if isinstance(beside, Looped):
         return None
-    model, orders = models[0], [once.order(number, 1) for number in range(_TWO)]
-    before = [_values(one) for one in models[:_TWO]]
+    # The last is compared: the first is what the others' step is traced from.
+    pair = list(models[: min(_TWO, beside.slots)])
+    model, slot, orders = pair[-1], len(pair) - 1, [once.order(number, 1) for number in range(len(pair))]
+    before = [_values(one) for one in pair]
     try:
         alone.load(0, model)
-        alone.train_epoch({0: orders[0]})
+        alone.train_epoch({0: orders[slot]})
         expected = _values(model)
-        _restore(models, before)
-        for slot, one in enumerate(models[: min(_TWO, beside.slots)]):
-            beside.load(slot, one)
-        beside.train_epoch(dict(enumerate(orders[: min(_TWO, beside.slots, len(models))])))
-        beside.write(0)
+        _restore(pair, before)
+        for place, one in enumerate(pair):
+            beside.load(place, one)
+        beside.train_epoch(dict(enumerate(orders)))
+        beside.write(slot)
         found = _values(model)
     finally:
-        _restore(models, before)
-        for one in models[:_TWO]:
+        _restore(pair, before)
+        for one in pair:
             one.reset_metrics()
     far = _FAR if model.compute_dtype in ("float32", "float64") else _FAR_IN_HALVES
-    for variable, start, one, other in zip(_all(model), before[0], expected, found, strict=True):
+    for variable, start, one, other in zip(_all(model), before[slot], expected, found, strict=True):
         if not _same(start, one, other, far):
             return (
                 f"its step is not Keras' own for these members ({variable.path!r} differs after one batch), so that "
@@ -76,7 +78,7 @@ def _values(model: keras.Model) -> list[np.ndarray[Any, Any]]:
 
 
 def _restore(models: Sequence[keras.Model], before: Sequence[Sequence[np.ndarray[Any, Any]]]) -> None:
-    for model, values in zip(models, before, strict=False):
+    for model, values in zip(models, before, strict=True):
         for variable, value in zip(_all(model), values, strict=True):
             variable.assign(value)
 

@@ -1,0 +1,113 @@
+"""What no configuration tells of a member shows in its first step, and it is trained by itself."""
+
+import numpy as np
+import pytest
+
+from ensemble_vs_dropout.keras_backend import keras, tf
+from ensemble_vs_dropout.training import Ensemble, _guard
+
+L, O = keras.layers, keras.optimizers  # noqa: E741
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(22, 4)).astype("float32"), RNG.integers(3, size=22)
+SETTINGS = {"epochs": 2, "batch_size": 8, "shuffle": False}
+
+
+class Scaled(L.Layer):
+    """Multiplies by a number of its own, which its configuration leaves out."""
+
+    numbers = iter(range(1, 100))
+
+    def __init__(self, **named):
+        super().__init__(**named)
+        self.number = float(next(Scaled.numbers))
+
+    def call(self, x):
+        return x * self.number
+
+
+class Mixed(L.Layer):
+    """Leaves its inputs as they are."""
+
+    def call(self, x):
+        return x * 1.0
+
+
+def loss_of_ones_own(y, predicted):
+    return keras.losses.sparse_categorical_crossentropy(y, predicted, from_logits=True)
+
+
+def network(*layers, optimizer="sgd"):
+    model = keras.Sequential([keras.Input((4,)), *layers, L.Dense(3)])
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def by_keras(model, weights):
+    model.set_weights(weights)
+    model.fit(X, Y, **SETTINGS, verbose=0)
+    return model.get_weights()
+
+
+def test_members_that_differ_in_what_no_configuration_tells_are_trained_one_after_the_other(capsys):
+    made = []
+
+    def build():
+        made.append(network(Scaled()))
+        return made[-1]
+
+    ensemble = Ensemble(build, members=2)
+    starts, numbers = [model.get_weights() for model in made], [model.layers[0].number for model in made]
+    ensemble.fit(X, Y, strategy="stacked", verbose=1, **SETTINGS)
+    assert "strategy looped: its step is not Keras' own for these members" in capsys.readouterr().err.replace("\n", " ")
+    for model, start, number in zip(ensemble.models, starts, numbers, strict=True):
+        alone = network(Scaled())
+        alone.layers[0].number = number
+        for one, other in zip(model.get_weights(), by_keras(alone, start), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("strategy", ["unrolled", "stacked"])
+def test_a_layer_of_ones_own_that_is_right_stays_with_the_strategy_and_starts_as_it_was(strategy, capsys):
+    ensemble = Ensemble(lambda: network(Mixed(), L.Dropout(0.5)), members=2)
+    start = ensemble.models[1].get_weights()
+    ensemble.fit(X, Y, strategy=strategy, verbose=2, **SETTINGS)
+    told = capsys.readouterr().err
+    assert f"strategy {strategy}" in told
+    assert "looped" not in told
+    looped = Ensemble(lambda: network(Mixed(), L.Dropout(0.5)), members=2)
+    looped.models[1].set_weights(start)
+    looped.fit(X, Y, strategy="looped", verbose=0, **SETTINGS)
+    for one, other in zip(ensemble.models[1].get_weights(), looped.models[1].get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_keras_that_the_tests_have_not_seen_is_looked_at_too(monkeypatch):
+    looked = []
+    values = _guard._values
+    monkeypatch.setattr(_guard, "_values", lambda model: looked.append(model) or values(model))
+    Ensemble(lambda: network(), members=2).fit(X, Y, strategy="stacked", verbose=0, **SETTINGS)
+    assert not looked
+    monkeypatch.setattr(keras, "__version__", "3.99.0")
+    Ensemble(lambda: network(), members=2).fit(X, Y, strategy="unrolled", verbose=0, **SETTINGS)
+    assert looked
+
+
+class Sparse(O.Optimizer):
+    """Updates by an operation on TensorFlow's variable itself, which no tensor can stand for."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        handle = variable.handle
+        tf.raw_ops.ResourceApplyGradientDescent(var=handle, alpha=tf.cast(learning_rate, tf.float32), delta=gradient)
+
+
+def test_an_optimizer_that_no_tensor_can_serve_is_trained_by_another_strategy(capsys):
+    def build():
+        return network(optimizer=Sparse(0.1))
+
+    with pytest.raises(ValueError, match=r'"stacked" cannot train these members: .*; use "unrolled"'):
+        Ensemble(build, members=2).fit(X, Y, strategy="stacked", verbose=0, **SETTINGS)
+    ensemble = Ensemble(build, members=2)
+    start = ensemble.models[0].get_weights()
+    ensemble.fit(X, Y, strategy="unrolled", verbose=0, **SETTINGS)
+    for one, other in zip(ensemble.models[0].get_weights(), by_keras(build(), start), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
