@@ -58,6 +58,12 @@ class Looped:
             if on_batch:
                 on_batch.on_train_batch_end(number, self.logs(0))
 
+    def holds_unknown_variables(self, model: keras.Model, order: Any) -> bool:
+        """Return whether a training step uses variables of TensorFlow's that Keras does not know of."""
+        traced = self._programs.get(self._train_epoch, model, tf.constant(order), *self.data["train"])
+        known = {id(v.value) for v in [*model.variables, *model.optimizer.variables, *model.metrics_variables]}
+        return any(id(variable) not in known for variable in traced.graph.variables)
+
     def drop(self, slot: int) -> None:
         """Put the member down."""
 
