@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "ensemble_vs_dropout"
 # From left to right; a room may import from its own name and from what stands to its left.
 ROOMS = [
     "checks", "seeds", "types", "keras_backend", "graphs", "multiply_adds", "memory", "measures", "datasets",
-    "progress", "heads", "classic_dropout", "networks", "fusion", "random_draws", "prediction", "training",
+    "progress", "heads", "copies", "classic_dropout", "networks", "fusion", "random_draws", "prediction", "training",
     "inference", "ways", "classifier", "evaluation", "plots", "report", "runs", "results", "comparison",
     "studies", "figures", "study_commands", "cli",
 ]  # fmt: skip
