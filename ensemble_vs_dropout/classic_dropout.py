@@ -62,6 +62,7 @@ class ClassicDropout(keras.layers.Dropout):  # type: ignore[misc]  # Keras has n
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Drop units while training, scale all of them otherwise; the shape stays."""
+        inputs = keras.ops.cast(inputs, self.compute_dtype)  # whole numbers come as they are
         if not training:
             return inputs * keras.ops.cast(1 - self.rate, inputs.dtype)
         kept = super().call(keras.ops.ones_like(inputs), training=True)

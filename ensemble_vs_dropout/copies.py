@@ -138,7 +138,7 @@ class _Copying:
 
     def _object(self, one: Any) -> None:
         """Make an object of the same class with the same attributes, but with variables and layers of its own."""
-        kind = type(one)
+        kind: Any = type(one)
         if isinstance(one, (Functional, keras.Sequential)):
             raise InputError(
                 f"the model {one.name!r} ({kind.__name__}) is functional or sequential with a call of its own, and "
@@ -171,7 +171,7 @@ class _Copying:
         if isinstance(value, tf.Variable):
             return self._remember(value, tf.Variable(value.numpy(), trainable=value.trainable, dtype=value.dtype))
         if isinstance(value, keras.random.SeedGenerator):
-            copy = self._remember(value, type(value).__new__(type(value)))
+            copy = self._remember(value, object.__new__(type(value)))
             vars(copy).update({key: self.value(inner) for key, inner in vars(value).items()})
             return copy
         if isinstance(value, types.MethodType):

@@ -29,12 +29,17 @@ def adapted(layer, data):
 
 def text(**settings):
     settings = {"output_mode": "multi_hot", **settings}
-    return compiled(adapted(keras.layers.TextVectorization(**settings), WORDS[:, 0]), shape=(1,), dtype="string")
+    return compiled(
+        adapted(keras.layers.TextVectorization(**settings), WORDS[:, 0]),
+        keras.layers.Dense(4, "relu"),
+        shape=(),
+        dtype="string",
+    )
 
 
 def lookup():
     words = adapted(keras.layers.StringLookup(output_mode="multi_hot"), WORDS)
-    return compiled(words, shape=(1,), dtype="string")
+    return compiled(words, keras.layers.Dense(4, "relu"), shape=(1,), dtype="string")
 
 
 def embedded():
@@ -44,7 +49,9 @@ def embedded():
 
 
 def bins():
-    return compiled(adapted(keras.layers.Discretization(3, output_mode="one_hot"), NUMBERS), keras.layers.Flatten())
+    return compiled(
+        adapted(keras.layers.Discretization(num_bins=3, output_mode="one_hot"), NUMBERS), keras.layers.Flatten()
+    )
 
 
 def standardised():
@@ -160,8 +167,7 @@ def nested():
 
 def recurrent():
     act = functools.partial(keras.activations.leaky_relu, negative_slope=0.4)
-    layers = keras.layers.Bidirectional(keras.layers.LSTM(3, activation=act))
-    return compiled(keras.layers.Reshape((2, 2)), layers)
+    return compiled(keras.layers.Reshape((2, 2)), keras.layers.LSTM(3, activation=act, dropout=0.2))
 
 
 def branched():
@@ -205,4 +211,6 @@ NETWORKS = {
 def data_for(model):
     """Return examples that a network takes."""
     dtype = getattr(model, "input_dtype", "float32") if not getattr(model, "inputs", None) else model.inputs[0].dtype
-    return WORDS if dtype == "string" else NUMBERS
+    if dtype != "string":
+        return NUMBERS
+    return WORDS if len(model.inputs[0].shape) == 2 else WORDS[:, 0]
