@@ -194,7 +194,7 @@ class _Copying:
 
 def _variable(value: keras.Variable) -> keras.Variable:
     copy = keras.Variable(
-        keras.ops.convert_to_numpy(value),
+        value.numpy().copy(),
         dtype=value.dtype,
         trainable=value.trainable,
         autocast=value._autocast,
@@ -236,7 +236,7 @@ def probe(model: keras.Model) -> npt.NDArray[Any]:
 
 def predicted(model: keras.Model, x: npt.NDArray[Any]) -> list[npt.NDArray[Any]] | None:
     """Return a model's outputs in inference mode as float32, and leave it as it is; None if it does not take `x`."""
-    before = [(variable, keras.ops.convert_to_numpy(variable).copy()) for variable in model.non_trainable_variables]
+    before = [(variable, variable.numpy().copy()) for variable in model.non_trainable_variables]
     inputs = tf.constant(x)
     if getattr(model, "_inputs_struct", None) is not None:
         inputs = keras.tree.pack_sequence_as(model._inputs_struct, [inputs])

@@ -149,7 +149,7 @@ class _Values:
         if isinstance(value, types.FunctionType):
             return self._function(value, depth)
         if isinstance(value, types.MethodType):
-            return [self._function(value.__func__, depth), self(value.__self__, depth + 1)]
+            return [self(value.__func__, depth + 1), self(value.__self__, depth + 1)]
         if isinstance(value, functools.partial):
             return [self(part, depth + 1) for part in (value.func, value.args, value.keywords)]
         if isinstance(value, (type, types.BuiltinFunctionType, np.ufunc)):
