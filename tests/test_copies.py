@@ -161,7 +161,7 @@ def test_a_sequential_model_with_a_call_of_its_own_is_refused():
             return super().call(x) * 2.0
 
     model = odd_networks.finished(Own([keras.Input((4,)), keras.layers.Dense(3, "softmax")]))
-    with pytest.raises(InputError, match="'own.*with a call of its own.*derive it from keras.Model"):
+    with pytest.raises(InputError, match=r"'own.*with a call of its own.*derive it from keras.Model"):
         WeightScaling(model).to_keras()
 
 
@@ -177,5 +177,5 @@ def test_an_optimizer_that_cannot_be_made_anew_is_refused_by_name():
 
     model = odd_networks.compiled(keras.layers.Dense(4))
     model.compile(Own(0.1), "sparse_categorical_crossentropy")
-    with pytest.raises(InputError, match="the Own that .* is compiled with cannot be made anew for a copy"):
+    with pytest.raises(InputError, match=r"the Own that .* is compiled with cannot be made anew for a copy"):
         to_classic(model)

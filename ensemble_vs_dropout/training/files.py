@@ -8,6 +8,7 @@ import json
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ def load(path: Path, cure: str) -> keras.Model:
         cure: What the user can do where a part of it is not found.
     """
     try:
-        return keras.models.load_model(path, safe_mode=True)
+        with _untrained_too():
+            return keras.models.load_model(path, safe_mode=True)
     except Exception as error:  # what is registered is the user's own and may fail in any way
         missing = _missing(path)
         told = f"it needs {missing}" if missing else _first_line(error)
@@ -73,7 +75,8 @@ def give(path: Path, model: keras.Model) -> None:
     if getattr(model, "optimizer", None) is not None and not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     try:
-        model.load_weights(path)
+        with _untrained_too():
+            model.load_weights(path)
     except Exception as error:  # of layers of the user's own, too
         raise InputError(
             f"the weights in {path.name!r} do not fit the model {model.name!r} that the builder returns: "
@@ -84,6 +87,14 @@ def give(path: Path, model: keras.Model) -> None:
 def seed_states(model: keras.Model) -> list[keras.Variable]:
     """Return the states of a model's own random streams, which no file of Keras' holds."""
     return [variable for variable in model.non_trainable_variables if variable.name == "seed_generator_state"]
+
+
+@contextmanager
+def _untrained_too() -> Iterator[None]:
+    """Let an optimizer be as it is made where the file is of a model that was not trained and has no state to give."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "\\s*Skipping variable loading for optimizer")
+        yield
 
 
 def _missing(path: Path) -> str:

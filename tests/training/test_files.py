@@ -1,6 +1,7 @@
 """Members on disk are found again whatever they are made of, or that is refused before work is lost."""
 
 import importlib.util
+import json
 import pickle
 import sys
 from pathlib import Path
@@ -44,12 +45,14 @@ def test_the_builder_takes_up_a_saved_ensemble(build, tmp_path):
 def test_without_the_builder_a_saved_ensemble_is_the_same_or_refused(build, tmp_path):
     ensemble = Ensemble(build, members=1)
     ensemble.save(tmp_path / "e.zip")
+    told, loaded = "", None
     try:
         loaded = Ensemble.load(tmp_path / "e.zip")
     except InputError as error:
-        assert "give build" in str(error)
-        assert "\n" not in str(error)
-    else:
+        told = str(error)
+    assert loaded or "give build" in told
+    assert "\n" not in told
+    if loaded:
         np.testing.assert_allclose(outputs(loaded), outputs(ensemble), atol=1e-6)
         loaded.add_members(1)
         ensemble.add_members(1)
@@ -74,9 +77,7 @@ def test_what_needs_the_builder_is_told_by_name(name, told, tmp_path):
             return odd_networks.compiled(keras.layers.Lambda(lambda x: x * 2.0))
     else:
         build = odd_networks.NETWORKS[name]
-    Ensemble(build, members=1).save(tmp_path / "e.zip") if name != "Lambda" else Ensemble(build, members=1).save(
-        tmp_path / "e.zip"
-    )
+    Ensemble(build, members=1).save(tmp_path / "e.zip")
     with pytest.raises(InputError, match=told):
         Ensemble.load(tmp_path / "e.zip")
 
@@ -91,9 +92,8 @@ def test_a_builder_of_another_network_is_refused(tmp_path):
     with pytest.raises(InputError, match="build returns another network"):
         Ensemble.load(tmp_path / "e.zip", lambda: build(slope=-9.0))
     one = build()
-    with pytest.raises(InputError, match="do not fit|a new compiled keras.Model at each call|identical"):
-        two = Ensemble(build, members=2)
-        two.save(tmp_path / "two.zip")
+    Ensemble(build, members=2).save(tmp_path / "two.zip")
+    with pytest.raises(InputError, match=r"a new compiled keras.Model at each call"):
         Ensemble.load(tmp_path / "two.zip", lambda: one)
 
 
@@ -103,7 +103,7 @@ def test_an_ensemble_that_cannot_be_saved_leaves_nothing(tmp_path):
             raise RuntimeError("not me")
 
     ensemble = Ensemble(lambda: odd_networks.compiled(Stubborn()), members=1)
-    with pytest.raises(InputError, match="Keras cannot save the model .*not me"):
+    with pytest.raises(InputError, match=r"Keras cannot save the model .*not me"):
         ensemble.save(tmp_path / "e.zip")
     assert list(tmp_path.iterdir()) == []
 
@@ -130,9 +130,9 @@ def test_an_old_checkpoint_is_read(tmp_path, small, blobs):
     first, again = Ensemble(small, members=1), Ensemble(small, members=1)
     first.fit(x, y, **settings)
     path = tmp_path / "member_000.json"
-    stands = __import__("json").loads(path.read_text())
+    stands = json.loads(path.read_text())
     del stands["masks"]
-    path.write_text(__import__("json").dumps(stands))
+    path.write_text(json.dumps(stands))
     again.fit(x, y, **settings)
     np.testing.assert_array_equal(again.predict(x), first.predict(x))
 
