@@ -62,7 +62,7 @@ def load(path: Path, cure: str) -> keras.Model:
     except Exception as error:  # what is registered is the user's own and may fail in any way
         missing = _missing(path)
         told = f"it needs {missing}" if missing else _first_line(error)
-        hint = f"; {cure}" if missing else ""
+        hint = f"; {cure}" if zipfile.is_zipfile(path) else ""
         raise InputError(f"{path.name!r} does not hold a model that Keras can load safely: {told}{hint}") from error
 
 

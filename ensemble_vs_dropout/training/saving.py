@@ -76,7 +76,7 @@ def read(
                         "build, the builder of the ensemble, to Ensemble.load"
                     )
                 else:
-                    cure = "give build, the builder of the ensemble, to Ensemble.load, or register it with Keras before"
+                    cure = "give build, the builder of the ensemble, to Ensemble.load, or register what it needs with Keras before"
                     models.append(files.load(file, cure))
                 file.unlink()
                 for variable, value in zip(files.seed_states(models[-1]), masks, strict=True):
@@ -125,9 +125,7 @@ def loaded(model: keras.Model | Path) -> keras.Model:
     """Return the model, or what Keras can load of it in safe mode from its path."""
     if not isinstance(model, Path):
         return model
-    return files.load(
-        model, "register it with Keras before, or load the model yourself and give it instead of its path"
-    )
+    return files.load(model, "register what it needs with Keras before, or load the model yourself and give it instead")
 
 
 def rebuilt(model: keras.Model) -> keras.Model:
@@ -143,7 +141,7 @@ def rebuilt(model: keras.Model) -> keras.Model:
 
 def _hand_on(before: keras.layers.Layer, after: keras.layers.Layer) -> None:
     """Give a layer what another was adapted to, which belongs to the builder."""
-    if hasattr(before, "finalize_state"):
+    if hasattr(before, "finalize_state") and before.weights:
         after.set_weights(before.get_weights())
         after.finalize_state()
     elif not before.variables and not isinstance(before, keras.Model):
