@@ -17,6 +17,7 @@ from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.training import files
 
 _PROBED = 2**22  # numbers in the made-up examples whose outputs are kept, at most
+_CURE = "give build, the builder of the ensemble, to Ensemble.load"
 _ROUNDING = 0.02  # another device rounds otherwise; what is not the same model is further off
 
 
@@ -72,12 +73,10 @@ def read(
                     models.append(_built(build, models, file))
                 elif name.endswith(files.WEIGHTS):
                     raise InputError(
-                        f"{path} holds the weights of its members alone, because {state['reasons'][member]}; give "
-                        "build, the builder of the ensemble, to Ensemble.load"
+                        f"{path} holds the weights of its members alone, because {state['reasons'][member]}; {_CURE}"
                     )
                 else:
-                    cure = "give build, the builder of the ensemble, to Ensemble.load, or register what it needs with Keras before"
-                    models.append(files.load(file, cure))
+                    models.append(files.load(file, f"{_CURE}, or register what it needs with Keras before"))
                 file.unlink()
                 for variable, value in zip(files.seed_states(models[-1]), masks, strict=True):
                     variable.assign(value)
@@ -113,7 +112,7 @@ def _check(path: str | PathLike[str], model: keras.Model, kept: bytes, alone: bo
         return
     found = predicted(model, x)
     if not alike(expected, found, _ROUNDING) and (found is None or alike(found, predicted(model, x), _ROUNDING)):
-        cure = "give build, the builder of the ensemble, to Ensemble.load" if alone else "build returns another network"
+        cure = _CURE if alone else "build returns another network"
         raise InputError(f"{path} was saved from a model that predicts something else than what it loads as; {cure}")
 
 
