@@ -138,6 +138,8 @@ class _Values:
             array = np.asarray(value)
             content = repr(array.tolist()).encode() if array.dtype == object else array.tobytes()
             return [str(array.dtype), list(array.shape), _digest([content])]
+        if isinstance(value, keras.random.SeedGenerator):
+            return ["seed", self(value._initial_seed, depth + 1)]
         if isinstance(value, (keras.Operation, keras.KerasTensor)) or depth == _DEPTH:
             return type(value).__qualname__
         if isinstance(value, Mapping):
