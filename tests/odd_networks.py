@@ -199,7 +199,7 @@ NETWORKS = {
     "closure": lambda: compiled(keras.layers.Dense(4, closure()), keras.layers.Activation(closure(0.9))),
     "lambda as activation": lambda: compiled(keras.layers.Dense(4, activation=lambda x: x * x)),
     "function as initializer": lambda: compiled(
-        keras.layers.Dense(4, kernel_initializer=lambda shape, dtype: keras.random.normal(shape, dtype=dtype))
+        keras.layers.Dense(4, kernel_initializer=lambda shape, dtype: keras.initializers.RandomNormal()(shape, dtype))
     ),
     "nested": nested,
     "recurrent": recurrent,
