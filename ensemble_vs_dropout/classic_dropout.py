@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.graphs import copy_with, graph_of, nodes, times_used
+from ensemble_vs_dropout.copies import check_alike, check_seen, compile_like, copy_with
+from ensemble_vs_dropout.graphs import graph_of, nodes, times_used
 from ensemble_vs_dropout.keras_backend import keras
 
 # What a factor passes through unchanged on its way to the next weights.
@@ -61,6 +62,7 @@ class ClassicDropout(keras.layers.Dropout):  # type: ignore[misc]  # Keras has n
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Drop units while training, scale all of them otherwise; the shape stays."""
+        inputs = keras.ops.cast(inputs, self.compute_dtype)  # whole numbers come as they are
         if not training:
             return inputs * keras.ops.cast(1 - self.rate, inputs.dtype)
         kept = super().call(keras.ops.ones_like(inputs), training=True)
@@ -69,7 +71,7 @@ class ClassicDropout(keras.layers.Dropout):  # type: ignore[misc]  # Keras has n
 
 def stock_layer(layer: ClassicDropout) -> keras.layers.Layer:
     """Return the stock layer that predicts as a classic dropout layer does, to deploy without this package."""
-    return keras.layers.Rescaling(1 - layer.rate, name=layer.name)
+    return keras.layers.Rescaling(1 - layer.rate, name=layer.name, dtype=layer.dtype_policy)
 
 
 def to_classic(model: keras.Model) -> keras.Model:
@@ -99,10 +101,11 @@ def _converted(model: keras.Model, old: type[Any], new: type[Any], factor: Calla
     def replacement(layer: keras.layers.Layer) -> keras.layers.Layer:
         if layer.rate == 1:
             raise InputError(f"the dropout layer {layer.name!r} has rate 1 and keeps nothing that could be scaled")
-        dtype = layer.get_config()["dtype"]
+        dtype = layer.dtype_policy
         return new(layer.rate, noise_shape=layer.noise_shape, seed=layer.seed, name=layer.name, dtype=dtype)
 
-    copy = copy_with(model, lambda layer: type(layer) is old, replacement, model.name)
+    check_seen(model)
+    copy = copy_with(model, lambda layer: type(layer) is old, replacement, model.name, same=False)
     factors: dict[int, float] = {}
     used = times_used(model)
     for layer, weighted in _pairs(graph_of(model), old, []):
@@ -113,8 +116,8 @@ def _converted(model: keras.Model, old: type[Any], new: type[Any], factor: Calla
     for before, after in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
         if id(before) in factors:
             after.kernel.assign(np.asarray(before.kernel) * factors[id(before)])
-    if getattr(model, "compiled", False):
-        copy.compile_from_config(model.get_compile_config())
+    check_alike(model, copy)
+    compile_like(model, copy)
     return copy
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.training import Ensemble
@@ -98,10 +100,9 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             raise ValueError(f"y must hold at least two classes, got one class: {self.classes_[0]!r}")
         find_rule(self.rule)  # said now if there is none, not after all training
         self._scaler = StandardScaler(with_mean=self.standardise, with_std=self.standardise).fit(features)
-        build = self.build or dense_network
-        width, classes = features.shape[1], len(self.classes_)
+        self._build = partial(self.build or dense_network, features.shape[1], len(self.classes_))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.ensemble_ = Ensemble(lambda: build(width, classes), self.members, seed)
+        self.ensemble_ = Ensemble(self._build, self.members, seed)
         self.ensemble_.fit(
             self._scaled(features),
             encoder.transform(labels),
@@ -141,5 +142,13 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         if isinstance(state.get("ensemble_"), bytes):
             with tempfile.TemporaryDirectory() as folder:
                 (Path(folder) / "ensemble.zip").write_bytes(state["ensemble_"])
-                state = {**state, "ensemble_": Ensemble.load(Path(folder) / "ensemble.zip")}
+                state = {**state, "ensemble_": _read(Path(folder) / "ensemble.zip", state["_build"])}
         super().__setstate__(state)
+
+
+def _read(path: Path, build: Callable[[], keras.Model]) -> Ensemble:
+    """Return a saved ensemble as its file tells, or of new members where a part of it needs the builder."""
+    try:
+        return Ensemble.load(path)
+    except InputError:
+        return Ensemble.load(path, build)

@@ -19,7 +19,7 @@ from ensemble_vs_dropout import __version__, runs
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction
 from ensemble_vs_dropout.datasets import load_dataset
 from ensemble_vs_dropout.evaluation.cost import cost_table
-from ensemble_vs_dropout.heads import read_head
+from ensemble_vs_dropout.heads import input_of, read_head
 from ensemble_vs_dropout.inference import MonteCarloDropout, WeightScaling
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.networks import Builder, Network, build_for, find_builder, takes_width
@@ -211,10 +211,11 @@ def _check_network(builder: Builder, data: Dataset, rate: float) -> keras.Model:
             f"the outputs of {model.name!r} must match the {len(data.classes)} classes of {data.name!r}, "
             f"got {head.classes}"
         )
-    if tuple(model.input_shape[1:]) != data.input_shape:
+    shape, _ = input_of(model)
+    if shape != data.input_shape:
         raise InputError(
             f"the input of {model.name!r} must have the shape of an example of {data.name!r}, {data.input_shape}, "
-            f"got {tuple(model.input_shape[1:])}"
+            f"got {shape}"
         )
     WeightScaling(model).predict_members(data.x_train[:2])
     return model

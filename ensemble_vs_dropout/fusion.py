@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from ensemble_vs_dropout.checks import check_known
 from ensemble_vs_dropout.classic_dropout import ClassicDropout, stock_layer
-from ensemble_vs_dropout.graphs import copy_weights, copy_with, graph_of
+from ensemble_vs_dropout.copies import copy_with
+from ensemble_vs_dropout.graphs import graph_of
 from ensemble_vs_dropout.heads import input_of, read_head
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.measures import STANDARD_RULES
@@ -19,8 +20,8 @@ def fuse(
 ) -> keras.Model:
     """Return one model with the members' weights inside, giving the pooled probabilities (examples, classes).
 
-    It is made of stock layers and operations, so it saves as `.keras` and loads without this package. The members are
-    copied under unique names; training the ensemble on does not change it.
+    What is added is stock layers and operations, so where Keras saves the members it saves as `.keras`, and loads
+    without this package. The members are copied under unique names; training the ensemble on does not change it.
 
     Args:
         models: Compiled models with the same input shape.
@@ -33,12 +34,13 @@ def fuse(
     inputs = keras.Input(shape, dtype=dtype)
     outputs = []
     for number, model in enumerate(models):
-        head, probs = read_head(model), _copy(model, f"member_{number}")(inputs)
-        outputs.append(_contribution(head.probabilities(probs), rule, head.classes))
+        probs = _probabilities(model, f"member_{number}", inputs)
+        outputs.append(_contribution(probs, rule, read_head(model).classes))
     if weights is not None:
         share = check_weights(weights, len(models))
-        outputs = [keras.layers.Rescaling(float(w))(output) for w, output in zip(share, outputs, strict=True)]
-    pool = keras.layers.Average() if weights is None else keras.layers.Add()
+        shares = [keras.layers.Rescaling(float(w), dtype="float32") for w in share]
+        outputs = [share(output) for share, output in zip(shares, outputs, strict=True)]
+    pool = (keras.layers.Average if weights is None else keras.layers.Add)(dtype="float32")
     pooled = pool(outputs) if len(outputs) > 1 else outputs[0]
     if rule == "geometric_mean":
         vetoed = keras.ops.all(keras.ops.isinf(pooled), axis=-1, keepdims=True)
@@ -54,11 +56,12 @@ def _contribution(probs: keras.KerasTensor, rule: str, classes: int) -> keras.Ke
     return keras.ops.one_hot(keras.ops.argmax(probs, axis=-1), classes)
 
 
-def _copy(model: keras.Model, name: str) -> keras.Model:
-    if graph_of(model) is not None:
-        return copy_with(model, lambda layer: isinstance(layer, ClassicDropout), stock_layer, name)
-    copy = type(model).from_config({**model.get_config(), "name": name})
-    shape, dtype = input_of(model)
-    copy(keras.Input(shape, dtype=dtype))
-    copy_weights(model, copy)
-    return copy
+def _probabilities(model: keras.Model, name: str, inputs: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the float32 probabilities that a copy of a model gives for the inputs."""
+    # In a subclassed model classic dropout stays as it is: no other layer can be put in its place.
+    stock = graph_of(model) is not None
+    copy = copy_with(model, lambda layer: stock and isinstance(layer, ClassicDropout), stock_layer, name)
+    if getattr(copy, "_inputs_struct", None) is not None:  # the model may take a list or a dictionary of one
+        inputs = keras.tree.pack_sequence_as(copy._inputs_struct, [inputs])
+    (outputs,) = keras.tree.flatten(copy(inputs))  # and it may give one
+    return read_head(model).probabilities(outputs)

@@ -1,12 +1,11 @@
-"""Keras models as graphs: in which order their layers act, what follows what, and copies with some layers replaced.
+"""Keras models as graphs: in which order their layers act, and what follows what.
 
 A functional or sequential model tells its graph, and so do such models inside it; a subclassed one does not.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.keras_backend import Functional, keras
 
 
@@ -50,51 +49,3 @@ def times_used(model: keras.Model) -> dict[int, int]:
 
     visit(graph_of(model))
     return used
-
-
-def copy_with(
-    model: keras.Model,
-    concerned: Callable[[keras.layers.Layer], bool],
-    replacement: Callable[[keras.layers.Layer], keras.layers.Layer],
-    name: str,
-) -> keras.Model:
-    """Return a copy of a model with its weights and with other layers in place of some.
-
-    Args:
-        model: Functional or sequential, and all models inside it too.
-        concerned: Whether a layer is to be replaced.
-        replacement: Returns what stands for such a layer; it must have no weights.
-        name: Of the copy.
-
-    Raises:
-        InputError: A subclassed model, whose graph cannot be seen, or a layer to replace inside another layer.
-    """
-    for inner in model._flatten_layers():
-        if isinstance(inner, keras.Model) and graph_of(inner) is None:
-            raise InputError(
-                f"the model {inner.name!r} must be functional or sequential to be copied with other layers; a "
-                "subclassed one can be predicted with, but its graph cannot be seen"
-            )
-    used = times_used(model)
-    for layer in model._flatten_layers(include_self=False):
-        if concerned(layer) and id(layer) not in used:
-            raise InputError(
-                f"the layer {layer.name!r} ({type(layer).__name__}) acts inside another layer, where no other can be "
-                "put in its place"
-            )
-
-    def cloned(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return replacement(layer) if concerned(layer) else type(layer).from_config(layer.get_config())
-
-    copy = keras.models.clone_model(model, clone_function=cloned, recursive=True)
-    copy.name = name
-    copy_weights(model, copy)
-    return copy
-
-
-def copy_weights(model: keras.Model, copy: keras.Model) -> None:
-    """Give a copy the model's weights, adapted preprocessing included."""
-    copy.set_weights(model.get_weights())
-    for layer in copy._flatten_layers():
-        if hasattr(layer, "finalize_state"):  # Normalization computes with what it makes of its weights here
-            layer.finalize_state()

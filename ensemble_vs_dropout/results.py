@@ -227,14 +227,16 @@ class Comparison:
 
     def write(self, path: Path) -> Path:
         """Write everything to a folder that `runs.open_run` holds."""
+        if self.ensembles:
+            from ensemble_vs_dropout.training import files
         for repetition, ensembles in enumerate(self.ensembles):
             for name, ensemble in ensembles.items():
                 models = models_folder(path, repetition, name)
                 models.mkdir(parents=True, exist_ok=True)
                 for member, model in enumerate(ensemble.models):
-                    file = models / f"member_{member:03d}.keras"
+                    file = models / f"member_{member:03d}{files.suffix_for(model)}"
                     if not file.exists():  # the trainer's checkpoint has put it there already
-                        model.save(file)
+                        files.save(model, file)
         (path / "predictions").mkdir(exist_ok=True)
         for split in _SPLITS:
             np.savez(path / "predictions" / f"labels_{split}.npz", labels=self.labels[split], allow_pickle=False)

@@ -111,8 +111,9 @@ def _claim(folder: Path, spec: dict[str, Any], force: bool) -> tuple[State, list
     if not broken:
         return "finished", []
     for name in broken:
-        (folder / name).unlink(missing_ok=True)
-        (folder / name).with_suffix(".json").unlink(missing_ok=True)  # the mark of a finished member
+        file = folder / name
+        file.unlink(missing_ok=True)
+        file.with_name(f"{file.name.partition('.')[0]}.json").unlink(missing_ok=True)  # the mark of a finished member
     (folder / "manifest.json").unlink(missing_ok=True)
     path.write_text(json.dumps(spec, indent=2))
     return "unfinished", broken

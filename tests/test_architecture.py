@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "ensemble_vs_dropout"
 # From left to right; a room may import from its own name and from what stands to its left.
 ROOMS = [
     "checks", "seeds", "types", "keras_backend", "graphs", "multiply_adds", "memory", "measures", "datasets",
-    "progress", "heads", "inputs", "random_draws", "random_layers", "classic_dropout", "networks", "fusion",
+    "progress", "heads", "inputs", "random_draws", "random_layers", "copies", "classic_dropout", "networks", "fusion",
     "prediction", "training", "inference", "ways", "classifier", "evaluation", "plots", "report", "runs", "results",
     "comparison", "studies", "figures", "study_commands", "cli",
 ]  # fmt: skip

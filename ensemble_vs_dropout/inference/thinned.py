@@ -8,7 +8,8 @@ import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.classic_dropout import ClassicDropout, stock_layer
-from ensemble_vs_dropout.graphs import copy_with, graph_of, times_used
+from ensemble_vs_dropout.copies import compile_like, copy_with
+from ensemble_vs_dropout.graphs import graph_of, times_used
 from ensemble_vs_dropout.keras_backend import keras, tf
 from ensemble_vs_dropout.random_layers import call_in_training_mode
 
@@ -36,8 +37,8 @@ def thinned_network(model: keras.Model, acting: dict[int, Acting], name: str) ->
             raise InputError(f"the random layer {layer.name!r} is used more than once, with another mask each time")
         return _fixed(layer, acting[id(layer)])
 
-    copy = copy_with(model, concerned, replacement, name)
-    copy.compile_from_config(model.get_compile_config())
+    copy = copy_with(model, concerned, replacement, name, same=False)
+    compile_like(model, copy)
     return copy
 
 
@@ -59,4 +60,5 @@ def _fixed(layer: keras.layers.Layer, acting: Acting) -> keras.layers.Layer:
 
     offset = acted_on(0.0)
     scale = acted_on(1.0) - offset
-    return keras.layers.Rescaling(scale.tolist(), offset.tolist() if offset.any() else 0.0, name=layer.name)
+    shift = offset.tolist() if offset.any() else 0.0
+    return keras.layers.Rescaling(scale.tolist(), shift, name=layer.name, dtype=layer.dtype_policy)

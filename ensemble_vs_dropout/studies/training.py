@@ -6,6 +6,7 @@ import io
 import json
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -173,7 +174,7 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
     }
     return {
         "environment.json": json.dumps(environment, indent=1).encode(),
-        "models.json": json.dumps(_described(ensemble.models[0])).encode(),
+        "models.json": _described(ensemble.models[0]).encode(),
         "models.npz": _npz(weights),
         "histories.csv": ensemble.histories.to_csv(index=False).encode(),
         "predictions.npz": _npz(kept),
@@ -216,14 +217,18 @@ def _scores(
     return evaluator.scores(arms, labels, **where)
 
 
-def _described(model: keras.Model) -> Any:
+def _described(model: keras.Model) -> str:
     try:
-        return keras.saving.serialize_keras_object(model)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras' of lambdas: nothing is loaded from this
+            return json.dumps(keras.saving.serialize_keras_object(model))
     except Exception as error:  # a layer of the user's own that does not say how it is made
-        return {"not_described": str(error)}
+        return json.dumps({"not_described": str(error)})
 
 
 def _npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
     file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **arrays)
+    # NumPy's files forget what bfloat16 is; as float32 the numbers are the same.
+    kept = {name: array.astype("float32") if array.dtype.kind == "V" else array for name, array in arrays.items()}
+    np.savez(file, allow_pickle=False, **kept)
     return file.getvalue()

@@ -9,7 +9,8 @@
 * `_looped`: one member after the other, Keras' own training step in one compiled epoch: the reference
 * `_programs`: functions traced once for all models built alike
 * `_members`: what happens between epochs, whatever the strategy
-* `checkpoints`: members on disk, to go on from; `saving`: whole ensembles in one file
+* `architecture`: what a model is but for its weights, by which models are known to be alike
+* `checkpoints`: members on disk, to go on from; `saving`: whole ensembles in one file; `files`: single models
 """
 
 from ensemble_vs_dropout.training.ensemble import Ensemble

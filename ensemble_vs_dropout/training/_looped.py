@@ -60,7 +60,7 @@ class Looped:
 
     def holds_unknown_variables(self, model: keras.Model, order: Any) -> bool:
         """Return whether a training step uses variables of TensorFlow's that Keras does not know of."""
-        traced = self._programs.get(self._train_epoch, model, tf.constant(order), *self.data["train"])
+        traced: Any = self._programs.get(self._train_epoch, model, tf.constant(order), *self.data["train"])
         known = {id(v.value) for v in [*model.variables, *model.optimizer.variables, *model.metrics_variables]}
         return any(id(variable) not in known for variable in traced.graph.variables)
 

@@ -18,7 +18,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.heads import Head, read_head
 from ensemble_vs_dropout.keras_backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.random_layers import Off, check_raw_draws, has_foreign, tracing
-from ensemble_vs_dropout.training.checkpoints import architecture
+from ensemble_vs_dropout.training.architecture import architecture
 from ensemble_vs_dropout.types import FloatArray
 
 _KNOWN = ("keras.", "ensemble_vs_dropout.")  # whose classes tell all that they hold in their configurations

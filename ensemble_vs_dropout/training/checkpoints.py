@@ -1,15 +1,15 @@
 """Members on disk: what was trained and kept is not trained again after an interruption.
 
 `settings.json` says what the folder is a checkpoint of. `member_000.json` says where a member stands, with the sha256
-of the file that holds it: `member_000.keras` when it is finished, `member_000.epoch_5.npz` on its way. The json is
-written last, and everything under a temporary name that is then renamed, so that at any moment it names a whole file.
+of the file that holds it: `member_000.keras` when it is finished (`member_000.weights.h5` where Keras cannot save the
+network whole), `member_000.epoch_5.npz` on its way. The json is written last, and everything under a temporary name
+that is then renamed, so that at any moment it names a whole file.
 """
 
 import hashlib
 import json
 import math
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.keras_backend import keras, tf
+from ensemble_vs_dropout.training import files
+from ensemble_vs_dropout.training.architecture import architecture as architecture  # for those who ask here
 from ensemble_vs_dropout.training.schedule import Part, Schedule
 
 FORMAT = 2
@@ -69,6 +71,7 @@ class Checkpoint:
 
     def __init__(self, folder: str | os.PathLike[str], schedule: Schedule, model: keras.Model, every: int = 0):
         self.folder, self.every = Path(folder), every
+        self._suffix = files.suffix_for(model)  # now, not when the first member is trained
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = _fingerprint(schedule, model)
         path = self.folder / "settings.json"
@@ -88,7 +91,9 @@ class Checkpoint:
         stands = self._stands(member)
         if stands is None or not stands["finished"]:
             return None
-        model.set_weights(keras.models.load_model(self.folder / stands["file"], compile=False).get_weights())
+        files.give(self.folder / stands["file"], model)
+        for variable, value in zip(files.seed_states(model), stands.get("masks", []), strict=False):
+            variable.assign(value)
         rows: list[Row] = stands["rows"]
         return rows
 
@@ -99,13 +104,16 @@ class Checkpoint:
             return None
         with np.load(self.folder / stands["file"], allow_pickle=False) as file:
             for number, variable in enumerate(variables):
-                variable.assign(file[f"variable_{number}"])
-            best = [file[f"best_{number}"] for number in range(sum(name.startswith("best_") for name in file.files))]
+                variable.assign(_numbers(file[f"variable_{number}"]))
+            amount = sum(name.startswith("best_") for name in file.files)
+            best = [_numbers(file[f"best_{number}"]) for number in range(amount)]
         return Standing(stands["epoch"], stands["rows"], float(stands["best_loss"]), best or None, stands["waited"])
 
     def save(self, member: int, model: keras.Model, rows: list[Row]) -> None:
         """Write a finished member."""
-        self._write(member, f"{_stem(member)}.keras", model.save, {"finished": True, "rows": rows})
+        masks = [state.numpy().tolist() for state in files.seed_states(model)]
+        stands = {"finished": True, "rows": rows, "masks": masks}
+        self._write(member, f"{_stem(member)}{self._suffix}", lambda path: files.save(model, path), stands)
 
     def keep(self, member: int, variables: Sequence[keras.Variable], standing: Standing) -> None:
         """Write a member on its way."""
@@ -184,6 +192,10 @@ class JointCheckpoint:
             checkpoint.keep(number, variables, standing)
 
 
+def _numbers(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return array.view(tf.bfloat16.as_numpy_dtype) if array.dtype.kind == "V" else array  # a type that NumPy forgets
+
+
 def _stem(member: int) -> str:
     return f"member_{member:03d}"
 
@@ -212,7 +224,7 @@ def _fingerprint(schedule: Schedule, model: keras.Model) -> dict[str, Any]:
         "steps_per_epoch": schedule.steps,
         "shuffle": schedule.shuffle,
         "patience": schedule.patience,
-        "model": hashlib.sha256(architecture(model).encode()).hexdigest(),
+        "model": hashlib.sha256(architecture(model, lasting=True).encode()).hexdigest(),
         **{f"{name}_data": _digest(part) for name, part in parts.items()},
     }
 
@@ -225,33 +237,3 @@ def _digest(part: Any) -> str:
         if array is not None:
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def architecture(model: keras.Model) -> str:
-    """Return all that Keras knows of a model but its weights; names are numbered, for Keras counts them on."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras' of lambdas that could not be loaded: nothing is loaded from this
-        described, compiled = [*map(_described, model._flatten_layers())], model.get_compile_config()
-    shapes = [tuple(variable.shape) for variable in model.weights]
-    operations = [*model._flatten_layers(), *getattr(model, "operations", []), model.optimizer]
-    operations.append(getattr(model.optimizer, "inner_optimizer", model.optimizer))
-    numbers = {name: f"#{i}" for i, name in enumerate(dict.fromkeys(operation.name for operation in operations))}
-    everything = _numbered([described, shapes, compiled], numbers)
-    return json.dumps(everything, sort_keys=True, default=str)
-
-
-def _numbered(value: Any, numbers: Mapping[str, str], naming: bool = False) -> Any:
-    """Replace names by their numbers where Keras' configurations hold names."""
-    if isinstance(value, Mapping):
-        keys = ("name", "keras_history", "input_layers", "output_layers")
-        return {key: _numbered(inner, numbers, key in keys) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_numbered(inner, numbers, naming) for inner in value]
-    return numbers.get(value, value) if naming and isinstance(value, str) else value
-
-
-def _described(layer: keras.layers.Layer) -> object:
-    try:
-        return keras.saving.serialize_keras_object(layer)
-    except NotImplementedError:  # a layer of the user's that does not say how it is made
-        return {"module": type(layer).__module__, "class_name": type(layer).__qualname__}

@@ -376,7 +376,13 @@ class Ensemble(Predictor):
         return fuse(self.models, rule)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write all members with their optimizers' state and configuration, histories and seeds to one zip file."""
+        """Write all members with their optimizers' state and configuration, histories and seeds to one zip file.
+
+        Of members that Keras cannot save whole the weights alone are written; `load` then needs the builder.
+
+        Raises:
+            InputError: Keras cannot save a member, and nothing is written.
+        """
         state = {
             "seed": self.seed,
             "diverged": sorted(self._diverged),
@@ -385,14 +391,28 @@ class Ensemble(Predictor):
         saving.write(path, map(loaded, self._models), state)
 
     @classmethod
-    def load(cls, path: str | PathLike[str]) -> Ensemble:
+    def load(cls, path: str | PathLike[str], build: Callable[[], keras.Model] | None = None) -> Ensemble:
         """Read what `save` wrote; no code in the file is run.
 
-        `fit` goes on with members that were not trained, and `add_members` builds from the configuration of the first.
+        `fit` goes on with members that were not trained. `add_members` builds by `build`, or without it from the
+        configuration of the first.
+
+        Args:
+            path: Of the file.
+            build: The builder that the ensemble had. Members that it returns take their weights from the file, so that
+                lambdas, and layers of your own that are not registered with Keras, are no hindrance.
+
+        Raises:
+            InputError: The file holds no ensemble, or one that needs `build`, or another than `build` returns.
         """
-        models, state = saving.read(path)
+
+        def seeded() -> keras.Model:
+            with _seeded(0):
+                return build() if build else None
+
+        models, state = saving.read(path, seeded if build else None)
         ensemble = cls.from_models(models)
-        ensemble._build = lambda: saving.rebuilt(models[0])
+        ensemble._build = build or (lambda: saving.rebuilt(models[0]))
         ensemble.seed = int(state["seed"])
         ensemble._diverged = set(state["diverged"])
         ensemble._histories = {member: rows for member, rows in enumerate(state["histories"]) if rows is not None}

@@ -8,7 +8,7 @@ import psutil
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.classic_dropout import ClassicDropout
 from ensemble_vs_dropout.keras_backend import keras
-from ensemble_vs_dropout.training.checkpoints import architecture
+from ensemble_vs_dropout.training.architecture import architecture, inner_optimizers
 from ensemble_vs_dropout.training.schedule import Schedule
 from ensemble_vs_dropout.training.streams import Stream
 
@@ -113,7 +113,7 @@ def why_not_stacked(models: Sequence[keras.Model]) -> str | None:
     optimizer = first.optimizer
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return "its optimizer scales the loss (float16)"
-    if optimizer.gradient_accumulation_steps or optimizer.use_ema:
+    if any(one.gradient_accumulation_steps or one.use_ema for one in [optimizer, *inner_optimizers(optimizer)]):
         return "its optimizer accumulates gradients or averages weights"
     return None
 

@@ -63,7 +63,7 @@ def fit_together(
     for number, ensemble in enumerate(ensembles):
         if len(ensemble.histories):
             raise InputError(f"ensembles must be untrained, but number {number} has members that are trained")
-    if len({architecture(ensemble._models[0]) for ensemble in ensembles}) > 1:
+    if len({architecture(ensemble._models[0], lasting=True) for ensemble in ensembles}) > 1:
         raise InputError("ensembles must have one architecture to be trained together; train others apart")
     if checkpoints is not None and len(checkpoints) != len(ensembles):
         raise InputError(
