@@ -65,6 +65,7 @@ def copy_with(
             )
     copy = _Copying(lambda layer: replacement(layer) if concerned(layer) else None).layer(model)
     copy.name = name
+    _check_own(model, copy)
     if same:
         check_alike(model, copy)
     return copy
@@ -176,6 +177,8 @@ class _Copying:
             return copy
         if isinstance(value, types.MethodType):
             return types.MethodType(value.__func__, self.value(value.__self__))
+        if isinstance(value, types.FunctionType) and value.__closure__:
+            return self._function(value)
         if isinstance(value, functools.partial):
             named = {key: self.value(inner) for key, inner in value.keywords.items()}
             return type(value)(self.value(value.func), *map(self.value, value.args), **named)
@@ -186,6 +189,23 @@ class _Copying:
             if isinstance(value, kind) and (type(value) is kind or type(value).__name__.startswith("Tracked")):
                 return kind(map(self.value, value.items() if isinstance(value, dict) else value))
         return value
+
+    def _function(self, function: types.FunctionType) -> types.FunctionType:
+        """Return a function that stands on the copies of what this one stands on, such as the layer that holds it."""
+        cells = [types.CellType() for _ in function.__closure__ or ()]
+        copy = types.FunctionType(
+            function.__code__, function.__globals__, function.__name__, function.__defaults__, tuple(cells)
+        )
+        self._remember(function, functools.update_wrapper(copy, function))  # first, for it may hold itself
+        copy.__kwdefaults__ = function.__kwdefaults__
+        same = True
+        for cell, held in zip(cells, function.__closure__ or (), strict=True):
+            try:
+                cell.cell_contents = self.value(held.cell_contents)
+                same = same and cell.cell_contents is held.cell_contents
+            except ValueError:  # a name that has no value yet
+                continue
+        return self._remember(function, function) if same else copy
 
     def _remember(self, value: Any, copy: Any) -> Any:
         self._made[id(value)] = copy
@@ -205,6 +225,37 @@ def _variable(value: keras.Variable) -> keras.Variable:
     copy.regularizer, copy.constraint, copy._path = value.regularizer, value.constraint, value._path
     copy.overwrite_with_gradient = value.overwrite_with_gradient
     return copy
+
+
+def _check_own(model: keras.Model, copy: keras.Model) -> None:
+    """Raise `InputError` if a copy computes with the model's variables, so that it would change as the model does."""
+    if not any(map(_has_own_code, model._flatten_layers())):
+        return
+    shape, dtype = input_of(model)
+    function = tf.function(lambda x: _called(copy, x), autograph=False)
+    with keras.StatelessScope():  # as in predicting, for recurrent layers would change their states
+        captured = function.get_concrete_function(tf.TensorSpec((None, *shape), dtype)).captured_inputs
+    used = {id(tensor) for tensor in captured}
+    for layer in model._flatten_layers():
+        for variable in layer.variables:
+            if id(variable.value.handle) in used:
+                raise InputError(
+                    f"the model {model.name!r} cannot be copied: what computes with {variable.path!r} is hidden in an "
+                    "object or a tf.function that a layer holds; let the layer's call compute with it itself"
+                )
+
+
+def _has_own_code(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer computes with code that is not Keras'."""
+    held = [value for value in vars(layer).values() if callable(value) and not isinstance(value, type)]
+    modules = [type(layer).__module__, *(getattr(each, "__module__", None) or type(each).__module__ for each in held)]
+    return any(not f"{module}.".startswith(("keras.", "ensemble_vs_dropout.")) for module in modules)
+
+
+def _called(model: keras.Model, x: tf.Tensor) -> Any:
+    if getattr(model, "_inputs_struct", None) is not None:
+        x = keras.tree.pack_sequence_as(model._inputs_struct, [x])
+    return model(x, training=False)
 
 
 def check_alike(model: keras.Model, copy: keras.Model) -> None:
@@ -237,11 +288,8 @@ def probe(model: keras.Model) -> npt.NDArray[Any]:
 def predicted(model: keras.Model, x: npt.NDArray[Any]) -> list[npt.NDArray[Any]] | None:
     """Return a model's outputs in inference mode as float32, and leave it as it is; None if it does not take `x`."""
     before = [(variable, variable.numpy().copy()) for variable in model.non_trainable_variables]
-    inputs = tf.constant(x)
-    if getattr(model, "_inputs_struct", None) is not None:
-        inputs = keras.tree.pack_sequence_as(model._inputs_struct, [inputs])
     try:
-        outputs = keras.tree.flatten(model(inputs, training=False))
+        outputs = keras.tree.flatten(_called(model, tf.constant(x)))
         return [np.asarray(keras.ops.cast(output, "float32")) for output in outputs]
     except Exception:  # made-up examples may be none for a user's own layers, and then nothing can be told by them
         return None
