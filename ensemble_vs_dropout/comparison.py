@@ -21,10 +21,10 @@ from ensemble_vs_dropout.datasets import load_dataset
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.heads import input_of, read_head
 from ensemble_vs_dropout.inference import MonteCarloDropout, WeightScaling
-from ensemble_vs_dropout.inference._random_layers import random_layers
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.networks import Builder, Network, build_for, find_builder, takes_width
 from ensemble_vs_dropout.progress import Progress
+from ensemble_vs_dropout.random_layers import random_layers
 from ensemble_vs_dropout.results import Comparison, models_folder
 from ensemble_vs_dropout.seeds import derive
 from ensemble_vs_dropout.training import Ensemble, EpochEnd

@@ -3,17 +3,38 @@
 It is read from the loss, so that a softmax is applied exactly once.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.graphs import graph_of
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.types import IntArray
 
 TINY = float(np.finfo(np.float32).tiny)
+_FUNCTIONS = {  # by the class of the loss
+    keras.losses.SparseCategoricalCrossentropy: keras.losses.sparse_categorical_crossentropy,
+    keras.losses.CategoricalCrossentropy: keras.losses.categorical_crossentropy,
+    keras.losses.CategoricalFocalCrossentropy: keras.losses.categorical_focal_crossentropy,
+    keras.losses.BinaryCrossentropy: keras.losses.binary_crossentropy,
+    keras.losses.BinaryFocalCrossentropy: keras.losses.binary_focal_crossentropy,
+}
+_ONE_HOT = (keras.losses.CategoricalCrossentropy, keras.losses.CategoricalFocalCrossentropy)
+_BINARY = (keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy)
+_ACTIVATIONS = {
+    name.replace("_", ""): name
+    for name in vars(keras.activations)
+    if not name.startswith("_") and name not in ("get", "serialize", "deserialize")
+}
+_IDENTITIES = (  # layers and operations that predict what they are given, in another shape or dtype at most
+    "Reshape", "Flatten", "Squeeze", "ExpandDims", "Cast", "Identity", "ActivityRegularization", "Dropout",
+    "GaussianDropout", "GaussianNoise", "AlphaDropout",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,7 +54,8 @@ class Head:
     one_hot: bool = False
 
     def probabilities(self, outputs: Any) -> Any:
-        """Return float32 probabilities (..., classes) from outputs (..., units), tensors or symbols."""
+        """Return float32 probabilities (..., classes) from what a model returned, outputs (..., units) or symbols."""
+        outputs = single_output(outputs)
         half = keras.backend.standardize_dtype(outputs.dtype) in ("float16", "bfloat16")
         outputs = keras.ops.cast(outputs, "float32")
         if half and not self.logits and self.units > 1:  # a softmax in half precision sums to 1 within 2 in a hundred
@@ -61,7 +83,7 @@ def read_head(model: keras.Model) -> Head:
     """Read from a model's loss what its outputs mean.
 
     Raises:
-        InputError: Not a Keras model, not compiled, more than one output, a loss that is no cross-entropy, or a loss
+        InputError: Not a Keras model, not compiled, a stateful layer, more than one output, a loss that is no cross-entropy, or a loss
             that contradicts the activation of the last layer.
     """
     if not isinstance(model, keras.Model):
@@ -71,38 +93,37 @@ def read_head(model: keras.Model) -> Head:
             f"the model {model.name!r} must be compiled, so that its loss says whether it gives logits or "
             "probabilities; call model.compile(optimizer, loss) before"
         )
-    loss = model.loss
-    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
-    known = (
-        keras.losses.SparseCategoricalCrossentropy,
-        keras.losses.CategoricalCrossentropy,
-        keras.losses.CategoricalFocalCrossentropy,
-        keras.losses.BinaryCrossentropy,
-        keras.losses.BinaryFocalCrossentropy,
-    )
-    names = {
-        "sparse_categorical_crossentropy": known[0],
-        "categorical_crossentropy": known[1],
-        "binary_crossentropy": known[3],
-    }
-    kind = next((k for k in known if isinstance(loss, k)), names.get(getattr(loss, "__name__", "")))
-    if kind is None:
-        raise InputError(
-            f"the loss of {model.name!r} must be a cross-entropy, by which logits are told from probabilities, "
-            f"got {loss!r}; use keras.losses.SparseCategoricalCrossentropy(from_logits=...)"
-        )
+    for layer in model._flatten_layers():
+        if getattr(layer, "stateful", False):
+            raise InputError(
+                f"the layer {layer.name!r} ({type(layer).__name__}) of {model.name!r} is stateful: it carries its "
+                "states from batch to batch, so that a prediction depends on those before it; build it with "
+                "stateful=False"
+            )
+    if len(getattr(model, "outputs", None) or ()) > 1:
+        raise InputError(f"the model {model.name!r} must have one output, got {len(model.outputs)}")
+    kind, logits = _read_loss(model)
     if len(getattr(model, "inputs", None) or ()) > 1:
         input_of(model)  # says so
-    logits = bool(getattr(loss, "from_logits", False) or _config(loss).get("from_logits", False))
     units = _units(model)
-    binary = kind in known[3:]
+    if kind is None:  # Keras' "crossentropy" is the one that the labels fit, and a head gives numbers
+        kind = keras.losses.BinaryCrossentropy if units == 1 else keras.losses.SparseCategoricalCrossentropy
+    binary = kind in _BINARY
     if (binary and units != 1) or (not binary and units < 2):
         raise InputError(
             f"the outputs of {model.name!r} must be one unit with a binary cross-entropy or one unit for each class "
             f"with a categorical one, got {units} with {kind.__name__}"
         )
-    _check_activation(model, logits)
-    return Head(classes=max(units, 2), logits=logits, units=units, one_hot=kind in known[1:3])
+    _check_activation(model, logits, units)
+    return Head(classes=max(units, 2), logits=logits, units=units, one_hot=kind in _ONE_HOT)
+
+
+def single_output(outputs: Any) -> Any:
+    """Return the one tensor of what a model returned: bare, or the only one in a list, a tuple or a dict."""
+    flat = keras.tree.flatten(outputs)
+    if len(flat) != 1:
+        raise InputError(f"a model must have one output, got {len(flat)}")
+    return flat[0]
 
 
 def input_of(model: keras.Model) -> tuple[tuple[int | None, ...], str]:
@@ -122,8 +143,39 @@ def input_of(model: keras.Model) -> tuple[tuple[int | None, ...], str]:
     return shape[1:], str(model.input_dtype)
 
 
-def _config(loss: object) -> dict[str, object]:
-    return loss.get_config() if hasattr(loss, "get_config") else {}
+def _read_loss(model: keras.Model) -> tuple[type[keras.losses.Loss] | None, bool]:
+    """Return which cross-entropy the loss is (None for "the one that fits") and whether it takes logits."""
+    names = getattr(model, "output_names", None) or ()
+    if isinstance(model.loss, dict) and set(model.loss) != set(names):
+        told = f"be named as its output is, {names[0]!r}" if names else "be given by itself, as its output has no name"
+        raise InputError(f"the loss of {model.name!r} must {told}; got a dict of {', '.join(map(repr, model.loss))}")
+    given = keras.tree.flatten(model.loss)
+    loss = given[0] if len(given) == 1 else model.loss
+    if isinstance(loss, str):
+        if loss.lower() in ("crossentropy", "ce"):
+            return None, False
+        with suppress(ValueError):  # a name that Keras does not know stays a name, which is refused
+            loss = keras.losses.get(loss)
+    if isinstance(loss, type) and loss in _FUNCTIONS:
+        loss = loss()
+    kind = next((known for known in _FUNCTIONS if isinstance(loss, known)), None)
+    if kind:
+        return kind, bool(_config(loss).get("from_logits", getattr(loss, "from_logits", False)))
+    function, settings = getattr(loss, "fn", loss), _config(loss)
+    if isinstance(function, partial) and not function.args:
+        settings = {**function.keywords, **settings}
+        function = function.func
+    kind = next((known for known, its in _FUNCTIONS.items() if function is its), None)
+    if kind is None:
+        raise InputError(
+            f"the loss of {model.name!r} must be a cross-entropy, by which logits are told from probabilities, "
+            f"got {model.loss!r}; use keras.losses.SparseCategoricalCrossentropy(from_logits=...)"
+        )
+    return kind, bool(settings.get("from_logits", False))
+
+
+def _config(loss: object) -> dict[str, Any]:
+    return loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
 
 
 def _units(model: keras.Model) -> int:
@@ -136,10 +188,14 @@ def _units(model: keras.Model) -> int:
     return shape[1]
 
 
-def _called_shape(model: keras.Model) -> tuple[int | None, ...] | None:
+def _called_shape(model: keras.Model) -> Any:
     """Return the shape that a subclassed model gives for the batch it was called on, or None before any call."""
     shape = _seen_shape(model)
-    return shape and getattr(model.compute_output_spec(keras.KerasTensor((None, *shape[1:]))), "shape", None)
+    if shape is None:
+        return None
+    outputs = model.compute_output_spec(keras.KerasTensor((None, *shape[1:])))
+    shapes = [output.shape for output in keras.tree.flatten(outputs)]
+    return shapes[0] if len(shapes) == 1 else shapes
 
 
 def _seen_shape(model: keras.Model) -> tuple[int | None, ...] | None:
@@ -148,25 +204,69 @@ def _seen_shape(model: keras.Model) -> tuple[int | None, ...] | None:
     return tuple(shapes[0]) if len(shapes) == 1 and isinstance(shapes[0], tuple) else None
 
 
-def _check_activation(model: keras.Model, logits: bool) -> None:
-    activation = _last_activation(model)
+def _check_activation(model: keras.Model, logits: bool, units: int) -> None:
+    graph = graph_of(model)
+    activation = _last_activation(graph.outputs[0]) if graph is not None else ""
+    last = f"the last layer of {model.name!r}"
     if logits and activation in ("softmax", "sigmoid"):
         raise InputError(
-            f"the last layer of {model.name!r} ends with {activation} while its loss has from_logits=True, so it "
-            "would be applied twice; drop one of them"
+            f"{last} ends with {activation} while its loss has from_logits=True, so it would be applied twice; drop "
+            "one of them"
         )
-    if not logits and activation == "linear":
+    probable = ("sigmoid", "hard_sigmoid", "sparse_sigmoid") if units == 1 else ("softmax", "sparsemax")
+    if logits or activation in ("", *probable):
+        return
+    if activation == "linear":
         raise InputError(
-            f"the last layer of {model.name!r} gives logits while its loss expects probabilities; compile with a "
-            "loss with from_logits=True, or end with softmax"
+            f"{last} gives logits while its loss expects probabilities; compile with a loss with from_logits=True, or "
+            f"end with {probable[0]}"
         )
+    what = "is always 1 over one unit" if activation == "softmax" else "gives no probabilities"
+    raise InputError(
+        f"{last} ends with {activation}, which {what}, while its loss expects probabilities; end with {probable[0]}, "
+        "or with no activation and a loss with from_logits=True"
+    )
 
 
-def _last_activation(model: keras.Model) -> str:
-    """Return the name of what makes the outputs, or "" where it cannot be known, as in a subclassed model."""
-    while isinstance(model, keras.Model) and getattr(model, "outputs", None):
-        model = model.outputs[0]._keras_history.operation
-    if isinstance(model, keras.Model):
-        return ""
-    kind = type(model).__name__.lower()  # the layers and the operations of these names
-    return kind if kind in ("softmax", "sigmoid") else getattr(getattr(model, "activation", None), "__name__", "")
+def _last_activation(tensor: Any, outer: tuple[Any, ...] = ()) -> str:
+    """Return the name of what makes a tensor of a graph, or "" where it cannot be known.
+
+    Args:
+        tensor: An output of the graph.
+        outer: The nodes that the graph is called by, the innermost last.
+    """
+    operation, place, number = tensor._keras_history
+    node = operation._inbound_nodes[place]
+    if node.is_input:
+        if not outer or len(outer[-1].input_tensors) != 1:
+            return ""
+        return _last_activation(outer[-1].input_tensors[0], outer[:-1])
+    graph = graph_of(operation)
+    if graph is not None:
+        return _last_activation(graph.outputs[number], (*outer, node))
+    name = _activation_of(operation)
+    leaves_as_is = type(operation).__name__ in _IDENTITIES and _of_keras(type(operation).call)
+    if leaves_as_is or (isinstance(operation, keras.layers.Activation) and name == "linear"):
+        return _last_activation(node.input_tensors[0], outer)
+    return name
+
+
+def _activation_of(maker: Any) -> str:
+    """Return Keras' name of the activation that a layer, an operation or a function ends with, or ""."""
+    if isinstance(maker, keras.layers.Wrapper) and _of_keras(type(maker).call):
+        graph = graph_of(maker.layer)
+        return _activation_of(maker.layer) if graph is None else _last_activation(graph.outputs[0])
+    if isinstance(maker, (keras.Layer, keras.Operation)):
+        if not _of_keras(type(maker).call) or getattr(maker, "max_value", None) is not None:  # a ReLU with a lid
+            return ""
+        activation = getattr(maker, "activation", None)
+        return _activation_of(activation) if activation is not None else _known_name(type(maker).__name__)
+    return _known_name(getattr(maker, "__name__", "")) if _of_keras(maker) else ""
+
+
+def _of_keras(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).split(".")[0] in ("keras", "tensorflow")
+
+
+def _known_name(name: str) -> str:
+    return _ACTIVATIONS.get(name.lower().replace("_", "").removesuffix("v2"), "")  # tf.nn.softmax is softmax_v2

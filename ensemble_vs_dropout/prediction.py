@@ -5,7 +5,7 @@ the way is: then memory holds (examples, classes), however many members there ar
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,12 @@ import psutil
 
 from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.heads import Head
+from ensemble_vs_dropout.inputs import Examples, Input, batches, is_source
 from ensemble_vs_dropout.measures.aggregation import Pool, Running, aggregate, find_rule
 from ensemble_vs_dropout.measures.uncertainty import RunningUncertainty
-from ensemble_vs_dropout.types import FloatArray, Predictions, check_weights
+from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_weights
 
-_TOLERANCE = 1e-3  # of the sum of a row of float32 probabilities
+_TOLERANCE = 1e-3  # of a row of float32 probabilities: of the sum, and below 0
 Part = tuple[FloatArray, FloatArray | None]  # probabilities (members, examples, classes) and the members' weights
 
 
@@ -27,6 +28,7 @@ class Predictor(ABC):
     """Predicts with `members` members; `method` says in words what they are."""
 
     _head: Head  # how to read the members' outputs
+    _inputs: Sequence[Input]  # what the members are fed
     _whole = False  # whether all examples are one batch, because a member is costly to get
 
     @property
@@ -69,8 +71,8 @@ class Predictor(ABC):
         come, so that memory grows with neither. Other rules need all members of a batch at once.
 
         Args:
-            x: Features, shape (examples, ...), in memory or mapped; or a source of batches, a `tf.data.Dataset` or a
-                Keras `PyDataset`, whose targets are ignored.
+            x: Features, shape (examples, ...), in memory, mapped, sparse (SciPy) or a DataFrame; or a source of
+                batches, a `tf.data.Dataset` or a Keras `PyDataset`, whose targets are ignored.
             rule: A name in `RULES`.
             batch_size: Examples at a time; a source of batches has its own.
             weights: One for each member, summing to 1; None for the members' own, which are equal for networks.
@@ -106,11 +108,13 @@ class Predictor(ABC):
         """
         limit = psutil.virtual_memory().available // 2 if memory_limit is None else memory_limit
         check_at_least("memory_limit", limit, 1)
-        if hasattr(x, "shape"):
-            self._check_memory(len(x), limit)
+        given = x if is_source(x) else Examples("x", x, self._inputs)
+        whole = None
+        if isinstance(given, Examples):
+            self._check_memory(len(given), limit)
+            whole = np.empty((self.members, len(given), self.classes), np.float32)
         parts, weights, done = [], None, 0
-        whole = np.empty((self.members, len(x), self.classes), np.float32) if hasattr(x, "shape") else None
-        for first, batch in self._batches(x, batch_size):
+        for first, batch in self._batches(given, batch_size):
             done += len(batch)
             self._check_memory(done, limit)
             probs, weights = self._all(batch, first)
@@ -149,12 +153,13 @@ class Predictor(ABC):
     def _sound_parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
         members = 0
         for probs, weights in self._parts(x, first):
-            check_sums(probs, members, self.method)
+            sound = check_sound(probs, members, self.method, x, first)
             members += len(probs)
-            yield probs, weights
+            yield sound, weights
 
     def _batches(self, x: Any, batch_size: int) -> Iterator[tuple[int, npt.NDArray[np.generic]]]:
-        return batches(x, max(batch_size, len(x)) if self._whole and hasattr(x, "shape") else batch_size)
+        given = x if isinstance(x, Examples) or is_source(x) else Examples("x", x, self._inputs)
+        return batches(given, self._inputs, batch_size, self._whole)
 
     def _all(self, x: npt.NDArray[np.generic], first: int) -> Part:
         probs, weights = zip(*self._sound_parts(x, first), strict=True)
@@ -162,37 +167,37 @@ class Predictor(ABC):
         return (np.concatenate(probs) if len(probs) > 1 else probs[0]), own
 
 
-def check_sums(probs: FloatArray, first_member: int, method: str) -> None:
-    """Raise if probabilities do not sum to 1, as where a model says that it gives them and gives something else."""
-    off = np.abs(probs.sum(axis=2) - 1.0)
-    if not off.max() <= _TOLERANCE:  # NaN too
-        member, example = np.unravel_index(int(np.argmax(np.where(np.isnan(off), np.inf, off))), off.shape)
-        total = probs[member, example].sum()
-        raise InputError(
-            f"the outputs of {method}, member {first_member + member}, sum to {total:.4g} over the classes and not to "
-            "1; if the model gives logits, compile it with from_logits=True"
-        )
+def check_sound(
+    probs: FloatArray, first_member: int, method: str, x: npt.NDArray[np.generic], first: int | IntArray = 0
+) -> FloatArray:
+    """Return probabilities, none of them below 0, or raise if they do not lie in [0, 1] or sum to 1.
 
-
-def batches(x: Any, batch_size: int) -> Iterator[tuple[int, npt.NDArray[np.generic]]]:
-    """Yield the number of the first example of each batch, and the batch.
-
-    Raises:
-        InputError: There is nothing in it.
+    Args:
+        probs: Shape (members, examples, classes).
+        first_member: The number of the first of these members.
+        method: How they predict, in words.
+        x: The features of the examples.
+        first: The number of the first example, or of each.
     """
-    check_at_least("batch_size", batch_size, 1)
-    first = 0
-    x = np.asarray(x) if isinstance(x, (list, tuple)) else x
-    if hasattr(x, "shape"):
-        for first in range(0, len(x), batch_size):
-            yield first, np.asarray(x[first : first + batch_size])
-        if not len(x):
-            raise InputError("x must hold at least one example, got none")
-        return
-    source = (x[number] for number in range(len(x))) if hasattr(x, "__getitem__") else iter(x)
-    for batch in source:
-        features = np.asarray(batch[0] if isinstance(batch, (tuple, list)) else batch)
-        yield first, features
-        first += len(features)
-    if not first:
-        raise InputError("x must hold at least one batch, got none")
+    off = np.abs(probs.sum(axis=2) - 1.0)
+    lowest = probs.min(axis=2)  # where none is below 0 and the sum is 1, none is above 1
+    if off.max() <= _TOLERANCE and lowest.min() >= -_TOLERANCE:  # False for NaN
+        return probs if lowest.min() >= 0 else probs.clip(0, 1)
+    worst = np.maximum(off, -lowest)
+    member, example = np.unravel_index(int(np.argmax(np.where(np.isnan(worst), np.inf, worst))), off.shape)
+    row = probs[member, example]
+    number = first + int(example) if isinstance(first, int) else int(first[example])
+    who = f"the outputs of {method}, member {first_member + member},"
+    if np.isnan(row).any():
+        sick = x.dtype.kind == "f" and not np.isfinite(x[example].astype(np.float64)).all()
+        why = (
+            "its features hold NaN or infinity: drop or impute them"
+            if sick
+            else "its features are finite: look for NaN in the weights, or for a layer that divides by zero"
+        )
+        raise InputError(f"{who} sum to nan over the classes and not to 1 for example {number} of x; {why}")
+    cure = "if the model gives logits, compile it with from_logits=True; else end with sigmoid or softmax"
+    if off[member, example] > _TOLERANCE:
+        raise InputError(f"{who} sum to {row.sum():.4g} over the classes and not to 1 for example {number}; {cure}")
+    told = ", ".join(f"{value:.4g}" for value in row[:4])
+    raise InputError(f"{who} must lie in [0, 1] to be probabilities, got {told} for example {number}; {cure}")

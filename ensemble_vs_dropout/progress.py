@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -51,9 +52,10 @@ class Progress:
     def epoch(self, network: str, end: EpochEnd) -> None:
         """Say that `network` has finished an epoch; epochs it will not need count as done."""
         self._advance(1 + (end.epochs - end.epoch if end.stopped else 0))
-        losses = " ".join(f"{k} {end.logs[k]:.4f}" for k in ("loss", "val_loss") if k in end.logs)
+        shown = [name for name in ("loss", "val_loss") if name in end.logs] or list(end.logs)[:2]
+        losses = " ".join(f"{name} {end.logs[name]:.4f}" for name in shown)
         text = f"{network}, epoch {end.epoch} of {end.epochs}: {losses}"
-        self._losses[network] = end.logs["loss"]
+        self._losses[network] = end.logs[shown[0]] if shown else math.nan
         together = len(self._losses)
         others = f" ({together} at a time: {min(self._losses.values()):.4f} to {max(self._losses.values()):.4f})"
         self._bar.update(self._task, description=text + others * (together > 1))

@@ -9,8 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.keras_backend import keras_random, tf
 
+# What the layers of Keras draw by.
+FUNCTIONS = (
+    "beta", "binomial", "categorical", "dropout", "gamma", "normal", "randint", "shuffle", "truncated_normal", "uniform"
+)  # fmt: skip
 _TRACING = threading.RLock()
 
 
@@ -33,12 +38,29 @@ def drawing_by(**functions: Callable[..., Any]) -> Iterator[None]:
 
 
 def shape_of(inputs: tf.Tensor, noise_shape: Any = None) -> list[Any]:
-    """Return the shape of what is drawn for a layer's inputs: numbers where they are known, else scalar tensors."""
-    shape = inputs.shape.as_list() if noise_shape is None else list(noise_shape)
-    if None not in shape:
-        return shape
-    actual = tf.shape(inputs)
-    return [actual[axis] if size is None else size for axis, size in enumerate(shape)]
+    """Return the shape of a mask for a layer's inputs: numbers where they are known, else scalar tensors.
+
+    The first is 1 only if all examples shall have one mask. A `noise_shape` of fewer axes than the inputs is that of
+    their last axes, as in broadcasting; a batch size in it stands for that of the batch at hand.
+
+    Raises:
+        InputError: A `noise_shape` of fewer axes that leaves one open, or of more axes.
+    """
+    known, actual = inputs.shape.as_list(), tf.shape(inputs)
+    wanted = [None] * len(known) if noise_shape is None else list(noise_shape)
+    if len(wanted) != len(known):
+        if None in wanted or len(wanted) > len(known):
+            raise InputError(
+                f"noise_shape must have an entry for each of the {len(known)} axes of the layer's inputs, or numbers "
+                f"for the last ones, got {tuple(wanted)}"
+            )
+        wanted = [1] * (len(known) - len(wanted)) + wanted
+    if wanted and wanted[0] != 1:
+        wanted[0] = known[0] if known[0] not in (None, 1) else actual[0]
+    return [
+        size if size is not None else known[axis] if known[axis] is not None else actual[axis]
+        for axis, size in enumerate(wanted)
+    ]
 
 
 def words(key: tf.Tensor, first: Any, blocks: Any) -> tf.Tensor:

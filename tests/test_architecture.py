@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).parent.parent / "ensemble_vs_dropout"
 # From left to right; a room may import from its own name and from what stands to its left.
 ROOMS = [
     "checks", "seeds", "types", "keras_backend", "graphs", "multiply_adds", "memory", "measures", "datasets",
-    "progress", "heads", "copies", "classic_dropout", "networks", "fusion", "random_draws", "prediction", "training",
-    "inference", "ways", "classifier", "evaluation", "plots", "report", "runs", "results", "comparison",
-    "studies", "figures", "study_commands", "cli",
+    "progress", "heads", "copies", "inputs", "random_draws", "random_layers", "classic_dropout", "networks",
+    "fusion", "prediction", "training", "inference", "ways", "classifier", "evaluation", "plots", "report", "runs",
+    "results", "comparison", "studies", "figures", "study_commands", "cli",
 ]  # fmt: skip
 MAY_IMPORT = {
     "keras": {"keras_backend", "datasets/fetching"},

@@ -1,5 +1,7 @@
 """What a compiled model's outputs mean is read from its loss, and a softmax is applied exactly once."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -190,3 +192,151 @@ def test_a_subclass_that_creates_its_softmax_layer_first_is_accepted():
     model.compile("sgd", "sparse_categorical_crossentropy")
     model(X)
     assert not read_head(model).logits
+
+
+def custom(outputs):
+    return keras.ops.sigmoid(outputs)
+
+
+def ending(*layers, units=1, loss="binary_crossentropy"):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units), *layers])
+    model.compile("sgd", loss)
+    return model
+
+
+def by_operation(operation):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, operation(keras.layers.Dense(1)(inputs)))
+    model.compile("sgd", "binary_crossentropy")
+    return model
+
+
+NO_PROBABILITIES = {
+    "tanh": lambda: model_with("binary_crossentropy", 1, "tanh"),
+    "relu": lambda: model_with("categorical_crossentropy", 3, "relu"),
+    "elu": lambda: ending(keras.layers.Activation("elu")),
+    "leaky_relu": lambda: ending(keras.layers.LeakyReLU()),
+    "softplus": lambda: ending(keras.layers.Dense(1, activation="softplus"), keras.layers.Reshape((1,))),
+    "sigmoid": lambda: model_with("categorical_crossentropy", 3, "sigmoid"),
+    "hard_tanh": lambda: by_operation(keras.ops.hard_tanh),
+    "selu": lambda: ending(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation="selu")])),
+    "silu|swish": lambda: ending(keras.layers.Activation("silu"), keras.layers.Activation("linear")),
+    "softsign": lambda: ending(keras.layers.SpectralNormalization(keras.layers.Dense(1, activation="softsign"))),
+    "softmax, which is always 1": lambda: ending(keras.layers.Softmax()),
+}
+
+
+@pytest.mark.parametrize("activation", NO_PROBABILITIES)
+def test_a_known_activation_that_gives_no_probabilities_is_refused(activation):
+    with pytest.raises(InputError, match=f"ends with ({activation}).*end with (sigmoid|softmax)"):
+        read_head(NO_PROBABILITIES[activation]())
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: model_with("binary_crossentropy", 1, "hard_sigmoid"),
+        lambda: model_with("binary_crossentropy", 1, custom),
+        lambda: ending(keras.layers.Activation("sigmoid"), keras.layers.Activation("linear", dtype="float32")),
+        lambda: ending(keras.layers.ReLU(max_value=1)),
+        lambda: by_operation(keras.ops.sigmoid),
+    ],
+)
+def test_activations_that_give_probabilities_or_may_are_taken(made):
+    model = made()
+    assert not read_head(model).logits
+    assert WeightScaling(model).predict(X).min() >= 0
+
+
+class Fives(keras.Model):
+    def __init__(self, units):
+        super().__init__()
+        self.drop, self.out = keras.layers.Dropout(0.5), keras.layers.Dense(units)
+
+    def call(self, inputs, training=False):
+        return 5 * self.out(self.drop(inputs, training=training))
+
+
+@pytest.mark.parametrize("kind", ["subclassed", "subclassed of two units", "custom activation", "arithmetic"])
+def test_what_turns_out_to_be_no_probability_is_refused_when_it_predicts(kind):
+    if kind.startswith("subclassed"):
+        model = Fives(2 if "two" in kind else 1)
+        model(X)
+        model.compile("sgd", "categorical_crossentropy" if "two" in kind else "binary_crossentropy")
+    elif kind == "arithmetic":
+        model = by_operation(lambda outputs: 3 * keras.layers.Dropout(0.1)(outputs))
+    else:
+        model = ending(keras.layers.Dropout(0.1), keras.layers.Dense(1, activation=lambda z: 3 * z))
+    for predictor in (Ensemble.from_models([model]), WeightScaling(model), MonteCarloDropout(model, passes=3)):
+        for way in (predictor.predict, predictor.predict_members, predictor.predict_uncertainty):
+            with pytest.raises(InputError, match=r"lie in \[0, 1\]|not to 1"):
+                way(X)
+
+
+def test_probabilities_that_rounding_put_below_0_are_taken_as_0():
+    model = by_operation(lambda outputs: 1 + 1e-5 * keras.ops.abs(outputs))
+    probs = WeightScaling(model).predict_members(X).probs
+    assert probs.min() == 0
+    assert probs.max() == 1
+
+
+@pytest.mark.parametrize("wrapped", [lambda out: [out], lambda out: (out,), lambda out: {"classes": out}])
+def test_one_output_in_a_list_a_tuple_or_a_dict_is_that_output(blobs, wrapped):
+    x, y = blobs(20, features=4)
+
+    def build():
+        inputs = keras.Input((4,))
+        dropped = keras.layers.Dropout(0.2)(inputs)
+        model = keras.Model(inputs, wrapped(keras.layers.Dense(3, activation="softmax")(dropped)))
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    ensemble = Ensemble(build, members=2)
+    ensemble.fit(x, y, (x, y), verbose=0)
+    model = ensemble.models[0]
+    expected = keras.tree.flatten(model.predict(x, verbose=0))[0]
+    assert MonteCarloDropout(model, passes=2).predict(x).shape == (20, 3)
+    np.testing.assert_allclose(WeightScaling(model).predict(x), expected, atol=1e-6)
+    np.testing.assert_allclose(ensemble.to_keras().predict(x, verbose=0), ensemble.predict(x), atol=1e-6)
+
+
+def test_several_outputs_are_refused():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, [keras.layers.Dense(3)(inputs), keras.layers.Dense(2)(inputs)])
+    model.compile("sgd", [LOSSES.SparseCategoricalCrossentropy(from_logits=True)] * 2)
+    with pytest.raises(InputError, match="must have one output, got 2"):
+        read_head(model)
+
+
+@pytest.mark.parametrize(
+    ("loss", "units", "expected"),
+    [
+        ("bce", 1, (False, False)),
+        ("CategoricalCrossentropy", 3, (False, True)),
+        ("crossentropy", 3, (False, False)),
+        ("ce", 1, (False, False)),
+        (LOSSES.categorical_focal_crossentropy, 3, (False, True)),
+        (LOSSES.BinaryFocalCrossentropy, 1, (False, False)),
+        (["binary_crossentropy"], 1, (False, False)),
+        ((LOSSES.SparseCategoricalCrossentropy(from_logits=True),), 3, (True, False)),
+        ({"out": "categorical_crossentropy"}, 3, (False, True)),
+        (partial(LOSSES.binary_crossentropy, from_logits=True), 1, (True, False)),
+    ],
+)
+def test_a_loss_may_be_spelled_in_any_way_that_keras_takes(loss, units, expected):
+    inputs = keras.Input((4,))
+    activation = None if expected[0] else "sigmoid" if units == 1 else "softmax"
+    model = keras.Model(inputs, keras.layers.Dense(units, activation=activation, name="out")(inputs))
+    model.compile("sgd", loss)
+    head = read_head(model)
+    assert (head.logits, head.one_hot) == expected
+    model.fit(X, head.targets(np.arange(9) % max(units, 2)), verbose=0)  # Keras takes it too
+
+
+@pytest.mark.parametrize("loss", [{"other": "binary_crossentropy"}, ["bce", "bce"], None, "junk", lambda y, p: 0.0])
+def test_other_losses_are_refused(loss):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid", name="out")(inputs))
+    model.compile("sgd", loss)
+    with pytest.raises(InputError, match=r"the loss of .* must be"):
+        read_head(model)

@@ -10,10 +10,10 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.inference._graph import Halves
-from ensemble_vs_dropout.inference._random_layers import random_layers
 from ensemble_vs_dropout.keras_backend import keras, tf
 from ensemble_vs_dropout.multiply_adds import by_place, multiply_adds
 from ensemble_vs_dropout.networks import NETWORKS, mlp
+from ensemble_vs_dropout.random_layers import random_layers
 
 LAYERS = keras.layers
 PRODUCTS = ("MatMul", "BatchMatMulV2", "Conv2D", "Conv2DBackpropInput", "Conv3D", "DepthwiseConv2dNative")

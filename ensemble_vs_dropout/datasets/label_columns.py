@@ -22,11 +22,13 @@ class LabelColumn:
         values: Shape (examples,): Python strings, bools or int64.
         kind: "text", "bools" or "whole numbers".
         notes: What was done to get there.
+        columns: 1, or the classes of one-hot rows.
     """
 
     values: npt.NDArray[np.generic]
     kind: str
     notes: tuple[str, ...] = ()
+    columns: int = 1
 
 
 def read_labels(where: str, raw: npt.ArrayLike) -> LabelColumn:
@@ -36,56 +38,105 @@ def read_labels(where: str, raw: npt.ArrayLike) -> LabelColumn:
         >>> read_labels("y", [[0, 1], [1, 0]]).values.tolist()
         [1, 0]
     """
-    array, notes = _one_dimensional(where, _as_array(where, raw))
+    array, notes, columns = _one_dimensional(where, _as_array(where, raw))
     if array.dtype.kind == "O":
         array = _without_objects(where, array)
     kind = array.dtype.kind
     if kind == "O":
         _check_none_missing(where, np.array([not text.strip() for text in array]))
-        return LabelColumn(array, "text", notes)
+        return LabelColumn(array, "text", notes, columns)
     if kind == "b":
-        return LabelColumn(array, "bools", notes)
+        return LabelColumn(array, "bools", notes, columns)
     if kind in "ui":
         if array.max() > np.iinfo(np.int64).max:
             raise InputError(f"{where} must hold classes, got numbers as large as {array.max()}; number them")
-        return LabelColumn(array.astype(np.int64), "whole numbers", notes)
+        return LabelColumn(array.astype(np.int64), "whole numbers", notes, columns)
     if kind == "f":
         _check_none_missing(where, ~np.isfinite(array))
         return LabelColumn(
             _whole(where, array.astype(np.float64)),
             "whole numbers",
             (*notes, "labels were whole numbers held as floats"),
+            columns,
         )
     raise InputError(f"{where} must hold text, whole numbers or bools as labels, got dtype {array.dtype}")
 
 
+def read_class_numbers(where: str, raw: npt.ArrayLike, classes: int) -> npt.NDArray[np.int64]:
+    """Return labels that are numbers of classes already, or their one-hot rows, as int64, or raise `InputError`.
+
+    Example:
+        >>> read_class_numbers("y", [[0.0], [2.0]], classes=3).tolist()
+        [0, 2]
+    """
+    column = read_labels(where, raw)
+    if column.kind == "text":
+        raise InputError(
+            f"the labels of {where} must be whole numbers 0..{classes - 1}, got text such as {column.values[0]!r}; "
+            "load_dataset numbers the classes, or take sklearn.preprocessing.LabelEncoder"
+        )
+    values = column.values.astype(np.int64)
+    if column.columns not in (1, classes):
+        raise InputError(
+            f"the labels of {where} must be whole numbers 0..{classes - 1} or one-hot rows of {classes}, as the model "
+            f"has {classes} classes, got one-hot rows of {column.columns}"
+        )
+    if values.min() < 0 or values.max() >= classes:
+        raise InputError(
+            f"the labels of {where} must be whole numbers 0..{classes - 1}, as the model has {classes} classes, "
+            f"got {[int(values.min()), int(values.max())]} as lowest and highest"
+        )
+    return values
+
+
 def _as_array(where: str, raw: npt.ArrayLike) -> npt.NDArray[np.generic]:
+    if np.ma.isMaskedArray(raw):
+        _check_none_missing(where, np.ma.getmaskarray(raw).ravel())
     try:
-        array = np.asarray(raw)
+        array = np.asarray(raw.toarray() if hasattr(raw, "toarray") else raw)  # one-hot rows of SciPy
         if array.dtype.kind in "UST":
             # From `raw`, not `array`: NumPy turns the NaN of ["a", nan] into the text "nan".
             array = np.asarray(raw, dtype=object)
     except ValueError as error:
         raise InputError(f"{where} must be one label for each example, got rows of different length") from error
+    if array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind == "O":
+        array = _without_objects(where, array.ravel()).reshape(array.shape)
     return array
 
 
-def _one_dimensional(where: str, array: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.generic], tuple[str, ...]]:
+def _one_dimensional(
+    where: str, array: npt.NDArray[np.generic]
+) -> tuple[npt.NDArray[np.generic], tuple[str, ...], int]:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     notes: tuple[str, ...] = ()
-    if array.ndim == 2 and array.dtype.kind in "uifb":
-        if array.shape[1] < 2 or not (np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all()):
+    columns = 1
+    if array.ndim == 2 and len(array) and array.dtype.kind in "uifb":
+        columns = array.shape[1]
+        ones = np.isin(array, (0, 1)).all()
+        if columns < 2 or not (ones and (array.sum(axis=1) == 1).all()):
             raise InputError(
                 f"{where} must have one label for each example or one-hot rows (one 1, else 0), got shape "
-                f"{array.shape} with other rows; of probabilities take the argmax first"
+                f"{array.shape} {_other_rows(array, bool(ones))}"
             )
         array, notes = array.argmax(axis=1), ("one-hot labels became the number of their column",)
     if array.ndim != 1:
         raise InputError(f"{where} must have shape (examples,), got {array.shape}; give one label for each example")
     if len(array) == 0:
         raise InputError(f"{where} must hold at least one label, got none")
-    return array, notes
+    return array, notes, columns
+
+
+def _other_rows(array: npt.NDArray[np.generic], ones: bool) -> str:
+    """Return what rows that are not one-hot look like, and what to do."""
+    sums = array.sum(axis=1, dtype=np.float64)
+    if ones and (sums > 1).any():
+        return "with several ones in a row: multi-label data, which this toolkit does not take; choose one label each"
+    if ones:
+        return "with rows without a one; give every example a label"
+    if array.dtype.kind == "f" and np.min(array) >= 0 and np.allclose(sums, 1, atol=1e-2):
+        return "with soft labels, probabilities that sum to 1, in its rows; of probabilities take the argmax first"
+    return "with other rows; of probabilities take the argmax first"
 
 
 def _without_objects(where: str, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:

@@ -6,23 +6,22 @@ is drawn for it, which is the same for all examples unless batches are padded di
 """
 
 import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from functools import partial
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.inference._random_layers import Ran
-from ensemble_vs_dropout.keras_backend import draw_seed, keras, tf
-from ensemble_vs_dropout.random_draws import drawing_by, shape_of, words
+import numpy as np
 
-_OTHERS = ("beta", "binomial", "categorical", "gamma", "randint", "shuffle", "truncated_normal")
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.keras_backend import draw_seed, keras, tf
+from ensemble_vs_dropout.random_draws import shape_of, words
+from ensemble_vs_dropout.random_layers import turned_off
 
 
 class Draws:
-    """Draws for a batch of which the first example has the number `first`.
+    """Draws for a batch of which the first example has the number `first`; see `random_layers.Drawing`.
 
     Args:
+        layers: Who draws; other layers are turned off.
         examples: In the batch, a scalar tensor.
         first: The number of the first one among all, a scalar tensor.
         shared: Whether all examples have the draws of the example with number 0.
@@ -32,20 +31,30 @@ class Draws:
 
     def __init__(
         self,
+        layers: Collection[keras.layers.Layer],
         examples: tf.Tensor,
         first: tf.Tensor,
         shared: bool,
         states: Sequence[keras.Variable],
         rows: tf.Tensor | None = None,
     ):
-        self._states, self.ran = {id(state) for state in states}, Ran()
+        self._layers = {id(layer) for layer in layers}
+        self._states = {id(state) for state in states}
         self.examples, self.first, self.shared, self.rows = examples, first, shared, rows
+        self.acted: set[int] = set()  # the ids of those that drew
         self.dropped = 0.0  # units of an example in a pass that are expected to be dropped, as far as is known
 
-    def acting(self) -> AbstractContextManager[None]:
-        """Let Keras' layers draw by this in what is traced inside."""
-        refused = {name: partial(_refused, name) for name in _OTHERS}
-        return drawing_by(dropout=self.dropout, normal=self.normal, uniform=self.uniform, **refused)
+    def draw(self, name: str, layer: keras.layers.Layer | None, *args: Any, **kwargs: Any) -> Any:
+        """Return what `keras.random.{name}` gives this layer in this pass."""
+        if id(layer) not in self._layers:
+            return turned_off(name, layer, *args, **kwargs)
+        self.acted.add(id(layer))
+        if name not in ("dropout", "normal", "uniform"):
+            raise InputError(
+                f"the random layer {getattr(layer, 'name', None)!r} draws by keras.random.{name}, which cannot be "
+                "drawn example by example; dropout, normal and uniform can"
+            )
+        return getattr(self, name)(*args, **kwargs)
 
     def dropout(self, inputs: tf.Tensor, rate: float, noise_shape: Any = None, seed: Any = None) -> tf.Tensor:
         """Drop units with probability `rate`; what is kept is divided by the keep probability."""
@@ -57,7 +66,7 @@ class Draws:
         inputs = tf.convert_to_tensor(inputs)
         shape = shape_of(inputs, noise_shape)
         count = math.prod(shape[1:])
-        self.dropped += rate * count if isinstance(count, int) and self.ran.inside else 0
+        self.dropped += rate * count if isinstance(count, int) else 0
         kind = tf.uint8 if (rate * 2**8).is_integer() else tf.uint16  # 8 bits do for a rate such as 0.5 or 0.25
         levels = kind.max + 1
         level = tf.constant(min(round(rate * levels), kind.max), kind)
@@ -69,21 +78,23 @@ class Draws:
         self, shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: Any = None
     ) -> tf.Tensor:
         """Draw from [minval, maxval)."""
-        drawn = self._fractions(self._key(seed), list(shape))
-        return tf.cast(minval + (maxval - minval) * self._shaped(drawn, list(shape)), dtype or keras.config.floatx())
+        sizes = _sizes(shape)
+        drawn = self._shaped(self._fractions(self._key(seed), sizes), sizes)
+        return tf.cast(minval + (maxval - minval) * drawn, dtype or keras.config.floatx())
 
     def normal(
         self, shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None
     ) -> tf.Tensor:
         """Draw from the normal distribution, by the transform of Box and Muller (1958)."""
-        shape = list(shape)
+        sizes = _sizes(shape)
         key = self._key(seed)
-        drawn = self._fractions(key, [shape[0], 2, *shape[1:]])
+        rows = sizes[0] if sizes else 1
+        drawn = self._fractions(key, [rows, 2, *sizes[1:]])
         pairs = tf.reshape(drawn, (tf.shape(drawn)[0], -1))
-        count = math.prod(shape[1:])
+        count = math.prod(sizes[1:])
         radius = tf.sqrt(-2.0 * tf.math.log(1.0 - pairs[:, :count]))  # 1 - u is never 0
         value = radius * tf.cos(2 * math.pi * pairs[:, count : 2 * count])
-        return tf.cast(mean + stddev * self._shaped(value, shape), dtype or keras.config.floatx())
+        return tf.cast(mean + stddev * self._shaped(value, sizes), dtype or keras.config.floatx())
 
     def _key(self, seed: Any) -> tf.Tensor:
         if not isinstance(seed, keras.random.SeedGenerator) or id(seed.state) not in self._states:
@@ -100,8 +111,9 @@ class Draws:
     def _words(self, key: tf.Tensor, shape: Sequence[Any], per_word: int) -> tf.Tensor:
         """Return enough words for each row of `shape`, shape (rows, words)."""
         blocks = (math.prod(shape[1:]) + 4 * per_word - 1) // (4 * per_word)
-        if isinstance(shape[0], int) and shape[0] == 1:  # on purpose the same for all examples
-            return tf.reshape(words(key, 0, blocks), (1, 4 * blocks))
+        if _for_all(shape):
+            rows: Any = shape[0] if shape else 1
+            return tf.reshape(words(key, 0, rows * blocks), (rows, 4 * blocks))
         each = self._rows_each(shape[0])
         rows = each if self.shared else each * self.examples
         first = 0 if self.shared else tf.cast(self.first, tf.int64) * tf.cast(each * blocks, tf.int64)
@@ -115,18 +127,25 @@ class Draws:
     def _shaped(self, drawn: tf.Tensor, shape: Sequence[Any]) -> tf.Tensor:
         drawn = drawn if drawn.shape.rank == 2 else tf.reshape(drawn, (tf.shape(drawn)[0], -1))
         drawn = drawn[:, : math.prod(shape[1:])]
-        if not (isinstance(shape[0], int) and shape[0] == 1):
-            each = self._rows_each(shape[0])
-            if self.shared:
-                drawn = tf.tile(drawn, [shape[0] // each, 1])
-            elif self.rows is not None:
-                places = self.rows[:, None] * each + tf.range(each)
-                drawn = tf.gather(drawn, tf.reshape(places, [-1]))
-        return tf.reshape(drawn, [-1 if axis == 0 else size for axis, size in enumerate(shape)])
+        if _for_all(shape):
+            return tf.reshape(drawn, list(shape))
+        each = self._rows_each(shape[0])
+        if self.shared:
+            drawn = tf.tile(drawn, [shape[0] // each, 1])
+        elif self.rows is not None:
+            places = self.rows[:, None] * each + tf.range(each)
+            drawn = tf.gather(drawn, tf.reshape(places, [-1]))
+        return tf.reshape(drawn, [-1, *shape[1:]])
 
 
-def _refused(name: str, *_: Any, **__: Any) -> Any:
-    raise InputError(
-        f"a random layer draws by keras.random.{name}, which cannot be drawn example by example; dropout, normal and "
-        "uniform can"
-    )
+def _for_all(shape: Sequence[Any]) -> bool:
+    """Return whether all examples share what has this shape: their number is never known while a pass is traced."""
+    return not shape or isinstance(shape[0], int)
+
+
+def _sizes(shape: Any) -> list[Any]:
+    """Return a shape as numbers where they are known, else scalar tensors."""
+    if not tf.is_tensor(shape):
+        return [int(size) if isinstance(size, np.integer) else size for size in shape]
+    known = tf.get_static_value(shape, partial=True)
+    return [shape[axis] if known is None or known[axis] is None else int(known[axis]) for axis in range(shape.shape[0])]

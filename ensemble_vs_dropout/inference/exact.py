@@ -1,7 +1,7 @@
 """Exact dropout: all masks of a small network, each with its probability."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -13,11 +13,12 @@ from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.fusion import fuse
 from ensemble_vs_dropout.heads import input_of, read_head
 from ensemble_vs_dropout.inference._graph import Halves
-from ensemble_vs_dropout.inference._random_layers import Choice, Ran, choose_layers, switched_on
 from ensemble_vs_dropout.inference.thinned import Acting, thinned_network
+from ensemble_vs_dropout.inputs import inputs_of
 from ensemble_vs_dropout.keras_backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.prediction import Part, Predictor
-from ensemble_vs_dropout.random_draws import drawing_by
+from ensemble_vs_dropout.random_draws import shape_of
+from ensemble_vs_dropout.random_layers import Choice, choose_layers, tracing, turned_off
 from ensemble_vs_dropout.training._programs import Programs, as_tensor
 from ensemble_vs_dropout.types import FloatArray
 
@@ -49,17 +50,17 @@ class ExactDropout(Predictor):
     """
 
     def __init__(self, model: keras.Model, max_units: int = 16, layers: Choice = "all"):
-        self.model, self._head = model, read_head(model)
+        self.model, self._head, self._inputs = model, read_head(model), inputs_of([model])
         check_at_least("max_units", max_units, 1)
-        self._layers = choose_layers(model, layers)
-        for layer in self._layers:
+        self._chosen = choose_layers(model, layers)
+        for layer in self._chosen.layers:
             if not isinstance(layer, keras.layers.Dropout):
                 raise InputError(
                     f"the random layer {layer.name!r} ({type(layer).__name__}) must be a dropout layer for its masks "
                     "to be enumerated; MonteCarloDropout samples it"
                 )
-        self._halves = Halves(model, self._layers)
-        counting = _Counting()
+        self._halves = Halves(model, [*self._chosen.layers, *self._chosen.owners])
+        counting = _Counting(self._chosen.layers)
         shape, dtype = input_of(model)
         if None in shape:
             raise InputError(
@@ -67,9 +68,13 @@ class ExactDropout(Predictor):
             )
         traced = tf.function(lambda x: self._trace(counting, x), autograph=False)
         traced.get_concrete_function(tf.TensorSpec((1, *shape), dtype))
-        self._in_order, self._counted = counting.ran.layers, counting.layers
-        if len(self._counted) != len(self._in_order):
-            raise InputError("each dropout layer must draw one mask by keras.random.dropout for them to be enumerated")
+        self._in_order, self._counted = counting.acted, counting.layers
+        silent = [layer for layer in self._chosen.layers if all(layer is not one for one in self._in_order)]
+        if silent:
+            raise InputError(
+                f"each dropout layer must draw its mask by keras.random.dropout for them to be enumerated, but "
+                f"{silent[0].name!r} drew none"
+            )
         self.rates = np.repeat([rate for rate, _ in counting.layers], [units for _, units in counting.layers])
         if len(self.rates) > max_units:
             layers_told = " + ".join(f"{units}" for _, units in counting.layers)
@@ -118,12 +123,12 @@ class ExactDropout(Predictor):
             yield probs, self.probabilities_of(masks)
 
     def _body(self, model: keras.Model, x: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
-        outputs = self._trace(_Given(masks), x, tf.shape(masks)[0])
+        outputs = self._trace(_Given(self._chosen.layers, masks), x, tf.shape(masks)[0])
         shape = (tf.shape(x)[0], tf.shape(masks)[0], self._head.classes)
         return tf.transpose(tf.reshape(self._head.probabilities(outputs), shape), (1, 0, 2))
 
     def _trace(self, draws: "_Masks", x: tf.Tensor, repeats: Any = None) -> tf.Tensor:
-        with keras.StatelessScope(), switched_on(self._layers) as draws.ran, draws.acting():
+        with keras.StatelessScope(), tracing(self.model, self._chosen.modes, draws):
             return self._halves.second(self._halves.first(x), repeats)
 
     def to_keras(self, rule: str = "mean") -> keras.Model:
@@ -147,24 +152,33 @@ class ExactDropout(Predictor):
         ends = np.cumsum([units for _, units in self._counted])
         masks = np.split(self.masks(number, number + 1), ends[:-1], axis=1)
         acting: dict[int, Acting] = {
-            id(layer): partial(_acting_by, mask) for layer, mask in zip(self._in_order, masks, strict=True)
+            id(layer): partial(_acting_by, self.model, layer, mask)
+            for layer, mask in zip(self._in_order, masks, strict=True)
         }
         return thinned_network(self.model, acting, f"mask_{number}")
 
 
 class _Masks:
-    """What dropout layers draw while masks are enumerated."""
+    """What dropout layers draw while masks are enumerated; see `random_layers.Drawing`."""
 
-    def __init__(self) -> None:
-        self.ran = Ran()
+    def __init__(self, layers: Collection[keras.layers.Layer]) -> None:
+        self._layers = {id(layer) for layer in layers}
+        self.acted: list[keras.layers.Layer] = []  # in the order of their masks
 
-    def acting(self) -> AbstractContextManager[None]:
-        """Let Keras' layers draw by this in what is traced inside."""
-        return drawing_by(dropout=self._dropout)
+    def draw(self, name: str, layer: keras.layers.Layer | None, *args: Any, **kwargs: Any) -> Any:
+        """Return what `keras.random.{name}` gives this layer."""
+        if id(layer) not in self._layers:
+            return turned_off(name, layer, *args, **kwargs)
+        if name != "dropout":
+            raise InputError(
+                f"each dropout layer must draw one mask by keras.random.dropout for them to be enumerated, but "
+                f"{getattr(layer, 'name', None)!r} draws by keras.random.{name}"
+            )
+        self.acted.append(layer)
+        return self._dropout(*args, **kwargs)
 
     def _dropout(self, inputs: tf.Tensor, rate: float, noise_shape: Any = None, seed: Any = None) -> tf.Tensor:
-        # Recurrent layers draw masks in inference mode too, and do not use them.
-        return self.drop(tf.convert_to_tensor(inputs), rate, noise_shape) if self.ran.inside else inputs
+        return self.drop(tf.convert_to_tensor(inputs), rate, noise_shape)
 
     def drop(self, inputs: tf.Tensor, rate: float, noise_shape: Any) -> tf.Tensor:
         """Return the inputs as a chosen layer leaves them."""
@@ -174,8 +188,8 @@ class _Masks:
 class _Counting(_Masks):
     """Counts the units of each dropout layer in the order in which they act, and drops nothing."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, layers: Collection[keras.layers.Layer]) -> None:
+        super().__init__(layers)
         self.layers: list[tuple[float, int]] = []
 
     def drop(self, inputs: tf.Tensor, rate: float, noise_shape: Any) -> tf.Tensor:
@@ -188,8 +202,8 @@ class _Counting(_Masks):
 class _Given(_Masks):
     """Drops by given masks, shape (masks, units); each example is there once for each mask, one after another."""
 
-    def __init__(self, masks: tf.Tensor):
-        super().__init__()
+    def __init__(self, layers: Collection[keras.layers.Layer], masks: tf.Tensor):
+        super().__init__(layers)
         self.masks, self._used = masks, 0
 
     def drop(self, inputs: tf.Tensor, rate: float, noise_shape: Any) -> tf.Tensor:
@@ -203,15 +217,12 @@ class _Given(_Masks):
         return tf.where(kept, scaled, tf.zeros((), inputs.dtype))
 
 
-def _acting_by(mask: npt.NDArray[np.bool_]) -> AbstractContextManager[None]:
-    given = _Given(tf.constant(mask))
-    given.ran.inside = 1
-    return given.acting()
+def _acting_by(
+    model: keras.Model, layer: keras.layers.Layer, mask: npt.NDArray[np.bool_]
+) -> AbstractContextManager[Any]:
+    return tracing(model, {}, _Given([layer], tf.constant(mask)))
 
 
 def _units(inputs: tf.Tensor, noise_shape: Sequence[Any] | None) -> tuple[int, ...]:
     """Return the shape of an example's mask."""
-    own = tuple(inputs.shape[1:])
-    if noise_shape is None:
-        return own
-    return tuple(size if isinstance(size, int) else own[axis] for axis, size in enumerate(noise_shape[1:]))
+    return tuple(shape_of(inputs, noise_shape)[1:])

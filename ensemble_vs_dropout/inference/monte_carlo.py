@@ -11,12 +11,13 @@ from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.fusion import fuse
 from ensemble_vs_dropout.heads import read_head
 from ensemble_vs_dropout.inference._passes import Passes
-from ensemble_vs_dropout.inference._random_layers import Choice, choose_layers
 from ensemble_vs_dropout.inference.thinned import thinned_network
+from ensemble_vs_dropout.inputs import inputs_of
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.measures.stopping import settled
-from ensemble_vs_dropout.prediction import Part, Predictor, check_sums
+from ensemble_vs_dropout.prediction import Part, Predictor, check_sound
 from ensemble_vs_dropout.progress import Progress
+from ensemble_vs_dropout.random_layers import Choice, choose_layers
 from ensemble_vs_dropout.types import FloatArray, IntArray
 
 _AT_ONCE = 2**24  # probabilities held at once: 64 MiB
@@ -70,12 +71,12 @@ class MonteCarloDropout(Predictor):
         adaptive: float | None = None,
         verbose: int = 0,
     ):
-        self.model, self._head = model, read_head(model)
+        self.model, self._head, self._inputs = model, read_head(model), inputs_of([model])
         self.passes = check_at_least("passes", passes, 1)
         self.seed = check_at_least("seed", seed, 0)
         self.masks = check_known("masks", masks, ("per_example", "shared"))
-        self._layers = choose_layers(model, layers)
-        self._passes = Passes(model, self._layers, self._head, seed, masks == "shared")
+        self._chosen = choose_layers(model, layers)
+        self._passes = Passes(model, self._chosen, self._head, seed, masks == "shared")
         self._keys = self._passes.keys(0, passes)
         if adaptive is not None and not (isinstance(adaptive, float) and 0 < adaptive < 1):
             raise InputError(f"adaptive must be None or a probability of error in (0, 1), got {adaptive!r}")
@@ -125,9 +126,9 @@ class MonteCarloDropout(Predictor):
         for start in range(0, self.passes, _LOOK):
             keys = self._keys[start : start + _LOOK]
             probs = self._passes.some(x, first, keys, rows)
-            check_sums(probs, start, self.method)
+            check_sound(probs, start, self.method, x[rows], first + rows)
             if start == first == 0:
-                self._passes.check_differing(probs)
+                self._passes.check(x, probs, keys)
             votes[rows] += (probs.argmax(axis=2)[..., None] == np.arange(self.classes)).sum(axis=0)
             used[rows] += len(keys)
             assert self.adaptive is not None
@@ -150,7 +151,7 @@ class MonteCarloDropout(Predictor):
         for start in range(0, self.passes, at_once):
             probs = self._passes(x, first, self._keys[start : start + at_once])
             if start == first == 0:
-                self._passes.check_differing(probs)
+                self._passes.check(x, probs, self._keys[:at_once])
             yield probs, None
 
     def materialise(self, t: int) -> keras.Model:
@@ -166,7 +167,7 @@ class MonteCarloDropout(Predictor):
             raise InputError('materialise needs masks="shared": with "per_example" each example has its own network')
         check_at_least("t", t, 0)
         act = partial(self._passes.acting_alone, t)
-        return thinned_network(self.model, {id(layer): act for layer in self._layers}, f"pass_{t}")
+        return thinned_network(self.model, {id(layer): act for layer in self._chosen.layers}, f"pass_{t}")
 
     def to_keras(self, rule: str = "mean") -> keras.Model:
         """Return one `keras.Model` of all passes' thinned networks and the rule; needs masks="shared"."""

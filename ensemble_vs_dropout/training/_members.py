@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.heads import Head
 from ensemble_vs_dropout.keras_backend import keras, tf
-from ensemble_vs_dropout.training._looped import mask_states
+from ensemble_vs_dropout.training._looped import Logs, mask_states
 from ensemble_vs_dropout.training._stateless import variables
 from ensemble_vs_dropout.training.checkpoints import Keeper, Row, Standing
 from ensemble_vs_dropout.training.schedule import EpochEnd, Part, Schedule
@@ -32,10 +33,10 @@ class Engine(Protocol):
     def train_epoch(self, feeds: dict[int, Any], on_batch: Any = None) -> None:
         """Train the members for one epoch on the examples whose order is given, or on a stream's batches."""
 
-    def logs(self, slot: int) -> dict[str, float]:
+    def logs(self, slot: int) -> Logs:
         """Return the loss and the metrics of the epoch."""
 
-    def evaluate(self, slot: int, part: str) -> dict[str, float]:
+    def evaluate(self, slot: int, part: str, on_batch: Any = None) -> Logs:
         """Return the loss and the metrics on a watched part, in inference mode."""
 
     def write(self, slot: int) -> None:
@@ -125,8 +126,9 @@ def _epoch(
     for slot, member in list(active.items()):
         logs = engine.logs(slot)
         share = (clock() - start) / len(active) if share is None else share  # read the logs first: they wait for it
-        logs |= {f"{part}_{k}": v for part in schedule.watched for k, v in engine.evaluate(slot, part).items()}
-        diverged = not math.isfinite(logs["loss"])
+        diverged = _has_diverged(member.model, logs)
+        for part in schedule.watched:
+            logs |= {f"{part}_{name}": value for name, value in _evaluate(engine, slot, member, part, schedule).items()}
         stopped = _end_epoch(engine, slot, member, schedule, logs, share) or diverged
         if not stopped and checkpoint:
             standing = member.standing
@@ -134,9 +136,10 @@ def _epoch(
                 engine.write(slot)
                 checkpoint.keep(member.number, _all_variables(member.model), standing)
         if schedule.on_epoch:
-            schedule.on_epoch(EpochEnd(member.number, member.standing.epoch, schedule.epochs, logs, stopped))
+            schedule.on_epoch(EpochEnd(member.number, member.standing.epoch, schedule.epochs, _flat(logs), stopped))
         if stopped:
             engine.write(slot)
+            member.model.optimizer.finalize_variable_values(member.model.trainable_variables)  # averages, if it has any
             if member.standing.best_weights is not None:
                 member.model.set_weights(member.standing.best_weights)
             if member.callbacks:
@@ -148,15 +151,18 @@ def _epoch(
             del active[slot]
 
 
-def _end_epoch(
-    engine: Engine, slot: int, member: Member, schedule: Schedule, logs: dict[str, float], seconds: float
-) -> bool:
+def _end_epoch(engine: Engine, slot: int, member: Member, schedule: Schedule, logs: Logs, seconds: float) -> bool:
     """Account for the epoch and return whether it was the member's last."""
     standing = member.standing
     standing.epoch += 1
-    standing.rows.append({"epoch": standing.epoch, **logs, "seconds": seconds})
+    standing.rows.append({"epoch": standing.epoch, **_flat(logs), "seconds": seconds})
     stopped = standing.epoch >= schedule.epochs
     if schedule.patience is not None:
+        if not isinstance(logs.get("val_loss"), float):
+            raise InputError(
+                f"patience needs a val_loss, one number, but test_step of {type(member.model).__name__} gives "
+                f"{', '.join(name for name in logs if name.startswith('val_'))}; return a loss, or leave out patience"
+            )
         standing.waited += 1
         if logs["val_loss"] < standing.best_loss:
             engine.write(slot)
@@ -169,6 +175,38 @@ def _end_epoch(
         engine.read(slot)
         stopped = stopped or member.model.stop_training
     return stopped
+
+
+def _evaluate(engine: Engine, slot: int, member: Member, part: str, schedule: Schedule) -> Logs:
+    """Return the loss and the metrics of a watched part; callbacks hear of validation, and may change weights."""
+    callbacks = member.callbacks if part == "val" else None
+    if callbacks is None:
+        return engine.evaluate(slot, part)
+    engine.write(slot)
+    callbacks.on_test_begin()
+    engine.read(slot)
+    logs = engine.evaluate(slot, part, callbacks if schedule.stepwise else None)
+    callbacks.on_test_end(logs)
+    engine.read(slot)
+    return logs
+
+
+def _has_diverged(model: keras.Model, logs: Logs) -> bool:
+    """Return whether the loss is no longer finite, or where a step of the user's own tells none, any weight."""
+    if isinstance(logs.get("loss"), float):
+        return not math.isfinite(logs["loss"])
+    return not all(np.isfinite(weights).all() for weights in model.get_weights() if weights.dtype.kind == "f")
+
+
+def _flat(logs: Logs) -> dict[str, float]:
+    """Return logs as numbers alone: a metric that has several is numbered."""
+    flat: dict[str, float] = {}
+    for name, value in logs.items():
+        several = np.ravel(value)
+        flat |= (
+            {name: float(value)} if np.ndim(value) == 0 else {f"{name}_{i}": float(v) for i, v in enumerate(several)}
+        )
+    return flat
 
 
 def _feed(schedule: Schedule, member: Member) -> Any:

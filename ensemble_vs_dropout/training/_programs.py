@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.heads import Head, read_head
 from ensemble_vs_dropout.keras_backend import keras, one_graph_each, tf
+from ensemble_vs_dropout.random_layers import Off, check_raw_draws, has_foreign, tracing
 from ensemble_vs_dropout.training.checkpoints import architecture
 from ensemble_vs_dropout.types import FloatArray
 
 _KNOWN = ("keras.", "ensemble_vs_dropout.")  # whose classes tell all that they hold in their configurations
+_COMPARED = 8  # examples that are predicted in two ways
+_ROUNDING, _ROUNDING_OF_HALVES = 1e-3, 3e-2  # of probabilities, in float32 and in half precision
 Body = Callable[..., Any]  # (model, *tensors) -> a tensor, or None where what it computes ends in the variables
 
 
@@ -59,7 +63,14 @@ class Programs:
 
     def __init__(self) -> None:
         self._known: defaultdict[Any, list[Program]] = defaultdict(list)
+        self._seen: dict[int, keras.Model] = {}
         self._found: dict[Any, tuple[keras.Model, Callable[..., Any]]] = {}  # by the model's id, which it keeps
+
+    def first_of(self, model: keras.Model) -> bool:
+        """Return whether a model is asked about for the first time."""
+        first = id(model) not in self._seen
+        self._seen[id(model)] = model
+        return first
 
     def run(self, body: Body, model: keras.Model, *given: tf.Tensor, pure: bool = False) -> Any:
         """Run the program of this body for this model and tensors like these."""
@@ -69,7 +80,7 @@ class Programs:
         """Return the program of this body on this model for tensors like these.
 
         Raises:
-            RuntimeError: It is to be `pure` and would change a variable.
+            InputError: It is to be `pure` and would change a variable, or draws by TensorFlow itself.
         """
         key = (body, *((tensor.dtype, tuple(tensor.shape[1:])) for tensor in given))
         if (key, id(model)) not in self._found:
@@ -78,6 +89,7 @@ class Programs:
                 program = Program(body, model, *given)
                 if pure:
                     _check_pure(program.function, model.name)
+                    check_raw_draws(program.function.graph, model.name)
                 self._known[key].append(program)
             self._found[key, id(model)] = model, program.on(model)
         return self._found[key, id(model)][1]
@@ -89,7 +101,7 @@ def _check_pure(function: Any, name: str) -> None:
     nodes = [*graph.node, *(node for inner in graph.library.function for node in inner.node_def)]
     changing = [node.name for node in nodes if node.op.startswith(("Assign", "ResourceApply", "ResourceScatter"))]
     if changing:
-        raise RuntimeError(
+        raise InputError(
             f"predicting with {name!r} would change it ({changing[0]}): a layer updates a variable even in inference "
             "mode; let it do so only where training is true"
         )
@@ -115,13 +127,43 @@ def _handles(model: keras.Model) -> list[tf.Tensor]:
 
 
 def forward(model: keras.Model, x: npt.NDArray[np.generic], programs: Programs, batch_size: int = 1024) -> FloatArray:
-    """Return a compiled model's probabilities in inference mode, shape (examples, classes), float32."""
+    """Return a compiled model's probabilities in inference mode, shape (examples, classes), float32.
+
+    Raises:
+        InputError: A layer draws or changes a variable in inference mode, or mixes the examples of a batch.
+    """
     head = read_head(model)
     body = _BODIES.setdefault(head, partial(_forward, head))
+
+    def predicted(part: npt.NDArray[np.generic]) -> FloatArray:
+        return np.asarray(programs.run(body, model, as_tensor(part), pure=True))
+
     with one_graph_each():
-        batches = (as_tensor(x[start : start + batch_size]) for start in range(0, len(x), batch_size))
-        parts = [np.asarray(programs.run(body, model, batch, pure=True)) for batch in batches]
-    return np.concatenate(parts)
+        probs = np.concatenate([predicted(x[start : start + batch_size]) for start in range(0, len(x), batch_size)])
+        if programs.first_of(model):
+            check_batches(model, probs, lambda part: predicted(x[part]), min(len(x), batch_size))
+    return probs
+
+
+def check_batches(model: keras.Model, whole: FloatArray, predicted: Callable[[slice], FloatArray], size: int) -> None:
+    """Raise if a model of the user's own predicts an example otherwise when other examples are in its batch.
+
+    Args:
+        model: One made of Keras' own layers is not looked at: none of them does that in inference mode.
+        whole: What was predicted for a batch, shape (..., examples, classes).
+        predicted: Predicts a part of it.
+        size: The examples of that batch.
+    """
+    if size < 2 or not has_foreign(model):
+        return
+    some = min(size, _COMPARED)
+    halves = [predicted(slice(0, some // 2)), predicted(slice(some // 2, some))]
+    off = np.abs(np.concatenate(halves, axis=-2) - whole[..., :some, :]).max()
+    if off > (_ROUNDING if model.compute_dtype in ("float32", "float64") else _ROUNDING_OF_HALVES):
+        raise InputError(
+            f"the predictions of {model.name!r} change with the batch (by {off:.2g} in the first {some} examples): a "
+            "layer mixes examples, or draws for a whole batch; let it treat each example by itself in inference mode"
+        )
 
 
 def as_tensor(x: npt.NDArray[np.generic]) -> tf.Tensor:
@@ -133,5 +175,5 @@ _BODIES: dict[Head, Body] = {}
 
 
 def _forward(head: Head, model: keras.Model, x: tf.Tensor) -> tf.Tensor:
-    with keras.StatelessScope():  # recurrent layers move their random state even in inference mode
-        return head.probabilities(model(x, training=False))
+    with keras.StatelessScope(), tracing(model, {}, Off()):  # recurrent layers move their random state even here
+        return head.probabilities(model(x, training=False) if model._call_has_training_arg else model(x))

@@ -5,17 +5,25 @@ optimizers that couple the elements of a variable stay a member's own. Members a
 the program is compiled once, whatever the number of members, and one that stops early makes room for the next.
 """
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from ensemble_vs_dropout.keras_backend import keras, tf
 from ensemble_vs_dropout.training import _stateless
-from ensemble_vs_dropout.training._looped import EVALUATED, Batch, logs_of
+from ensemble_vs_dropout.training._looped import EVALUATED, Batch, Logs, logs_of
 from ensemble_vs_dropout.training._masks import own_masks, words_by_arithmetic
+from ensemble_vs_dropout.training._stateless import CannotStack
 from ensemble_vs_dropout.training.schedule import Schedule
 
 METRICS = 3  # the last of the four groups of a state
+
+
+# Operations whose results have a length that depends on values, so that members' results may not lie side by side.
+_VALUES_SET_SHAPES = ("Where", "Unique", "UniqueV2", "UniqueWithCounts", "UniqueWithCountsV2", "ListDiff", "SparseAdd")
 
 
 class Stacked:
@@ -32,7 +40,14 @@ class Stacked:
         self._fresh = [tf.identity(variable.value) for variable in self._groups[METRICS]]
         self._values: dict[int, list[tf.Tensor]] = {}  # by slot, where they are known member by member
         self._state: list[tf.Tensor] | None = None
-        self._train, self._evaluate = self._compile()
+        self._trained = False  # whether the program has run
+        try:
+            with _quiet():
+                self._train, self._evaluate = self._compile()
+        except CannotStack:
+            raise
+        except Exception as error:  # whatever the user's parts and TensorFlow's vectorization raise: others can train
+            raise CannotStack(f"TensorFlow cannot vectorize its step ({_first_line(error)})") from error
 
     def load(self, slot: int, model: keras.Model) -> None:
         """Take up a member."""
@@ -48,18 +63,26 @@ class Stacked:
         some = next(iter(feeds.values()))
         orders = tf.constant(np.stack([feeds.get(slot, some) for slot in range(self.slots)]))
         metrics = [tf.stack([value] * self.slots) for value in self._fresh]
-        self._state = self._train([*self._state[: -len(metrics)], *metrics], self.data["train"], orders)
-        self._values = {}
+        state = [*self._state[: -len(metrics)], *metrics]
+        try:
+            self._state = self._train(state, self.data["train"], orders)
+        except tf.errors.OpError:  # XLA compiles on the first call, and not everything; nothing has changed by then
+            if not self.xla or self._trained:
+                raise
+            self.xla = False
+            self._train, self._evaluate = self._compile()
+            self._state = self._train(state, self.data["train"], orders)
+        self._trained, self._values = True, {}
 
     def drop(self, slot: int) -> None:
         """Put a member down, its slot being free for another."""
         del self.models[slot]
 
-    def logs(self, slot: int) -> dict[str, float]:
+    def logs(self, slot: int) -> Logs:
         """Return the loss and the metrics of the last epoch."""
         return self._result(self._of(slot, start=-len(self._fresh)))
 
-    def evaluate(self, slot: int, part: str) -> dict[str, float]:
+    def evaluate(self, slot: int, part: str, on_batch: Any = None) -> Logs:
         """Return the loss and the metrics on a watched part, in inference mode."""
         of_member = self._of(slot)[: -len(self._fresh)]
         return self._result(self._evaluate([*of_member, *self._fresh], self.data[part]))
@@ -86,7 +109,7 @@ class Stacked:
         self._values = {number: list(of) for number, of in enumerate(zip(*map(tf.unstack, self._state), strict=True))}
         return self._values[slot][start:]
 
-    def _result(self, values: list[tf.Tensor]) -> dict[str, float]:
+    def _result(self, values: list[tf.Tensor]) -> Logs:
         for variable, value in zip(self._groups[METRICS], values[-len(self._fresh) :], strict=True):
             variable.assign(value)
         return logs_of(self._template)
@@ -103,6 +126,7 @@ class Stacked:
             def of_member(given: Any) -> Any:
                 batch = [tf.gather(part, given[-1]) for part in data]
                 after = _stateless.train_step(template, packed(given[:-1]), batch[0], batch[1], (*batch, None)[2])
+                _check_shapes(tf.compat.v1.get_default_graph())
                 return [value for group in after for value in group]
 
             with own_masks(words_by_arithmetic):
@@ -150,3 +174,29 @@ class Stacked:
             return list(tf.while_loop(lambda start, *_: start < number, batch, (tf.constant(0), *state))[1:])
 
         return train, evaluate
+
+
+def _check_shapes(graph: Any) -> None:
+    """Raise if a member's step has results whose length depends on values."""
+    definition = graph.as_graph_def()
+    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    found = next((node for node in nodes if node.op in _VALUES_SET_SHAPES), None)
+    if found:
+        raise CannotStack(f"the length of {found.name!r} in its step depends on values")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep TensorFlow from printing the stack of what it cannot vectorize; the error says it in a line."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

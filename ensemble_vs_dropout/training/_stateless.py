@@ -1,18 +1,29 @@
 """One training step of a compiled model as a pure function of all its variables.
 
 It does what Keras' `Model.train_step` does, with the variables as arguments and results instead of in place, so that
-one program can be vectorised over members and used again for others. `_looped` runs Keras' own step: its slow twin.
+one program can be vectorized over members and used again for others. `_looped` runs Keras' own step: its slow twin.
+
+The optimizer runs its own code, whatever it overrides. Only its variables differ: each holds a tensor, which is
+assigned to and read again as a TensorFlow variable is.
 """
 
-from collections.abc import Sequence
-from types import MethodType
+import operator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from ensemble_vs_dropout.keras_backend import BaseOptimizer, keras, tf
+from ensemble_vs_dropout.keras_backend import BaseOptimizer, TFOptimizer, keras, tf
 
-# What Keras' TensorFlow optimizers do in place through tf.distribute, and its base class through variables.
-_IN_PLACE = ("assign", "assign_add", "assign_sub", "_apply_weight_decay", "_backend_update_step")
+# What TensorFlow's optimizers of Keras do through tf.distribute, and their base class directly. An optimizer's own
+# overrides come before both in the order of resolution, so they act as ever.
+DISTRIBUTED = ("_apply_weight_decay", "_backend_update_step")
+_PATCHING = threading.RLock()
 State = tuple[list[tf.Tensor], ...]  # trainable, non-trainable, optimizer, metrics
+
+
+class CannotStack(Exception):
+    """A step that cannot be a function of its variables; the message says why."""
 
 
 def variables(model: keras.Model) -> tuple[list[keras.Variable], ...]:
@@ -26,7 +37,11 @@ def variables(model: keras.Model) -> tuple[list[keras.Variable], ...]:
 
 
 def train_step(model: keras.Model, state: State, x: tf.Tensor, y: tf.Tensor, weights: tf.Tensor | None) -> State:
-    """Return the state after one batch."""
+    """Return the state after one batch.
+
+    Raises:
+        CannotStack: The optimizer left a variable as it was, so that its update acts by other means.
+    """
     trainable, fixed, of_optimizer, of_metrics = variables(model)
     with tf.GradientTape() as tape:
         tape.watch(state[0])
@@ -34,14 +49,14 @@ def train_step(model: keras.Model, state: State, x: tf.Tensor, y: tf.Tensor, wei
         with keras.StatelessScope(state_mapping=known, collect_losses=True) as scope:
             predicted = model(x, training=True) if model._call_has_training_arg else model(x)
             loss = model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=weights, training=True)
-            model._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
+            model._loss_tracker.update_state(loss, sample_weight=tf.shape(keras.tree.flatten(x)[0])[0])
             model.compute_metrics(x, y, predicted, sample_weight=weights)
-    gradients = [None if g is None else tf.convert_to_tensor(g) for g in tape.gradient(loss, state[0])]
-    with (
-        _functional(model.optimizer),
-        keras.StatelessScope(state_mapping=_pairs((trainable, of_optimizer), (state[0], state[2]))) as applied,
-    ):
+    gradients = [_constant_shape(gradient) for gradient in tape.gradient(loss, state[0])]
+    with _without_distribution(), _InPlace(_pairs((trainable, of_optimizer), (state[0], state[2]))) as applied:
         model.optimizer.apply(gradients, trainable)
+    for variable, gradient in zip(trainable, gradients, strict=True):
+        if gradient is not None and not applied.state_mapping[id(variable)].written:
+            raise CannotStack(f"{type(model.optimizer).__name__} updates {variable.path!r} by means of its own")
     return (
         _current(applied, trainable, state[0]),
         _current(scope, fixed, state[1]),
@@ -67,18 +82,95 @@ def _current(scope: Any, variables: Sequence[Any], before: Sequence[tf.Tensor]) 
     return [tf.convert_to_tensor(b if v is None else v) for v, b in zip(values, before, strict=True)]
 
 
-class _functional:
-    """Let an optimizer of Keras update through its base class, which a `StatelessScope` can follow."""
+def _constant_shape(gradient: Any) -> Any:
+    """Return a gradient, one of an embedding sparse as it is, for optimizers treat it so, and with a shape for XLA."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    return tf.IndexedSlices(gradient.values, gradient.indices, tf.constant(gradient.shape.as_list(), tf.int32))
 
-    def __init__(self, optimizer: keras.optimizers.Optimizer):
-        self.optimizer = optimizer
 
-    def __enter__(self) -> None:
-        own = self.optimizer.__dict__
-        keys = {id(variable): self.optimizer._var_key(variable) for variable in self.optimizer._trainable_variables}
-        own |= {name: MethodType(getattr(BaseOptimizer, name), self.optimizer) for name in _IN_PLACE}
-        own["_var_key"] = lambda variable: keys[id(variable)]
+class _InPlace(keras.StatelessScope):  # type: ignore[misc]  # Keras has no types
+    """A scope in which what was read of a variable changes with it, as it does where variables are TensorFlow's."""
 
-    def __exit__(self, *_: object) -> None:
-        for name in (*_IN_PLACE, "_var_key"):
-            del self.optimizer.__dict__[name]
+    def __init__(self, state_mapping: list[tuple[keras.Variable, tf.Tensor]]):
+        super().__init__(state_mapping)
+        for variable, _ in state_mapping:
+            self.state_mapping[id(variable)] = _Cell(variable, self.state_mapping[id(variable)])
+
+    def add_update(self, update: tuple[keras.Variable, Any]) -> None:
+        """Let a variable of Keras take a value."""
+        variable, value = update
+        held = self.state_mapping.get(id(variable))
+        if not isinstance(held, _Cell):
+            raise CannotStack(f"the optimizer changes {variable.path!r}, which is none of its variables")
+        held.assign(value)
+
+
+class _Cell:
+    """Stands for a TensorFlow variable: it holds a tensor that can be replaced."""
+
+    def __init__(self, variable: keras.Variable, value: tf.Tensor):
+        self._now, self.written = value, False
+        self.dtype, self.shape, self.name = value.dtype, value.shape, variable.name
+        self._unique_id = variable._value._unique_id
+
+    def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> tf.Tensor:
+        return self._now if dtype in (None, self.dtype) else tf.cast(self._now, dtype)
+
+    def value(self) -> tf.Tensor:
+        """Return what is held now."""
+        return self._now
+
+    read_value = value
+
+    def assign(self, value: Any, *_: Any, **__: Any) -> "_Cell":
+        """Hold another tensor from now on."""
+        self._now, self.written = tf.convert_to_tensor(value, self.dtype), True
+        return self
+
+    def assign_add(self, value: Any, *_: Any, **__: Any) -> "_Cell":
+        """Add to what is held."""
+        return self.assign(self._now + tf.convert_to_tensor(value, self.dtype))
+
+    def assign_sub(self, value: Any, *_: Any, **__: Any) -> "_Cell":
+        """Subtract from what is held."""
+        return self.assign(self._now - tf.convert_to_tensor(value, self.dtype))
+
+    scatter_add, scatter_sub = assign_add, assign_sub  # rows that come more than once add up in the tensor too
+
+    def scatter_update(self, value: tf.IndexedSlices, *_: Any, **__: Any) -> "_Cell":
+        """Replace some rows."""
+        return self.assign(tf.tensor_scatter_nd_update(self._now, value.indices[:, None], value.values))
+
+
+def _operation(name: str) -> Callable[..., Any]:
+    def operate(cell: _Cell, *others: Any) -> Any:
+        return getattr(operator, name)(cell.value(), *others)
+
+    def reflected(cell: _Cell, other: Any) -> Any:
+        return getattr(operator, name)(tf.convert_to_tensor(other, cell.dtype), cell.value())
+
+    setattr(_Cell, f"__{name.strip('_')}__", operate)
+    if name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
+        setattr(_Cell, f"__r{name}__", reflected)
+    return operate
+
+
+for _name in (
+    "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "neg", "abs", "getitem", "lt", "le", "gt", "ge"
+):  # fmt: skip
+    _operation(_name)
+
+
+@contextmanager
+def _without_distribution() -> Iterator[None]:
+    """Let optimizers call their `update_step` directly rather than through tf.distribute, which needs its variables."""
+    with _PATCHING:
+        before = {name: vars(TFOptimizer)[name] for name in DISTRIBUTED}
+        for name in DISTRIBUTED:
+            setattr(TFOptimizer, name, getattr(BaseOptimizer, name))
+        try:
+            yield
+        finally:
+            for name, function in before.items():
+                setattr(TFOptimizer, name, function)

@@ -1,20 +1,23 @@
 """What `Ensemble.fit` was given, checked before anything is trained, as a `Schedule`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction
+from ensemble_vs_dropout.datasets.label_columns import read_class_numbers
 from ensemble_vs_dropout.heads import Head
+from ensemble_vs_dropout.inputs import Examples, Input, check_finite
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.training.schedule import Part, Schedule
-from ensemble_vs_dropout.training.streams import Stream
+from ensemble_vs_dropout.training.streams import Stream, check_weighing
 
 
 def make_schedule(
     head: Head,
+    inputs: Sequence[Input],
     seed: int,
     x: Any,
     y: npt.ArrayLike | None,
@@ -50,9 +53,9 @@ def make_schedule(
                 raise InputError(f"{name} must be left out with a source of batches: it yields labels and weights too")
         if validation_split:
             raise InputError("validation_split needs arrays; give validation_data with a source of batches")
-        train = Stream(x, head.targets, steps_per_epoch)
+        train = Stream(x, head, inputs, steps_per_epoch)
     else:
-        train = check_part("x, y", x, y, sample_weight, head.classes)
+        train = check_part("x, y", x, y, sample_weight, head, inputs)
         if validation_split:
             if validation_data is not None:
                 raise InputError("validation_split and validation_data cannot both be given; leave one out")
@@ -79,35 +82,24 @@ def make_schedule(
         steps=steps_per_epoch,
         shuffle=shuffle,
         patience=patience,
-        watched={name: _watched(name, part, head) for name, part in {**watched, **(watch or {})}.items()},
+        watched={name: _watched(name, part, head, inputs) for name, part in {**watched, **(watch or {})}.items()},
         callbacks=_checked_callbacks(callbacks),
     )
 
 
-def check_part(name: str, x: Any, y: Any, weights: Any, classes: int) -> Part:
+def check_part(name: str, x: Any, y: Any, weights: Any, head: Head, inputs: Sequence[Input]) -> Part:
     """Return examples, labels and weights as arrays that fit together, or raise `InputError`."""
-    features, labels = np.asarray(x), np.asarray(y)
-    if features.ndim == 0 or len(features) == 0 or labels.shape != (len(features),):
+    if y is None:
+        raise InputError(f"{name} must hold one label for each example, got None; leave y out only with a data set")
+    features = Examples("x" if name == "x, y" else f"x of {name}", x, inputs).whole()
+    check_finite(name, features)
+    labels = read_class_numbers(name, y, head.classes)
+    if len(labels) != len(features):
         raise InputError(
-            f"{name} must hold at least one example and one label for each, got shapes {features.shape} and "
-            f"{labels.shape}"
+            f"{name} must hold at least one example and one label for each, got {len(features)} examples and "
+            f"{len(labels)} labels"
         )
-    if labels.dtype.kind not in "ui" or labels.min() < 0 or labels.max() >= classes:
-        raise InputError(
-            f"the labels of {name} must be whole numbers 0..{classes - 1}, as the model has {classes} classes, "
-            f"got {np.unique(labels)[[0, -1]].tolist()} as lowest and highest"
-        )
-    if features.dtype.kind == "f" and not np.isfinite(features).all():
-        raise InputError(f"the features of {name} must be finite, got NaN or infinity")
-    if weights is None:
-        return Part(features, labels.astype(np.int64))
-    weighing = np.asarray(weights, dtype=np.float32)
-    if weighing.shape != (len(features),) or not np.isfinite(weighing).all() or weighing.min() < 0:
-        raise InputError(
-            f"sample_weight must hold one non-negative number for each of the {len(features)} examples of {name}, "
-            f"got shape {weighing.shape}"
-        )
-    return Part(features, labels.astype(np.int64), weighing)
+    return Part(features, labels, None if weights is None else check_weighing(name, weights, len(features)))
 
 
 def wants_steps(callback: keras.callbacks.Callback) -> bool:
@@ -116,7 +108,8 @@ def wants_steps(callback: keras.callbacks.Callback) -> bool:
         return callback.update_freq != "epoch" or bool(callback._should_trace)
     if isinstance(callback, keras.callbacks.ModelCheckpoint):
         return callback.save_freq != "epoch"
-    hooks = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+    parts = ("batch", "train_batch", "test_batch")
+    hooks = [f"on_{part}_{moment}" for part in parts for moment in ("begin", "end")]
     base = keras.callbacks.Callback
     return any(getattr(type(callback), h) is not getattr(base, h) or h in vars(callback) for h in hooks)
 
@@ -137,12 +130,12 @@ def _weighted(part: Part, class_weight: Mapping[int, float] | None, classes: int
     return part._replace(weights=of_class if part.weights is None else of_class * part.weights)
 
 
-def _watched(name: str, part: Any, head: Head) -> Part:
+def _watched(name: str, part: Any, head: Head, inputs: Sequence[Input]) -> Part:
     if Stream.reads(part):
-        part = Stream(part, np.asarray).whole()
-    if not isinstance(part, tuple) or len(part) not in (2, 3):
+        return Part(*Stream(part, head, inputs, name=name).whole())
+    if not isinstance(part, (tuple, list)) or len(part) not in (2, 3):
         raise InputError(f"{name} must be (features, labels) or (features, labels, sample weights)")
-    return check_part(name, part[0], part[1], part[2] if len(part) == 3 else None, head.classes)
+    return check_part(name, part[0], part[1], part[2] if len(part) == 3 else None, head, inputs)
 
 
 def _checked_callbacks(callbacks: Any) -> Callable[[int], Any] | None:

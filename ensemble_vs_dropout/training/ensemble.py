@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,22 +20,25 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.fusion import fuse
 from ensemble_vs_dropout.heads import Head, read_head
+from ensemble_vs_dropout.inputs import Input, inputs_of
 from ensemble_vs_dropout.keras_backend import keras, one_graph_each
 from ensemble_vs_dropout.multiply_adds import multiply_adds
 from ensemble_vs_dropout.prediction import Part, Predictor
 from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.seeds import derive
 from ensemble_vs_dropout.training import saving
+from ensemble_vs_dropout.training._guard import disagreement
 from ensemble_vs_dropout.training._looped import Batch, Looped, mask_states
 from ensemble_vs_dropout.training._members import Engine, create_state, create_variables, on_device, train_members
 from ensemble_vs_dropout.training._programs import Programs, forward
 from ensemble_vs_dropout.training._stacked import Stacked
+from ensemble_vs_dropout.training._stateless import CannotStack
 from ensemble_vs_dropout.training._unrolled import Unrolled
 from ensemble_vs_dropout.training.arguments import make_schedule, wants_steps
 from ensemble_vs_dropout.training.checkpoints import Checkpoint, Keeper
 from ensemble_vs_dropout.training.saving import loaded
 from ensemble_vs_dropout.training.schedule import EpochEnd, Schedule
-from ensemble_vs_dropout.training.strategy import STRATEGIES, Choice, choose
+from ensemble_vs_dropout.training.strategy import AT_ONCE, STRATEGIES, Choice, choose
 from ensemble_vs_dropout.training.streams import Stream
 
 
@@ -77,7 +81,7 @@ class Ensemble(Predictor):
         self._diverged: set[int] = set()
         self._programs = Programs()
         self.add_members(members)
-        self._head = read_head(self._models[0])
+        self._head, self._inputs = read_head(self._models[0]), inputs_of(self._models[:1])
 
     @classmethod
     def from_models(cls, models: Sequence[keras.Model | str | PathLike[str]], lazy: bool = False) -> Ensemble:
@@ -93,12 +97,15 @@ class Ensemble(Predictor):
         ensemble = cls.__new__(cls)
         ensemble._build, ensemble.seed, ensemble._programs = None, 0, Programs()
         given = [Path(model) if isinstance(model, (str, PathLike)) else model for model in models]
-        heads = []
+        heads: list[Head] = []
+        inputs: list[Input] = []
         for number, model in enumerate(given):
             at_hand = loaded(model)
             heads.append(read_head(at_hand))
+            inputs += inputs_of([at_hand], lasting=not lazy)
             given[number] = model if lazy else at_hand
         ensemble._head, ensemble._whole = heads[0], lazy
+        ensemble._inputs = tuple(dict.fromkeys(inputs))
         ensemble._models = given
         ensemble._histories = {member: [] for member in range(len(models))}
         ensemble._starts, ensemble._diverged = {}, set()
@@ -204,8 +211,8 @@ class Ensemble(Predictor):
         check_known("strategy", strategy, STRATEGIES)
         head = read_head(self._models[0])
         schedule = make_schedule(
-            head, self.seed, x, y, validation_data, validation_split, watch, epochs, initial_epoch, batch_size,
-            steps_per_epoch, shuffle, patience, class_weight, sample_weight, callbacks,
+            head, self._inputs, self.seed, x, y, validation_data, validation_split, watch, epochs, initial_epoch,
+            batch_size, steps_per_epoch, shuffle, patience, class_weight, sample_weight, callbacks,
         )  # fmt: skip
         schedule = self._scheduled(schedule)
         todo = [k for k in range(len(self._models)) if k not in self._diverged and self._epochs_of(k) <= initial_epoch]
@@ -268,9 +275,10 @@ class Ensemble(Predictor):
 
         def finished(member: int, rows: list[dict[str, float]], diverged: bool) -> None:
             if diverged:
+                what = f"the loss is {rows[-1]['loss']}" if "loss" in rows[-1] else "weights are no longer finite"
                 told = (
-                    f"member {member}: the loss is {rows[-1]['loss']} after epoch {rows[-1]['epoch']}; a lower "
-                    "learning rate or clipped gradients usually help"
+                    f"member {member}: {what} after epoch {rows[-1]['epoch']}; a lower learning rate or clipped "
+                    "gradients usually help"
                 )
                 if raising:
                     raise FloatingPointError(told)
@@ -279,15 +287,42 @@ class Ensemble(Predictor):
             self._histories[member] = rows
 
         schedule = replace(schedule, on_epoch=report)
-        template, *others = waiting.values()
-        for model in [template] if choice.strategy == "stacked" else [template, *others]:
-            create_variables(model, sample)
-        engine = _engine(choice, schedule, data, template)
+        engine = self._chosen_engine(choice, strategy, schedule, data, sample, list(waiting.values()), progress)
         train_members(engine, waiting, self._histories, schedule, saved, time.perf_counter, finished)
         if len(self._diverged) == members:
             raise FloatingPointError(
                 f"all {members} members diverged; a lower learning rate or clipped gradients usually help"
             )
+
+    def _chosen_engine(
+        self,
+        choice: Choice,
+        strategy: str,
+        schedule: Schedule,
+        data: dict[str, Batch],
+        sample: Batch,
+        models: list[keras.Model],
+        progress: Progress,
+    ) -> Engine:
+        """Return what trains by the chosen strategy, or by the next one that is right for these models."""
+        template = models[0]
+        for model in [template] if choice.strategy == "stacked" else models:
+            create_variables(model, sample)
+        try:
+            engine = _engine(choice, schedule, data, template)
+        except CannotStack as error:
+            if strategy == "stacked":
+                raise InputError(f'strategy="stacked" cannot train these members: {error}; use "unrolled"') from error
+            choice = replace(choice, strategy="unrolled", slots=min(choice.slots, AT_ONCE), xla=False)
+            if progress.verbose == 2:
+                progress.say(f"strategy unrolled, {choice.slots} at a time: {error}")
+            return self._chosen_engine(choice, strategy, schedule, data, sample, models, progress)
+        told = disagreement(partial(_engine, choice, template=template), models, schedule, data)
+        if told is None:
+            return engine
+        progress.say(f"strategy looped: {told}")
+        looped = Choice("looped", 1, False, told)
+        return self._chosen_engine(looped, strategy, schedule, data, sample, models, progress)
 
     def _scheduled(self, schedule: Schedule) -> Schedule:
         return schedule

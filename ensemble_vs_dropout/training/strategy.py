@@ -18,7 +18,7 @@ _SLOWED = 1.2  # ... by this factor
 _STEP_SECONDS = 1e-4  # that a step costs whatever it does
 _SPEED = 8e10  # operations a second, about
 _SHORT = {"stacked": 1.0, "unrolled": 3.0}  # seconds one after the other below which compiling is not repaid
-_TOGETHER = 5  # models in one unrolled graph: more bring nothing, and a graph of many is slow to make
+AT_ONCE = 5  # models in one unrolled graph: more bring nothing, and a graph of many is slow to make
 # Layers that XLA compiles well when they are vectorised; on a CPU its convolutions and loops are slow or fail.
 _GOOD_FOR_XLA = (
     keras.layers.InputLayer,
@@ -95,7 +95,7 @@ def choose(strategy: str, models: Sequence[keras.Model], schedule: Schedule, mem
     if strategy == "stacked":
         slots = _quickest_group(models, schedule.batch_size, at_once)
     elif strategy == "unrolled":
-        slots = _even(len(models), min(at_once, _TOGETHER))
+        slots = _even(len(models), min(at_once, AT_ONCE))
     return Choice(strategy, slots, strategy == "stacked" and xla, reason)
 
 

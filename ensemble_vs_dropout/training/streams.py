@@ -1,11 +1,15 @@
 """Data that do not lie in memory: `tf.data.Dataset` and Keras' `PyDataset`, a batch at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.datasets.label_columns import read_class_numbers
+from ensemble_vs_dropout.heads import Head
+from ensemble_vs_dropout.inputs import Input, check_finite, check_source, read_batch
 from ensemble_vs_dropout.keras_backend import keras, tf
 from ensemble_vs_dropout.seeds import derive, stream
 
@@ -19,11 +23,13 @@ class Stream:
     buffer of 64. What the source itself shuffles is its own affair, and not a matter of the seed.
     """
 
-    def __init__(self, source: Any, targets: Callable[[Any], Any], steps: int | None = None):
-        self.source, self._targets, self.steps = source, targets, steps
+    def __init__(self, source: Any, head: Head, inputs: Sequence[Input], steps: int | None = None, name: str = "x"):
+        self.source, self.steps = source, steps
+        self._head, self._inputs, self._name = head, inputs, name
         number = source.num_batches if isinstance(source, keras.utils.PyDataset) else int(source.cardinality())
-        if steps is None and number in (None, tf.data.INFINITE_CARDINALITY):
+        if steps is None and name == "x" and number in (None, tf.data.INFINITE_CARDINALITY):
             raise InputError("x is a source without end; give steps_per_epoch")
+        check_source(name, source, inputs, endless=steps is not None)
         known = number is not None and number >= 0
         self.batches: int | None = steps or (number if known else None)  # of an epoch, None if only reading it tells
 
@@ -33,7 +39,21 @@ class Stream:
         return isinstance(x, (tf.data.Dataset, keras.utils.PyDataset))
 
     def epoch(self, seed: int, member: int, epoch: int, shuffle: bool) -> Iterator[tuple[Any, ...]]:
-        """Yield the batches of one epoch for one member."""
+        """Yield the batches of one epoch for one member, with targets as the loss wants them."""
+        for features, labels, *weights in self._read(seed, member, epoch, shuffle):
+            yield tuple(map(tf.convert_to_tensor, (features, self._head.targets(labels), *weights)))
+
+    def whole(self) -> tuple[Any, ...]:
+        """Return features, labels 0..K-1 and any weights of all of it, in memory."""
+        read = list(self._read(0, 0, 0, shuffle=False))
+        if len({len(batch) for batch in read}) > 1:
+            raise InputError(f"{self._name} must yield sample weights with every batch or with none")
+        if len({batch[0].shape[1:] for batch in read}) > 1:
+            raise InputError(f"{self._name} must yield examples of one shape to be held in memory; pad them")
+        return tuple(np.concatenate(column) for column in zip(*read, strict=True))
+
+    def _read(self, seed: int, member: int, epoch: int, shuffle: bool) -> Iterator[tuple[Any, ...]]:
+        """Yield features, labels 0..K-1 and any weights of the batches."""
         if isinstance(self.source, keras.utils.PyDataset):
             number = self.batches or 0
             order = stream(seed, "order", member, epoch).permutation(number) if shuffle else np.arange(number)
@@ -42,22 +62,44 @@ class Stream:
             found = self.source
             if shuffle:
                 found = found.shuffle(SHUFFLED, seed=derive(seed, "order", member, epoch))
+        number = -1
         for number, batch in enumerate(found):
             if number == self.steps:
                 return
-            yield self._checked(batch)
+            yield self._checked(number, batch)
+        if number < 0:
+            raise InputError(f"{self._name} must yield at least one batch, got none")
         if isinstance(self.source, keras.utils.PyDataset):
             self.source.on_epoch_end()
 
-    def whole(self) -> tuple[Any, ...]:
-        """Return all of it in memory, as arrays."""
-        columns = zip(*self.epoch(0, 0, 0, shuffle=False), strict=True)
-        return tuple(np.concatenate([np.asarray(part) for part in column]) for column in columns)
-
-    def _checked(self, batch: Any) -> tuple[Any, ...]:
-        if not isinstance(batch, tuple) or len(batch) not in (2, 3):
+    def _checked(self, number: int, batch: Any) -> tuple[Any, ...]:
+        if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
             raise InputError(
-                "x must yield batches (features, labels) or (features, labels, sample weights), got "
+                f"{self._name} must yield batches (features, labels) or (features, labels, sample weights), got "
                 f"{type(batch).__name__}"
             )
-        return (batch[0], self._targets(batch[1]), *batch[2:])
+        where = f"batch {number} of {self._name}"
+        features = read_batch(self._name, number, batch[0], self._inputs)
+        check_finite(where, features)
+        labels = read_class_numbers(where, batch[1], self._head.classes)
+        if len(labels) != len(features):
+            raise InputError(f"{where} must hold one label for each of {len(features)} examples, got {len(labels)}")
+        if len(batch) == 2 or batch[2] is None:
+            return features, labels
+        return features, labels, check_weighing(where, batch[2], len(features))
+
+
+def check_weighing(name: str, weights: Any, examples: int) -> npt.NDArray[np.float32]:
+    """Return sample weights as float32, shape (examples,), or raise `InputError`."""
+    try:
+        weighing = np.asarray(weights, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"sample_weight of {name} must hold numbers, got {type(weights).__name__}") from error
+    if weighing.shape == (examples, 1):
+        weighing = weighing[:, 0]
+    if weighing.shape != (examples,) or not np.isfinite(weighing).all() or weighing.min() < 0:
+        raise InputError(
+            f"sample_weight must hold one non-negative number for each of the {examples} examples of {name}, "
+            f"got shape {weighing.shape}"
+        )
+    return weighing

@@ -94,6 +94,7 @@ class _Joint(Ensemble):
         self._models = [ensembles[number]._models[k] for number, k in self._owners]
         self._histories, self._starts, self._diverged = {}, {}, set()
         self._head, self._programs = ensembles[0]._head, ensembles[0]._programs
+        self._inputs = ensembles[0]._inputs
 
     def telling(self, on_epoch: Callable[[int, EpochEnd], None] | None) -> Callable[[EpochEnd], None] | None:
         """Return what tells whose member it was."""

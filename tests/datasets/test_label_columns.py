@@ -1,9 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.datasets.label_columns import read_labels
+from ensemble_vs_dropout.datasets.label_columns import read_class_numbers, read_labels
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,8 @@ from ensemble_vs_dropout.datasets.label_columns import read_labels
         (np.array([4, 5], dtype=object), "whole numbers", [4, 5]),
         (np.eye(3)[[2, 0]], "whole numbers", [2, 0]),
         (np.eye(3, dtype=bool)[[2, 0]], "whole numbers", [2, 0]),
+        (pd.DataFrame(np.eye(3)[[2, 0]]).astype("Int64"), "whole numbers", [2, 0]),
+        (scipy.sparse.csr_matrix(np.eye(3)[[2, 0]]), "whole numbers", [2, 0]),
     ],
 )
 def test_kinds_of_labels(raw, kind, values):
@@ -46,6 +49,7 @@ def test_one_hot_and_floats_are_noted():
         (np.array(["a", ""]), 1),
         (pd.Series([1, None, None], dtype="Int64"), 2),
         (pd.Series(["a", None]), 1),
+        (np.ma.masked_equal([0, 1, 1], 1), 2),
         ([None, None], 2),
     ],
 )
@@ -64,7 +68,9 @@ def test_continuous_labels_are_refused(raw):
     ("raw", "message"),
     [
         ([[0.2, 0.8], [0.5, 0.5]], "of probabilities take the argmax first"),
-        ([[1, 1], [0, 1]], "one-hot rows"),
+        ([[1, 1], [0, 1]], "one-hot rows.*multi-label"),
+        ([[0, 0], [0, 1]], "rows without a one"),
+        ([[2, 1], [0, 1]], "with other rows"),
         (np.zeros((2, 2, 2)), r"shape \(examples,\), got \(2, 2, 2\)"),
         (3, r"shape \(examples,\), got \(\)"),
         ([], "at least one label"),
@@ -81,3 +87,23 @@ def test_continuous_labels_are_refused(raw):
 def test_labels_that_are_none(raw, message):
     with pytest.raises(InputError, match=message):
         read_labels("y", raw)
+
+
+@pytest.mark.parametrize("raw", [[0, 2, 1], [[0.0], [2.0], [1.0]], np.eye(3)[[0, 2, 1]]])
+def test_numbers_of_classes_in_any_form(raw):
+    numbers = read_class_numbers("y", raw, 3)
+    assert (numbers.dtype, numbers.tolist()) == (np.int64, [0, 2, 1])
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (["0", "1"], "got text such as '0'; load_dataset numbers the classes"),
+        ([0, 3], r"whole numbers 0\.\.2, as the model has 3 classes, got \[0, 3\]"),
+        ([-1.0, 1.0], r"got \[-1, 1\]"),
+        (np.eye(2), "one-hot rows of 3, as the model has 3 classes, got one-hot rows of 2"),
+    ],
+)
+def test_labels_that_number_no_classes_are_refused(raw, message):
+    with pytest.raises(InputError, match=message):
+        read_class_numbers("y", raw, 3)

@@ -5,10 +5,10 @@ import pytest
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.inference import MonteCarloDropout, WeightScaling
-from ensemble_vs_dropout.inference._random_layers import random_layers, switched_on
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.measures import RULES, aggregate
 from ensemble_vs_dropout.measures.aggregation import WEIGHTED_RULES
+from ensemble_vs_dropout.random_layers import Chosen, Off, random_layers, tracing
 
 LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 LAYERS = keras.layers
@@ -182,18 +182,21 @@ def test_a_random_layer_with_weights_costs_them_in_each_pass():
 
 def test_the_layers_are_restored_after_an_exception():
     layer = LAYERS.Dropout(0.5)
+    model = keras.Sequential([keras.Input((40,)), layer])
     x = np.ones((1, 40), "float32")
 
     def fail():
-        with switched_on([layer]):
-            assert not np.array_equal(np.asarray(layer(x, training=False)), x)
+        with tracing(model, {id(layer): True}, Off()) as watch:
+            model(x, training=False)
+            assert [one.name for one in watch.called] == [model.name, layer.name]
+            assert "call" in vars(layer)
             raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
         fail()
     assert "call" not in vars(layer)
     assert np.array_equal(np.asarray(layer(x, training=False)), x)
-    with switched_on([layer]):  # the lock is free again
+    with tracing(model, {}, Off()):  # the lock is free again
         pass
 
 
@@ -229,8 +232,8 @@ def test_an_unknown_rule_and_impossible_passes_are_refused(small):
 
 def test_passes_that_are_all_the_same_on_a_layer_that_does_not_act_raise(small, monkeypatch):
     sampler, x = MonteCarloDropout(small(), passes=3), x_of(5, 6)
-    monkeypatch.setattr(sampler._passes, "layers", [])
-    with pytest.raises(RuntimeError, match=r"no random layer of .* acted"):
+    monkeypatch.setattr(sampler._passes, "chosen", Chosen([LAYERS.Dropout(0.5, name="elsewhere")], []))
+    with pytest.raises(InputError, match=r"'elsewhere' of .* was chosen but does not act"):
         sampler.predict_members(x)
 
 

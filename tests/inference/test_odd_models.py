@@ -7,8 +7,8 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.classic_dropout import ClassicDropout, to_classic
 from ensemble_vs_dropout.fusion import fuse
 from ensemble_vs_dropout.inference import ExactDropout, MonteCarloDropout, WeightScaling
-from ensemble_vs_dropout.inference._random_layers import choose_layers, random_layers
 from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.random_layers import choose_layers, random_layers
 from ensemble_vs_dropout.training import Ensemble
 
 pytestmark = pytest.mark.slow
@@ -73,7 +73,7 @@ def test_layers_of_nested_models_come_in_the_order_in_which_they_act():
     inner = keras.Sequential([keras.Input((4,)), *inner])
     model = compiled(keras.Sequential([keras.Input((4,)), inner, LAYERS.Dense(3)]))
     assert [layer.name for layer in random_layers(model)] == ["early", "late"]
-    assert choose_layers(model, "last")[0].name == "late"
+    assert choose_layers(model, "last").layers[0].name == "late"
 
 
 def test_a_nested_model_that_is_used_twice_draws_twice_and_is_not_materialised():

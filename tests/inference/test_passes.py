@@ -8,9 +8,9 @@ from ensemble_vs_dropout.classic_dropout import ClassicDropout
 from ensemble_vs_dropout.inference import MonteCarloDropout, WeightScaling
 from ensemble_vs_dropout.inference._graph import Halves
 from ensemble_vs_dropout.inference._passes import Passes
-from ensemble_vs_dropout.inference._random_layers import random_layers
 from ensemble_vs_dropout.keras_backend import keras, tf
 from ensemble_vs_dropout.measures import aggregate, uncertainty
+from ensemble_vs_dropout.random_layers import Chosen, random_layers
 
 LAYERS = keras.layers
 LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -157,7 +157,7 @@ def dropped_units(model, x, passes):
     layer = random_layers(model)[0]
     probe = keras.Model(model.inputs, layer.output)
     probe.compile("sgd", LOGITS)
-    passing = Passes(probe, [layer], _Raw(), 0, False)
+    passing = Passes(probe, Chosen([layer], []), _Raw(), 0, False)
     return passing(x, 0, passing.keys(0, passes))
 
 
@@ -302,7 +302,7 @@ def test_members_that_memory_does_not_hold_are_refused_with_their_size_and_advic
 def test_passes_that_are_the_same_though_many_units_were_dropped_raise():
     model = compiled(keras.Sequential([keras.Input((40,)), LAYERS.Dropout(0.5), LAYERS.Dense(3)]))
     model.set_weights([np.zeros((40, 3)), np.zeros(3)])
-    with pytest.raises(RuntimeError, match=r"all 5 passes of .* are the same, though about 400 units were dropped"):
+    with pytest.raises(InputError, match=r"all 5 passes of .* are the same, though about 400 units were dropped"):
         MonteCarloDropout(model, passes=5).predict(np.ones((4, 40), "float32"))
 
 
@@ -316,7 +316,7 @@ def test_a_layer_that_changes_itself_in_inference_mode_raises_and_has_not_change
             return inputs
 
     model = compiled(keras.Sequential([keras.Input((4,)), LAYERS.Dropout(0.5), Restless(), LAYERS.Dense(3)]))
-    with pytest.raises(RuntimeError, match=r"would change it .*even in inference mode"):
+    with pytest.raises(InputError, match=r"would change it .*even in inference mode"):
         MonteCarloDropout(model, passes=2).predict(x_of(3, 4))
     assert float(model.layers[1].seen) == 0
 

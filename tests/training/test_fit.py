@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.heads import Head
+from ensemble_vs_dropout.inputs import Input
 from ensemble_vs_dropout.keras_backend import keras, tf
 from ensemble_vs_dropout.training import Ensemble
 from ensemble_vs_dropout.training.schedule import Part, Schedule
@@ -238,7 +240,7 @@ def test_streamed_batches_in_order_train_what_arrays_in_order_train(small, blobs
 def test_members_see_streamed_batches_in_orders_of_their_own(small, blobs, kind):
     x, y = np.arange(40, dtype="float32").reshape(40, 1), np.zeros(40, dtype=int)
     source = Batches(x, y, 4) if kind == "pydataset" else tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
-    stream = Stream(source, np.asarray)
+    stream = Stream(source, Head(classes=3, logits=True, units=3), [Input("network", (1,), "float32")])
     orders = [
         tuple(int(batch[0][0, 0]) for batch in stream.epoch(0, member, epoch, shuffle=True))
         for member in range(2)
@@ -248,6 +250,44 @@ def test_members_see_streamed_batches_in_orders_of_their_own(small, blobs, kind)
     assert all(sorted(order) == list(range(0, 40, 4)) for order in orders)
     again = tuple(int(batch[0][0, 0]) for batch in stream.epoch(0, 0, 1, shuffle=True))
     assert again == orders[0]
+
+
+FORMS = {
+    "column": lambda y: y[:, None],
+    "floats": lambda y: y[:, None].astype("float32"),
+    "one-hot": lambda y: np.eye(y.max() + 1, dtype="float32")[y],
+    "one-hot bools": lambda y: np.eye(y.max() + 1, dtype=bool)[y],
+    "bools": lambda y: y.astype(bool) if y.max() == 1 else y,
+}
+
+
+@pytest.mark.parametrize("kind", ["dataset", "pydataset"])
+@pytest.mark.parametrize("loss", ["binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"])
+def test_labels_train_in_any_form_as_numbers_do(blobs, loss, kind):
+    units = 1 if loss.startswith("binary") else 3
+    x, y = blobs(22, classes=max(units, 2))
+
+    def build():
+        activation = "sigmoid" if units == 1 else "softmax"
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(units, activation=activation)])
+        model.compile("sgd", loss)
+        return model
+
+    def source(labels):
+        if kind == "pydataset":
+            return Batches(x, labels, 8)
+        return tf.data.Dataset.from_tensor_slices((x, labels)).batch(8)
+
+    settings = {"epochs": 1, "batch_size": 8, "shuffle": False, "verbose": 0}
+    expected = Ensemble(build, members=1).fit(x, y, (x, y), **settings)
+    for name, form in FORMS.items():
+        labels = form(y)
+        rows = Ensemble(build, members=1).fit(source(labels), None, source(labels), **settings)
+        others = Ensemble(build, members=1).fit(x, labels, (x, labels), watch={"also": source(labels)}, **settings)
+        for found in (rows.loss, others.loss):
+            np.testing.assert_allclose(found, expected.loss, rtol=1e-5, err_msg=name)
+        for found in (rows.val_loss, others.val_loss, others.also_loss):
+            np.testing.assert_allclose(found, expected.val_loss, rtol=1e-5, err_msg=name)
 
 
 def test_what_cannot_be_streamed_is_said(small, blobs):
@@ -261,6 +301,15 @@ def test_what_cannot_be_streamed_is_said(small, blobs):
         ({"x": source, "strategy": "stacked"}, 'streamed.*strategy="looped"'),
         ({"x": source.repeat()}, "without end; give steps_per_epoch"),
         ({"x": tf.data.Dataset.from_tensor_slices(x).batch(8)}, "must yield batches"),
+        ({"x": tf.data.Dataset.from_tensor_slices((x, y))}, r"call .batch\(32\)"),
+        ({"x": tf.data.Dataset.from_tensor_slices(({"a": x}, y)).batch(8)}, "one dense array .*got dict"),
+        ({"x": source.take(0)}, "x must yield at least one batch"),
+        ({"x": x, "y": y, "validation_data": source.take(0)}, "val must yield at least one batch"),
+        ({"x": x, "y": y, "validation_data": source.repeat()}, "val is a source without end"),
+        ({"x": Batches(x, y + 1, 8)}, r"labels of batch 0 of x must be whole numbers 0\.\.2"),
+        ({"x": Batches(x, y[:-1], 22)}, "batch 0 of x must hold one label for each of 22 examples, got 21"),
+        ({"x": Batches(x * np.nan, y, 8)}, "features of batch 0 of x must be finite"),
+        ({"x": Batches(x[:, :5], y, 8)}, r"batch 0 of x must have shape \(examples, 6\)"),
     ]:
         with pytest.raises(InputError, match=message):
             ensemble.fit(**arguments, verbose=0)
