@@ -6,7 +6,7 @@ from ensemble_vs_dropout.checks import check_known
 from ensemble_vs_dropout.classic_dropout import ClassicDropout, stock_layer
 from ensemble_vs_dropout.copies import copy_with
 from ensemble_vs_dropout.graphs import graph_of
-from ensemble_vs_dropout.heads import input_of, read_head
+from ensemble_vs_dropout.heads import input_of, read_head, single_output
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.measures import STANDARD_RULES
 from ensemble_vs_dropout.types import check_weights
@@ -63,5 +63,4 @@ def _probabilities(model: keras.Model, name: str, inputs: keras.KerasTensor) -> 
     copy = copy_with(model, lambda layer: stock and isinstance(layer, ClassicDropout), stock_layer, name)
     if getattr(copy, "_inputs_struct", None) is not None:  # the model may take a list or a dictionary of one
         inputs = keras.tree.pack_sequence_as(copy._inputs_struct, [inputs])
-    (outputs,) = keras.tree.flatten(copy(inputs))  # and it may give one
-    return read_head(model).probabilities(outputs)
+    return read_head(model).probabilities(single_output(copy(inputs)))

@@ -39,7 +39,7 @@ def text(**settings):
 
 def lookup():
     words = adapted(keras.layers.StringLookup(output_mode="multi_hot"), WORDS)
-    return compiled(words, keras.layers.Dense(4, "relu"), shape=(1,), dtype="string")
+    return compiled(words, keras.layers.Dense(8, "tanh"), shape=(1,), dtype="string")
 
 
 def embedded():

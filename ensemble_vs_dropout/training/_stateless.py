@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ensemble_vs_dropout.keras_backend import BaseOptimizer, TFOptimizer, keras, tf
+from ensemble_vs_dropout.keras_backend import BaseOptimizer, TFOptimizer, keras, keras_numpy, tf
 
 # What TensorFlow's optimizers of Keras do through tf.distribute, and their base class directly. An optimizer's own
 # overrides come before both in the order of resolution, so they act as ever.
@@ -164,13 +164,35 @@ for _name in (
 
 @contextmanager
 def _without_distribution() -> Iterator[None]:
-    """Let optimizers call their `update_step` directly rather than through tf.distribute, which needs its variables."""
+    """Let optimizers call their `update_step` directly rather than through tf.distribute, which needs its variables.
+
+    Sparse gradients are divided without the branch that Keras takes where the divisor has a 0.
+    """
     with _PATCHING:
         before = {name: vars(TFOptimizer)[name] for name in DISTRIBUTED}
         for name in DISTRIBUTED:
             setattr(TFOptimizer, name, getattr(BaseOptimizer, name))
+        divide, keras_numpy.divide = keras_numpy.divide, _divide
         try:
             yield
         finally:
+            keras_numpy.divide = divide
             for name, function in before.items():
                 setattr(TFOptimizer, name, function)
+
+
+def _divide(x1: Any, x2: Any) -> Any:
+    """Divide as `keras.ops.divide` does; rows of a sparse dividend whose divisor is 0 or NaN become NaN.
+
+    Keras gives those rows by a branch, which cannot be vectorized. Here every row is there, most of them to add 0.
+    """
+    if not isinstance(x1, tf.IndexedSlices) or isinstance(x2, tf.IndexedSlices) or not len(getattr(x2, "shape", ())):
+        return _KERAS_DIVIDE(x1, x2)
+    x2 = tf.convert_to_tensor(x2)
+    nothing = tf.where((x2 == 0) | tf.math.is_nan(x2), tf.constant(float("nan"), x2.dtype), tf.zeros((), x2.dtype))
+    values = tf.concat([x1.values / tf.gather(x2, x1.indices), nothing], axis=0)
+    indices = tf.concat([x1.indices, tf.range(x2.shape[0], dtype=x1.indices.dtype)], axis=0)
+    return tf.IndexedSlices(values, indices, x1.dense_shape)
+
+
+_KERAS_DIVIDE = keras_numpy.divide

@@ -21,7 +21,7 @@ from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.fusion import fuse
 from ensemble_vs_dropout.heads import Head, read_head
 from ensemble_vs_dropout.inputs import Input, inputs_of
-from ensemble_vs_dropout.keras_backend import keras, one_graph_each
+from ensemble_vs_dropout.keras_backend import global_state, keras, one_graph_each
 from ensemble_vs_dropout.multiply_adds import multiply_adds
 from ensemble_vs_dropout.prediction import Part, Predictor
 from ensemble_vs_dropout.progress import Progress
@@ -40,6 +40,8 @@ from ensemble_vs_dropout.training.saving import loaded
 from ensemble_vs_dropout.training.schedule import EpochEnd, Schedule
 from ensemble_vs_dropout.training.strategy import AT_ONCE, STRATEGIES, Choice, choose
 from ensemble_vs_dropout.training.streams import Stream
+
+GLOBAL_GENERATOR = "global_seed_generator"  # Keras' name of what draws where a layer gives no seed
 
 
 class Ensemble(Predictor):
@@ -460,10 +462,13 @@ def _digest(model: keras.Model) -> str:
 def _seeded(seed: int) -> Iterator[None]:
     """Seed what Keras' initialisers draw from, and undo it: the user's global streams go on as if nothing had been."""
     before = random.getstate(), np.random.get_state()  # noqa: NPY002  # the builder may draw from the global stream
+    generator = global_state.get_global_attribute(GLOBAL_GENERATOR)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
+    global_state.set_global_attribute(GLOBAL_GENERATOR, None)  # Keras makes it anew, from Python's stream
     try:
         yield
     finally:
+        global_state.set_global_attribute(GLOBAL_GENERATOR, generator)
         random.setstate(before[0])
         np.random.set_state(before[1])  # noqa: NPY002
