@@ -72,6 +72,7 @@ class Checkpoint:
     def __init__(self, folder: str | os.PathLike[str], schedule: Schedule, model: keras.Model, every: int = 0):
         self.folder, self.every = Path(folder), every
         self._suffix = files.suffix_for(model)  # now, not when the first member is trained
+        files.check_kept(model, self._suffix)
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = _fingerprint(schedule, model)
         path = self.folder / "settings.json"

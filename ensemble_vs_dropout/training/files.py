@@ -10,7 +10,10 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.keras_backend import keras
@@ -47,6 +50,37 @@ def save(model: keras.Model, path: Path) -> None:
             model.save_weights(path)
         else:
             model.save(path)
+
+
+def check_kept(model: keras.Model, suffix: str) -> None:
+    """Raise `InputError` if a file would not give back all weights, where layers keep them in ways of their own.
+
+    The model gets its weights back from a file of that kind, and afterward has those that it had.
+    """
+    if all(type(layer).__module__.partition(".")[0] == "keras" for layer in model._flatten_layers()):
+        return
+    before = [(variable, variable.numpy().copy()) for variable in model.variables]
+    lost, told = "", ""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"tried{suffix}"
+        try:
+            save(model, path)
+            for variable in model.weights:
+                variable.assign(np.zeros_like(variable.numpy()))
+            give(path, model)
+            pairs = ((variable, variable.numpy(), value) for variable, value in before)
+            lost = next((one.path for one, now, was in pairs if not np.array_equal(now, was, equal_nan=True)), "")
+        except Exception as error:  # of layers of the user's own
+            told = _first_line(error)
+        finally:
+            for variable, value in before:
+                variable.assign(value)
+    if lost or told:
+        what = f"does not give back {lost!r}" if lost else f"cannot be written or read ({told})"
+        raise InputError(
+            f"a file of the model {model.name!r} {what}; leave out the layers' own save_own_variables and "
+            "load_own_variables, or let them keep all weights"
+        )
 
 
 def load(path: Path, cure: str) -> keras.Model:

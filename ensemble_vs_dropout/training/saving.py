@@ -33,7 +33,9 @@ def write(path: str | PathLike[str], models: Iterable[keras.Model], state: dict[
         with zipfile.ZipFile(temporary, "w") as archive, TemporaryDirectory() as folder:
             for member, model in enumerate(models):
                 reasons.append(files.undescribed(model))
-                names.append(f"member_{member:03d}{files.WEIGHTS if reasons[-1] else files.WHOLE}")
+                suffix = files.WEIGHTS if reasons[-1] else files.WHOLE
+                files.check_kept(model, suffix)
+                names.append(f"member_{member:03d}{suffix}")
                 try:
                     files.save(model, Path(folder) / names[-1])
                 except Exception as error:  # layers of the user's own may fail at it in any way

@@ -103,7 +103,7 @@ def test_an_ensemble_that_cannot_be_saved_leaves_nothing(tmp_path):
             raise RuntimeError("not me")
 
     ensemble = Ensemble(lambda: odd_networks.compiled(Stubborn()), members=1)
-    with pytest.raises(InputError, match=r"Keras cannot save the model .*not me"):
+    with pytest.raises(InputError, match=r"a file of the model .* cannot be written or read .*not me"):
         ensemble.save(tmp_path / "e.zip")
     assert list(tmp_path.iterdir()) == []
 
@@ -188,3 +188,48 @@ def test_networks_that_are_built_alike_are_told_alike(build):
 def test_networks_that_compute_something_else_are_told_apart(layer):
     first, second = (architecture(odd_networks.compiled(layer(number)), lasting=True) for number in (0.2, 0.4))
     assert first != second
+
+
+class Lossy(keras.layers.Layer):
+    """Keeps its weights in a way of its own, and does not give them back."""
+
+    def build(self, shape):
+        self.w = self.add_weight(shape=(shape[-1],), initializer="ones")
+
+    def call(self, x):
+        return x * self.w
+
+    def save_own_variables(self, store):
+        store["nothing"] = np.zeros(1)
+
+    def load_own_variables(self, store):
+        pass
+
+
+class Failing(Lossy):
+    """Keeps its weights in a way of its own that fails."""
+
+    def save_own_variables(self, store):
+        raise RuntimeError("not today\nnor tomorrow")
+
+
+@pytest.mark.parametrize("layer", [Lossy, Failing])
+def test_weights_that_a_file_would_lose_are_refused_before_any_training(layer, tmp_path):
+    ensemble = Ensemble(lambda: odd_networks.compiled(layer()), members=1)
+    before, epochs = ensemble.models[0].get_weights(), []
+    told = r"a file of the model .* (does not give back '.*'|cannot be written or read \(.*\)); leave out"
+    with pytest.raises(InputError, match=told) as error:
+        ensemble.fit(
+            odd_networks.NUMBERS,
+            odd_networks.CLASSES,
+            verbose=0,
+            checkpoint=tmp_path / "run",
+            on_epoch=epochs.append,
+        )
+    assert epochs == []
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match=told):
+        ensemble.save(tmp_path / "e.zip")
+    assert list(tmp_path.iterdir()) == []
+    for now, was in zip(ensemble.models[0].get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, was)
