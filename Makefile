@@ -1,6 +1,8 @@
 # `make compare` and `make test` set up what they need: a virtual environment in .venv with the package installed.
 PYTHON ?= python3
 BIN := .venv/bin
+# Two processes for the tests; `make test WORKERS=` runs them in one, and shows what they print.
+WORKERS ?= --numprocesses 2 --dist loadgroup
 
 .PHONY: compare test check setup clean
 
@@ -8,13 +10,13 @@ compare: setup
 	@$(BIN)/python scripts/compare.py --dataset fashion_mnist_10k --members 5 --rate 0.5 --passes 100 --repetitions 3
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 check: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
 setup: .venv/installed
 

@@ -5,11 +5,12 @@ Data flow to the right, and no room imports from a room to its right:
     load -> Dataset -> train -> keras.Model(s) -> infer -> Predictions -> evaluate -> tables -> plots, report
 
 * `datasets`: `load_dataset("fashion_mnist")`, `load_dataset("mine.csv", target="label")`
-* `networks`: builders of compiled Keras models; `heads`: what their outputs mean
+* `networks`: builders of compiled Keras models; `heads`: what their outputs mean; `inputs`: what they are fed
 * `training`: `Ensemble`, N independent members of one builder
 * `inference`: `WeightScaling`, `MonteCarloDropout` and `ExactDropout`, three ways to use one dropout network
 * `classifier`: `EnsembleClassifier`, an ensemble as a scikit-learn estimator
-* `graphs`: what follows what in a model, and copies of it; `random_draws`: numbers that no batch changes
+* `graphs`: what follows what in a model; `copies`: the same computation on variables of its own
+* `random_layers`: which layers draw, and how to let only some; `random_draws`: numbers that no batch changes
 * `multiply_adds`, `memory`: what a prediction costs
 * `prediction`: what all predictors have in common; `classic_dropout`: dropout as it was first published
 * `measures`: combining rules and measures in pure NumPy (`RULES`, `aggregate`, `METRICS`)

@@ -4,7 +4,6 @@
 * `monte_carlo`: many passes with dropout on and everything else in inference mode: a pass is a member
 * `exact`: every mask of a small network, with its probability
 * `thinned`: the network of one mask, as a plain Keras model
-* `_random_layers`: which layers of a model are random, and how to switch only them on
 * `_passes`: passes in one compiled graph; `_graph`: what is computed once for all of them; `_draws`: the masks
 """
 

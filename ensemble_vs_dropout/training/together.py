@@ -14,7 +14,8 @@ import numpy.typing as npt
 from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.prediction import Predictor
-from ensemble_vs_dropout.training.checkpoints import Checkpoint, JointCheckpoint, Keeper, architecture
+from ensemble_vs_dropout.training.architecture import architecture
+from ensemble_vs_dropout.training.checkpoints import Checkpoint, JointCheckpoint, Keeper
 from ensemble_vs_dropout.training.ensemble import Ensemble
 from ensemble_vs_dropout.training.schedule import EpochEnd, Schedule
 

@@ -11,7 +11,7 @@ import pytest
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.training import Ensemble
-from ensemble_vs_dropout.training.checkpoints import architecture
+from ensemble_vs_dropout.training.architecture import architecture
 
 
 def assert_same(first, second):
