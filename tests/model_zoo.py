@@ -706,7 +706,12 @@ add_chain(
     "spectrograms",
     numbers(64),
     (64,),
-    lambda: [L.Reshape((64, 1)), L.STFTSpectrogram("psd", frame_length=16, frame_step=8, fft_length=16), L.Flatten()],
+    lambda: [
+        L.Reshape((64, 1)),
+        L.STFTSpectrogram("psd", frame_length=16, frame_step=8, fft_length=16),
+        L.Flatten(),
+        L.LayerNormalization(),
+    ],
     "not stacked",
 )
 add_chain(
