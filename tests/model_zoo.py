@@ -706,7 +706,12 @@ add_chain(
     "spectrograms",
     numbers(64),
     (64,),
-    lambda: [L.Reshape((64, 1)), L.STFTSpectrogram(frame_length=16, frame_step=8, fft_length=16), L.Flatten()],
+    lambda: [
+        L.Reshape((64, 1)),
+        L.STFTSpectrogram("psd", frame_length=16, frame_step=8, fft_length=16),
+        L.Flatten(),
+        L.LayerNormalization(),
+    ],
     "not stacked",
 )
 add_chain(
@@ -765,6 +770,9 @@ class Equalized(L.Layer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.inner = L.Equalization()
+
+    def build(self, shape):
+        self.inner.build(shape)
 
     def call(self, x):
         return self.inner(x)
@@ -888,8 +896,9 @@ add_graph("a shared model", numbers(5), (5,), _shared_model, "random")
 
 
 def _operations(x):
-    h = ops.relu(L.Dense(6)(x) - 0.1)
-    h = h * ops.sigmoid(L.Dense(6)(x)) + ops.mean(x, axis=-1, keepdims=True)
+    # Not as many units as a batch has examples: Keras' eager `add` would take a column of them for a bias.
+    h = ops.relu(L.Dense(7)(x) - 0.1)
+    h = h * ops.sigmoid(L.Dense(7)(x)) + ops.mean(x, axis=-1, keepdims=True)
     return L.Dropout(0.3)(ops.concatenate([h, x[:, :2]], axis=-1))
 
 
