@@ -24,6 +24,7 @@ TAGS = {
     "random": "has layers that drop or disturb units while training",
     "training differs": "something else depends on training too, so that passes have another mean",
     "not stacked": "the stacked strategy may refuse it, with the reason",
+    "slow to stack": "takes half a minute to be vectorized, and others of its family stand for it",
     "own draws": "draws what no strategy can draw again, so that members differ from Keras' fit",
     "half": "computes in bfloat16 or float16",
     "always random": "its author wants it random while predicting too",
@@ -336,6 +337,7 @@ add_chain(
         L.Conv2D(4, 2, groups=2, dilation_rate=2),
         L.Flatten(),
     ],
+    "not stacked",
 )
 add_chain(
     "convolution 3d",
@@ -396,6 +398,8 @@ add_chain(
     (5,),
     lambda: [L.Embedding(7, 3, mask_zero=True), L.LSTM(4, return_sequences=True), L.LSTM(3, dropout=0.3)],
     "random",
+    "slow to stack",
+    "not stacked",
     dtype="int32",
 )
 add_chain("gru", numbers(4, 3), (4, 3), lambda: [L.GRU(4, dropout=0.3, recurrent_dropout=0.2)], "random")
@@ -412,6 +416,7 @@ add_chain(
     (4, 3),
     lambda: [L.Bidirectional(L.LSTM(3, dropout=0.3, return_sequences=True)), L.Flatten()],
     "random",
+    "slow to stack",
 )
 add_chain(
     "bidirectional with masks",
