@@ -331,3 +331,28 @@ class GuardedModel4(L.Layer):
 
     def call(self, x, training=False):
         return self.drop(x, training=True) ** 2 / 2 if training else x**2 / 2
+
+
+@pytest.mark.parametrize("kind", [AlwaysOn, AlwaysOnWithout])
+def test_one_model_of_all_members_has_no_dropout_that_is_always_on(kind, tmp_path):
+    ensemble = Ensemble(lambda: network(L.Dense(16, "relu"), kind(0.5)), members=2)
+    fused = ensemble.to_keras()
+    np.testing.assert_allclose(fused.predict(X, verbose=0), ensemble.predict(X), atol=1e-6)
+    fused.save(tmp_path / "fused.keras")
+    loaded = keras.models.load_model(tmp_path / "fused.keras")
+    np.testing.assert_allclose(loaded.predict(X, verbose=0), ensemble.predict(X), atol=1e-6)
+
+
+class AlwaysOnAndMore(L.Dropout):
+    def call(self, inputs, training=None):
+        return 3 * super().call(inputs, training=True)
+
+
+def test_dropout_that_is_always_on_and_does_more_is_not_put_into_one_model():
+    model = network(L.Dense(16, "relu"), AlwaysOnAndMore(0.5, name="more"))
+    with pytest.raises(InputError, match=r"the layers 'more' of .* draw in inference mode too, and do more than drop"):
+        WeightScaling(model).to_keras()
+    both = network(L.Dense(16, "relu"), AlwaysOn(0.5, name="always"), L.Dropout(0.5, name="other"))
+    sampler = MonteCarloDropout(both, passes=2, masks="shared", layers=["other"])
+    with pytest.raises(InputError, match=r"'always' .* was not chosen"):
+        sampler.materialise(0)
