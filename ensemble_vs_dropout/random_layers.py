@@ -201,7 +201,7 @@ def always_on(model: keras.Model) -> list[keras.layers.Layer]:
 
     def call(x: tf.Tensor) -> Any:
         with keras.StatelessScope(), tracing(model, {}, noting):
-            return model(x, training=False) if model._call_has_training_arg else model(x)
+            return model(x, training=False)
 
     try:
         tf.function(call, autograph=False).get_concrete_function(tf.TensorSpec((None, *shape), dtype))
@@ -249,11 +249,6 @@ def check_raw_draws(graph: Any, name: str) -> None:
             )
 
 
-def call_in_training_mode(layer: keras.layers.Layer, inputs: Any) -> Any:
-    """Call a layer by itself in training mode, whether or not its `call` takes `training`."""
-    return layer(inputs, training=True) if layer._call_has_training_arg else layer(inputs)
-
-
 def _is_cell(layer: keras.layers.Layer) -> bool:
     """Return whether a layer is part of a recurrent one, which drops through it."""
     return hasattr(layer, "get_dropout_mask") or isinstance(layer, keras.layers.StackedRNNCells)
@@ -299,7 +294,7 @@ def _traced_draws(
 
     def call(x: tf.Tensor) -> Any:
         with keras.StatelessScope(), tracing(model, modes, noting) as noting.watch:
-            return model(x, training=training) if model._call_has_training_arg else model(x)
+            return model(x, training=training)
 
     try:
         tf.function(call, autograph=False).get_concrete_function(tf.TensorSpec((None, *shape), dtype))

@@ -123,6 +123,17 @@ class GuardedModel(keras.Model):
         return self.out(self.drop(x, training=True) if training else x)
 
 
+class Untold(keras.Model):
+    """A subclassed network whose call takes no `training`; its layers hear of it all the same."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.drop, self.out = L.Dense(16, "relu"), L.Dropout(0.5), L.Dense(3, "softmax")
+
+    def call(self, x):
+        return self.out(self.drop(self.hidden(x)))
+
+
 def compiled(model):
     if not model.built:
         model(X[:2])
@@ -148,6 +159,7 @@ ACTING = {
     "one draw for all": lambda: network(OneForAll()),
     "a model that draws": lambda: compiled(Own()),
     "a model that guards": lambda: compiled(GuardedModel()),
+    "a model that takes no training": lambda: compiled(Untold()),
     "a nested model that guards": lambda: network(GuardedModel()),
     "within a wrapper": lambda: network(L.Reshape((4, 2)), L.TimeDistributed(AlwaysOn(0.5)), L.Flatten()),
 }

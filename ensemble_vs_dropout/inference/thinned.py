@@ -11,7 +11,7 @@ from ensemble_vs_dropout.classic_dropout import ClassicDropout, stock_layer
 from ensemble_vs_dropout.copies import compile_like, copy_with
 from ensemble_vs_dropout.graphs import graph_of, times_used
 from ensemble_vs_dropout.keras_backend import keras, tf
-from ensemble_vs_dropout.random_layers import always_on, call_in_training_mode
+from ensemble_vs_dropout.random_layers import always_on
 
 Acting = Callable[[], AbstractContextManager[Any]]  # a context in which a layer draws one certain mask
 
@@ -62,7 +62,7 @@ def _fixed(layer: keras.layers.Layer, acting: Acting) -> keras.layers.Layer:
 
     def acted_on(value: float) -> Any:
         with acting():
-            return np.asarray(call_in_training_mode(layer, tf.fill(shape, tf.cast(value, layer.compute_dtype))))[0]
+            return np.asarray(layer(tf.fill(shape, tf.cast(value, layer.compute_dtype)), training=True))[0]
 
     offset = acted_on(0.0)
     scale = acted_on(1.0) - offset

@@ -192,4 +192,4 @@ _BODIES: dict[Head, Body] = {}
 
 def _forward(head: Head, model: keras.Model, x: tf.Tensor) -> tf.Tensor:
     with keras.StatelessScope(), tracing(model, {}, Off()):  # recurrent layers move their random state even here
-        return head.probabilities(model(x, training=False) if model._call_has_training_arg else model(x))
+        return head.probabilities(model(x, training=False))
