@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from ensemble_vs_dropout.checks import check_known
+from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.classic_dropout import ClassicDropout, stock_layer
-from ensemble_vs_dropout.copies import copy_with
+from ensemble_vs_dropout.copies import alike, copy_with, predicted, probe
 from ensemble_vs_dropout.graphs import graph_of
 from ensemble_vs_dropout.heads import input_of, read_head, single_output
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.measures import STANDARD_RULES
+from ensemble_vs_dropout.random_layers import Off, always_on, tracing
 from ensemble_vs_dropout.types import check_weights
 
 
@@ -56,11 +57,35 @@ def _contribution(probs: keras.KerasTensor, rule: str, classes: int) -> keras.Ke
     return keras.ops.one_hot(keras.ops.argmax(probs, axis=-1), classes)
 
 
+def _copy(model: keras.Model, name: str) -> keras.Model:
+    """Return a copy that predicts what the model does here, where dropout that is always on is off."""
+    on = {id(layer) for layer in always_on(model)}
+
+    def concerned(layer: keras.layers.Layer) -> bool:
+        # In a subclassed model classic dropout stays as it is: no other layer can be put in its place.
+        return id(layer) in on or (graph_of(model) is not None and isinstance(layer, ClassicDropout))
+
+    def stock(layer: keras.layers.Layer) -> keras.layers.Layer:
+        identity = keras.layers.Activation("linear", name=layer.name, dtype=layer.dtype_policy)
+        return identity if id(layer) in on else stock_layer(layer)
+
+    copy = copy_with(model, concerned, stock, name, same=not on)
+    if on:
+        x = probe(model)
+        with tracing(model, {}, Off()):
+            expected = predicted(model, x)
+        if expected is None or not alike(expected, predicted(copy, x), 1e-4):
+            names = ", ".join(repr(layer.name) for layer in always_on(model))
+            raise InputError(
+                f"the layers {names} of {model.name!r} draw in inference mode too, and do more than drop, so that no "
+                "stock layer can stand for them; let them draw only where training is true"
+            )
+    return copy
+
+
 def _probabilities(model: keras.Model, name: str, inputs: keras.KerasTensor) -> keras.KerasTensor:
     """Return the float32 probabilities that a copy of a model gives for the inputs."""
-    # In a subclassed model classic dropout stays as it is: no other layer can be put in its place.
-    stock = graph_of(model) is not None
-    copy = copy_with(model, lambda layer: stock and isinstance(layer, ClassicDropout), stock_layer, name)
+    copy = _copy(model, name)
     if getattr(copy, "_inputs_struct", None) is not None:  # the model may take a list or a dictionary of one
         inputs = keras.tree.pack_sequence_as(copy._inputs_struct, [inputs])
     return read_head(model).probabilities(single_output(copy(inputs)))

@@ -201,7 +201,7 @@ def _called_shape(model: keras.Model) -> Any:
 def _seen_shape(model: keras.Model) -> tuple[int | None, ...] | None:
     """Return the shape of the batch that a subclassed model was called on, or None before any call."""
     shapes = list((model.get_build_config() or {}).values())
-    return tuple(shapes[0]) if len(shapes) == 1 and isinstance(shapes[0], tuple) else None
+    return tuple(shapes[0]) if len(shapes) == 1 and isinstance(shapes[0], (tuple, list)) else None
 
 
 def _check_activation(model: keras.Model, logits: bool, units: int) -> None:

@@ -96,6 +96,7 @@ class Examples:
         if not shape or not shape[0]:
             raise InputError(f"{name} must hold at least one example, got shape {shape}")
         self._shape = tuple(map(int, shape[1:]))
+        self._whole_numbers = any("int" in one.dtype for one in inputs)  # as which NaN would be some number
         text = isinstance(dtype, np.dtype) and dtype.kind in "USTO"
         for one in inputs:
             given, takes_text = self._shape, False
@@ -125,6 +126,8 @@ class Examples:
         """Return these examples as an array that a model takes."""
         part = self._x[start:stop]
         array = _plain(self._name, part.toarray() if scipy.sparse.issparse(part) else np.asarray(part))
+        if self._whole_numbers:
+            check_finite(self._name, array)
         return array.reshape(len(array), *self._shape)
 
     def whole(self) -> Array:

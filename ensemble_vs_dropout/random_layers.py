@@ -175,6 +175,43 @@ class Off:
         return turned_off(name, layer, *args, **kwargs)
 
 
+class _NotingOff(Off):
+    """The same, and notes which layers of the user's own it turned off."""
+
+    def __init__(self) -> None:
+        self.layers: dict[int, keras.layers.Layer] = {}
+
+    def draw(self, name: str, layer: keras.layers.Layer | None, *args: Any, **kwargs: Any) -> Any:
+        """Return what a layer is given that is turned off."""
+        if layer is not None and is_foreign(layer):
+            self.layers[id(layer)] = layer
+        return super().draw(name, layer, *args, **kwargs)
+
+
+def always_on(model: keras.Model) -> list[keras.layers.Layer]:
+    """Return the layers of the user's own that drop in inference mode too, where predictors here turn them off.
+
+    Raises:
+        InputError: One draws in inference mode and cannot be turned off.
+    """
+    if not has_foreign(model):
+        return []
+    noting = _NotingOff()
+    shape, dtype = input_of(model)
+
+    def call(x: tf.Tensor) -> Any:
+        with keras.StatelessScope(), tracing(model, {}, noting):
+            return model(x, training=False)
+
+    try:
+        tf.function(call, autograph=False).get_concrete_function(tf.TensorSpec((None, *shape), dtype))
+    except InputError:
+        raise
+    except Exception:  # the user's own code, which may want a batch of a certain size
+        return []
+    return list(noting.layers.values())
+
+
 def turned_off(name: str, layer: keras.layers.Layer | None, *args: Any, **kwargs: Any) -> Any:
     """Return what `keras.random.{name}` gives a layer that shall not draw.
 
@@ -210,11 +247,6 @@ def check_raw_draws(graph: Any, name: str) -> None:
                 "prediction would be another each time; draw by keras.random with a SeedGenerator, where training is "
                 "true"
             )
-
-
-def call_in_training_mode(layer: keras.layers.Layer, inputs: Any) -> Any:
-    """Call a layer by itself in training mode, whether or not its `call` takes `training`."""
-    return layer(inputs, training=True) if layer._call_has_training_arg else layer(inputs)
 
 
 def _is_cell(layer: keras.layers.Layer) -> bool:
@@ -262,7 +294,7 @@ def _traced_draws(
 
     def call(x: tf.Tensor) -> Any:
         with keras.StatelessScope(), tracing(model, modes, noting) as noting.watch:
-            return model(x, training=training) if model._call_has_training_arg else model(x)
+            return model(x, training=training)
 
     try:
         tf.function(call, autograph=False).get_concrete_function(tf.TensorSpec((None, *shape), dtype))

@@ -206,8 +206,8 @@ def test_what_a_checkpoint_holds_is_not_trained_again(network, trained):
         again.fit(one.x, one.y, strategy="looped", checkpoint=one.folder, on_epoch=told.append, **SETTINGS)
         assert told == []
         for first, second in zip(one.ensemble.models, again.models, strict=True):
-            for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
-                np.testing.assert_array_equal(a, b)
+            for a, b in zip(everything(first), everything(second), strict=True):
+                np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
 
 
 # Predicting

@@ -123,6 +123,17 @@ class GuardedModel(keras.Model):
         return self.out(self.drop(x, training=True) if training else x)
 
 
+class Untold(keras.Model):
+    """A subclassed network whose call takes no `training`; its layers hear of it all the same."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.drop, self.out = L.Dense(16, "relu"), L.Dropout(0.5), L.Dense(3, "softmax")
+
+    def call(self, x):
+        return self.out(self.drop(self.hidden(x)))
+
+
 def compiled(model):
     if not model.built:
         model(X[:2])
@@ -148,6 +159,7 @@ ACTING = {
     "one draw for all": lambda: network(OneForAll()),
     "a model that draws": lambda: compiled(Own()),
     "a model that guards": lambda: compiled(GuardedModel()),
+    "a model that takes no training": lambda: compiled(Untold()),
     "a nested model that guards": lambda: network(GuardedModel()),
     "within a wrapper": lambda: network(L.Reshape((4, 2)), L.TimeDistributed(AlwaysOn(0.5)), L.Flatten()),
 }
@@ -331,3 +343,28 @@ class GuardedModel4(L.Layer):
 
     def call(self, x, training=False):
         return self.drop(x, training=True) ** 2 / 2 if training else x**2 / 2
+
+
+@pytest.mark.parametrize("kind", [AlwaysOn, AlwaysOnWithout])
+def test_one_model_of_all_members_has_no_dropout_that_is_always_on(kind, tmp_path):
+    ensemble = Ensemble(lambda: network(L.Dense(16, "relu"), kind(0.5)), members=2)
+    fused = ensemble.to_keras()
+    np.testing.assert_allclose(fused.predict(X, verbose=0), ensemble.predict(X), atol=1e-6)
+    fused.save(tmp_path / "fused.keras")
+    loaded = keras.models.load_model(tmp_path / "fused.keras")
+    np.testing.assert_allclose(loaded.predict(X, verbose=0), ensemble.predict(X), atol=1e-6)
+
+
+class AlwaysOnAndMore(L.Dropout):
+    def call(self, inputs, training=None):
+        return 3 * super().call(inputs, training=True)
+
+
+def test_dropout_that_is_always_on_and_does_more_is_not_put_into_one_model():
+    model = network(L.Dense(16, "relu"), AlwaysOnAndMore(0.5, name="more"))
+    with pytest.raises(InputError, match=r"the layers 'more' of .* draw in inference mode too, and do more than drop"):
+        WeightScaling(model).to_keras()
+    both = network(L.Dense(16, "relu"), AlwaysOn(0.5, name="always"), L.Dropout(0.5, name="other"))
+    sampler = MonteCarloDropout(both, passes=2, masks="shared", layers=["other"])
+    with pytest.raises(InputError, match=r"'always' .* was not chosen"):
+        sampler.materialise(0)

@@ -15,7 +15,7 @@ from ensemble_vs_dropout.keras_backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.random_layers import Chosen, Off, tracing
 from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.training._looped import mask_states
-from ensemble_vs_dropout.training._programs import Programs, as_tensor, check_batches, forward, plan
+from ensemble_vs_dropout.training._programs import Programs, as_tensor, check_batches, forward, plan, told_in_a_sentence
 from ensemble_vs_dropout.types import FloatArray, IntArray
 
 _ALIKE = 40.0  # dropped units that are expected in passes that turn out the same: then something is wrong
@@ -64,7 +64,7 @@ class Passes:
     def _call(self, body: Any, x: tf.Tensor, first: int, keys: IntArray, *others: tf.Tensor) -> FloatArray:
         given = (x, tf.constant([first], tf.int64), tf.constant(keys), *others)
         programs = self._traced._programs
-        with one_graph_each():
+        with one_graph_each(), told_in_a_sentence(self.model):
             programs.get(body, self._traced.model, *given, pure=True)  # traced on the model that the body is of
             return np.asarray(programs.run(body, self.model, *given, pure=True))
 

@@ -19,7 +19,7 @@ from ensemble_vs_dropout.keras_backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.prediction import Part, Predictor
 from ensemble_vs_dropout.random_draws import shape_of
 from ensemble_vs_dropout.random_layers import Choice, choose_layers, tracing, turned_off
-from ensemble_vs_dropout.training._programs import Programs, as_tensor
+from ensemble_vs_dropout.training._programs import Programs, as_tensor, told_in_a_sentence
 from ensemble_vs_dropout.types import FloatArray
 
 _ROWS = 2**14  # examples times masks in one batched product
@@ -118,7 +118,7 @@ class ExactDropout(Predictor):
         given = as_tensor(x)
         for start in range(0, self.members, at_once):
             masks = self.masks(start, min(start + at_once, self.members))
-            with one_graph_each():
+            with one_graph_each(), told_in_a_sentence(self.model):
                 probs = np.asarray(self._programs.run(self._body, self.model, given, tf.constant(masks), pure=True))
             yield probs, self.probabilities_of(masks)
 

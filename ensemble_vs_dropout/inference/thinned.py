@@ -11,7 +11,7 @@ from ensemble_vs_dropout.classic_dropout import ClassicDropout, stock_layer
 from ensemble_vs_dropout.copies import compile_like, copy_with
 from ensemble_vs_dropout.graphs import graph_of, times_used
 from ensemble_vs_dropout.keras_backend import keras, tf
-from ensemble_vs_dropout.random_layers import call_in_training_mode
+from ensemble_vs_dropout.random_layers import always_on
 
 Acting = Callable[[], AbstractContextManager[Any]]  # a context in which a layer draws one certain mask
 
@@ -26,6 +26,12 @@ def thinned_network(model: keras.Model, acting: dict[int, Acting], name: str) ->
         name: Of the new model.
     """
     used = times_used(model) if graph_of(model) is not None else {}
+    for layer in always_on(model):
+        if id(layer) not in acting:
+            raise InputError(
+                f"the layer {layer.name!r} ({type(layer).__name__}) drops in inference mode too and was not chosen, so "
+                "that the network of one pass would go on drawing; choose it with layers="
+            )
 
     def concerned(layer: keras.layers.Layer) -> bool:
         return id(layer) in acting or isinstance(layer, ClassicDropout)
@@ -56,7 +62,7 @@ def _fixed(layer: keras.layers.Layer, acting: Acting) -> keras.layers.Layer:
 
     def acted_on(value: float) -> Any:
         with acting():
-            return np.asarray(call_in_training_mode(layer, tf.fill(shape, tf.cast(value, layer.compute_dtype))))[0]
+            return np.asarray(layer(tf.fill(shape, tf.cast(value, layer.compute_dtype)), training=True))[0]
 
     offset = acted_on(0.0)
     scale = acted_on(1.0) - offset

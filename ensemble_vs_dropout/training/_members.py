@@ -15,6 +15,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.heads import Head
 from ensemble_vs_dropout.keras_backend import keras, tf
 from ensemble_vs_dropout.training._looped import Logs, mask_states
+from ensemble_vs_dropout.training._programs import told_in_a_sentence
 from ensemble_vs_dropout.training._stateless import variables
 from ensemble_vs_dropout.training.checkpoints import Keeper, Row, Standing
 from ensemble_vs_dropout.training.schedule import EpochEnd, Part, Schedule
@@ -121,7 +122,8 @@ def _epoch(
     start = clock()
     feeds = {slot: _feed(schedule, member) for slot, member in active.items()}
     only = next(iter(active.values()))
-    engine.train_epoch(feeds, only.callbacks if schedule.stepwise else None)
+    with told_in_a_sentence(only.model):
+        engine.train_epoch(feeds, only.callbacks if schedule.stepwise else None)
     share = None
     for slot, member in list(active.items()):
         logs = engine.logs(slot)

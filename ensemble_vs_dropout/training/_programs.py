@@ -7,7 +7,8 @@ what is made of Keras' own parts is shared: a part of the user's own may hold co
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -138,11 +139,26 @@ def forward(model: keras.Model, x: npt.NDArray[np.generic], programs: Programs, 
     def predicted(part: npt.NDArray[np.generic]) -> FloatArray:
         return np.asarray(programs.run(body, model, as_tensor(part), pure=True))
 
-    with one_graph_each():
+    with one_graph_each(), told_in_a_sentence(model):
         probs = np.concatenate([predicted(x[start : start + batch_size]) for start in range(0, len(x), batch_size)])
         if programs.first_of(model):
             check_batches(model, probs, lambda part: predicted(x[part]), min(len(x), batch_size))
     return probs
+
+
+@contextmanager
+def told_in_a_sentence(model: keras.Model) -> Iterator[None]:
+    """Raise `InputError` for values that a model's operations refuse, such as a token without a row in an embedding."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        told = next((line for line in lines if line.startswith("indices") or "} indices" in line), lines[0])
+        told = told.rpartition("}} ")[2]
+        raise InputError(
+            f"the model {model.name!r} cannot take these features: {told}; look for values that a layer such as an "
+            "Embedding does not know"
+        ) from error
 
 
 def check_batches(model: keras.Model, whole: FloatArray, predicted: Callable[[slice], FloatArray], size: int) -> None:
@@ -176,4 +192,4 @@ _BODIES: dict[Head, Body] = {}
 
 def _forward(head: Head, model: keras.Model, x: tf.Tensor) -> tf.Tensor:
     with keras.StatelessScope(), tracing(model, {}, Off()):  # recurrent layers move their random state even here
-        return head.probabilities(model(x, training=False) if model._call_has_training_arg else model(x))
+        return head.probabilities(model(x, training=False))

@@ -289,6 +289,7 @@ class Ensemble(Predictor):
             self._histories[member] = rows
 
         schedule = replace(schedule, on_epoch=report)
+        _check_tokens(next(iter(waiting.values())), schedule)
         engine = self._chosen_engine(choice, strategy, schedule, data, sample, list(waiting.values()), progress)
         train_members(engine, waiting, self._histories, schedule, saved, time.perf_counter, finished)
         if len(self._diverged) == members:
@@ -440,6 +441,14 @@ class Ensemble(Predictor):
         for number, state in enumerate(mask_states(model)):
             state.assign([derive(self.seed, "masks", member, number), 0])
         return model
+
+
+def _check_tokens(model: keras.Model, schedule: Schedule) -> None:
+    """Raise if data hold numbers that an embedding has no row for: where XLA compiles, it would take the last row."""
+    if any(hasattr(layer, "embeddings") for layer in model._flatten_layers()):
+        for part in (schedule.train, *schedule.watched.values()):
+            if not isinstance(part, Stream):
+                forward(model, part.x, Programs())
 
 
 def _engine(choice: Choice, schedule: Schedule, data: dict[str, Batch], template: keras.Model) -> Engine:

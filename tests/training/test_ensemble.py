@@ -371,3 +371,22 @@ def test_members_must_be_a_positive_whole_number(small, members):
 def test_a_negative_seed_is_refused(small):
     with pytest.raises(InputError, match="seed must be a whole number of at least 0"):
         Ensemble(small, seed=-1)
+
+
+def test_an_initializer_that_draws_by_keras_without_a_seed_is_a_matter_of_the_members_seed():
+    def drawn(shape, dtype=None, **_):
+        return keras.random.normal(shape, dtype=dtype)
+
+    def build():
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, kernel_initializer=drawn)])
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    keras.utils.set_random_seed(5)
+    expected = np.asarray(keras.random.normal((2,)))
+    keras.utils.set_random_seed(5)
+    first = Ensemble(build, members=2)
+    assert np.array_equal(keras.random.normal((2,)), expected)  # the user's own stream goes on as if nothing had been
+    second = Ensemble(build, members=2)
+    for one, other in zip(first.models, second.models, strict=True):
+        assert np.array_equal(one.get_weights()[0], other.get_weights()[0])

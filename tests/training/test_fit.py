@@ -410,3 +410,22 @@ def test_data_smaller_than_a_batch_are_one_batch(small, blobs):
     looped.fit(x, y, epochs=2, strategy="looped", verbose=0)
     assert int(stacked.models[0].optimizer.iterations) == 2
     same(stacked, looped)
+
+
+@pytest.mark.parametrize("strategy", ["looped", "unrolled", "stacked"])
+def test_a_token_that_an_embedding_has_no_row_for_is_told_before_any_training(strategy):
+    def build():
+        layers = [keras.layers.Embedding(5, 3), keras.layers.Flatten(), keras.layers.Dense(3)]
+        model = keras.Sequential([keras.Input((4,), dtype="int32"), *layers])
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    tokens, labels = np.arange(40).reshape(10, 4) % 5, np.arange(10) % 3
+    tokens[7, 2] = 9
+    ensemble = Ensemble(build, members=2)
+    for act in (lambda: ensemble.fit(tokens, labels, strategy=strategy, verbose=0), lambda: ensemble.predict(tokens)):
+        with pytest.raises(InputError, match=r"cannot take these features: indices\[7,2\] = 9 is not in \[0, 5\)"):
+            act()
+    missing = np.where(tokens == 9, np.nan, tokens)
+    with pytest.raises(InputError, match="the features of x must be finite"):
+        ensemble.predict(missing)

@@ -1,5 +1,7 @@
 """What no configuration tells of a member shows in its first step, and it is trained by itself."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -13,16 +15,16 @@ SETTINGS = {"epochs": 2, "batch_size": 8, "shuffle": False}
 
 
 class Scaled(L.Layer):
-    """Multiplies by a number of its own, which its configuration leaves out."""
+    """Multiplies by a number of its own, which it does not hold itself."""
 
-    numbers = iter(range(1, 100))
+    numbers: ClassVar = {}
 
     def __init__(self, **named):
         super().__init__(**named)
-        self.number = float(next(Scaled.numbers))
+        Scaled.numbers[id(self)] = float(len(Scaled.numbers) + 1)
 
     def call(self, x):
-        return x * self.number
+        return x * Scaled.numbers[id(self)]
 
 
 class Mixed(L.Layer):
@@ -56,12 +58,12 @@ def test_members_that_differ_in_what_no_configuration_tells_are_trained_one_afte
         return made[-1]
 
     ensemble = Ensemble(build, members=2)
-    starts, numbers = [model.get_weights() for model in made], [model.layers[0].number for model in made]
+    starts, numbers = [model.get_weights() for model in made], [Scaled.numbers[id(model.layers[0])] for model in made]
     ensemble.fit(X, Y, strategy="stacked", verbose=1, **SETTINGS)
     assert "strategy looped: its step is not Keras' own for these members" in capsys.readouterr().err.replace("\n", " ")
     for model, start, number in zip(ensemble.models, starts, numbers, strict=True):
         alone = network(Scaled())
-        alone.layers[0].number = number
+        Scaled.numbers[id(alone.layers[0])] = number
         for one, other in zip(model.get_weights(), by_keras(alone, start), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-6)
 
