@@ -774,6 +774,7 @@ for _name, _layers in AUGMENTATIONS.items():
         "random",
         "training differs",
         "not stacked",
+        *(["traced"] if _name == "crops and holes" else []),  # they draw otherwise where shapes are known
         *(["own draws"] if _name == "chains" else []),  # AugMix chooses by Python's random while a step is traced
     )
 add_chain(

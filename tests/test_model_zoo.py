@@ -54,7 +54,7 @@ def by_keras(network, start, x, y):
     model = network.build()
     for variable, value in zip(model.variables, start, strict=True):
         variable.assign(value)
-    model.run_eagerly = "traced" not in network.tags  # eagerly is quicker for so few steps
+    model.run_eagerly, model.jit_compile = "traced" not in network.tags, False  # eagerly is quicker for a few steps
     with own_masks(words_by_operation):
         if x.dtype.kind == "U":  # Keras takes strings as tensors only
             batches = tf.data.Dataset.from_tensor_slices((x, network.targets(model, y))).batch(SETTINGS["batch_size"])
