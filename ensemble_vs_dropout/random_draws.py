@@ -49,13 +49,13 @@ def shape_of(inputs: tf.Tensor, noise_shape: Any = None) -> list[Any]:
     known, actual = inputs.shape.as_list(), tf.shape(inputs)
     wanted = [None] * len(known) if noise_shape is None else list(noise_shape)
     if len(wanted) != len(known):
-        if None in wanted or len(wanted) > len(known):
+        if any(size is None for size in wanted) or len(wanted) > len(known):
             raise InputError(
                 f"noise_shape must have an entry for each of the {len(known)} axes of the layer's inputs, or numbers "
                 f"for the last ones, got {tuple(wanted)}"
             )
         wanted = [1] * (len(known) - len(wanted)) + wanted
-    if wanted and wanted[0] != 1:
+    if wanted and not (isinstance(wanted[0], int) and wanted[0] == 1):  # Keras may give a symbol for the batch size
         wanted[0] = known[0] if known[0] not in (None, 1) else actual[0]
     return [
         size if size is not None else known[axis] if known[axis] is not None else actual[axis]

@@ -24,6 +24,8 @@ _RAW_DRAWS = (
     "Random", "StatelessRandom", "Multinomial", "TruncatedNormal", "ParameterizedTruncatedNormal", "StatefulUniform",
     "StatefulStandardNormal", "StatefulTruncatedNormal", "StatefulRandom", "RngReadAndSkip"
 )  # fmt: skip
+_PREDICTING = "in inference mode, so that a prediction would be another each time"
+_BY_KERAS = "drawn_by_keras"  # in the names of the operations of Keras' own draws
 _OWN_DRAWS = ("StatelessRandomUniformFullIntV2",)
 
 
@@ -204,11 +206,12 @@ def always_on(model: keras.Model) -> list[keras.layers.Layer]:
             return model(x, training=False)
 
     try:
-        tf.function(call, autograph=False).get_concrete_function(tf.TensorSpec((None, *shape), dtype))
+        traced = tf.function(call, autograph=False).get_concrete_function(tf.TensorSpec((None, *shape), dtype))
     except InputError:
         raise
     except Exception:  # the user's own code, which may want a batch of a certain size
         return []
+    check_raw_draws(traced.graph, model.name)
     return list(noting.layers.values())
 
 
@@ -223,7 +226,7 @@ def turned_off(name: str, layer: keras.layers.Layer | None, *args: Any, **kwargs
     if name == "normal" and isinstance(layer, (keras.layers.GaussianDropout, keras.layers.GaussianNoise)):
         return _mean_of_normal(*args, **kwargs)
     if layer is not None and not is_foreign(layer):  # Keras' own do not use what they draw in inference mode
-        return _KERAS[name](*args, **kwargs)
+        return _drawn_by_keras(name, *args, **kwargs)
     told = "the model" if layer is None else f"the layer {layer.name!r} ({type(layer).__name__})"
     raise InputError(
         f"{told} draws by keras.random.{name} in inference mode too, so that a prediction would be another each time; "
@@ -231,21 +234,21 @@ def turned_off(name: str, layer: keras.layers.Layer | None, *args: Any, **kwargs
     )
 
 
-def check_raw_draws(graph: Any, name: str) -> None:
-    """Raise if a traced prediction draws by TensorFlow itself, which no seed of this package reaches.
+def check_raw_draws(graph: Any, name: str, mode: str = _PREDICTING) -> None:
+    """Raise if a traced call of a model draws by TensorFlow itself, which no seed of this package reaches.
 
     Args:
         graph: Of the traced function.
         name: Of the model.
+        mode: When, and why that matters, in words.
     """
     definition = graph.as_graph_def()
     nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
     for node in nodes:
-        if node.op.startswith(_RAW_DRAWS) and node.op not in _OWN_DRAWS:
+        if node.op.startswith(_RAW_DRAWS) and node.op not in _OWN_DRAWS and _BY_KERAS not in node.name:
             raise InputError(
-                f"the model {name!r} draws by TensorFlow ({node.name}: {node.op}) in inference mode, so that a "
-                "prediction would be another each time; draw by keras.random with a SeedGenerator, where training is "
-                "true"
+                f"the model {name!r} draws by TensorFlow ({node.name}: {node.op}) {mode}; draw by keras.random with a "
+                "SeedGenerator, where training is true"
             )
 
 
@@ -278,6 +281,12 @@ class _Noting:
         """Draw as Keras does."""
         if layer is not None and not type(layer).__module__.startswith("keras.src.layers.preprocessing"):
             self.seen.setdefault(id(layer), tuple(self.watch.stack))
+        return _drawn_by_keras(name, *args, **kwargs)
+
+
+def _drawn_by_keras(name: str, *args: Any, **kwargs: Any) -> Any:
+    """Draw as Keras does, under a name by which `check_raw_draws` knows that it was Keras."""
+    with tf.name_scope(_BY_KERAS):
         return _KERAS[name](*args, **kwargs)
 
 
@@ -297,9 +306,10 @@ def _traced_draws(
             return model(x, training=training)
 
     try:
-        tf.function(call, autograph=False).get_concrete_function(tf.TensorSpec((None, *shape), dtype))
+        traced = tf.function(call, autograph=False).get_concrete_function(tf.TensorSpec((None, *shape), dtype))
     except Exception:  # the user's own code, which may want a batch of a certain size: the classes tell what they can
         return None
+    check_raw_draws(traced.graph, model.name, "in training mode, which passes could not repeat")
     return noting.seen
 
 

@@ -152,12 +152,13 @@ def told_in_a_sentence(model: keras.Model) -> Iterator[None]:
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        told = next((line for line in lines if line.startswith("indices") or "} indices" in line), lines[0])
-        told = told.rpartition("}} ")[2]
+        lines = [line.strip() for line in str(error).splitlines()]
+        told = next((line for line in lines if line.startswith("indices") or "} indices" in line), None)
+        if told is None:
+            raise
         raise InputError(
-            f"the model {model.name!r} cannot take these features: {told}; look for values that a layer such as an "
-            "Embedding does not know"
+            f"the model {model.name!r} cannot take these features: {told.rpartition('}} ')[2]}; look for values that "
+            "a layer such as an Embedding does not know"
         ) from error
 
 

@@ -44,6 +44,8 @@ class Stacked:
         try:
             with _quiet():
                 self._train, self._evaluate = self._compile()
+                if not xla:
+                    self._try()
         except CannotStack:
             raise
         except Exception as error:  # whatever the user's parts and TensorFlow's vectorization raise: others can train
@@ -114,6 +116,13 @@ class Stacked:
             variable.assign(value)
         return logs_of(self._template)
 
+    def _try(self) -> None:
+        """Take a step that nobody sees: some operations say only then that they cannot be vectorized."""
+        values = [tf.identity(variable.value) for group in self._groups for variable in group]
+        batch = min(self.schedule.batch_size, self.schedule.examples)
+        indices = tf.zeros((self.slots, batch), tf.int32)
+        self._step([tf.stack([value] * self.slots) for value in values], self.data["train"], indices)
+
     def _compile(self) -> tuple[Any, Any]:
         template, size, examples = self._template, self.schedule.batch_size, self.schedule.examples
         sizes = [len(group) for group in self._groups]
@@ -140,6 +149,8 @@ class Stacked:
             tuple(tf.TensorSpec(part.shape, part.dtype) for part in self.data["train"]),
             tf.TensorSpec((self.slots, None), tf.int32),
         )
+
+        self._step = traced_step
 
         @tf.function(jit_compile=self.xla, autograph=False)
         def train_whole_batches(state: list[tf.Tensor], data: Batch, orders: tf.Tensor) -> list[tf.Tensor]:
