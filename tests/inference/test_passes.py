@@ -404,9 +404,10 @@ def test_adaptive_says_what_it_saved_and_refuses_other_rules(small, capsys):
 
 @pytest.mark.slow
 def test_outputs_that_are_no_probabilities_raise_with_the_member_and_the_sum():
-    model = keras.Sequential([keras.Input((4,)), LAYERS.Dropout(0.5), LAYERS.Dense(3, activation="relu")])
+    unknown = LAYERS.Lambda(keras.ops.relu)  # a known activation is refused before
+    model = keras.Sequential([keras.Input((4,)), LAYERS.Dropout(0.5), LAYERS.Dense(3), unknown])
     model.compile("sgd", "sparse_categorical_crossentropy")  # which expects probabilities
     for predictor in (WeightScaling(model), MonteCarloDropout(model, passes=3)):
         for method in (predictor.predict, predictor.predict_members, predictor.predict_uncertainty):
-            with pytest.raises(InputError, match=r"member \d, sum to .* and not to 1; if the model gives logits"):
+            with pytest.raises(InputError, match=r"member \d, sum to .* and not to 1 for example \d; if the model gives logits"):
                 method(x_of(5, 4))
