@@ -409,5 +409,7 @@ def test_outputs_that_are_no_probabilities_raise_with_the_member_and_the_sum():
     model.compile("sgd", "sparse_categorical_crossentropy")  # which expects probabilities
     for predictor in (WeightScaling(model), MonteCarloDropout(model, passes=3)):
         for method in (predictor.predict, predictor.predict_members, predictor.predict_uncertainty):
-            with pytest.raises(InputError, match=r"member \d, sum to .* and not to 1 for example \d; if the model gives logits"):
+            with pytest.raises(
+                InputError, match=r"member \d, sum to .* and not to 1 for example \d; if the model gives logits"
+            ):
                 method(x_of(5, 4))

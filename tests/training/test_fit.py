@@ -351,7 +351,7 @@ def prepared(model):
 
 @pytest.mark.slow
 def test_members_taken_in_groups_are_the_same(small, blobs, monkeypatch):
-    monkeypatch.setattr("ensemble_vs_dropout.training.strategy._TOGETHER", 2)
+    monkeypatch.setattr("ensemble_vs_dropout.training.strategy.AT_ONCE", 2)
     x, y = blobs(20)
     grouped, looped = Ensemble(small, members=5), Ensemble(small, members=5)
     grouped.fit(x, y, epochs=2, strategy="unrolled", verbose=0)
