@@ -36,7 +36,13 @@ def named(value):
     return "" if isinstance(value, EnsembleClassifier) else getattr(value, "func", value).__name__
 
 
-CHECKS = list(estimator_checks_generator(small(epochs=30), expected_failed_checks=EXCUSED, mark="xfail"))
+# Some processors round a row otherwise at another place of a batch: float32 keeps these to 1e-6, and they ask for 1e-9.
+ROUNDING = ("check_methods_sample_order_invariance", "check_methods_subset_invariance")
+CHECKS = [
+    check
+    for check in estimator_checks_generator(small(epochs=30), expected_failed_checks=EXCUSED, mark="xfail")
+    if named(getattr(check, "values", check)[1]) not in ROUNDING
+]
 
 
 @pytest.mark.slow
@@ -88,3 +94,12 @@ def test_the_same_random_state_gives_the_same_members(iris):
 def test_one_class_is_refused():
     with pytest.raises(ValueError, match="at least two classes, got one class"):
         small().fit(np.ones((4, 2)), np.zeros(4))
+
+
+@pytest.mark.slow
+def test_neither_order_nor_number_of_examples_changes_a_prediction(iris):
+    x, y = iris
+    classifier = small().fit(x, y)
+    expected, order = classifier.predict_proba(x), np.random.default_rng(0).permutation(len(x))
+    np.testing.assert_allclose(classifier.predict_proba(x[order]), expected[order], atol=1e-6)
+    np.testing.assert_allclose(classifier.predict_proba(x[:7]), expected[:7], atol=1e-6)
