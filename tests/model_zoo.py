@@ -553,6 +553,7 @@ add_chain(
     padded_sequences,
     (5, 3),
     lambda: [L.Masking(), L.BatchNormalization(momentum=0.8), L.SimpleRNN(4)],
+    "not stacked",
 )
 add_chain(
     "normalizations",

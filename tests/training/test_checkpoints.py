@@ -167,6 +167,39 @@ def test_the_names_that_keras_counts_on_do_not_make_another_network(kind):
     assert architecture(build()) == architecture(build())
 
 
+class OwnFunctional(keras.Model):
+    """A functional model with a method of its own, which Keras describes as one of the user's."""
+
+    def compute_loss(self, *args, **kwargs):
+        return 0.5 * super().compute_loss(*args, **kwargs)
+
+
+class OwnSequential(keras.Sequential):
+    pass
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+@pytest.mark.parametrize("kind", [OwnFunctional, OwnSequential])
+def test_a_subclassed_model_with_the_same_graph_is_the_same_network(kind, depth):
+    """So that such members are stacked: what Keras keeps of its own about a graph holds numbers of objects."""
+
+    def build(units=4):
+        inputs, layer = keras.Input((4,)), keras.layers.Dense(units)
+        if kind is OwnSequential:
+            model = kind([inputs, layer])
+        else:
+            model = kind(inputs, [layer(inputs)] if depth else layer(inputs))
+        if depth:
+            outside = keras.Input((4,))
+            inside = model(outside)
+            model = keras.Model(outside, inside[0] if isinstance(inside, list) else inside)
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    assert architecture(build()) == architecture(build())
+    assert architecture(build()) != architecture(build(5))
+
+
 def test_another_wiring_of_the_same_layers_is_another_network():
     def build(swapped):
         inputs = keras.Input((4,))

@@ -185,7 +185,10 @@ def test_bfloat16_computes_the_same_members(strategy):
     finally:
         keras.config.set_dtype_policy("float32")
     assert first[0].models[0].layers[0].compute_dtype == "bfloat16"
-    assert_same(first, second, atol=3e-2)
+    (a, rows), (b, other_rows) = first, second
+    hits = [column for column in rows if "accuracy" in column]
+    assert_same((a, rows.drop(columns=hits)), (b, other_rows.drop(columns=hits)), atol=3e-2)
+    np.testing.assert_allclose(rows[hits], other_rows[hits], atol=2.1 / EXAMPLES)  # rounding may turn two examples
 
 
 @pytest.mark.slow
