@@ -96,7 +96,6 @@ class Examples:
         if not shape or not shape[0]:
             raise InputError(f"{name} must hold at least one example, got shape {shape}")
         self._shape = tuple(map(int, shape[1:]))
-        self._whole_numbers = any("int" in one.dtype for one in inputs)  # as which NaN would be some number
         text = isinstance(dtype, np.dtype) and dtype.kind in "USTO"
         for one in inputs:
             given, takes_text = self._shape, False
@@ -123,11 +122,17 @@ class Examples:
         return int(self._x.shape[0])
 
     def batch(self, start: int, stop: int) -> Array:
-        """Return these examples as an array that a model takes."""
+        """Return these examples as an array that a model takes.
+
+        Raises:
+            InputError: A feature is NaN or infinite. The outputs need not show it: a layer of whole numbers takes NaN
+                for some number, and on some processors `relu` takes it for 0.
+        """
         part = self._x[start:stop]
         array = _plain(self._name, part.toarray() if scipy.sparse.issparse(part) else np.asarray(part))
-        if self._whole_numbers:
-            check_finite(self._name, array)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            sick = start + int(np.argmin(np.isfinite(array).reshape(len(array), -1).all(axis=1)))
+            raise InputError(f"{self._name} must be finite, got NaN or infinity in example {sick}; drop or impute it")
         return array.reshape(len(array), *self._shape)
 
     def whole(self) -> Array:
@@ -192,12 +197,6 @@ def check_source(name: str, x: Any, inputs: Sequence[Input], endless: bool = Fal
             )
 
 
-def check_finite(name: str, features: Array) -> None:
-    """Raise `InputError` if features hold NaN or infinity."""
-    if features.dtype.kind == "f" and not np.isfinite(features).all():
-        raise InputError(f"the features of {name} must be finite, got NaN or infinity; drop or impute them")
-
-
 def batches(x: Any, inputs: Sequence[Input], batch_size: int, at_once: bool = False) -> Iterator[tuple[int, Array]]:
     """Yield the number of the first example of each batch, and the batch.
 
@@ -244,6 +243,7 @@ def _opened(name: str, x: Any) -> Any:
         _check_dtype(name, x.dtype)
         return x.tocsr() if x.ndim == 2 else x.toarray()
     if isinstance(x, pd.DataFrame):
+        _check_columns(name, x)
         x = x.to_numpy()
     elif isinstance(x, (pd.Series, pd.Index)):
         x = x.to_numpy()[:, None]
@@ -258,6 +258,15 @@ def _opened(name: str, x: Any) -> Any:
         _check_dtype(name, x.dtype)
         return _without_objects(name, x) if x.dtype.kind in "OST" else x
     return x
+
+
+def _check_columns(name: str, x: pd.DataFrame) -> None:
+    """Raise `InputError` if some columns hold text and others do not; then no model takes both in one array."""
+    text = [str(key) for key, column in x.items() if pd.api.types.infer_dtype(column.to_numpy()) in ("string", "bytes")]
+    if 0 < len(text) < x.shape[1]:
+        more = f" and {len(text) - 3} more" if len(text) > 3 else ""
+        which = f"column{'s' if len(text) > 1 else ''} {', '.join(map(repr, text[:3]))}{more}"
+        raise InputError(f"{name} must hold numbers, got text in {which}; encode it as numbers first")
 
 
 def _stacked(name: str, x: Sequence[Any]) -> Array:

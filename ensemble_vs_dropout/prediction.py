@@ -16,6 +16,7 @@ import psutil
 from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.heads import Head
 from ensemble_vs_dropout.inputs import Examples, Input, batches, is_source
+from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.measures.aggregation import Pool, Running, aggregate, find_rule
 from ensemble_vs_dropout.measures.uncertainty import RunningUncertainty
 from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_weights
@@ -153,7 +154,7 @@ class Predictor(ABC):
     def _sound_parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
         members = 0
         for probs, weights in self._parts(x, first):
-            sound = check_sound(probs, members, self.method, x, first)
+            sound = check_sound(probs, members, self.method, first)
             members += len(probs)
             yield sound, weights
 
@@ -167,16 +168,23 @@ class Predictor(ABC):
         return (np.concatenate(probs) if len(probs) > 1 else probs[0]), own
 
 
-def check_sound(
-    probs: FloatArray, first_member: int, method: str, x: npt.NDArray[np.generic], first: int | IntArray = 0
-) -> FloatArray:
+def check_weights_known(model: keras.Model) -> None:
+    """Raise `InputError` if a weight is NaN, which on some processors `relu` takes for 0 without a word."""
+    for variable in model.weights:
+        if "float" in variable.dtype and np.isnan(keras.ops.convert_to_numpy(variable).astype(np.float32)).any():
+            raise InputError(
+                f"the weights of {model.name!r} must be numbers, got NaN in {variable.path}; its training diverged, so "
+                "train it again with a lower learning rate"
+            )
+
+
+def check_sound(probs: FloatArray, first_member: int, method: str, first: int | IntArray = 0) -> FloatArray:
     """Return probabilities, none of them below 0, or raise if they do not lie in [0, 1] or sum to 1.
 
     Args:
         probs: Shape (members, examples, classes).
         first_member: The number of the first of these members.
         method: How they predict, in words.
-        x: The features of the examples.
         first: The number of the first example, or of each.
     """
     off = np.abs(probs.sum(axis=2) - 1.0)
@@ -189,13 +197,10 @@ def check_sound(
     number = first + int(example) if isinstance(first, int) else int(first[example])
     who = f"the outputs of {method}, member {first_member + member},"
     if np.isnan(row).any():
-        sick = x.dtype.kind == "f" and not np.isfinite(x[example].astype(np.float64)).all()
-        why = (
-            "its features hold NaN or infinity: drop or impute them"
-            if sick
-            else "its features are finite: look for NaN in the weights, or for a layer that divides by zero"
+        raise InputError(
+            f"{who} sum to nan over the classes and not to 1 for example {number} of x; its features are finite: look "
+            "for NaN in the weights, or for a layer that divides by zero"
         )
-        raise InputError(f"{who} sum to nan over the classes and not to 1 for example {number} of x; {why}")
     cure = "if the model gives logits, compile it with from_logits=True; else end with sigmoid or softmax"
     if off[member, example] > _TOLERANCE:
         raise InputError(f"{who} sum to {row.sum():.4g} over the classes and not to 1 for example {number}; {cure}")

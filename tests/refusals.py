@@ -210,8 +210,8 @@ REFUSALS: dict[str, list[Attempt]] = {
         Attempt(lambda: fit(y=one_hot("soft")), "argmax"),
         Attempt(lambda: fit(y=one_hot("several")), "multi-label"),
     ],
-    "**Features** in a dict or several arrays, missing or masked, complex, ragged, of another shape, tokens that an "
-    "embedding has no row for, a single example without its batch axis, or a data set without batches.": [
+    "**Features** in a dict or several arrays, missing, NaN, infinite or masked, complex, ragged, of another shape, "
+    "tokens that an embedding has no row for, a single example without its batch axis, or a data set without batches.": [
         Attempt(lambda: predict(network(L.Embedding(2, 3), L.Flatten()), np.full((3, 4), 5.0)), "is not in"),
         Attempt(lambda: predict(network(), {"x": X}), "^x "),
         Attempt(lambda: predict(network(), X.astype(complex)), "complex"),
@@ -219,7 +219,8 @@ REFUSALS: dict[str, list[Attempt]] = {
         Attempt(lambda: predict(network(), X[:, :3]), "shape"),
         Attempt(lambda: predict(network(), X[0]), "batch axis|one example|shape"),
         Attempt(lambda: predict(network(), tf.data.Dataset.from_tensor_slices(X)), "batch"),
-        Attempt(lambda: fit(x=np.where(X > 1, np.nan, X)), "finite|NaN"),
+        Attempt(lambda: fit(x=np.where(X > 1, np.nan, X)), "finite, got NaN"),
+        Attempt(lambda: predict(network(L.ReLU()), np.where(X > 1, np.inf, X)), "finite, got NaN or infinity"),
     ],
     "**Copies and files**: a copy of a functional model with a `call` of its own; `Ensemble.load` without `build=` of "
     "a lambda or a class that is not registered.": [

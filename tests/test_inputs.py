@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.inference import MonteCarloDropout, WeightScaling
+from ensemble_vs_dropout.inference import ExactDropout, MonteCarloDropout, WeightScaling
 from ensemble_vs_dropout.inputs import Examples, Input, inputs_of
 from ensemble_vs_dropout.keras_backend import keras, tf
 from ensemble_vs_dropout.training import Ensemble
@@ -62,6 +62,7 @@ REFUSED = {
     "dates": (np.zeros((20, 6), "M8[D]"), "got dates or times"),
     "records": (np.zeros(20, "f4,f4"), "got records"),
     "text": (X.astype(str), "must hold numbers, .* got text"),
+    "a column of text": (pd.DataFrame(X).assign(color="red"), "got text in column 'color'"),
     "text and numbers": ([[1.0, "a"]] * 20, "array of objects .float and str"),
     "dict": ({"x": X}, "got a dict of 'x'"),
     "two inputs": ([X, X], "give one array, as the model has one input"),
@@ -116,15 +117,37 @@ def test_a_generator_of_batches_predicts(small):
     np.testing.assert_allclose(found, model.predict(X, verbose=0), atol=1e-6)
 
 
-def test_nan_features_are_named_where_they_make_nan(small):
+@pytest.mark.parametrize("activation", ["relu", "tanh"])  # some processors' `relu` takes NaN for 0
+def test_nan_is_refused_whether_it_is_a_feature_or_a_weight(small, activation):
     model = small(head="probabilities")
-    told = r"sum to nan .*not to 1 for example 5 of x; its features hold NaN"
-    for predictor in (WeightScaling(model), MonteCarloDropout(model, passes=9, adaptive=0.1)):
-        with pytest.raises(InputError, match=told):
+    model.layers[0].activation = keras.activations.get(activation)
+    predictors = WeightScaling(model), MonteCarloDropout(model, passes=9, adaptive=0.1), Ensemble.from_models([model])
+    for predictor in predictors:
+        with pytest.raises(InputError, match=r"^x must be finite, got NaN or infinity in example 5; drop or impute"):
             predictor.predict(HOLED, "majority_vote", batch_size=4)
     model.layers[0].kernel.assign(np.full((6, 8), np.nan))
-    with pytest.raises(InputError, match="its features are finite: look for NaN in the weights"):
+    for kind in (WeightScaling, MonteCarloDropout, ExactDropout, lambda model: Ensemble.from_models([model])):
+        with pytest.raises(
+            InputError, match=r"weights of .* must be numbers, got NaN in .*kernel; its training diverged"
+        ):
+            kind(model)
+
+
+def test_nan_that_a_network_makes_of_finite_features_is_told(small):
+    model = network(keras.layers.Lambda(lambda x: (x - x) / (x - x)), shape=(6,))
+    with pytest.raises(InputError, match="its features are finite: look for NaN in the weights, or for a layer that"):
         WeightScaling(model).predict(X)
+
+
+def test_a_member_whose_weights_are_nan_has_diverged_though_its_loss_is_a_number(small):
+    class Spoil(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.layers[0].kernel.assign(np.full((6, 8), np.nan))
+
+    with pytest.raises(FloatingPointError, match="weights are no longer finite after epoch 1"):
+        Ensemble(small, members=1).fit(
+            X, Y, callbacks=lambda member: [Spoil()], epochs=1, verbose=0, on_divergence="raise"
+        )
 
 
 @pytest.mark.parametrize(

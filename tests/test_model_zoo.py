@@ -65,12 +65,13 @@ def by_keras(network, start, x, y):
 
 
 def parameters():
-    return [
-        pytest.param(name, marks=() if "quick" in network.tags else pytest.mark.slow) for name, network in ZOO.items()
-    ]
+    """Each network of the zoo, all its tests in one process, for they share its training."""
+    for name, network in ZOO.items():
+        marks = [pytest.mark.xdist_group(f"zoo {name}"), *([] if "quick" in network.tags else [pytest.mark.slow])]
+        yield pytest.param(name, marks=marks)
 
 
-@pytest.fixture(scope="module", params=parameters())
+@pytest.fixture(scope="module", params=list(parameters()))
 def network(request):
     yield ZOO[request.param]
     keras.backend.clear_session(free_memory=False)

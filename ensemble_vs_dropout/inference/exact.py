@@ -16,7 +16,7 @@ from ensemble_vs_dropout.inference._graph import Halves
 from ensemble_vs_dropout.inference.thinned import Acting, thinned_network
 from ensemble_vs_dropout.inputs import inputs_of
 from ensemble_vs_dropout.keras_backend import keras, one_graph_each, tf
-from ensemble_vs_dropout.prediction import Part, Predictor
+from ensemble_vs_dropout.prediction import Part, Predictor, check_weights_known
 from ensemble_vs_dropout.random_draws import shape_of
 from ensemble_vs_dropout.random_layers import Choice, choose_layers, tracing, turned_off
 from ensemble_vs_dropout.training._programs import Programs, as_tensor, told_in_a_sentence
@@ -51,6 +51,7 @@ class ExactDropout(Predictor):
 
     def __init__(self, model: keras.Model, max_units: int = 16, layers: Choice = "all"):
         self.model, self._head, self._inputs = model, read_head(model), inputs_of([model])
+        check_weights_known(model)
         check_at_least("max_units", max_units, 1)
         self._chosen = choose_layers(model, layers)
         for layer in self._chosen.layers:

@@ -15,7 +15,7 @@ from ensemble_vs_dropout.inference.thinned import thinned_network
 from ensemble_vs_dropout.inputs import inputs_of
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.measures.stopping import settled
-from ensemble_vs_dropout.prediction import Part, Predictor, check_sound
+from ensemble_vs_dropout.prediction import Part, Predictor, check_sound, check_weights_known
 from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.random_layers import Choice, choose_layers
 from ensemble_vs_dropout.types import FloatArray, IntArray
@@ -72,6 +72,7 @@ class MonteCarloDropout(Predictor):
         verbose: int = 0,
     ):
         self.model, self._head, self._inputs = model, read_head(model), inputs_of([model])
+        check_weights_known(model)
         self.passes = check_at_least("passes", passes, 1)
         self.seed = check_at_least("seed", seed, 0)
         self.masks = check_known("masks", masks, ("per_example", "shared"))
@@ -126,7 +127,7 @@ class MonteCarloDropout(Predictor):
         for start in range(0, self.passes, _LOOK):
             keys = self._keys[start : start + _LOOK]
             probs = self._passes.some(x, first, keys, rows)
-            check_sound(probs, start, self.method, x[rows], first + rows)
+            check_sound(probs, start, self.method, first + rows)
             if start == first == 0:
                 self._passes.check(x, probs, keys)
             votes[rows] += (probs.argmax(axis=2)[..., None] == np.arange(self.classes)).sum(axis=0)

@@ -10,7 +10,7 @@ from ensemble_vs_dropout.heads import read_head
 from ensemble_vs_dropout.inputs import inputs_of
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.multiply_adds import multiply_adds
-from ensemble_vs_dropout.prediction import Part, Predictor
+from ensemble_vs_dropout.prediction import Part, Predictor, check_weights_known
 from ensemble_vs_dropout.training._programs import Programs, forward
 
 
@@ -31,6 +31,7 @@ class WeightScaling(Predictor):
     def __init__(self, model: keras.Model):
         self.model, self._head, self._programs = model, read_head(model), Programs()
         self._inputs = inputs_of([model])
+        check_weights_known(model)
 
     @property
     def multiply_adds(self) -> int:

@@ -146,6 +146,7 @@ def _epoch(
                 member.model.set_weights(member.standing.best_weights)
             if member.callbacks:
                 member.callbacks.on_train_end()
+            diverged = diverged or not _weights_known(member.model)
             if checkpoint and not diverged:
                 checkpoint.save(member.number, member.model, member.standing.rows)
             finished(member.number, member.standing.rows, diverged)
@@ -195,9 +196,12 @@ def _evaluate(engine: Engine, slot: int, member: Member, part: str, schedule: Sc
 
 def _has_diverged(model: keras.Model, logs: Logs) -> bool:
     """Return whether the loss is no longer finite, or where a step of the user's own tells none, any weight."""
-    if isinstance(logs.get("loss"), float):
-        return not math.isfinite(logs["loss"])
-    return not all(np.isfinite(weights).all() for weights in model.get_weights() if weights.dtype.kind == "f")
+    return not (math.isfinite(logs["loss"]) if isinstance(logs.get("loss"), float) else _weights_known(model))
+
+
+def _weights_known(model: keras.Model) -> bool:
+    """Return whether no weight is NaN or infinite; the loss need not show it where `relu` takes NaN for 0."""
+    return all(np.isfinite(weights).all() for weights in model.get_weights() if weights.dtype.kind == "f")
 
 
 def _flat(logs: Logs) -> dict[str, float]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction
 from ensemble_vs_dropout.datasets.label_columns import read_class_numbers
 from ensemble_vs_dropout.heads import Head
-from ensemble_vs_dropout.inputs import Examples, Input, check_finite
+from ensemble_vs_dropout.inputs import Examples, Input
 from ensemble_vs_dropout.keras_backend import keras
 from ensemble_vs_dropout.training.schedule import Part, Schedule
 from ensemble_vs_dropout.training.streams import Stream, check_weighing
@@ -92,7 +92,6 @@ def check_part(name: str, x: Any, y: Any, weights: Any, head: Head, inputs: Sequ
     if y is None:
         raise InputError(f"{name} must hold one label for each example, got None; leave y out only with a data set")
     features = Examples("x" if name == "x, y" else f"x of {name}", x, inputs).whole()
-    check_finite(name, features)
     labels = read_class_numbers(name, y, head.classes)
     if len(labels) != len(features):
         raise InputError(

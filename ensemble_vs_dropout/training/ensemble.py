@@ -23,7 +23,7 @@ from ensemble_vs_dropout.heads import Head, read_head
 from ensemble_vs_dropout.inputs import Input, inputs_of
 from ensemble_vs_dropout.keras_backend import global_state, keras, one_graph_each
 from ensemble_vs_dropout.multiply_adds import multiply_adds
-from ensemble_vs_dropout.prediction import Part, Predictor
+from ensemble_vs_dropout.prediction import Part, Predictor, check_weights_known
 from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.seeds import derive
 from ensemble_vs_dropout.training import saving
@@ -104,6 +104,7 @@ class Ensemble(Predictor):
         for number, model in enumerate(given):
             at_hand = loaded(model)
             heads.append(read_head(at_hand))
+            check_weights_known(at_hand)
             inputs += inputs_of([at_hand], lasting=not lazy)
             given[number] = model if lazy else at_hand
         ensemble._head, ensemble._whole = heads[0], lazy
@@ -277,7 +278,8 @@ class Ensemble(Predictor):
 
         def finished(member: int, rows: list[dict[str, float]], diverged: bool) -> None:
             if diverged:
-                what = f"the loss is {rows[-1]['loss']}" if "loss" in rows[-1] else "weights are no longer finite"
+                loss = rows[-1].get("loss", 0.0)
+                what = "weights are no longer finite" if np.isfinite(loss) else f"the loss is {loss}"
                 told = (
                     f"member {member}: {what} after epoch {rows[-1]['epoch']}; a lower learning rate or clipped "
                     "gradients usually help"

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets.label_columns import read_class_numbers
 from ensemble_vs_dropout.heads import Head
-from ensemble_vs_dropout.inputs import Input, check_finite, check_source, read_batch
+from ensemble_vs_dropout.inputs import Input, check_source, read_batch
 from ensemble_vs_dropout.keras_backend import keras, tf
 from ensemble_vs_dropout.seeds import derive, stream
 
@@ -80,7 +80,6 @@ class Stream:
             )
         where = f"batch {number} of {self._name}"
         features = read_batch(self._name, number, batch[0], self._inputs)
-        check_finite(where, features)
         labels = read_class_numbers(where, batch[1], self._head.classes)
         if len(labels) != len(features):
             raise InputError(f"{where} must hold one label for each of {len(features)} examples, got {len(labels)}")

@@ -323,7 +323,7 @@ def test_members_that_share_an_optimizer_are_refused_with_advice(small, blobs):
         ({"strategy": "loopd"}, r"unknown strategy 'loopd' \(did you mean 'looped'\?\)"),
         ({"verbose": 3}, "verbose must be 0, 1, 2 or 'auto', got 3"),
         ({"watch": {"test": (np.zeros((2, 6)), [0, 3])}}, r"labels of test must be whole numbers 0..2.*\[0, 3\]"),
-        ({"validation_data": (np.full((2, 6), np.nan), [0, 1])}, "features of val must be finite"),
+        ({"validation_data": (np.full((2, 6), np.nan), [0, 1])}, "x of val must be finite"),
     ],
 )
 def test_arguments_that_cannot_be_used_are_refused_before_training(small, blobs, arguments, message):

@@ -308,7 +308,7 @@ def test_what_cannot_be_streamed_is_said(small, blobs):
         ({"x": x, "y": y, "validation_data": source.repeat()}, "val is a source without end"),
         ({"x": Batches(x, y + 1, 8)}, r"labels of batch 0 of x must be whole numbers 0\.\.2"),
         ({"x": Batches(x, y[:-1], 22)}, "batch 0 of x must hold one label for each of 22 examples, got 21"),
-        ({"x": Batches(x * np.nan, y, 8)}, "features of batch 0 of x must be finite"),
+        ({"x": Batches(x * np.nan, y, 8)}, "batch 0 of x must be finite"),
         ({"x": Batches(x[:, :5], y, 8)}, r"batch 0 of x must have shape \(examples, 6\)"),
     ]:
         with pytest.raises(InputError, match=message):
@@ -427,5 +427,5 @@ def test_a_token_that_an_embedding_has_no_row_for_is_told_before_any_training(st
         with pytest.raises(InputError, match=r"cannot take these features: indices\[7,2\] = 9 is not in \[0, 5\)"):
             act()
     missing = np.where(tokens == 9, np.nan, tokens)
-    with pytest.raises(InputError, match="the features of x must be finite"):
+    with pytest.raises(InputError, match="x must be finite"):
         ensemble.predict(missing)
