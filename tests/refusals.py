@@ -211,7 +211,8 @@ REFUSALS: dict[str, list[Attempt]] = {
         Attempt(lambda: fit(y=one_hot("several")), "multi-label"),
     ],
     "**Features** in a dict or several arrays, missing, NaN, infinite or masked, complex, ragged, of another shape, "
-    "tokens that an embedding has no row for, a single example without its batch axis, or a data set without batches.": [
+    "tokens that an embedding has no row for, a single example without its batch axis, or a data set without "
+    "batches.": [
         Attempt(lambda: predict(network(L.Embedding(2, 3), L.Flatten()), np.full((3, 4), 5.0)), "is not in"),
         Attempt(lambda: predict(network(), {"x": X}), "^x "),
         Attempt(lambda: predict(network(), X.astype(complex)), "complex"),
