@@ -12,6 +12,16 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Tests that share a fixture of their module run in one process, so that it is made once."""
+    for item in items:
+        known = getattr(item, "_fixtureinfo", None)  # a doctest has none
+        fixtures = [made[-1] for made in known.name2fixturedefs.values()] if known else []
+        if any(fixture.scope == "module" for fixture in fixtures) and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 def make_blobs(examples=70, features=6, classes=3, seed=0, noise=1.0):
     """Overlapping Gaussian clouds, one for each class."""
     rng = np.random.default_rng(seed)

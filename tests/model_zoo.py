@@ -24,7 +24,6 @@ TAGS = {
     "random": "has layers that drop or disturb units while training",
     "training differs": "something else depends on training too, so that passes have another mean",
     "not stacked": "the stacked strategy may refuse it, with the reason",
-    "slow to stack": "takes half a minute to be vectorized, and others of its family stand for it",
     "own draws": "draws what no strategy can draw again, so that members differ from Keras' fit",
     "half": "computes in bfloat16 or float16",
     "always random": "its author wants it random while predicting too",
@@ -397,7 +396,6 @@ add_chain(
     (4, 3),
     lambda: [L.LSTM(4, dropout=0.3, recurrent_dropout=0.3)],
     "random",
-    "slow to stack",
 )
 add_chain(
     "two lstm with masks",
@@ -405,7 +403,6 @@ add_chain(
     (5,),
     lambda: [L.Embedding(7, 3, mask_zero=True), L.LSTM(4, return_sequences=True), L.LSTM(3, dropout=0.3)],
     "random",
-    "slow to stack",
     "not stacked",
     dtype="int32",
 )
@@ -423,7 +420,6 @@ add_chain(
     (4, 3),
     lambda: [L.Bidirectional(L.LSTM(3, dropout=0.3, return_sequences=True)), L.Flatten()],
     "random",
-    "slow to stack",
 )
 add_chain(
     "bidirectional with masks",
@@ -460,7 +456,6 @@ add_chain(
     (3, 5, 2),
     lambda: [L.ConvLSTM1D(2, 3, dropout=0.3, recurrent_dropout=0.2), L.Flatten()],
     "random",
-    "slow to stack",
 )
 add_chain(
     "convolutional lstm 2d",
@@ -475,7 +470,6 @@ add_chain(
     (2, 3, 3, 3, 1),
     lambda: [L.ConvLSTM3D(2, 2), L.Flatten(), L.Dropout(0.2)],
     "random",
-    "slow to stack",
 )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from ensemble_vs_dropout import runs
-from ensemble_vs_dropout.cli import _insistent_interrupt
+from ensemble_vs_dropout.cli import _insistent_interrupt, main
 from ensemble_vs_dropout.measures import STANDARD_METRICS
 from ensemble_vs_dropout.results import Comparison
 
@@ -94,7 +95,7 @@ def test_scores_come_anew_from_the_saved_predictions(finished):
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_numbers(finished):
     folder, done = finished
     lost = folder / "half"
-    evd(f"compare {SMALL} --out half --quiet", folder)
+    shutil.copytree(folder / "run", lost)
     for path in (lost / "manifest.json", lost / "models/repetition_0/dropout/member_001.json"):
         path.unlink()
     again = evd(f"compare {SMALL} --out half --json", folder)
@@ -105,7 +106,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_numbers(finished):
 @pytest.mark.slow
 def test_a_changed_byte_is_found_told_and_made_again(finished):
     folder, done = finished
-    evd(f"compare {SMALL} --out damaged --quiet", folder)
+    shutil.copytree(folder / "run", folder / "damaged")
     path = folder / "damaged/models/repetition_0/plain/member_000.keras"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     again = evd(f"compare {SMALL} --out damaged --json", folder)
@@ -160,15 +161,18 @@ def test_another_run_in_the_folder_is_refused(finished):
         ("--dataset digits --out taken", "holds something else (mine.txt)"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path):
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "mine.txt").write_text("precious")
-    done = evd(f"compare --quiet {arguments}", tmp_path)
-    told = [line for line in done.stderr.splitlines() if line.startswith("evd: ")]
-    assert done.returncode == 2, done.stderr
-    assert len(told) == 1, done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["evd", "compare", "--quiet", *arguments.split()])
+    with pytest.raises(SystemExit) as done:
+        main()
+    told = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert done.value.code == 2
+    assert len(told) == 1, told
+    assert told[0].startswith("evd: ")
     assert message in told[0]
-    assert "Traceback" not in done.stderr
     assert (tmp_path / "taken" / "mine.txt").read_text() == "precious"
 
 

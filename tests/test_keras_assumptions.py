@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 
+from ensemble_vs_dropout import copies
 from ensemble_vs_dropout.keras_backend import BaseOptimizer, TFOptimizer, keras, keras_random, tf
 from ensemble_vs_dropout.training._stateless import DISTRIBUTED
 
@@ -141,3 +142,42 @@ def test_a_model_has_what_a_step_of_ours_uses():
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     assert model._call_has_training_arg
     assert model._loss_tracker.name == "loss"
+
+
+class OfLayers(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.body = [keras.layers.Dense(4), keras.layers.Dropout(0.5), keras.layers.BatchNormalization()]
+
+    def call(self, x, training=False):
+        for layer in self.body:
+            x = layer(x, training=training) if layer is not self.body[0] else layer(x)
+        return keras.ops.softmax(x)
+
+
+def test_what_compiling_and_training_leave_in_a_model_is_what_a_copy_leaves_out():
+    """A new attribute of Keras would be carried into copies, and with it the trained program of another model."""
+    model, x, y = OfLayers(), np.zeros((4, 3), "float32"), np.arange(4)
+    model(x)
+    before = {key: id(value) for key, value in vars(model).items()}
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x, y, validation_data=(x, y), verbose=0)
+    model.evaluate(x, y, verbose=0)
+    model.predict(x, verbose=0)
+    changed = {key for key, value in vars(model).items() if before.get(key) != id(value)}
+    left_out = copies._OF_TRAINING | copies._OF_THE_OBJECT
+    assert not {key for key in changed - left_out if not key.startswith("_self_")}
+
+
+def test_a_layer_keeps_its_books_where_copies_look_for_them():
+    """By what is tracked in these stores, in this order, a copy gets its weights in the order of the model's."""
+    model = OfLayers()
+    model(np.zeros((4, 3), "float32"))
+    assert set(copies._TRACKED) <= set(model._tracker.config)
+    for layer in model._flatten_layers():
+        for group in ("trainable_variables", "non_trainable_variables"):
+            assert list(map(id, layer._tracker.config[group][1])) == list(map(id, getattr(layer, f"_{group}")))
+        assert {"_tracker", "_trainable_variables", "_layers", "_losses", "_inbound_nodes"} <= set(vars(layer))
+    twin = copies.copy_with(model, lambda layer: False, lambda layer: layer, "twin")
+    assert [v.path for v in twin.weights] == [v.path for v in model.weights]
+    assert not {id(v) for v in twin.variables} & {id(v) for v in model.variables}

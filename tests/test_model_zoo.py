@@ -181,8 +181,6 @@ def test_the_looped_strategy_trains_what_fit_trains(network, trained):
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["unrolled", "stacked"])
 def test_other_strategies_train_the_same(network, trained, strategy):
-    if strategy == "stacked" and "slow to stack" in network.tags:
-        pytest.skip(model_zoo.TAGS["slow to stack"])
     one = trained()
     ensemble = one.new()
     try:

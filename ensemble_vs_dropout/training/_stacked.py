@@ -164,14 +164,14 @@ class Stacked:
             return list(loop[1:])
 
         # One step an epoch is not worth XLA's time to compile it, unless it is the only one.
-        @tf.function(jit_compile=self.xla and not full, autograph=False)
-        def train_last_batch(state: list[tf.Tensor], data: Batch, orders: tf.Tensor) -> list[tf.Tensor]:
-            return traced_step(state, data, orders[:, full * size :])
+        step_alone = (
+            tf.function(traced_step, jit_compile=True, autograph=False) if self.xla and not full else traced_step
+        )
 
         def train(state: list[tf.Tensor], data: Batch, orders: tf.Tensor) -> list[tf.Tensor]:
             if full:
                 state = train_whole_batches(state, data, orders)
-            return train_last_batch(state, data, orders) if examples % size else state
+            return step_alone(state, data, orders[:, full * size :]) if examples % size else state
 
         @tf.function(reduce_retracing=True, autograph=False)
         def evaluate(state: list[tf.Tensor], data: Batch) -> list[tf.Tensor]:

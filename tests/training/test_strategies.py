@@ -50,8 +50,7 @@ PENALTIES = {
     "activity_regularizer": R.L2(0.01),
     "kernel_constraint": keras.constraints.MaxNorm(0.8),
 }
-DECAY = keras.optimizers.schedules.ExponentialDecay(0.05, decay_steps=2, decay_rate=0.7)
-SCENARIOS = {
+SCENARIOS = {  # optimizers are walked over in test_optimizers.py
     "dense": lambda: flat(),
     "dropout": lambda: flat(lambda: L.Dropout(0.4), dense(), lambda: L.Dropout(0.2)),
     "batch norm": lambda: flat(L.BatchNormalization, lambda: L.Dropout(0.3)),
@@ -63,18 +62,7 @@ SCENARIOS = {
     "lstm": lambda: sequence(lambda: L.LSTM(4, dropout=0.3)),
     "gru": lambda: sequence(lambda: L.SpatialDropout1D(0.3), lambda: L.GRU(4)),
     "attention": lambda: sequence(lambda: SelfAttention(), L.Flatten),
-    "adam": lambda: flat(optimizer=lambda: O.Adam(0.02)),
     "adam amsgrad": lambda: flat(optimizer=lambda: O.Adam(0.02, amsgrad=True)),
-    "adamw": lambda: flat(optimizer=lambda: O.AdamW(0.02, weight_decay=0.1)),
-    "nesterov": lambda: flat(optimizer=lambda: O.SGD(0.1, momentum=0.9, nesterov=True)),
-    "rmsprop": lambda: flat(optimizer=lambda: O.RMSprop(0.01, momentum=0.5, centered=True)),
-    "lion": lambda: flat(optimizer=lambda: O.Lion(0.01)),
-    "adafactor": lambda: flat(optimizer=lambda: O.Adafactor(0.05)),
-    "lamb": lambda: flat(optimizer=lambda: O.Lamb(0.05)),
-    "muon": lambda: flat(optimizer=lambda: O.Muon(0.05)),
-    "clipnorm": lambda: flat(optimizer=lambda: O.Adam(0.02, clipnorm=0.05)),
-    "global clipnorm": lambda: flat(optimizer=lambda: O.SGD(0.5, global_clipnorm=0.05)),
-    "schedule": lambda: flat(optimizer=lambda: O.SGD(DECAY)),
 }
 QUICK = ("dropout",)
 
