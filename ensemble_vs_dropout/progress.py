@@ -5,14 +5,31 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-if TYPE_CHECKING:
-    from ensemble_vs_dropout.training.schedule import EpochEnd
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """One member has finished one epoch.
+
+    Attributes:
+        member: Its number, from 0.
+        epoch: From 1.
+        epochs: At most so many.
+        logs: `loss` (the running mean while training, dropout on) and, for each named part, `{part}_loss` and its
+            metrics, in inference mode at the end of the epoch.
+        stopped: Whether this was its last epoch.
+    """
+
+    member: int
+    epoch: int
+    epochs: int
+    logs: dict[str, float]
+    stopped: bool
 
 
 class Progress:

@@ -114,7 +114,7 @@ def _measure_inference(name: str) -> dict[str, float]:
     import numpy as np
 
     import ensemble_vs_dropout as evd
-    from ensemble_vs_dropout.keras_backend import keras, tf
+    from ensemble_vs_dropout.models.backend import keras, tf
 
     with np.load(DATA) as file:
         x = file["x_train"]
@@ -245,8 +245,8 @@ def _measure_studies(case: dict[str, Any]) -> dict[str, float]:
     import tempfile
     from unittest.mock import patch
 
-    from ensemble_vs_dropout import studies
-    from ensemble_vs_dropout.studies import training
+    from ensemble_vs_dropout import experiments as studies
+    from ensemble_vs_dropout.experiments import running as training
 
     study = studies.parse_study(TINY.replace("repetitions: 100", f"repetitions: {case['repetitions']}"))
     training.data_of(next(iter(studies.make_plan(study).runs)).spec)
@@ -274,7 +274,7 @@ def _measure_studies(case: dict[str, Any]) -> dict[str, float]:
 def _measure_finished() -> dict[str, float]:
     import tempfile
 
-    from ensemble_vs_dropout import studies
+    from ensemble_vs_dropout import experiments as studies
 
     with tempfile.TemporaryDirectory() as folder:
         store = studies.Store(folder)
@@ -296,7 +296,7 @@ def _measure_finished() -> dict[str, float]:
 
 
 def _measure_reading(folder: str) -> dict[str, float]:
-    from ensemble_vs_dropout import studies
+    from ensemble_vs_dropout import experiments as studies
 
     def seconds(function: Any) -> float:
         start = time.perf_counter()
@@ -380,7 +380,7 @@ def _measure_tasks() -> dict[str, float]:
     import numpy as np
     import ray
 
-    from ensemble_vs_dropout.studies import Run, Store
+    from ensemble_vs_dropout.experiments import Run, Store
 
     ray.init(num_cpus=2, log_to_driver=False, logging_level="error", configure_logging=False)
     task = ray.remote(max_retries=5)(lambda size: bytes(size))
@@ -454,7 +454,7 @@ def _measure(case: dict[str, Any], way: str) -> dict[str, float]:
     import numpy as np
 
     import ensemble_vs_dropout as evd
-    from ensemble_vs_dropout.keras_backend import keras
+    from ensemble_vs_dropout.models.backend import keras
 
     keras.layers.Dense(1)(np.zeros((1, 1)))  # what a process does once is nobody's cost
     with np.load(DATA) as file:
@@ -479,7 +479,7 @@ def _measure(case: dict[str, Any], way: str) -> dict[str, float]:
 
 
 def _build(case: dict[str, Any], **compiled: Any) -> Any:
-    from ensemble_vs_dropout.keras_backend import keras
+    from ensemble_vs_dropout.models.backend import keras
 
     layers = [keras.Input((28, 28), dtype="uint8"), keras.layers.Rescaling(1 / 255)]
     if case["filters"]:

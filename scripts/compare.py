@@ -8,7 +8,7 @@ as `evd compare`; `--help` lists the options.
 
 import sys
 
-from ensemble_vs_dropout.cli import main
+from ensemble_vs_dropout.commands.main import main
 
 if __name__ == "__main__":
     sys.argv.insert(1, "compare")

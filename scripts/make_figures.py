@@ -21,8 +21,8 @@ from typing import Annotated
 
 import typer
 
-from ensemble_vs_dropout.figures import Drawn, StudySource, draw, read_sources
-from ensemble_vs_dropout.studies import read_study
+from ensemble_vs_dropout.experiments import read_study
+from ensemble_vs_dropout.experiments.gallery import Drawn, StudySource, draw, read_sources
 
 STUDIES = Path(__file__).parent / "studies"
 
@@ -42,7 +42,7 @@ def main(
             command = [
                 sys.executable,
                 "-m",
-                "ensemble_vs_dropout.cli",
+                "ensemble_vs_dropout.commands.main",
                 "study",
                 "run",
                 str(file),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.types import Dataset
 
 

@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ensemble_vs_dropout.inference import MonteCarloDropout, WeightScaling
-from ensemble_vs_dropout.keras_backend import keras, tf
-from ensemble_vs_dropout.training import Ensemble
+from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.predictors import Ensemble, MonteCarloDropout, WeightScaling
 
 L, O = keras.layers, keras.optimizers  # noqa: E741
 RNG = np.random.default_rng(0)

@@ -8,16 +8,19 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "ensemble_vs_dropout"
-# From left to right; a room may import from its own name and from what stands to its left.
-ROOMS = [
-    "checks", "seeds", "types", "keras_backend", "graphs", "multiply_adds", "memory", "measures", "datasets",
-    "progress", "heads", "inputs", "random_draws", "random_layers", "copies", "classic_dropout", "networks", "fusion",
-    "prediction", "training", "inference", "ways", "classifier", "evaluation", "plots", "report", "runs", "results",
-    "comparison", "studies", "figures", "study_commands", "cli",
-]  # fmt: skip
+FLOORS = [  # lowest first: a room imports from lower floors alone, not from another of its own floor
+    ["checks", "seeds", "types", "progress"],
+    ["measures", "datasets", "models"],
+    ["training", "evaluation"],
+    ["predictors"],
+    ["plots", "report"],
+    ["experiments"],
+    ["commands"],
+]
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 MAY_IMPORT = {
-    "keras": {"keras_backend", "datasets/fetching"},
-    "tensorflow": {"keras_backend", "comparison"},
+    "keras": {"models/backend", "datasets/fetching"},
+    "tensorflow": {"models/backend", "experiments/comparing"},
     "matplotlib": {"plots"},
     "seaborn": {"plots"},
 }
@@ -47,15 +50,57 @@ def room(module):
 
 
 def test_every_room_has_its_place():
-    assert {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in files()} == set(ROOMS)
+    assert {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in files()} == set(FLOOR)
+
+
+def test_a_folder_holds_more_than_one_file():
+    for room in set(FLOOR) - set(FLOORS[0]):
+        assert len([*(PACKAGE / room).glob("*.py")]) > 2, room
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_arrows_point_one_way(path):
+def test_arrows_point_down(path):
     own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     for module in imported(path):
         if module.startswith("ensemble_vs_dropout.") and not module.endswith("__version__"):
-            assert ROOMS.index(room(module)) <= ROOMS.index(own), f"{path.name} imports {module}, to its right"
+            other = room(module)
+            below = FLOOR[other] < FLOOR[own] or (FLOOR[other] == FLOOR[own] == 0)
+            assert other == own or below, f"{path.name} imports {module}, which is not below it"
+
+
+def private_names(tree):
+    """Return the private names that a module gives to methods and attributes."""
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    defined = {node.name for one in classes for node in one.body if isinstance(node, ast.FunctionDef)}
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    defined |= {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
+    return {name for name in defined if is_private(name)}
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__") and name != "_"
+
+
+@pytest.fixture(scope="module")
+def private_names_of_rooms():
+    rooms = {}
+    for path in files():
+        own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        rooms.setdefault(own, set()).update(private_names(ast.parse(path.read_text())))
+    return rooms
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_private_name_crosses_a_room(path, private_names_of_rooms):
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    ours = set().union(*(names for room, names in private_names_of_rooms.items() if room != own))
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ensemble_vs_dropout"):
+            names = [*node.module.split("."), *(alias.name for alias in node.names)]
+            assert room(f"{node.module}.") == own or not [*filter(is_private, names)], ast.unparse(node)
+        foreign = isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls")
+        if foreign and is_private(node.attr) and node.attr not in private_names_of_rooms[own]:
+            assert node.attr not in ours, f"{path.name}, line {node.lineno}: {ast.unparse(node)}"
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -71,10 +116,10 @@ def test_heavy_libraries_are_imported_only_where_they_belong(path):
     ("code", "unwanted"),
     [
         ("import ensemble_vs_dropout", {"tensorflow", "keras", "pandas", "numpy"}),
-        ("import ensemble_vs_dropout.cli", {"tensorflow", "keras", "pandas", "numpy"}),
+        ("import ensemble_vs_dropout.commands.main", {"tensorflow", "keras", "pandas", "numpy"}),
         ("import ensemble_vs_dropout.measures, ensemble_vs_dropout.evaluation", {"tensorflow", "keras", "matplotlib"}),
-        ("import ensemble_vs_dropout.plots, ensemble_vs_dropout.results", {"tensorflow", "keras"}),
-        ("import ensemble_vs_dropout.figures", {"tensorflow", "keras"}),
+        ("import ensemble_vs_dropout.plots, ensemble_vs_dropout.experiments.comparison", {"tensorflow", "keras"}),
+        ("import ensemble_vs_dropout.experiments.gallery", {"tensorflow", "keras"}),
         ("import ensemble_vs_dropout.datasets", {"tensorflow", "keras", "pandas", "sklearn"}),
     ],
 )

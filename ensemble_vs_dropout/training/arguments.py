@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction
 from ensemble_vs_dropout.datasets.label_columns import read_class_numbers
-from ensemble_vs_dropout.heads import Head
-from ensemble_vs_dropout.inputs import Examples, Input
-from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.models.backend import keras
+from ensemble_vs_dropout.models.heads import Head
+from ensemble_vs_dropout.models.inputs import Examples, Input
 from ensemble_vs_dropout.training.schedule import Part, Schedule
 from ensemble_vs_dropout.training.streams import Stream, check_weighing
 

@@ -18,9 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.keras_backend import keras, tf
+from ensemble_vs_dropout.models.architecture import architecture
+from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.training import files
-from ensemble_vs_dropout.training.architecture import architecture
 from ensemble_vs_dropout.training.schedule import Part, Schedule
 
 FORMAT = 2

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.models.backend import keras
 
 WHOLE, WEIGHTS = ".keras", ".weights.h5"
 

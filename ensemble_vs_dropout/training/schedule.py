@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.models.backend import keras
+from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.training.streams import Stream
 from ensemble_vs_dropout.types import IntArray
@@ -19,26 +20,6 @@ class Part(NamedTuple):
     x: npt.NDArray[np.generic]
     y: IntArray
     weights: npt.NDArray[np.float32] | None = None
-
-
-@dataclass(frozen=True)
-class EpochEnd:
-    """One member has finished one epoch.
-
-    Attributes:
-        member: Its number, from 0.
-        epoch: From 1.
-        epochs: At most so many.
-        logs: `loss` (the running mean while training, dropout on) and, for each named part, `{part}_loss` and its
-            metrics, in inference mode at the end of the epoch.
-        stopped: Whether this was its last epoch.
-    """
-
-    member: int
-    epoch: int
-    epochs: int
-    logs: dict[str, float]
-    stopped: bool
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import psutil
 
 from ensemble_vs_dropout.checks import InputError, check_known
-from ensemble_vs_dropout.classic_dropout import ClassicDropout
-from ensemble_vs_dropout.keras_backend import keras
-from ensemble_vs_dropout.training.architecture import architecture, inner_optimizers
+from ensemble_vs_dropout.models.architecture import architecture, inner_optimizers
+from ensemble_vs_dropout.models.backend import keras
+from ensemble_vs_dropout.models.classic_dropout import ClassicDropout
 from ensemble_vs_dropout.training.schedule import Schedule
 from ensemble_vs_dropout.training.streams import Stream
 

@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets.label_columns import read_class_numbers
-from ensemble_vs_dropout.heads import Head
-from ensemble_vs_dropout.inputs import Input, check_source, read_batch
-from ensemble_vs_dropout.keras_backend import keras, tf
+from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.models.heads import Head
+from ensemble_vs_dropout.models.inputs import Input, check_source, read_batch
 from ensemble_vs_dropout.seeds import derive, stream
 
 SHUFFLED = 64  # batches of a tf.data.Dataset held back to draw the next one from

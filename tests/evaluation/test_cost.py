@@ -6,10 +6,10 @@ import numpy as np
 import psutil
 import pytest
 
-from ensemble_vs_dropout.comparison import _predict
 from ensemble_vs_dropout.evaluation.cost import cost_table
-from ensemble_vs_dropout.keras_backend import keras
-from ensemble_vs_dropout.training import Ensemble
+from ensemble_vs_dropout.experiments.comparing import _predict
+from ensemble_vs_dropout.models.backend import keras
+from ensemble_vs_dropout.predictors import Ensemble
 from ensemble_vs_dropout.types import Cost
 
 

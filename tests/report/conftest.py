@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from ensemble_vs_dropout.evaluation.cost import cost_table
-from ensemble_vs_dropout.results import Comparison
+from ensemble_vs_dropout.experiments.comparison import Comparison
 from ensemble_vs_dropout.types import Cost, Predictions
 
 EVIL = "<script>alert('it')</script>"

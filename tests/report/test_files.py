@@ -7,16 +7,15 @@ import sys
 import pandas as pd
 import pytest
 
-from ensemble_vs_dropout import runs
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.experiments import runs
 
 pytestmark = pytest.mark.slow  # every report is drawn
 
 
 def evd(*arguments):
-    code = (
-        "import sys\nfrom ensemble_vs_dropout.cli import main\ntry: main()\nfinally: print('tensorflow' in sys.modules)"
-    )
+    code = "import sys\nfrom ensemble_vs_dropout.commands.main import main\n"
+    code += "try: main()\nfinally: print('tensorflow' in sys.modules)"
     command = [sys.executable, "-c", code, "report", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, "COLUMNS": "100"})
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.keras_backend import keras
-from ensemble_vs_dropout.training import Ensemble
-from ensemble_vs_dropout.training.architecture import architecture
+from ensemble_vs_dropout.models.architecture import architecture
+from ensemble_vs_dropout.models.backend import keras
+from ensemble_vs_dropout.predictors import Ensemble
 
 
 def assert_same(first, second):
@@ -264,7 +264,7 @@ TRAINING = """
 import sys
 import numpy as np
 import ensemble_vs_dropout as evd
-from ensemble_vs_dropout.keras_backend import keras
+from ensemble_vs_dropout.models.backend import keras
 
 def build():
     layers = [keras.Input((6,)), keras.layers.Dense(8, "relu"), keras.layers.Dropout(0.5), keras.layers.Dense(3)]

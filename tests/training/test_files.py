@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.classifier import EnsembleClassifier
-from ensemble_vs_dropout.keras_backend import keras, tf
-from ensemble_vs_dropout.training import Ensemble, files
-from ensemble_vs_dropout.training.architecture import architecture
+from ensemble_vs_dropout.models.architecture import architecture
+from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.predictors import Ensemble
+from ensemble_vs_dropout.predictors.estimator import EnsembleClassifier
+from ensemble_vs_dropout.training import files
 
-spec = importlib.util.spec_from_file_location("odd_networks", Path(__file__).parent.parent / "odd_networks.py")
+spec = importlib.util.spec_from_file_location(
+    "odd_networks", Path(__file__).parent.parent / "models" / "odd_networks.py"
+)
 odd_networks = importlib.util.module_from_spec(spec)
 sys.modules["odd_networks"] = odd_networks  # for pickle
 spec.loader.exec_module(odd_networks)

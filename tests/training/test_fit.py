@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.heads import Head
-from ensemble_vs_dropout.inputs import Input
-from ensemble_vs_dropout.keras_backend import keras, tf
-from ensemble_vs_dropout.training import Ensemble
+from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.models.heads import Head
+from ensemble_vs_dropout.models.inputs import Input
+from ensemble_vs_dropout.predictors import Ensemble
 from ensemble_vs_dropout.training.schedule import Part, Schedule
 from ensemble_vs_dropout.training.strategy import choose
 from ensemble_vs_dropout.training.streams import Stream

@@ -5,8 +5,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from ensemble_vs_dropout.keras_backend import keras, tf
-from ensemble_vs_dropout.training import Ensemble, _guard
+from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.predictors import Ensemble
+from ensemble_vs_dropout.training import guard
 
 L, O = keras.layers, keras.optimizers  # noqa: E741
 RNG = np.random.default_rng(0)
@@ -85,7 +86,7 @@ def test_a_layer_of_ones_own_that_is_right_stays_with_the_strategy_and_starts_as
 
 def test_a_keras_that_the_tests_have_not_seen_is_looked_at_too(monkeypatch):
     looked = []
-    values = _guard._values
+    values = guard._values
     monkeypatch.setattr(_guard, "_values", lambda model: looked.append(model) or values(model))
     Ensemble(lambda: network(), members=2).fit(X, Y, strategy="stacked", verbose=0, **SETTINGS)
     assert not looked

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.keras_backend import BaseOptimizer, keras, tf
-from ensemble_vs_dropout.training import Ensemble
+from ensemble_vs_dropout.models.backend import BaseOptimizer, keras, tf
+from ensemble_vs_dropout.predictors import Ensemble
 
 L, O = keras.layers, keras.optimizers  # noqa: E741
 STRATEGIES = ("looped", "unrolled", "stacked")

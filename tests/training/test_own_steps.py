@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.keras_backend import keras, tf
-from ensemble_vs_dropout.training import Ensemble
+from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.predictors import Ensemble
 
 L, O = keras.layers, keras.optimizers  # noqa: E741
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.keras_backend import keras, tf
-from ensemble_vs_dropout.training import Ensemble
-from ensemble_vs_dropout.training._masks import own_masks, words_by_arithmetic, words_by_operation
+from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.predictors import Ensemble
+from ensemble_vs_dropout.training.masks import own_masks, words_by_arithmetic, words_by_operation
 
 L, O, R = keras.layers, keras.optimizers, keras.regularizers  # noqa: E741
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

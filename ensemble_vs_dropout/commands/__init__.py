@@ -1,0 +1,1 @@
+"""The command line: `main`, the command `evd`, and `study`, the commands `evd study`."""

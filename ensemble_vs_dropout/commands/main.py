@@ -1,0 +1,224 @@
+"""The command `evd`: parse, call one function, print. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.commands import study as study_commands
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="N independent networks, or one network with dropout? A fair, paired answer on your data.",
+)
+
+
+app.add_typer(study_commands.app, name="study")
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `compare` a command of its own even while commands are few."""
+
+
+@app.command()
+def compare(
+    dataset: Annotated[str, typer.Option(help="A known name (see `evd datasets`), or a .npz, .csv or .parquet.")],
+    model: Annotated[str, typer.Option(help="mlp, lenet, small_cnn, or package.module:function.")] = "mlp",
+    members: Annotated[int, typer.Option(help="Independent networks in an ensemble.")] = 5,
+    rate: Annotated[float, typer.Option(help="Probability to drop a unit, in (0, 1).")] = 0.5,
+    passes: Annotated[int, typer.Option(help="Forward passes of Monte Carlo dropout.")] = 100,
+    repetitions: Annotated[int, typer.Option(help="Of the whole experiment, with other seeds.")] = 3,
+    epochs: Annotated[int, typer.Option(help="At most so many for every network.")] = 20,
+    patience: Annotated[int, typer.Option(help="Epochs without a lower validation loss; 0 trains all epochs.")] = 3,
+    batch_size: Annotated[int, typer.Option(help="Examples in a training step.")] = 128,
+    train_size: Annotated[int | None, typer.Option(help="Train on a stratified subset of this size.")] = None,
+    label_noise: Annotated[float, typer.Option(help="Fraction of training labels to falsify, in [0, 1).")] = 0.0,
+    target: Annotated[str | None, typer.Option(help="The label's column in a .csv or .parquet.")] = None,
+    seed: Annotated[int, typer.Option(help="Root of all random draws.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run; goes on where it stood.", show_default="runs/DATASET-MODEL-SEED"),
+    ] = None,
+    controls: Annotated[bool, typer.Option("--controls", help="Also one wide network of the ensemble's size.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace another run in the folder.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Train N networks and one with dropout on the same data; print table and verdict, write a report."""
+    from rich.console import Console
+
+    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+    started = time.perf_counter()
+    from ensemble_vs_dropout.datasets import load_dataset
+
+    data = load_dataset(dataset, target=target, train_size=train_size, label_noise=label_noise, seed=seed)
+    if not quiet:
+        stderr.print(f"{data.name}: {data.source}", markup=False)
+        for note in data.notes:
+            stderr.print(f"  {note}", markup=False)
+    from ensemble_vs_dropout.experiments.comparing import compare as run
+
+    folder = out or Path("runs") / f"{data.name}-{model.replace(':', '.').replace('/', '.')}-{seed}"
+    try:
+        with _insistent_interrupt():
+            comparison = run(
+                data,
+                model,
+                members=members,
+                rate=rate,
+                passes=passes,
+                repetitions=repetitions,
+                epochs=epochs,
+                patience=patience or None,
+                batch_size=batch_size,
+                seed=seed,
+                controls=controls,
+                out=folder,
+                force=force,
+                verbose=0 if quiet else 1,
+            )
+    except KeyboardInterrupt:  # typer would leave without a word
+        print("evd: interrupted; the same command goes on with the networks that are finished", file=sys.stderr)
+        sys.exit(130)
+    if json:
+        print(comparison.to_json(folder))
+        return
+    _print_result(comparison, folder, time.perf_counter() - started)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished `evd compare`.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder of the report.", show_default="RUN-report")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress; the path alone.")] = False,
+) -> None:
+    """Make the report of a finished run: report.html, one file to open or to mail.
+
+    Beside it report.md, figures, and tables in LaTeX and CSV. All is made anew from the run's predictions, without
+    TensorFlow; the run is only read.
+    """
+    from ensemble_vs_dropout.experiments.comparison import Comparison
+
+    if not quiet:
+        print(f"reading {run}", file=sys.stderr)
+    comparison = Comparison.load(run)
+    if not quiet:
+        print("resampling and drawing", file=sys.stderr)
+    named = run if run.name not in ("", "..") else run.resolve()
+    print(comparison.report(out or named.with_name(f"{named.name}-report")))
+
+
+@app.command()
+def figures(
+    source: Annotated[
+        list[Path],
+        typer.Option("--from", help="Folder of a finished `evd compare`, or the store of studies; repeat it."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("figures"),
+    formats: Annotated[str, typer.Option(help="Comma-separated: png, svg, pdf.")] = "png,svg,pdf",
+    width: Annotated[str, typer.Option(help="double (6.9 in) or single (3.3 in).")] = "double",
+    style: Annotated[str, typer.Option(help="paper, notebook or talk.")] = "paper",
+) -> None:
+    """Draw every figure of the gallery that finished runs allow, and say what the others need; no TensorFlow."""
+    from ensemble_vs_dropout.experiments.gallery import draw, read_sources
+
+    draw(read_sources(source), out, formats=formats.split(","), width=width, style=style)
+
+
+@app.command()
+def datasets() -> None:
+    """List the known data sets, their sizes and licences, and where each would come from."""
+    from ensemble_vs_dropout.datasets import describe_datasets
+
+    _print_table(describe_datasets().astype(str), "data sets")
+
+
+def main() -> None:
+    """Run the command line.
+
+    What is wrong with the input is one line on standard error and exit code 2; what went wrong on the way (a full
+    disk, a diverged network) is one line and exit code 1.
+    """
+    try:
+        app()
+    except InputError as error:
+        print(f"evd: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (OSError, FloatingPointError) as error:
+        print(f"evd: {error}; once that is mended, the same command goes on with what is finished", file=sys.stderr)
+        sys.exit(1)
+
+
+@contextmanager
+def _insistent_interrupt() -> Iterator[None]:
+    """Raise Ctrl-C until it is heard: inside a destructor, of which TensorFlow has many, it is lost or disguised."""
+    if not hasattr(signal, "setitimer"):  # Windows
+        yield
+        return
+
+    pressed = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.setitimer(signal.ITIMER_REAL, 2.0)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGALRM)}
+    try:
+        yield
+    except Exception as error:
+        if pressed:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print_result(comparison, folder: Path, seconds: float) -> None:  # type: ignore[no-untyped-def]
+    from rich.console import Console
+
+    spec = comparison.spec
+    _print_table(comparison.table(), f"{spec['dataset']}, {spec['model']['name']}")
+    console = Console(highlight=False, soft_wrap=True)
+    if comparison.notes():
+        console.print(comparison.notes(), markup=False)
+    console.print(f"\n{comparison.verdict()}\n", markup=False)
+    console.print(
+        f"Report: {folder / 'report.md'} (trained and predicted in {comparison.environment['minutes']:.1f} min; "
+        f"this call took {seconds / 60:.1f} min)",
+        markup=False,
+    )
+
+
+def _print_table(table, title: str) -> None:  # type: ignore[no-untyped-def]
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=250)  # a file has no edge to wrap at
+    view = Table(title=escape(title), title_justify="left")
+    for number, column in enumerate(table.columns):
+        view.add_column(escape(str(column)), justify="left" if number == 0 else "right", overflow="fold")
+    for row in table.itertuples(index=False):
+        view.add_row(*(escape(str(cell)) for cell in row))
+    console.print(view)
+
+
+if __name__ == "__main__":
+    main()

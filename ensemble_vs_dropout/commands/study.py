@@ -1,0 +1,230 @@
+"""The commands `evd study ...`: parse, call one function, print. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ensemble_vs_dropout.checks import InputError, check_known
+
+if TYPE_CHECKING:
+    from ensemble_vs_dropout.experiments import Plan, Store
+
+TOGETHER = 120  # as `experiments.plan` has it, whose import takes long
+
+app = typer.Typer(no_args_is_help=True, help="Many comparisons from one file, each training done once and kept.")
+File = Annotated[Path, typer.Argument(help="The study, a YAML file.", show_default=False)]
+Folder = Annotated[Path, typer.Option("--store", help="Folder that keeps the runs, of this study and of others.")]
+Together = Annotated[
+    int, typer.Option(min=1, help="Networks trained together, at most; fewer make more groups for more processes.")
+]
+_STORE = Path("store")
+
+
+@app.command()
+def plan(file: File, store: Folder = _STORE, together: Together = TOGETHER) -> None:
+    """Show the runs of a study, which are trained together, and what they will take."""
+    from ensemble_vs_dropout.experiments import Store, plan_of, read_study
+    from ensemble_vs_dropout.experiments.estimates import estimate, jobs_that_pay
+
+    kept = Store(store, create=False) if (store / "store.json").exists() else None
+    made = plan_of(read_study(file), kept, guess=True, together=together)
+    there = kept.finished() if kept else set()
+    table = estimate(made)
+    table["finished"] = [sum(run.name in there for run in group.runs) for group in made.groups]
+    print(table.to_string(index=False))
+    waiting = table[table.finished < table.runs]
+    print(
+        f"\n{len(made.points)} points and repetitions, {len(made.runs)} runs, {table.networks.sum()} networks in "
+        f"{len(made.groups)} groups; about {waiting.seconds.sum() / 60:.1f} minutes and "
+        f"{waiting.megabytes.sum():.0f} MB for what is not finished"
+    )
+    trials = {run.name for point in made.points for run in point.trials}
+    if trials:
+        print(
+            f"{len(trials)} of the runs are trials on validation data, as many for each arm; what they choose is "
+            "counted here as the first candidate"
+        )
+    jobs = jobs_that_pay(waiting)
+    print(f"processes that pay (--jobs): {jobs}" + (", as these networks are too small to fill the cores" * (jobs > 1)))
+
+
+@app.command()
+def run(
+    file: File,
+    store: Folder = _STORE,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes.", show_default="as many as `evd study plan` says pay"),
+    ] = None,
+    together: Together = TOGETHER,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file of finished runs, not the scores alone.")
+    ] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first run that fails.")] = False,
+    checkpoint: Annotated[
+        bool, typer.Option("--checkpoint", help="Keep each network as soon as it is trained.")
+    ] = False,
+    wait: Annotated[bool, typer.Option(help="Wait for runs that other processes are making.")] = True,
+    executor: Annotated[str, typer.Option(help="local, or ray: a Ray cluster.")] = "local",
+    address: Annotated[
+        str, typer.Option(help="Of the cluster: auto, ray://HOST:PORT, or local to start one.")
+    ] = "auto",
+    transport: Annotated[
+        str, typer.Option(help="shared if all nodes see the store's folder, return to send results back.")
+    ] = "shared",
+    cpus: Annotated[float, typer.Option(help="Cores of a cluster that each group of runs is promised.")] = 1,
+    gpus: Annotated[float, typer.Option(help="GPUs of a cluster that each group of runs is promised.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Make every run of a study that is not finished; interrupted, the same command goes on."""
+    from ensemble_vs_dropout.experiments import Store, plan_of, read_study, run_study
+    from ensemble_vs_dropout.experiments.local import run_in_processes
+    from ensemble_vs_dropout.experiments.ray import run_on_ray
+
+    check_known("executor", executor, ("local", "ray"))
+    study, kept = read_study(file), Store(store)
+    made, verbose = plan_of(study, kept, together=together), 0 if quiet else 1
+    kept.keep_study(study.name, file.read_text(encoding="utf-8"))
+    if jobs is None:
+        whole = plan_of(study, kept, guess=True, together=together)
+        jobs = _jobs(whole.without(kept.finished())) if executor == "local" else 1
+    others = run_in_processes(file, store, jobs - 1, together, checkpoint) if executor == "local" else []
+    try:
+        if executor == "local":
+            run_study(made, kept, verify=verify, fail_fast=fail_fast, wait=wait, checkpoint=checkpoint, verbose=verbose)
+        else:
+            run_on_ray(
+                made, kept, address=None if address == "local" else address, transport=transport, cpus=cpus, gpus=gpus,
+                verify=verify, fail_fast=fail_fast, verbose=verbose,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        print("evd: interrupted; the same command goes on with the runs that are not finished", file=sys.stderr)
+        sys.exit(130)
+    finally:
+        for other in others:
+            if sys.exc_info()[0] is not None:  # else they end by themselves when nothing is left
+                other.terminate()
+            other.wait()
+    _tell(plan_of(study, kept), kept, store, quiet)
+
+
+@app.command()
+def status(file: File, store: Folder = _STORE) -> None:
+    """Say how far a study is, and which runs failed."""
+    from ensemble_vs_dropout.experiments import status as look
+
+    kept = _existing(store)
+    made = _plan(file, kept)
+    found = look(made, kept)
+    print(found.words())
+    _tell_versions(made, kept)
+    for name, reason in found.failed.items():
+        print(f"{name} failed: {reason}")
+
+
+@app.command()
+def results(
+    file: File,
+    store: Folder = _STORE,
+    out: Annotated[Path | None, typer.Option(help="A .csv or .parquet file; else the table is printed as CSV.")] = None,
+) -> None:
+    """Write one table of all finished runs: the keys that vary, then arm, rule, metric, value and interval."""
+    from ensemble_vs_dropout.experiments import results as read
+    from ensemble_vs_dropout.experiments import status as look
+
+    kept = _existing(store)
+    made = _plan(file, kept)
+    if out is not None and out.suffix not in (".csv", ".parquet"):
+        raise InputError(f"out must end in .csv or .parquet, got {str(out)!r}")
+    table = read(made, kept)
+    for key in made.study.keys:  # a parquet column has one type, and of some rates one may be auto
+        if key in table and len({type(value) for value in table[key].dropna()}) > 1:
+            table[key] = table[key].map(str, na_action="ignore")
+    found = look(made, kept)
+    _tell_versions(made, kept)
+    if found.waiting or found.failed:
+        print(f"evd: {found.words()}; the table holds those that are finished", file=sys.stderr)
+    if out is None:
+        print(table.to_csv(index=False), end="")
+    elif out.suffix == ".csv":
+        table.to_csv(out, index=False)
+    else:
+        table.to_parquet(out, index=False)
+
+
+@app.command()
+def figures(
+    file: File,
+    store: Folder = _STORE,
+    out: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("figures"),
+    formats: Annotated[str, typer.Option(help="Comma-separated: png, svg, pdf.")] = "png,svg,pdf",
+) -> None:
+    """Draw every figure of the gallery that the finished runs of a study allow."""
+    from ensemble_vs_dropout.experiments import read_study
+    from ensemble_vs_dropout.experiments.gallery import StudySource, draw
+
+    study, kept = read_study(file), _existing(store)
+    draw([StudySource(study.name, _plan(file, kept), kept)], out, formats=formats.split(","))
+
+
+@app.command()
+def clean(store: Folder = _STORE) -> None:
+    """Remove what interrupted and failed runs left behind; finished runs stay."""
+    removed = _existing(store).clean()
+    print("\n".join(removed) if removed else "nothing to remove")
+
+
+def _jobs(todo: Plan) -> int:
+    """Return how many processes pay for what is to be done; what cannot be made is reported when it is tried."""
+    if not todo.runs:
+        return 1
+    from ensemble_vs_dropout.experiments.estimates import estimate, jobs_that_pay
+
+    try:
+        return jobs_that_pay(estimate(todo))
+    except Exception:  # the user's builder may raise anything
+        return 1
+
+
+def _tell(made: Plan, kept: Store, folder: Path, quiet: bool) -> None:
+    """Say how far the study is and what failed; leave with code 1 if anything did."""
+    from ensemble_vs_dropout.experiments import status as look
+
+    found = look(made, kept)
+    if not quiet or found.failed:
+        print(f"evd: {found.words()} in {folder}", file=sys.stderr)
+    _tell_versions(made, kept)
+    for name, reason in found.failed.items():
+        print(f"evd: {name} failed: {reason}", file=sys.stderr)
+    if found.failed:
+        sys.exit(1)
+
+
+def _tell_versions(made: Plan, kept: Store) -> None:
+    """Say so where runs are of a version that found other results."""
+    from ensemble_vs_dropout.experiments.tables import made_otherwise
+
+    others = made_otherwise(made.runs, kept)
+    if others:
+        print(
+            f"evd: {len(others)} runs were made by version {', '.join(sorted(set(others.values())))}, whose results "
+            f"may differ from this one's, such as {next(iter(others))}; move them out of {kept.folder / 'runs'} "
+            "and they are made again",
+            file=sys.stderr,
+        )
+
+
+def _plan(file: Path, store: Store) -> Plan:
+    from ensemble_vs_dropout.experiments import plan_of, read_study
+
+    return plan_of(read_study(file), store)
+
+
+def _existing(folder: Path) -> Store:
+    from ensemble_vs_dropout.experiments import Store
+
+    return Store(folder, create=False)

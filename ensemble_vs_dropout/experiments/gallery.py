@@ -1,0 +1,653 @@
+"""Every figure that saved runs allow: what each one needs, and how it is made of what is there; no TensorFlow.
+
+A source is the folder of a comparison, or a store with the studies that were run into it. `figures` asks each recipe
+of every source; a recipe takes what it needs or says that it is not there.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ensemble_vs_dropout import plots
+from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.datasets import load_dataset, shift
+from ensemble_vs_dropout.evaluation import Evaluator, size_curves
+from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.evaluation.sizes import SIZES
+from ensemble_vs_dropout.experiments import Plan, Settings, Store, plan_of, read_study, results
+from ensemble_vs_dropout.experiments.comparison import Comparison
+from ensemble_vs_dropout.experiments.plan import Point, Run
+from ensemble_vs_dropout.plots.display import METADATA, WIDTHS
+from ensemble_vs_dropout.plots.style import SCALES
+from ensemble_vs_dropout.types import Dataset, IntArray, Predictions
+
+Pools = dict[str, list[Predictions]]
+STUDIES = "scripts/studies"
+
+
+class Lacking(Exception):
+    """A source does not hold what a figure needs."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One setting: the predictions of every arm, one for each repetition.
+
+    Attributes:
+        data: What it is about, in words.
+        pools: By part ("val", "test"; "other" for other data) and arm.
+        labels: By part.
+        other: The name of the other data, or "".
+    """
+
+    data: str
+    pools: Mapping[str, Pools]
+    labels: Mapping[str, IntArray]
+    other: str = ""
+
+    def several(self, part: str = "test") -> Pools:
+        """Return the arms that have several members."""
+        many = {arm: runs for arm, runs in self.pools.get(part, {}).items() if runs[0].members > 1}
+        if not many:
+            raise Lacking
+        return many
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Quality against the number of members."""
+        cheap = ("error", "nll", "brier")
+        wanted = [
+            (cheap, 10, SIZES),
+            (("calibrated_nll",), 2, SIZES[1:]),
+        ]  # the last one takes long, of each pass alone
+        parts = [
+            size_curves(self.several(), self.labels["test"], metrics, sizes=sizes, subsets=subsets, resamples=200)
+            for metrics, subsets, sizes in wanted
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+
+@dataclass(frozen=True)
+class StudySource:
+    """A study whose runs lie in a store."""
+
+    name: str
+    plan: Plan
+    store: Store
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The results, with the settings of every point; those of a case that leaves a key out are the base's."""
+        if any(point.trials for point in self.plan.points):
+            raise Lacking  # what is chosen differs from point to point
+        parts = []
+        for point, settings in self.points():
+            found = results(replace(self.plan, points=(point,), runs=point.runs), self.store)
+            parts.append(found.assign(**{key: getattr(settings, key) for key in self.keys if key != "shifts"}))
+        return pd.concat(parts, ignore_index=True)
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys that vary and are settings of their own."""
+        return [key for key in self.plan.study.keys if key in Settings.model_fields and key not in ("arms", "model")]
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the first point."""
+        return next(self.plan.study.points())[1]
+
+    def points(self) -> Iterator[tuple[Point, Settings]]:
+        """Yield every point whose runs are known, and its settings."""
+        every = [settings for _, settings in self.plan.study.points() for _ in range(self.plan.study.repetitions)]
+        found = [pair for pair in zip(self.plan.points, every, strict=True) if pair[0].runs]
+        if not found:
+            raise Lacking
+        yield from found
+
+    @property
+    def data(self) -> str:
+        """What the study is about, in words: what all its points share."""
+        return _words(next(self.points())[0].runs[0].spec, self.plan.study.keys)
+
+    def varies(self, *keys: str, also: Sequence[str] = ()) -> None:
+        """Go on if these keys vary, and no others than those of `also`."""
+        vary = set(self.plan.study.keys)
+        if not set(keys) <= vary <= {*keys, *also, "arms"}:
+            raise Lacking
+
+    def arrays(self, run: Run, file: str = "predictions.npz") -> Mapping[str, npt.NDArray[Any]]:
+        """Return the arrays of a finished run."""
+        if not self.store.has(run):
+            raise Lacking
+        with np.load(io.BytesIO(self.store.read(run, file)[0]), allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def tables(self, file: str) -> Iterator[tuple[Point, Run, pd.DataFrame]]:
+        """Yield a table of every run of every point."""
+        for point in self.plan.points:
+            for run in point.runs:
+                if self.store.has(run):
+                    content = io.BytesIO(self.store.read(run, file)[0])
+                    yield point, run, pd.read_csv(content) if file.endswith("csv") else pd.read_json(content)
+
+    def experiments(self) -> Iterator[tuple[dict[str, Any], Experiment]]:
+        """Yield each point's keys, and its repetitions as one experiment."""
+        alike: dict[str, list[Point]] = {}
+        for point, _ in self.points():
+            alike.setdefault(json.dumps(point.keys, sort_keys=True), []).append(point)
+        for points in alike.values():
+            pools: dict[str, Pools] = {}
+            labels: dict[str, IntArray] = {}
+            for run in (run for point in points for run in point.runs):
+                for name, values in self.arrays(run).items():
+                    part, _, arm = name.partition("/")
+                    if part == "labels":
+                        labels[arm] = values
+                    elif part in ("val", "test", "other"):
+                        pools.setdefault(part, {}).setdefault(arm, []).append(Predictions(values))
+            spec = points[0].runs[-1].spec
+            yield points[0].keys, Experiment(_words(spec), pools, labels, spec["other_data"] or "")
+
+    @cached_property
+    def first(self) -> Experiment:
+        """The first point."""
+        return next(self.experiments())[1]
+
+
+@dataclass(frozen=True)
+class ComparisonSource:
+    """A finished comparison."""
+
+    comparison: Comparison
+    name: str
+
+    @cached_property
+    def first(self) -> Experiment:
+        """The comparison."""
+        found = self.comparison
+        spec = found.spec
+        words = f"{spec['dataset']}, {spec['model']['name']}"
+        pools = {part: {arm: list(runs) for arm, runs in arms.items()} for part, arms in found.predictions.items()}
+        return Experiment(words, pools, found.labels)
+
+
+Source = StudySource | ComparisonSource
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a figure is made.
+
+    Attributes:
+        make: Makes it of a source that has what it needs, or raises `Lacking`.
+        study: The study file that describes the runs of the gallery's own.
+        needs: What it needs, in words.
+    """
+
+    make: Callable[[Any], plots.Display]
+    study: str
+    needs: str
+
+
+def read_sources(folders: Sequence[str | PathLike[str]]) -> list[Source]:
+    """Return what folders hold.
+
+    Raises:
+        InputError: A folder that is neither a finished comparison nor a store with studies.
+    """
+    sources: list[Source] = []
+    for folder in map(Path, folders):
+        if (folder / "store.json").exists():
+            store = Store(folder, create=False)
+            files = store.studies()
+            if not files:
+                raise InputError(f"the store {str(folder)!r} knows no study; evd study run FILE --store makes it know")
+            studies = [read_study(file) for file in files]
+            sources += [StudySource(study.name, plan_of(study, store), store) for study in studies]
+        else:
+            sources.append(ComparisonSource(Comparison.load(folder), folder.resolve().name))
+    return sources
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure, and the source that its numbers come from."""
+
+    display: plots.Display
+    source: Source
+
+
+def figures(sources: Sequence[Source]) -> Iterator[tuple[str, Drawn | str]]:
+    """Yield each figure of the gallery by its name, or why it cannot be drawn and what would make it possible."""
+    for name, recipe in RECIPES.items():
+        own = sorted(sources, key=lambda source: source.name != recipe.study)  # that made for it comes first
+        yield name, _first_made(recipe, own)
+
+
+def draw(
+    sources: Sequence[Source],
+    out: str | PathLike[str],
+    *,
+    formats: Sequence[str] = ("png", "svg", "pdf"),
+    width: str = "double",
+    style: str = "paper",
+    say: Callable[[str], None] = print,
+) -> dict[str, Drawn]:
+    """Draw every figure that the sources allow into a folder, with its numbers as CSV and its facts as `facts.csv`.
+
+    Args:
+        sources: As `read_sources` gives them.
+        out: The folder; made if it is not there.
+        formats: "png", "svg" and "pdf".
+        width: "double" or "single".
+        style: "paper", "notebook" or "talk".
+        say: Told of each figure, drawn or not.
+
+    Returns:
+        The figures that were drawn, by name.
+    """
+    for name, given, known in (("width", [width], WIDTHS), ("style", [style], SCALES), ("format", formats, METADATA)):
+        for one in given:
+            check_known(name, one, known)  # before minutes are spent
+    folder, drawn = Path(out), dict[str, Drawn]()
+    for name, made in figures(sources):
+        if isinstance(made, str):
+            say(f"{name}: {made}")
+            continue
+        display = made.display
+        display.save(folder / name, formats, width=width, style=style)
+        display.frame().to_csv(folder / f"{name}.csv", index=False)
+        drawn[name] = made
+        held = f"; {sum(fact.held for fact in display.facts)} of {len(display.facts)} expectations held"
+        say(f"{name}: drawn from {made.source.name}" + held * bool(display.facts))
+    facts = [(name, *fact) for name, made in drawn.items() for fact in made.display.facts]
+    folder.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(facts, columns=["figure", "statement", "held", "numbers"]).to_csv(folder / "facts.csv", index=False)
+    return drawn
+
+
+def _first_made(recipe: Recipe, sources: Sequence[Source]) -> Drawn | str:
+    refused = ""
+    for source in sources:
+        try:
+            return Drawn(recipe.make(source), source)
+        except (Lacking, AttributeError, KeyError):
+            continue
+        except InputError as error:
+            refused = refused or f" ({source.name}: {error})"
+    return f"needs {recipe.needs}{refused}; evd study run {STUDIES}/{recipe.study}.yaml --store STORE makes it possible"
+
+
+def _words(spec: Mapping[str, Any], without: Sequence[str] = ()) -> str:
+    """Return data, their number and the network in words."""
+    model = spec["model"]
+    layers = "-".join(map(str, model.get("units", ()))) if isinstance(model.get("units", ()), list) else model["units"]
+    further = ", ".join(f"{key} {value}" for key, value in model.items() if key not in ("name", "units"))
+    parts = {
+        "dataset": Path(spec["dataset"]).name,
+        "train_size": f"{spec['train_size']:,} training examples" if spec["train_size"] else "",
+        "label_noise": f"{spec['label_noise']:.0%} wrong labels" if spec["label_noise"] else "",
+        "model": ", ".join(filter(None, [f"{model['name']} {layers}".strip(), further])),
+        "width": f"{spec['width']:g} times as wide" if spec["width"] != 1 else "",
+        "rate": f"rate {spec['rate']:g}" if "rate" in spec else "",
+    }
+    varied = {key.partition(".")[0] for key in without}
+    return ", ".join(text for key, text in parts.items() if text and key not in varied) or "several data sets"
+
+
+def _mc_vs_weight_scaling(source: Source) -> plots.Display:
+    found = source.first
+    passes, scaled = found.pools["test"]["mc_dropout"][0], found.pools["test"]["dropout"][0]
+    return plots.MCVersusWeightScaling.from_predictions(passes, scaled, found.labels["test"], data=found.data)
+
+
+def _retention_sweep(source: StudySource) -> plots.Display:
+    source.varies("rate", also=["width"])
+    table = source.table[source.table.condition == "clean"].drop(columns="arms", errors="ignore")
+    keep = 1 - table.rate.astype(float)
+    width = table.width.astype(float) if "width" in table else pd.Series(1.0, table.index)
+    plain = table.arm == "single"
+    scaled = table[(np.isclose(width * keep, 1, atol=0.02) & ~plain) | (plain & (width == 1))]
+    return plots.RetentionSweep.from_scores(
+        table[width == 1].drop_duplicates(), data=source.data, scaled=scaled.drop_duplicates() if len(scaled) else None
+    )
+
+
+def _dataset_size(source: StudySource) -> plots.Display:
+    source.varies("train_size")
+    return plots.DatasetSize.from_scores(source.table, data=source.data)
+
+
+def _architectures(source: StudySource) -> plots.Display:
+    vary = set(source.plan.study.keys) - {"arms"}
+    if not vary or not all(key.startswith(("model", "width")) for key in vary):
+        raise Lacking
+    without = [key for key in ("dataset", "train_size", "label_noise", "rate") if key not in vary]
+    parts = []
+    for point, run, table in source.tables("histories.csv"):
+        if run.spec["patience"] is not None:
+            raise Lacking
+        known = [part for part in ("val_", "test_") if f"{part}accuracy" in table]
+        named = {f"{part}error": 1 - table[f"{part}accuracy"] for part in known}
+        where = {"architecture": _words(run.spec, without), "arm": run.spec["arm"]}
+        parts.append(table.assign(**named, **where, repetition=point.repetition))
+    return plots.Architectures.from_histories(pd.concat(parts, ignore_index=True), data=source.data)
+
+
+def _exact_enumeration(source: StudySource) -> plots.Display:
+    nets = []
+    for run in source.plan.runs:
+        if run.spec.get("exact") and run.spec["model"]["name"] == "mlp":
+            found, units = source.arrays(run), run.spec["model"]["units"] * run.spec["model"].get("depth", 1)
+            means = {f"{name}_mean": found[f"exact/{rule}"][0] for name, rule in _EXACT.items()}
+            words = f"{'-'.join(map(str, units))}, rate {run.spec['rate']:g}"
+            layers = len(units) - (
+                not run.spec["model"].get("input_rate")
+            )  # the last mask only feeds the softmax layer
+            scaled = found["test/dropout"][0]
+            nets.append(
+                plots.SmallNetwork(
+                    words, layers, run.spec["rate"], scaled, means["geometric_mean"], means["arithmetic_mean"],
+                    found["labels/test"],
+                )
+            )  # fmt: skip
+    if not nets:
+        raise Lacking
+    return plots.ExactEnumeration.from_predictions(nets, data=source.data)
+
+
+_EXACT = {"geometric": "geometric_mean", "arithmetic": "mean"}
+
+
+def _ensemble_size(source: Source) -> plots.Display:
+    found = source.first
+    test = found.pools["test"]
+    alone = {"single": test["ensemble"]} | {arm: test[arm] for arm in ("dropout", "wide") if arm in test}
+    rules = {arm: [EACH if arm == "single" else "mean"] for arm in alone}
+    evaluator = Evaluator(("error", "nll", "brier"), rules, resamples=100)
+    return plots.EnsembleSize.from_curves(
+        found.curves[found.curves.metric != "calibrated_nll"],
+        data=found.data,
+        references=evaluator.scores(alone, found.labels["test"]),
+    )
+
+
+def _combiner_comparison(source: Source) -> plots.Display:
+    found = source.first
+    arms = {arm: found.several()[arm] for arm in ("ensemble", "mc_dropout")}
+    return plots.CombinerComparison.from_predictions(
+        arms, found.labels["test"], data=found.data, sizes=(1, 2, 3, 5, 10, 20), subsets=10, resamples=200
+    )
+
+
+def _ood(quantity: str) -> Callable[[Source], plots.Display]:
+    def make(source: Source) -> plots.Display:
+        found = source.first
+        arms = ["ensemble", "mc_dropout", *(["dropout"] if quantity == "entropy" else [])]
+        known, unknown = ({arm: found.pools[part][arm] for arm in arms} for part in ("test", "other"))
+        return plots.OODEntropy.from_predictions(
+            known, unknown, data=found.data, other=found.other, quantity=quantity, resamples=200
+        )
+
+    return make
+
+
+def _accuracy_vs_confidence(source: Source) -> plots.Display:
+    found = source.first
+    known, unknown = dict(found.pools["test"]), found.pools.get("other")
+    return plots.AccuracyVersusConfidence.from_predictions(
+        known, found.labels["test"], unknown, data=found.data, other=found.other or None, resamples=200
+    )
+
+
+def _shift_robustness(source: StudySource) -> plots.Display:
+    if not source.settings.shifts:
+        raise Lacking
+    source.varies()
+    units = {
+        name: f"{name} ({_AMOUNTS.get(name, 'amount') if amounts != 'severities' else 'severity'})"
+        for name, amounts in source.settings.shifts.items()
+    }
+    return plots.ShiftRobustness.from_scores(source.table, data=source.data, units=units)
+
+
+_AMOUNTS = {"rotation": "degrees", "translation": "pixels"}
+
+
+def _reliability_pooling(source: Source) -> plots.Display:
+    found = source.first
+    val, test = (found.several(part)["ensemble"] for part in ("val", "test"))
+    return plots.ReliabilityPooling.from_predictions(
+        val, found.labels["val"], test, found.labels["test"], data=found.data
+    )
+
+
+def _diversity_accuracy_plane(source: StudySource) -> plots.Display:
+    source.varies("epochs", also=["rate"])
+    _without_stopping(source)
+    plain: dict[int, npt.NDArray[Any]] = {}
+    dropout: dict[float, tuple[Predictions, Predictions]] = {}
+    for point, settings in source.points():
+        for run in point.runs if point.repetition == 0 else ():
+            found = source.arrays(run)
+            if run.spec["arm"] == "plain":
+                plain[settings.epochs] = found["test/ensemble"]
+            elif "rate" in point.keys:
+                dropout[settings.rate] = Predictions(found["test/dropout"]), Predictions(found["test/mc_dropout"])
+    if len(plain) < 2 or not dropout:
+        raise Lacking
+    *earlier, last = sorted(plain)
+    clouds: dict[str, Predictions | tuple[Predictions, Predictions]] = {
+        "independent networks": Predictions(plain[last][1:]),
+        "checkpoints": Predictions(np.stack([plain[epoch][0] for epoch in earlier])),
+        **{f"MC dropout, rate {rate:g}": dropout[rate] for rate in sorted(dropout)},
+    }
+    base, labels = Predictions(plain[last][:1]), source.first.labels["test"]
+    return plots.DiversityAccuracyPlane.from_predictions(base, clouds, labels, data=source.data)
+
+
+def _without_stopping(source: StudySource) -> None:
+    """Go on if a network of fewer epochs is a checkpoint of one of more."""
+    if any(settings.patience is not None for _, settings in source.points()):
+        raise Lacking
+
+
+def _function_space(source: StudySource) -> plots.Display:
+    source.varies("epochs", also=["rate"])
+    _without_stopping(source)
+    found: dict[int, dict[int, tuple[Any, ...]]] = {}
+    for point, _ in source.points():
+        for run in point.runs:
+            if run.spec["arm"] == "dropout" and "rate" not in point.keys:
+                arrays, models = source.arrays(run), source.arrays(run, "models.npz")
+                weights = np.concatenate([v.ravel() for name, v in models.items() if name.startswith("0/")])
+                of_run = found.setdefault(point.repetition, {})
+                of_run[run.spec["epochs"]] = arrays["test/dropout"][0], weights, arrays["test/mc_dropout"]
+                labels = arrays["labels/test"]
+    if len(found) < 2:
+        raise Lacking
+    runs = [[of_run[epoch] for epoch in sorted(of_run)] for of_run in found.values()]
+    epochs = sorted(found[0])
+    return plots.FunctionSpace.from_predictions(
+        [(epochs, Predictions(np.stack([one[0] for one in run]))) for run in runs],
+        labels,
+        data=source.data,
+        weights=[np.stack([one[1] for one in run]) for run in runs],
+        extra=[Predictions(run[-1][2]) for run in runs],
+    )
+
+
+def _deep_ensemble_equivalent(source: Source) -> plots.Display:
+    found = source.first
+    several = dict(found.several())
+    return plots.DeepEnsembleEquivalent.from_predictions(
+        several.pop("ensemble"),
+        several,
+        found.labels["test"],
+        data=found.data,
+        sizes=SIZES[1:],
+        subsets=2,
+        resamples=200,
+    )
+
+
+def _eir_vs_der(source: StudySource) -> plots.Display:
+    source.varies("epochs", also=["model.units", "width", "train_size"])
+    if source.settings.members < 2 or len(source.plan.study.keys) < 2 or "rate" in source.plan.study.keys:
+        raise Lacking
+    pools = []
+    for keys, found in source.experiments():
+        words = ", ".join(f"{key} {value}" for key, value in keys.items())
+        for arm in ("ensemble", "mc_dropout"):
+            pools.append((words, arm, found.pools["test"][arm]))
+    return plots.EIRVersusDER.from_predictions(pools, source.first.labels["test"], data=source.data)
+
+
+def _bias_variance_diversity(source: StudySource) -> plots.Display:
+    source.varies("data_seed")
+    if source.settings.train_size is None:
+        raise Lacking  # every trial would have the same examples
+    found = [experiment for _, experiment in source.experiments()]
+    trials = [experiment.pools["test"]["ensemble"][0] for experiment in found]
+    labels = found[0].labels["test"]
+    if any(not np.array_equal(experiment.labels["test"], labels) for experiment in found):
+        raise InputError("the trials must share their test part; a data set without one of its own is split anew")
+    return plots.BiasVarianceDiversity.from_predictions(trials, labels, data=source.data)
+
+
+def _cost_frontier(source: StudySource) -> plots.Display:
+    source.varies("width", also=["members"])
+    of_point = {id(point): settings for point, settings in source.points()}
+    costs = [
+        table.assign(repetition=point.repetition, **{key: getattr(of_point[id(point)], key) for key in source.keys})
+        for point, _, table in source.tables("cost.json")
+    ]
+    return plots.CostFrontier.from_tables(source.table, pd.concat(costs, ignore_index=True), data=source.data)
+
+
+def _paired_differences(source: StudySource) -> plots.Display:
+    source.varies("dataset", also=["train_size", "model.units", "epochs", "target"])
+    return plots.PairedDifferences.from_scores(source.table, data=source.data)
+
+
+def _critical_difference(source: StudySource) -> plots.Display:
+    source.varies("dataset", also=["train_size", "model.units", "epochs", "target"])
+    return plots.CriticalDifference.from_scores(source.table, data=source.data)
+
+
+def _activations(source: StudySource) -> plots.Display:
+    kernels, active = {}, {}
+    point, _ = next(source.points())
+    for run in point.runs:
+        model = run.spec["model"]
+        if model["name"] != "mlp" or model.get("activation", "relu") != "relu" or model.get("batch_norm"):
+            raise Lacking
+        kernel, bias, *_ = source.arrays(run, "models.npz").values()
+        x = _data_of(run).x_test
+        x = x.reshape(len(x), -1).astype(float) / (255 if x.dtype == np.uint8 else 1)
+        arm = {"plain": "single"}.get(run.spec["arm"], run.spec["arm"])
+        kernels[arm], active[arm] = kernel, np.maximum(x @ kernel + bias, 0)
+    shape = _data_of(point.runs[0]).input_shape
+    return plots.Activations.from_arrays(
+        kernels, active, data=source.first.data, image_shape=shape if len(shape) > 1 else None
+    )
+
+
+def _rotated_example(source: StudySource) -> plots.Display:
+    of_arm = {run.spec["arm"]: run for run in next(source.points())[0].runs}
+    plain, run = of_arm["plain"], of_arm["dropout"]
+    if not run.spec["keep_shifted"] or run.spec["shifts"].get("rotation", "severities") == "severities":
+        raise Lacking  # the figure is of degrees
+    found, data = {**source.arrays(plain), **source.arrays(run)}, _data_of(run)
+    names = sorted({name.split("/")[2] for name in found if name.startswith("shifted/rotation/")}, key=float)
+    kept = found[f"shifted/rotation/{names[0]}/mc_dropout"].shape[1]
+
+    def turned(arm: str) -> npt.NDArray[Any]:
+        parts = [found[f"test/{arm}"][:, :kept], *(found[f"shifted/rotation/{name}/{arm}"] for name in names)]
+        return np.stack(parts, axis=1)  # members, angles, examples, classes
+
+    passes = turned("mc_dropout")
+    labels = passes.mean(0).argmax(-1)
+    right = labels[0] == data.y_test[:kept]
+    example = int(np.argmax(right * (labels[1:] != labels[:-1]).sum(0)))  # it begins right, and changes most often
+    one = data.x_test[example : example + 1]
+    images = [one[0], *(shift(one, "rotation", amount=float(name), seed=0)[0] for name in names)]
+    return plots.RotatedExample.from_predictions(
+        [0.0, *map(float, names)],
+        {arm: Predictions(turned(arm)[:, :, example]) for arm in ("mc_dropout", "ensemble")},
+        data=source.first.data,
+        classes=data.classes,
+        images=np.stack(images),
+        label=int(data.y_test[example]),
+    )
+
+
+def _kappa_error(source: Source) -> plots.Display:
+    found = source.first
+    return plots.KappaError.from_predictions(found.several(), found.labels["test"], data=found.data)
+
+
+def _disagreement_images(source: StudySource) -> plots.Display:
+    found, data = source.first, _data_of(next(source.points())[0].runs[0])
+    pools = {arm: found.several()[arm][0] for arm in ("ensemble", "mc_dropout")}
+    return plots.DisagreementImages.from_predictions(
+        pools, data.x_test, found.labels["test"], data=found.data, classes=data.classes
+    )
+
+
+def _power_law(source: Source) -> plots.Display:
+    found = source.first
+    return plots.PowerLaw.from_curves(found.curves, data=found.data)
+
+
+def _data_of(run: Run) -> Dataset:
+    spec = run.spec
+    return load_dataset(spec["dataset"], target=spec["target"], train_size=spec["train_size"], seed=spec["data_seed"])
+
+
+_ONE = "networks with and without dropout on the same data, as evd compare and every study keep them"
+_OTHER = "predictions of other data (other_data of a study)"
+RECIPES = {
+    "mc_vs_weight_scaling": Recipe(_mc_vs_weight_scaling, "main", _ONE),
+    "retention_sweep": Recipe(_retention_sweep, "retention", "a study that varies the rate, alone or with the width"),
+    "dataset_size": Recipe(_dataset_size, "train_size", "a study that varies train_size"),
+    "learning_curves_gap": Recipe(
+        _architectures, "architectures", "a study that varies the network, with patience null and watch [train]"
+    ),
+    "exact_enumeration": Recipe(_exact_enumeration, "exact", "a study of small networks with exact true"),
+    "ensemble_size": Recipe(_ensemble_size, "main", _ONE),
+    "combiner_comparison": Recipe(_combiner_comparison, "main", _ONE),
+    "ood_entropy_hist": Recipe(_ood("entropy"), "main", _OTHER),
+    "ood_mutual_information": Recipe(_ood("mutual_information"), "main", _OTHER),
+    "accuracy_vs_confidence": Recipe(_accuracy_vs_confidence, "main", _ONE),
+    "shift_robustness": Recipe(_shift_robustness, "shifts", "a study of one point with shifts"),
+    "reliability_pooling": Recipe(_reliability_pooling, "main", _ONE),
+    "diversity_accuracy_plane": Recipe(
+        _diversity_accuracy_plane, "trajectories", "a study of plain networks at several epochs and of several rates"
+    ),
+    "function_space": Recipe(
+        _function_space, "trajectories", "a study of dropout networks at several epochs, at least two repetitions"
+    ),
+    "deep_ensemble_equivalent": Recipe(_deep_ensemble_equivalent, "main", _ONE),
+    "eir_vs_der": Recipe(_eir_vs_der, "eir", "a study that varies the epochs with the width or train_size"),
+    "bias_variance_diversity": Recipe(_bias_variance_diversity, "trials", "a study that varies data_seed"),
+    "cost_frontier": Recipe(_cost_frontier, "cost", "a study that varies the width"),
+    "paired_differences": Recipe(_paired_differences, "datasets", "a study that varies the dataset"),
+    "critical_difference": Recipe(_critical_difference, "datasets", "a study that varies the dataset"),
+    "activations": Recipe(_activations, "main", "a study of multilayer perceptrons"),
+    "rotated_example": Recipe(_rotated_example, "shifts", "a study with the shift rotation and keep_shifted"),
+    "kappa_error": Recipe(_kappa_error, "main", _ONE),
+    "disagreement_images": Recipe(_disagreement_images, "main", "a study on images"),
+    "power_law": Recipe(_power_law, "main", _ONE),
+}

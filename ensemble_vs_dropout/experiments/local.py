@@ -1,0 +1,197 @@
+"""Running a study: group by group, in this process and as many others as are asked for.
+
+A process takes the runs that nobody holds, so that processes, machines with one file system, and a second call of the
+same study share the work without a word between them. What fails is noted and does not stop the rest.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.experiments.plan import Group, Plan, Run
+from ensemble_vs_dropout.experiments.store import Store
+from ensemble_vs_dropout.experiments.tables import damaged, stages
+from ensemble_vs_dropout.progress import Progress
+
+if TYPE_CHECKING:
+    from ensemble_vs_dropout.progress import EpochEnd
+
+_POLL = 0.5  # seconds between two looks at runs in other hands
+
+
+@dataclass
+class Report:
+    """What a call of `run_study` did."""
+
+    made: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    set_aside: dict[str, list[str]] = field(default_factory=dict)
+
+
+def run_study(
+    plan: Plan,
+    store: Store,
+    *,
+    verify: bool = False,
+    fail_fast: bool = False,
+    wait: bool = True,
+    checkpoint: bool = False,
+    verbose: str | int = "auto",
+) -> Report:
+    """Make every run of the plan that is not finished.
+
+    Args:
+        plan: What to run.
+        store: Where runs are kept, of this study and of others.
+        verify: Read every file of the finished runs, not their scores alone; what is damaged is set aside and made
+            again.
+        fail_fast: Stop at the first run that fails.
+        wait: Wait for runs that other processes are making, and make them if these give up.
+        checkpoint: Keep each network as soon as it is trained, so that an interruption costs less: worth its time where
+            networks take minutes.
+        verbose: 0 silent, 1 or "auto" progress, 2 one line per epoch.
+
+    Returns:
+        What was made, what failed and why, and what was set aside.
+
+    Raises:
+        InputError: With `fail_fast`, why a run failed.
+        OSError: The store cannot be written; what is finished stays, and the same call goes on from there.
+    """
+    report = Report()
+    for stage in stages(plan, store):
+        _run_stage(stage, store, report, verify, fail_fast, wait or plan.open, checkpoint, verbose)
+    return report
+
+
+def _run_stage(
+    plan: Plan,
+    store: Store,
+    report: Report,
+    verify: bool,
+    fail_fast: bool,
+    wait: bool,
+    checkpoint: bool,
+    verbose: str | int,
+) -> None:
+    """Make the runs of a plan whose settings are all known."""
+    total = sum(map(_epochs, plan.runs))
+    with Progress(total, verbose) as progress:
+        report.set_aside |= set_damaged_aside(plan, store, verify, progress)
+        left, said = list(plan.groups), 0
+        while left:
+            waiting, before = sum(_epochs(run) for group in left for run in group.runs), len(report.made)
+            for number, group in enumerate(left):
+                make_group(group, store, report, progress, fail_fast=fail_fast, checkpoint=checkpoint)
+                progress.reach(sum(_epochs(r) for g in left[: number + 1] for r in g.runs) + total - waiting)
+                if not progress.live and (made := len(report.made) - before):
+                    progress.say(f"group {number + 1} of {len(left)}: {made} runs made, {progress.left()}")
+                before = len(report.made)
+            there = store.finished()
+            left = [g for g in left if any(r.name not in there and r.name not in report.failed for r in g.runs)]
+            if left and not wait:
+                break
+            if left and len(left) != said:
+                said = len(left)
+                progress.say(f"{said} groups of runs are in other hands; waiting for them")
+            if left:
+                time.sleep(_POLL)
+
+
+def set_damaged_aside(plan: Plan, store: Store, verify: bool, progress: Progress) -> dict[str, list[str]]:
+    """Set aside the finished runs that are damaged, say so, and return their files that are."""
+    broken = damaged(plan.runs, store, verify)
+    for run in (run for run in plan.runs if run.name in broken):
+        try:
+            aside = store.set_aside(run)
+        except FileNotFoundError:  # another process has done so a moment ago
+            continue
+        progress.say(f"{run.name} was damaged ({', '.join(broken[run.name])}); it lies in {aside} now")
+    return broken
+
+
+def make_group(
+    group: Group,
+    store: Store,
+    report: Report,
+    progress: Progress,
+    *,
+    fail_fast: bool = False,
+    checkpoint: bool = False,
+) -> None:
+    """Make those runs of a group that are neither finished nor in other hands."""
+    with store.claim(group.runs) as mine:
+        todo = [run for run in mine if run.name not in report.failed]
+        if not todo:
+            return
+        from ensemble_vs_dropout.experiments.running import make_runs  # loads Keras
+
+        folders = [store.work(run) for run in todo] if checkpoint else None
+        left = {run.name: run for run in todo}
+        try:
+            for run, files in make_runs(todo, group.members, folders, _telling(progress)):
+                if isinstance(files, Exception):
+                    note_failure(run, *told(files), store, report, progress)
+                    if fail_fast:
+                        raise InputError(f"{run.name} failed: {files}")
+                else:
+                    store.put(run, files)
+                    report.made.append(run.name)
+                del left[run.name]
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:
+            if fail_fast:
+                raise
+            for run in left.values():
+                note_failure(run, *told(error), store, report, progress)
+
+
+def run_in_processes(
+    file: Path, store: Path, jobs: int, together: int, checkpoint: bool
+) -> list[subprocess.Popen[bytes]]:
+    """Start so many processes that call the same study; each takes what the others do not hold."""
+    command = [
+        sys.executable,
+        "-m",
+        "ensemble_vs_dropout.commands.main",
+        "study",
+        "run",
+        str(file),
+        "--store",
+        str(store),
+    ]
+    command += ["--quiet", "--no-wait", "--jobs", "1", "--together", str(together), *["--checkpoint"] * checkpoint]
+    return [subprocess.Popen(command) for _ in range(jobs)]
+
+
+def _epochs(run: Run) -> int:
+    """Return the epochs of all networks of a run, if none stops early."""
+    return run.members * int(run.spec["epochs"])
+
+
+def told(error: Exception) -> tuple[str, str]:
+    """Return an error in words, and its traceback."""
+    return str(error) or type(error).__name__, "".join(traceback.format_exception(error))
+
+
+def note_failure(run: Run, reason: str, trace: str, store: Store, report: Report, progress: Progress) -> None:
+    """Note that a run could not be made, and say why."""
+    store.fail(run, reason, trace)
+    report.failed[run.name] = reason
+    progress.say(f"{run.name} failed: {reason}")
+
+
+def _telling(progress: Progress) -> Callable[[Run, EpochEnd], None] | None:
+    """Return what moves a live display; elsewhere a line for each of thousands of networks would say nothing."""
+    if not progress.live:
+        return None
+    return lambda run, end: progress.epoch(f"{run.name}, network {end.member + 1}", end)

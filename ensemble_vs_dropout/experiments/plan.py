@@ -1,0 +1,222 @@
+"""What a study comes to: its runs, each trained once, and which of them are trained together.
+
+A run is what is trained for one arm of one point and repetition: `plain` (networks without dropout, which do not depend
+on the rate) or `dropout`. Points share the runs that they have in common.
+
+Where settings are chosen on validation data, the candidates are runs too, called trials: judged on validation data
+alone. The plan of such a study holds the trials first; with their scores known, it holds what was chosen as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.experiments.runs import sha256
+from ensemble_vs_dropout.experiments.settings import Settings, Study
+
+# What is judged about trained networks, and by whose seeds they draw: runs that differ in these alone are trained
+# together.
+_APART = (
+    "seed", "repetition", "members", "passes", "rules", "metrics", "resamples", "shifts", "keep_shifted", "other_data",
+    "splits", "exact",
+)  # fmt: skip
+_DROPOUT_ONLY = ("rate", "passes", "exact")
+RESULTS = 1  # raised when a change of the package alters what a run finds
+TOGETHER = 120  # networks of one group at most: what an interruption can cost
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Attributes:
+        spec: All that it is; the same spec is the same run, whatever study asks for it.
+    """
+
+    spec: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name of its folder: data, arm and the digest of its spec."""
+        words = re.sub(r"[^\w.-]+", "_", Path(self.spec["dataset"]).stem).strip("._") or "data"
+        return f"{words[:40]}-{self.spec['arm']}-{digest(self.spec)[:16]}"
+
+    @property
+    def members(self) -> int:
+        """The networks to train."""
+        return int(self.spec["members"])
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point and repetition of a study.
+
+    Attributes:
+        keys: The keys that vary.
+        repetition: From 0.
+        runs: Those it takes, one for each arm; none while what they are is not chosen.
+        trials: For each arm the candidates, and the run that tries each.
+        chosen: By arm, the candidate that was best on validation data; empty if nothing is chosen.
+    """
+
+    keys: dict[str, Any]
+    repetition: int
+    runs: tuple[Run, ...]
+    trials: tuple[Run, ...] = ()
+    chosen: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in seed and members alone, trained together.
+
+    Attributes:
+        runs: The runs.
+        members: The networks of all runs of the plan's group, of which these may be what is left.
+    """
+
+    runs: tuple[Run, ...]
+    members: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All points of a study, its runs without repetition, and their groups of so many networks `together`, at most."""
+
+    study: Study
+    points: tuple[Point, ...]
+    runs: tuple[Run, ...]
+    groups: tuple[Group, ...]
+    together: int = TOGETHER
+
+    @property
+    def open(self) -> bool:
+        """Whether there are points whose settings are not chosen yet."""
+        return any(not point.runs for point in self.points)
+
+    def without(self, finished: Set[str]) -> Plan:
+        """Return the plan of those runs that are not finished."""
+        left = [tuple(run for run in group.runs if run.name not in finished) for group in self.groups]
+        groups = tuple(Group(runs, group.members) for runs, group in zip(left, self.groups, strict=True) if runs)
+        return replace(self, runs=tuple(run for runs in left for run in runs), groups=groups)
+
+
+def make_plan(study: Study, together: int = TOGETHER, judged: Callable[[Run], float | None] | None = None) -> Plan:
+    """Return the plan of a study.
+
+    Args:
+        study: As `read_study` gives it.
+        together: Networks of one group, at most; a run is never cut.
+        judged: Returns what a trial scored on validation data, lower being better; None while that is not known.
+
+    Example:
+        >>> study = Study(name="s", base={"dataset": "digits"}, grid={"rate": [0.2, 0.5]}, repetitions=2)
+        >>> plan = make_plan(study)
+        >>> len(plan.points), len(plan.runs), len(plan.groups)
+        (4, 6, 3)
+    """
+    judged = judged or (lambda trial: None)
+    points = [
+        _point(keys, settings, repetition, judged)
+        for keys, settings in study.points()
+        for repetition in range(study.repetitions)
+    ]
+    runs_by_name = {run.name: run for point in points for run in (*point.trials, *point.runs)}
+    alike: dict[str, list[Run]] = {}
+    for run in runs_by_name.values():
+        alike.setdefault(digest({k: v for k, v in run.spec.items() if k not in _APART}), []).append(run)
+    groups = [group for several in alike.values() for group in _cut(several, together)]
+    return Plan(study, tuple(points), tuple(runs_by_name.values()), tuple(groups), together)
+
+
+def digest(content: Any) -> str:
+    """Return the sha256 of a specification, whatever the order of its keys.
+
+    Example:
+        >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+        True
+    """
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _point(keys: dict[str, Any], settings: Settings, repetition: int, judged: Callable[[Run], float | None]) -> Point:
+    if not settings.tuned:
+        return Point(keys, repetition, tuple(_run(settings, arm, repetition) for arm in settings.arms))
+    trials: list[Run] = []
+    chosen: dict[str, dict[str, Any]] = {}
+    for arm in settings.arms:
+        candidates = settings.how.candidates(arm)
+        of_arm = [_trial(settings, candidate, arm, repetition) for candidate in candidates]
+        trials += of_arm
+        losses = [judged(trial) for trial in of_arm]
+        if None not in losses:
+            known = [math.inf if loss is None or math.isnan(loss) else loss for loss in losses]
+            if min(known) < math.inf:
+                chosen[arm] = candidates[known.index(min(known))]  # the first of equals
+    if len(chosen) < len(settings.arms):
+        return Point(keys, repetition, (), tuple(trials))
+    runs = tuple(_run(settings.chosen(chosen[arm]), arm, repetition) for arm in settings.arms)
+    return Point(keys, repetition, runs, tuple(trials), chosen)
+
+
+def _trial(settings: Settings, candidate: dict[str, Any], arm: str, repetition: int) -> Run:
+    """Return the run that tries a candidate: it sees validation data alone."""
+    how = settings.how
+    alone = {"shifts": {}, "keep_shifted": 0, "other_data": None, "exact": False, "watch": (), "rules": (EACH,)}
+    only = {"members": how.members, "passes": 1, "metrics": (how.metric,), "splits": ("val",), "resamples": 100}
+    return _run(settings.chosen(candidate).model_copy(update={**alone, **only}), arm, repetition)
+
+
+def _run(settings: Settings, arm: str, repetition: int) -> Run:
+    spec = json.loads(settings.model_dump_json(exclude={"arms", "tuning"}))
+    for key in _DROPOUT_ONLY if arm == "plain" else ():
+        del spec[key]
+    files = {"data_sha256": Path(settings.dataset).expanduser(), "builder_sha256": _source(settings.model.name)}
+    content = {key: _sum(file) for key, file in files.items() if file and file.is_file()}  # what has changed is other
+    return Run({"arm": arm, "repetition": repetition, **content, **spec})
+
+
+def _sum(file: Path) -> str:
+    state = file.stat()
+    return _sum_of(file, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache
+def _sum_of(file: Path, *state: int) -> str:
+    return sha256(file)
+
+
+def _source(model: str) -> Path | None:
+    """Return the file that holds the user's builder."""
+    module, _, function = model.partition(":")
+    if not function:
+        return None
+    PathFinder.invalidate_caches()  # else a file of this moment may not be seen
+    found = PathFinder.find_spec(module.rpartition(".")[2], _folders(module))
+    return Path(found.origin) if found and found.origin else None
+
+
+def _folders(module: str) -> list[str]:
+    """Return where a module's file is looked for: in its package, below where the user stands or where Python looks."""
+    return [str(Path(folder, *module.split(".")[:-1])) for folder in ("", *sys.path)]
+
+
+def _cut(runs: Sequence[Run], together: int) -> list[Group]:
+    groups: list[list[Run]] = [[]]
+    for run in runs:
+        if groups[-1] and sum(one.members for one in groups[-1]) + run.members > together:
+            groups.append([])
+        groups[-1].append(run)
+    return [Group(tuple(group), sum(run.members for run in group)) for group in groups]

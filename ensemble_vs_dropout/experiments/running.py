@@ -1,0 +1,234 @@
+"""Making the runs of a group: training their networks together, and judging each run by itself."""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ensemble_vs_dropout import __version__
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.datasets import OVADIA, load_dataset, shift
+from ensemble_vs_dropout.evaluation import Evaluator
+from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.evaluation.cost import cost_table
+from ensemble_vs_dropout.experiments.plan import RESULTS, Run
+from ensemble_vs_dropout.experiments.ways import Ways
+from ensemble_vs_dropout.models.backend import keras
+from ensemble_vs_dropout.models.builders import NETWORKS, Builder, build_for, find_builder
+from ensemble_vs_dropout.predictors import Ensemble, ExactDropout, fit_together
+from ensemble_vs_dropout.progress import EpochEnd
+from ensemble_vs_dropout.seeds import derive
+from ensemble_vs_dropout.types import Dataset, IntArray, Predictions
+
+Files = dict[str, bytes]
+_MANY = ("ensemble", "mc_dropout")  # arms that every rule is asked of; the others have one way to be combined
+
+
+def make_runs(
+    runs: Sequence[Run],
+    planned: int,
+    checkpoints: Sequence[Path | None] | None = None,
+    on_epoch: Callable[[Run, EpochEnd], None] | None = None,
+) -> Iterator[tuple[Run, Files | FloatingPointError]]:
+    """Train the networks of all runs together, and yield each run with the files that hold it.
+
+    Args:
+        runs: Runs of one group.
+        planned: The networks of the whole group, by which the strategy is chosen.
+        checkpoints: For each run a folder to go on from, or None.
+        on_epoch: Called after each epoch of each network.
+
+    Yields:
+        A run and its files; or why it has none, where all its networks diverged.
+
+    Raises:
+        InputError: The group cannot be made: data, builder or settings do not fit.
+    """
+    spec = runs[0].spec
+    data, builder = data_of(spec), builder_of(spec)
+    started = time.perf_counter()
+
+    def build() -> keras.Model:
+        return build_for(builder, data, rate=spec.get("rate", 0.0), width=spec["width"])
+
+    ensembles = [Ensemble(build, run.members, derive(run.spec["seed"], "repetition", _repetition(run))) for run in runs]
+    try:
+        fit_together(
+            ensembles,
+            data.x_train,
+            data.y_train,
+            (data.x_val, data.y_val),
+            watch={part: _part(data, part) for part in spec["watch"]},
+            checkpoints=checkpoints,
+            planned=planned,
+            epochs=spec["epochs"],
+            batch_size=spec["batch_size"],
+            patience=spec["patience"],
+            verbose=0,
+            on_epoch=(lambda number, end: on_epoch(runs[number], end)) if on_epoch else None,
+        )
+    except FloatingPointError as error:
+        for run in runs:
+            yield run, error
+        return
+    trained = time.perf_counter() - started
+    ways = Ways()
+    for run, ensemble in zip(runs, ensembles, strict=True):
+        if ensemble.members == 0:
+            told = "all networks diverged; a lower learning rate or clipped gradients usually help"
+            yield run, FloatingPointError(told)
+        else:
+            yield run, _files(run, ensemble, data, ways, trained * run.members / sum(r.members for r in runs))
+
+
+def data_of(spec: Mapping[str, Any]) -> Dataset:
+    """Return the data of a run."""
+    return _load(spec["dataset"], spec["target"], spec["train_size"], spec["label_noise"], spec["data_seed"])
+
+
+def builder_of(spec: Mapping[str, Any]) -> Builder:
+    """Return the builder that a run names, or raise `InputError`."""
+    name, settings = spec["model"]["name"], {k: v for k, v in spec["model"].items() if k != "name"}
+    if name not in NETWORKS:
+        if settings:
+            raise InputError(f"model {name!r} takes no settings of a study, got {', '.join(settings)}")
+        return find_builder(name)
+    try:
+        return NETWORKS[name](**settings)
+    except TypeError as error:
+        raise InputError(f"model {name!r}: {str(error).partition('() ')[2]}") from error
+
+
+@lru_cache(maxsize=4)
+def _load(name: str, target: str | None, train_size: int | None, label_noise: float, seed: int) -> Dataset:
+    return load_dataset(name, target=target, train_size=train_size, label_noise=label_noise, seed=seed)
+
+
+def _part(data: Dataset, name: str) -> tuple[npt.NDArray[np.generic], IntArray]:
+    return getattr(data, f"x_{name}"), getattr(data, f"y_{name}")
+
+
+def _repetition(run: Run) -> int:
+    return int(run.spec["repetition"])
+
+
+def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: float) -> Files:
+    spec = run.spec
+    masks = derive(spec["seed"], "masks", _repetition(run))
+    parts = {part: _part(data, part) for part in ("train", "val", "test") if part == "val" or part in spec["splits"]}
+    inputs = {part: x for part, (x, _) in parts.items()}
+    passes = spec.get("passes", 1)
+    predictions, costs = ways(spec["arm"], ensemble, len(data.x_train), inputs, passes, masks)
+    tables = [_scores(spec, predictions[part], parts[part][1], split=part) for part in spec["splits"]]
+    kept: dict[str, npt.NDArray[Any]] = {
+        f"{part}/{arm}": p.probs for part in ("val", "test") for arm, p in predictions.get(part, {}).items()
+    }
+    for name, amount in conditions(spec):
+        x = shift(data.x_test, name, seed=spec["data_seed"], **amount)
+        shifted, (severity,) = ways.predict(spec["arm"], ensemble, x, passes, masks), amount.values()
+        tables.append(_scores(spec, shifted, data.y_test, condition=name, severity=severity))
+        if n := spec["keep_shifted"]:
+            kept |= {f"shifted/{name}/{severity:g}/{arm}": p.probs[:, :n] for arm, p in shifted.items()}
+    if spec["other_data"]:
+        other = _other(spec["other_data"], data)
+        strange = ways.predict(spec["arm"], ensemble, other.x_test, passes, masks)
+        found, _ = Evaluator(seed=spec["seed"]).detection(predictions["test"], strange, spec["resamples"])
+        tables.append(found.assign(condition=other.name))
+        kept |= {f"other/{arm}": p.probs for arm, p in strange.items()}
+    if spec.get("exact"):
+        exact = ExactDropout(ensemble.models[0])
+        for rule in ("mean", "geometric_mean"):
+            pooled = Predictions(exact.predict(data.x_test, rule=rule)[None])
+            table = _scores(spec, {"exact_dropout": pooled}, data.y_test)
+            tables.append(table.assign(rule=rule, members=exact.members))
+            kept[f"exact/{rule}"] = pooled.probs
+    scores = pd.concat(tables, ignore_index=True).assign(repetition=_repetition(run))
+    environment = {
+        "version": __version__,
+        "results": RESULTS,
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "train_seconds": round(seconds, 3),
+        "diverged": len(ensemble.diverged),
+        "source": data.source,
+        "notes": list(data.notes),
+    }
+    kept |= {f"labels/{part}": y for part, (_, y) in parts.items() if part != "train"}
+    weights = {
+        f"{member}/{number}": values
+        for member, model in enumerate(ensemble.models)
+        for number, values in enumerate(model.get_weights())
+    }
+    return {
+        "environment.json": json.dumps(environment, indent=1).encode(),
+        "models.json": _described(ensemble.models[0]).encode(),
+        "models.npz": _npz(weights),
+        "histories.csv": ensemble.histories.to_csv(index=False).encode(),
+        "predictions.npz": _npz(kept),
+        "scores.json": json.dumps(scores.astype(object).to_dict("split", index=False)).encode(),
+        "cost.json": cost_table({arm: [cost] for arm, cost in costs.items()}).to_json(orient="records").encode(),
+    }
+
+
+def conditions(spec: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the shifts of a run: a name, and its severity or amount."""
+    for name, wanted in spec["shifts"].items():
+        if wanted == "severities":
+            yield from ((name, {"severity": severity}) for severity in range(1, 6))
+        else:
+            yield from ((name, {"amount": amount}) for amount in (OVADIA[name] if wanted == "ovadia" else wanted))
+
+
+def _other(name: str, data: Dataset) -> Dataset:
+    other = _load(name, None, None, 0.0, 0)
+    if other.input_shape != data.input_shape or other.x_test.dtype != data.x_test.dtype:
+        raise InputError(
+            f"other_data must have examples of the shape and type of {data.name!r}, {data.input_shape} of "
+            f"{data.x_test.dtype}, but those of {other.name!r} are {other.input_shape} of {other.x_test.dtype}"
+        )
+    return other
+
+
+def _scores(
+    spec: Mapping[str, Any],
+    arms: Mapping[str, Predictions],
+    labels: IntArray,
+    **where: Any,
+) -> pd.DataFrame:
+    """Return one row per arm, rule and metric of a run; a single network is a member of the ensemble alone."""
+    if "ensemble" in arms:
+        arms = {"single": arms["ensemble"], **arms}
+    asked = spec["rules"]  # a trial asks of each network alone, whatever the arm
+    rules = {arm: asked if arm in _MANY or asked == [EACH] else ["mean"] for arm in arms} | {"single": [EACH]}
+    evaluator = Evaluator(spec["metrics"], rules, resamples=spec["resamples"], seed=spec["seed"])
+    return evaluator.scores(arms, labels, **where)
+
+
+def _described(model: keras.Model) -> str:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras' of lambdas: nothing is loaded from this
+            return json.dumps(keras.saving.serialize_keras_object(model))
+    except Exception as error:  # a layer of the user's own that does not say how it is made
+        return json.dumps({"not_described": str(error)})
+
+
+def _npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
+    file = io.BytesIO()
+    # NumPy's files forget what bfloat16 is; as float32 the numbers are the same.
+    kept = {name: array.astype("float32") if array.dtype.kind == "V" else array for name, array in arrays.items()}
+    np.savez(file, allow_pickle=False, **kept)
+    return file.getvalue()

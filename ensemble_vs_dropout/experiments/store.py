@@ -1,0 +1,294 @@
+"""Where finished runs lie: a folder each, which appears whole or not at all.
+
+    store.json                      which format this is
+    studies/NAME.yaml               what the runs were made for, as it was last asked for
+    runs/digits-plain-0123456789abcdef/
+        spec.json environment.json models.json models.npz histories.csv predictions.npz scores.json cost.json
+        manifest.json               the sha256 of every other file
+    work/NAME/                      what a run on its way keeps, to go on from
+    failed/NAME.json                why a run failed, the last time it was tried
+    damaged/NAME-1/                 what no longer fitted its sums, set aside
+    locks/NAME.lock                 held by the process that makes the run
+
+A run is written under a temporary name, flushed to the disk and renamed, so that no crash can leave half of one. One
+process at a time makes a run; others take other runs meanwhile. Nothing in a store is ever executed: no pickles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.experiments.plan import Run, digest
+
+FORMAT = 1
+
+
+class Store:
+    """Finished runs in a folder.
+
+    Args:
+        folder: Made if it is not there.
+        create: Whether to make it; else it must be there.
+
+    Raises:
+        InputError: The folder holds something else, was written by a newer version, or cannot be written.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     store = Store(folder)
+        ...     run = Run({"arm": "plain", "dataset": "digits", "members": 1})
+        ...     store.put(run, {"scores.json": b"[]"})
+        ...     store.has(run), store.read(run, "scores.json")
+        (True, [b'[]'])
+    """
+
+    def __init__(self, folder: str | PathLike[str], create: bool = True):
+        self.folder = Path(folder)
+        mark = self.folder / "store.json"
+        try:
+            if create and not mark.exists():
+                if self.folder.is_dir() and any(self.folder.iterdir()):
+                    raise InputError(
+                        f"store {str(folder)!r} holds something else ({next(self.folder.iterdir()).name}); give an "
+                        "empty or new folder"
+                    )
+                self.folder.mkdir(parents=True, exist_ok=True)
+                write_whole(mark, json.dumps({"format": FORMAT}).encode())
+            found = json.loads(mark.read_text())["format"]
+        except FileNotFoundError as error:
+            raise InputError(f"store {str(folder)!r} holds no study: store.json is not there") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"store {str(folder)!r} is damaged: store.json tells no format ({error})") from error
+        except OSError as error:
+            raise InputError(f"store {str(folder)!r} cannot be used: {error.strerror}") from error
+        if not isinstance(found, int) or found > FORMAT:
+            raise InputError(
+                f"store {str(folder)!r} has format {found!r}, written by a newer version than this one, which knows "
+                f"{FORMAT}; use that version"
+            )
+
+    def has(self, run: Run) -> bool:
+        """Return whether the run is finished; its content is not looked at."""
+        return (self._place(run) / "manifest.json").is_file()
+
+    def finished(self) -> set[str]:
+        """Return the names of all finished runs, at the price of one look at the folder."""
+        runs = self.folder / "runs"
+        if not runs.is_dir():
+            return set()
+        return {entry.name for entry in os.scandir(runs) if entry.is_dir() and not entry.name.startswith(".")}
+
+    def read(self, run: Run, *files: str) -> list[bytes]:
+        """Return files of a finished run.
+
+        Raises:
+            DamagedError: One is missing, or is not what was written.
+        """
+        place, found = self._place(run), []
+        try:
+            sums = json.loads((place / "manifest.json").read_text())
+        except (OSError, ValueError) as error:
+            raise DamagedError(f"{place.name}: manifest.json cannot be read ({error})") from error
+        for file in files:
+            try:
+                content = (place / file).read_bytes()
+            except OSError as error:
+                raise DamagedError(f"{place.name}: {file} cannot be read ({error})") from error
+            if not isinstance(sums, dict) or sums.get(file) != hashlib.sha256(content).hexdigest():
+                raise DamagedError(f"{place.name}: {file} has changed since it was written")
+            found.append(content)
+        return found
+
+    def put(self, run: Run, files: Mapping[str, bytes]) -> None:
+        """Write a finished run; the manifest is last, and the folder appears with all of it."""
+        content = {"spec.json": json.dumps(run.spec, indent=1).encode(), **files}
+        sums = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+        content["manifest.json"] = json.dumps(sums, indent=1).encode()
+        place = self._place(run)
+        place.parent.mkdir(exist_ok=True)
+        partial = _beside(place)
+        partial.mkdir()
+        try:
+            for name, data in content.items():
+                write_flushed(partial / name, data)
+            try:
+                partial.rename(place)
+            except OSError:
+                if not self.has(run):  # else another process has made the same run: one is as good as the other
+                    raise
+                shutil.rmtree(partial)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        flush_folder(place.parent)
+        (self.folder / "failed" / f"{run.name}.json").unlink(missing_ok=True)
+        shutil.rmtree(self.work(run), ignore_errors=True)
+
+    def damaged(self, run: Run) -> list[str]:
+        """Return the files of a finished run that are missing or changed; [] if it is whole."""
+        place = self._place(run)
+        try:
+            sums = json.loads((place / "manifest.json").read_text())
+            if not isinstance(sums, dict) or "spec.json" not in sums:
+                return ["manifest.json"]
+        except (OSError, ValueError):
+            return ["manifest.json"]
+        broken = []
+        for name, expected in sums.items():
+            if Path(name).name != name:  # a manifest is data: it names no place outside its folder
+                return ["manifest.json"]
+            file = place / name
+            if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+                broken.append(name)
+        if not broken and digest(json.loads((place / "spec.json").read_text())) != digest(run.spec):
+            broken.append("spec.json")
+        return broken
+
+    def set_aside(self, run: Run) -> Path:
+        """Move a damaged run out of the way, so that it is made again; return where it lies now."""
+        aside = self.folder / "damaged"
+        aside.mkdir(exist_ok=True)
+        number = 1
+        while (aside / f"{run.name}-{number}").exists():
+            number += 1
+        self._place(run).rename(aside / f"{run.name}-{number}")
+        return aside / f"{run.name}-{number}"
+
+    def fail(self, run: Run, reason: str, traceback: str) -> None:
+        """Note why a run could not be made."""
+        (self.folder / "failed").mkdir(exist_ok=True)
+        content = {"reason": reason, "traceback": traceback, "spec": run.spec}
+        write_whole(self.folder / "failed" / f"{run.name}.json", json.dumps(content, indent=1).encode())
+
+    def failure(self, run: Run) -> str | None:
+        """Return why a run failed the last time it was tried, or None."""
+        path = self.folder / "failed" / f"{run.name}.json"
+        try:
+            return str(json.loads(path.read_text())["reason"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def keep_study(self, name: str, text: str) -> None:
+        """Keep the file of a study beside its runs, so that the store tells what they were made for."""
+        path = self.folder / "studies" / f"{name}.yaml"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(exist_ok=True)
+            write_whole(path, text.encode())
+
+    def studies(self) -> list[Path]:
+        """Return the files of the studies whose runs are kept here."""
+        return sorted((self.folder / "studies").glob("*.yaml"))
+
+    def work(self, run: Run) -> Path:
+        """Return where a run on its way may keep what it has; it is removed when the run is finished."""
+        return self.folder / "work" / run.name
+
+    @contextmanager
+    def claim(self, runs: tuple[Run, ...]) -> Iterator[list[Run]]:
+        """Hold those of the runs that are neither finished nor in other hands; they are free again afterwards."""
+        held: list[FileLock] = []
+        mine: list[Run] = []
+        (self.folder / "locks").mkdir(exist_ok=True)
+        try:
+            for run in runs:
+                if self.has(run):
+                    continue
+                lock = FileLock(self.folder / "locks" / f"{run.name}.lock", timeout=0)
+                try:
+                    lock.acquire()
+                except Timeout:
+                    continue
+                held.append(lock)
+                if not self.has(run):  # another process may have finished it a moment ago
+                    mine.append(run)
+            yield mine
+        finally:
+            for lock in held:
+                lock.release()
+
+    def clean(self) -> list[str]:
+        """Remove what interrupted and failed runs left behind; return the names of what was removed.
+
+        Finished runs stay, and so does what another process is making.
+        """
+        removed = []
+        for folder in ("work", "failed", "damaged"):
+            for path in sorted((self.folder / folder).glob("*")) if (self.folder / folder).is_dir() else []:
+                with self._unclaimed(path.name.removesuffix(".json")) as free:
+                    if not free:
+                        continue
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                removed.append(f"{folder}/{path.name}")
+        for path in sorted((self.folder / "runs").glob(".*-*")) if (self.folder / "runs").is_dir() else []:
+            with self._unclaimed(path.name[1:].rpartition("-")[0]) as free:
+                if free:
+                    shutil.rmtree(path, ignore_errors=True)
+                    removed.append(f"runs/{path.name}")
+        return removed
+
+    @contextmanager
+    def _unclaimed(self, name: str) -> Iterator[bool]:
+        (self.folder / "locks").mkdir(exist_ok=True)
+        lock = FileLock(self.folder / "locks" / f"{name}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def _place(self, run: Run) -> Path:
+        return self.folder / "runs" / run.name
+
+
+class DamagedError(Exception):
+    """A finished run is not what was written."""
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all."""
+    partial = _beside(path)
+    try:
+        write_flushed(partial, content)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _beside(path: Path) -> Path:
+    """Return a hidden name that nobody else has, on the same disk; what gets it is as open to others as they may be."""
+    return path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+
+
+def write_flushed(path: Path, content: bytes) -> None:
+    """Write a file and wait until it is on the disk."""
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until a folder's entries are on the disk, where the system can tell."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

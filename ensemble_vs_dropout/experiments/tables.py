@@ -1,0 +1,165 @@
+"""What a study has found, and how far it is: tables read from the store alone, without Keras."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
+from ensemble_vs_dropout.experiments.plan import RESULTS, TOGETHER, Plan, Point, Run, digest, make_plan
+from ensemble_vs_dropout.experiments.settings import Study
+from ensemble_vs_dropout.experiments.store import DamagedError, Store
+from ensemble_vs_dropout.measures import METRICS
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a study is: the names of its runs, each in one of the three, and why those that failed did."""
+
+    finished: tuple[str, ...]
+    failed: dict[str, str]
+    waiting: tuple[str, ...]
+
+    def words(self) -> str:
+        """Return it in one sentence."""
+        total = len(self.finished) + len(self.failed) + len(self.waiting)
+        parts = [f"{len(self.finished)} of {total} runs are finished"]
+        if self.failed:
+            parts.append(f"{len(self.failed)} failed")
+        if self.waiting:
+            parts.append(f"{len(self.waiting)} are still to be made")
+        return ", ".join(parts)
+
+
+def plan_of(study: Study, store: Store | None = None, guess: bool = False, together: int = TOGETHER) -> Plan:
+    """Return the plan of a study, with what is chosen already where the trials of that are in the store.
+
+    With `guess` the first candidate stands where nothing is chosen yet, so that the plan is of the right size.
+    """
+    there = store.finished() if store else set()
+
+    def judged(trial: Run) -> float | None:
+        if store is None or trial.name not in there:
+            return math.inf if store and store.failure(trial) is not None else 0.0 if guess else None
+        metric, arm = trial.spec["metrics"][0], "single" if trial.spec["arm"] == "plain" else "dropout_ensemble"
+        try:
+            values = [row[4] for row in scores_of(trial, store) if (row[0], row[1], row[3]) == (arm, EACH, metric)]
+        except InputError:  # it is damaged, and will be made again
+            return None
+        return -float(values[0]) if METRICS[metric].higher_is_better else float(values[0])
+
+    return make_plan(study, together, judged)
+
+
+def stages(plan: Plan, store: Store) -> Iterator[Plan]:
+    """Yield the plan, and when its runs are made the one that their scores lead to, until nothing more is to choose."""
+    while True:
+        yield plan
+        tuned = any(point.trials for point in plan.points)  # what failed before may be made now, and win
+        further = plan_of(plan.study, store, together=plan.together) if tuned else plan
+        if further.runs == plan.runs:
+            return
+        plan = further
+
+
+def status(plan: Plan, store: Store) -> Status:
+    """Return how far a study is."""
+    there = store.finished()
+    finished = tuple(run.name for run in plan.runs if run.name in there)
+    missing = [run for run in plan.runs if run.name not in there]
+    failed = {run.name: reason for run in missing if (reason := store.failure(run)) is not None}
+    return Status(finished, failed, tuple(run.name for run in missing if run.name not in failed))
+
+
+def results(plan: Plan, store: Store) -> pd.DataFrame:
+    """Return one row per point, repetition, arm, rule and metric, of all runs that are finished.
+
+    Returns:
+        The varied keys of the study; trials (those that the arm had on validation data) and chosen (what they led to),
+        where anything is chosen; then the columns of `Evaluator.scores`: arm, rule, members, metric, value, low, high
+        (bootstrap over examples), split, condition, severity, repetition.
+
+    Raises:
+        InputError: No run is finished, or one is damaged.
+    """
+    there, known = store.finished(), {}
+    for run in plan.runs:
+        if run.name in there:
+            known[run.name] = scores_of(run, store)
+    keys, tuned = plan.study.keys, any(point.trials for point in plan.points)
+    rows = [
+        [*(_cell(point.keys[key]) if key in point.keys else None for key in keys), *_effort(point, run, tuned), *row]
+        for point in plan.points
+        for run in point.runs
+        for row in known.get(run.name, ())
+    ]
+    if not rows:
+        raise InputError(f"no run of the study {plan.study.name!r} is finished; evd study run makes them")
+    names = [f"study_{key}" if key in SCORE_COLUMNS else key for key in keys]
+    return pd.DataFrame(rows, columns=[*names, *(["trials", "chosen"] if tuned else []), *SCORE_COLUMNS])
+
+
+def scores_of(run: Run, store: Store) -> list[list[Any]]:
+    """Return the rows of a finished run's scores, in the order of `SCORE_COLUMNS`."""
+    try:
+        content = json.loads(store.read(run, "scores.json")[0])
+        order = [content["columns"].index(name) for name in SCORE_COLUMNS]
+        return [[row[place] for place in order] for row in content["data"]]
+    except DamagedError as error:
+        raise InputError(f"{error}; evd study run sets it aside and makes the run again") from error
+
+
+def damaged(runs: Sequence[Run], store: Store, all_files: bool = False) -> dict[str, list[str]]:
+    """Return the finished runs that are damaged, with their files that are.
+
+    Args:
+        runs: Those to look at; unfinished ones are passed over.
+        store: Where they are.
+        all_files: Whether to read every file, or the scores and the specification alone.
+    """
+    there, broken = store.finished(), {}
+    for run in (run for run in runs if run.name in there):
+        if all_files:
+            files = store.damaged(run)
+        else:
+            try:
+                _, spec = store.read(run, "scores.json", "spec.json")
+                whole = digest(json.loads(spec)) == digest(run.spec)
+                files = [] if whole else ["spec.json"]
+            except (DamagedError, ValueError) as error:
+                files = [str(error).partition(": ")[2]]
+        if files:
+            broken[run.name] = files
+    return broken
+
+
+def made_otherwise(runs: Sequence[Run], store: Store) -> dict[str, str]:
+    """Return the finished runs that another version of the package made, whose results may differ, and that version."""
+    there, found = store.finished(), {}
+    for run in (run for run in runs if run.name in there):
+        try:
+            environment = json.loads(store.read(run, "environment.json")[0])
+        except (DamagedError, ValueError):
+            continue  # `damaged` tells
+        if environment.get("results") != RESULTS:
+            found[run.name] = str(environment.get("version"))
+    return found
+
+
+def _effort(point: Point, run: Run, tuned: bool) -> list[Any]:
+    if not tuned:
+        return []
+    arm = run.spec["arm"]
+    trials = {trial.name for trial in point.trials if trial.spec["arm"] == arm}
+    return [len(trials), ", ".join(f"{key}={_cell(value)}" for key, value in point.chosen.get(arm, {}).items())]
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool) or value is None else json.dumps(value)

@@ -1,0 +1,239 @@
+"""Networks: recipes of compiled Keras models, which fit themselves to a data set.
+
+A recipe is called with a `Dataset` and gives a new compiled `keras.Model` each time:
+
+    recipe = mlp(units=(256, 256), rate=0.5)
+    ensemble = Ensemble(lambda: recipe(data), members=5)
+
+`rate` is the probability to DROP a unit, as in Keras; some papers give the probability to keep it, 1 - rate. A rate
+of 0 makes no dropout layer. Rescaling of uint8 images belongs to the model, so that a saved model takes raw input.
+
+The user's own builder stands in the same place: any function of some of `data`, `rate` and `width` that returns a
+compiled model.
+"""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction, check_known
+from ensemble_vs_dropout.models.backend import keras
+from ensemble_vs_dropout.models.classic_dropout import ClassicDropout
+from ensemble_vs_dropout.types import Dataset
+
+Builder = Callable[..., keras.Model]
+_DROPOUT = {"inverted": keras.layers.Dropout, "classic": ClassicDropout}
+
+
+@dataclass(frozen=True)
+class Network:
+    """A recipe of a network: `recipe(data)` gives a new compiled model for the data's shape and classes.
+
+    Attributes:
+        name: What tables call it.
+        settings: The arguments it was made with.
+        body: `body(shape, rate, input_rate, width)` yields the layers between the input and the logits.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    body: Callable[..., Iterator[keras.layers.Layer]] = field(repr=False)
+
+    def __call__(self, data: Dataset, rate: float | None = None, width: float = 1.0) -> keras.Model:
+        """Return a new compiled model.
+
+        Args:
+            data: Gives the shape of an example, its dtype, and the number of classes.
+            rate: Overrides the recipe's rate; 0 makes the same network without any dropout.
+            width: Multiplies the hidden sizes.
+        """
+        settings = self.settings
+        rates = (settings["rate"], settings["input_rate"])
+        if rate is not None:
+            rates = (check_fraction("rate", rate), settings["input_rate"] if rate else 0.0)
+        images = data.x_train.dtype == "uint8"
+        layers = [keras.Input(data.input_shape, dtype=data.x_train.dtype.name if images else "float32")]
+        if images:
+            layers.append(keras.layers.Rescaling(1 / 255))
+        layers.extend(self.body(data.input_shape, *rates, width))
+        layers.append(keras.layers.Dense(len(data.classes), name="logits"))
+        model = keras.Sequential(layers, name=self.name)
+        model.compile(
+            optimizer=keras.optimizers.get(
+                {"class_name": settings["optimizer"], "config": {"learning_rate": settings["learning_rate"]}}
+            ),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+        )
+        return model
+
+
+def mlp(
+    units: Sequence[int] = (256, 256),
+    depth: int = 1,
+    rate: float = 0.0,
+    input_rate: float = 0.0,
+    activation: str = "relu",
+    batch_norm: bool = False,
+    max_norm: float | None = None,
+    l2: float = 0.0,
+    dropout: str = "inverted",
+    optimizer: str = "adam",
+    learning_rate: float = 1e-3,
+) -> Network:
+    """Dense layers, each followed by dropout.
+
+    Args:
+        units: The size of each hidden layer.
+        depth: How often these layers follow one another: units of (64,) and a depth of 3 are three layers of 64.
+        rate: Probability to drop a hidden unit, in [0, 1).
+        input_rate: Probability to drop an input.
+        activation: Keras' name of one.
+        batch_norm: Normalise between each product and its activation.
+        dropout: "inverted", Keras' own, or "classic", as it was first published; see `ClassicDropout`.
+        max_norm: Largest norm of the weights into a unit (Srivastava et al. 2014), or None.
+        l2: Penalty on the squares of the hidden layers' weights, at least 0.
+        optimizer: Keras' name of one.
+        learning_rate: Of the optimizer.
+    """
+    settings = _settings(locals())
+    for size in units:
+        check_at_least("units", size, 1)
+    check_at_least("depth", depth, 1)
+    if not 0 <= l2 < float("inf"):
+        raise InputError(f"l2 must be a number of at least 0, got {l2!r}")
+    constraint = keras.constraints.MaxNorm(max_norm, axis=0) if max_norm else None
+    penalty = keras.regularizers.L2(l2) if l2 else None
+
+    def body(shape: tuple[int, ...], rate: float, input_rate: float, width: float) -> Iterator[keras.layers.Layer]:
+        yield keras.layers.Flatten()
+        yield from _dropout(input_rate, dropout)
+        for size in (*units,) * depth:
+            yield keras.layers.Dense(_scaled(size, width), kernel_constraint=constraint, kernel_regularizer=penalty)
+            if batch_norm:
+                yield keras.layers.BatchNormalization()
+            yield keras.layers.Activation(activation)
+            yield from _dropout(rate, dropout)
+
+    return Network("mlp", settings, body)
+
+
+def lenet(
+    rate: float = 0.0, dropout: str = "inverted", optimizer: str = "adam", learning_rate: float = 1e-3
+) -> Network:
+    """Two convolutions of 32 and 64 filters and a dense layer of 128, as in Ovadia et al. (2019)."""
+    settings = _settings({**locals(), "input_rate": 0.0})
+
+    def body(shape: tuple[int, ...], rate: float, input_rate: float, width: float) -> Iterator[keras.layers.Layer]:
+        yield from _image("lenet", shape)
+        yield keras.layers.Conv2D(_scaled(32, width), 3, activation="relu")
+        yield keras.layers.Conv2D(_scaled(64, width), 3, activation="relu")
+        yield keras.layers.MaxPooling2D()
+        yield from _dropout(rate, dropout)
+        yield keras.layers.Flatten()
+        yield keras.layers.Dense(_scaled(128, width), activation="relu")
+        yield from _dropout(rate, dropout)
+
+    return Network("lenet", settings, body)
+
+
+def small_cnn(
+    filters: Sequence[int] = (16, 32),
+    units: int = 64,
+    rate: float = 0.0,
+    dropout: str = "inverted",
+    optimizer: str = "adam",
+    learning_rate: float = 1e-3,
+) -> Network:
+    """Convolutions, each halved in size by pooling, then one dense layer; dropout before and after the dense one."""
+    settings = _settings({**locals(), "input_rate": 0.0})
+
+    def body(shape: tuple[int, ...], rate: float, input_rate: float, width: float) -> Iterator[keras.layers.Layer]:
+        yield from _image("small_cnn", shape)
+        for number in filters:
+            yield keras.layers.Conv2D(_scaled(number, width), 3, padding="same", activation="relu")
+            yield keras.layers.MaxPooling2D()
+        yield keras.layers.Flatten()
+        yield from _dropout(rate, dropout)
+        yield keras.layers.Dense(_scaled(units, width), activation="relu")
+        yield from _dropout(rate, dropout)
+
+    return Network("small_cnn", settings, body)
+
+
+NETWORKS: dict[str, Callable[..., Network]] = {"mlp": mlp, "lenet": lenet, "small_cnn": small_cnn}
+
+
+def find_builder(name: str) -> Builder:
+    """Return the recipe of that name, or the user's own builder from `package.module:function`.
+
+    Raises:
+        InputError: No such recipe, module or function; the message says which.
+    """
+    if ":" not in name:
+        return NETWORKS[check_known("model", name, [*NETWORKS, "package.module:function"])]()
+    module_name, _, function_name = name.partition(":")
+    if not module_name or not function_name:
+        raise InputError(f"model {name!r} must be package.module:function")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: the user's module lies where they stand
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise InputError(f"model {name!r}: cannot import {module_name!r}: {error}") from error
+    builder = getattr(module, function_name, None)
+    if not callable(builder):
+        raise InputError(f"model {name!r}: {module_name!r} has no function {function_name!r}")
+    return builder
+
+
+def build_for(builder: Builder, data: Dataset, *, rate: float, width: float = 1.0) -> keras.Model:
+    """Call a builder with those of `data`, `rate` and `width` that it takes."""
+    taken = inspect.signature(builder).parameters
+    anything = any(p.kind is p.VAR_KEYWORD for p in taken.values())
+    if not anything and "rate" not in taken:
+        raise InputError(
+            f"build must take the argument rate, so that one function makes the network with dropout and without; "
+            f"{getattr(builder, '__name__', builder)!r} takes ({', '.join(taken) or 'nothing'}): "
+            "def build(data, rate): ..."
+        )
+    given = {"data": data, "rate": rate, "width": width}
+    return builder(**{name: value for name, value in given.items() if anything or name in taken})
+
+
+def takes_width(builder: Builder) -> bool:
+    """Return whether a builder can make its network wider."""
+    return "width" in inspect.signature(builder).parameters
+
+
+def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
+    check_fraction("rate", arguments["rate"])
+    check_fraction("input_rate", arguments["input_rate"])
+    check_known("dropout", arguments["dropout"], _DROPOUT)
+    name = arguments["optimizer"]
+    if not isinstance(name, str):
+        raise InputError(
+            f"optimizer must be the name of one, so that no two members share its state, got {type(name).__name__}; "
+            "for another, write a builder of your own"
+        )
+    return dict(arguments)
+
+
+def _dropout(rate: float, kind: str) -> Iterator[keras.layers.Layer]:
+    if rate > 0:
+        yield _DROPOUT[kind](rate)
+
+
+def _image(name: str, shape: tuple[int, ...]) -> Iterator[keras.layers.Layer]:
+    if len(shape) == 2:
+        yield keras.layers.Reshape((*shape, 1))
+    elif len(shape) != 3:
+        raise InputError(f"{name} needs images, examples of shape (height, width[, channels]), got {shape}; use mlp")
+
+
+def _scaled(size: int, width: float) -> int:
+    return max(1, round(size * width))

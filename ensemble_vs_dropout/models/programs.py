@@ -1,0 +1,196 @@
+"""Functions of a model that are traced once for all models that are built alike.
+
+Making a graph takes longer than many an epoch. A traced function knows its model only by the variables that it
+captured, so it runs on another model of the same architecture when that model's variables are put in their place. Only
+what is made of Keras' own parts is shared: a part of the user's own may hold constants that no configuration tells.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.models.architecture import architecture
+from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
+from ensemble_vs_dropout.models.heads import Head, read_head
+from ensemble_vs_dropout.models.random_layers import Off, check_raw_draws, has_foreign, tracing
+from ensemble_vs_dropout.types import FloatArray
+
+_KNOWN = ("keras.", "ensemble_vs_dropout.")  # whose classes tell all that they hold in their configurations
+_COMPARED = 8  # examples that are predicted in two ways
+_ROUNDING, _ROUNDING_OF_HALVES = 1e-3, 3e-2  # of probabilities, in float32 and in half precision
+Body = Callable[..., Any]  # (model, *tensors) -> a tensor, or None where what it computes ends in the variables
+
+
+class Program:
+    """A traced function of a model and tensors, whose first axis is left open."""
+
+    def __init__(self, body: Body, model: keras.Model, *given: tf.Tensor):
+        specs = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in given]
+        traced = tf.function(lambda *tensors: body(model, *tensors), autograph=False)
+        self.function = traced.get_concrete_function(*specs)
+        places = {id(handle): place for place, handle in enumerate(_handles(model))}
+        self._captured = [places.get(id(tensor)) for tensor in self.function.captured_inputs]
+        self._model = model
+        self._plan = None if None in self._captured else plan(model)
+
+    def fits(self, model: keras.Model) -> bool:
+        """Return whether it may run on this model."""
+        return model is self._model or (self._plan is not None and plan(model) == self._plan)
+
+    def on(self, model: keras.Model) -> Callable[..., Any]:
+        """Return the function of tensors that runs on this model, now or in the graph that is being made."""
+        if model is self._model:
+            return self.function
+        handles = _handles(model)
+        placed = [handles[place] for place in self._captured if place is not None]
+        kinds = [output.dtype for output in self.function.outputs]
+
+        def run(*given: tf.Tensor) -> Any:
+            outputs = tf.raw_ops.StatefulPartitionedCall(args=[*given, *placed], Tout=kinds, f=self.function)
+            return outputs[0] if kinds else None
+
+        return run
+
+
+class Programs:
+    """The programs that one trainer or predictor needs, each traced when it is first needed."""
+
+    def __init__(self) -> None:
+        self._known: defaultdict[Any, list[Program]] = defaultdict(list)
+        self._seen: dict[int, keras.Model] = {}
+        self._found: dict[Any, tuple[keras.Model, Callable[..., Any]]] = {}  # by the model's id, which it keeps
+
+    def first_of(self, model: keras.Model) -> bool:
+        """Return whether a model is asked about for the first time."""
+        first = id(model) not in self._seen
+        self._seen[id(model)] = model
+        return first
+
+    def run(self, body: Body, model: keras.Model, *given: tf.Tensor, pure: bool = False) -> Any:
+        """Run the program of this body for this model and tensors like these."""
+        return self.get(body, model, *given, pure=pure)(*given)
+
+    def get(self, body: Body, model: keras.Model, *given: tf.Tensor, pure: bool = False) -> Callable[..., Any]:
+        """Return the program of this body on this model for tensors like these.
+
+        Raises:
+            InputError: It is to be `pure` and would change a variable, or draws by TensorFlow itself.
+        """
+        key = (body, *((tensor.dtype, tuple(tensor.shape[1:])) for tensor in given))
+        if (key, id(model)) not in self._found:
+            program = next((known for known in self._known[key] if known.fits(model)), None)
+            if program is None:
+                program = Program(body, model, *given)
+                if pure:
+                    _check_pure(program.function, model.name)
+                    check_raw_draws(program.function.graph, model.name)
+                self._known[key].append(program)
+            self._found[key, id(model)] = model, program.on(model)
+        return self._found[key, id(model)][1]
+
+
+def _check_pure(function: Any, name: str) -> None:
+    """Raise if a traced prediction would change a variable of the model, such as the statistics of a BatchNorm."""
+    graph = function.graph.as_graph_def()
+    nodes = [*graph.node, *(node for inner in graph.library.function for node in inner.node_def)]
+    changing = [node.name for node in nodes if node.op.startswith(("Assign", "ResourceApply", "ResourceScatter"))]
+    if changing:
+        raise InputError(
+            f"predicting with {name!r} would change it ({changing[0]}): a layer updates a variable even in inference "
+            "mode; let it do so only where training is true"
+        )
+
+
+def plan(model: keras.Model) -> str | None:
+    """Return what describes a model of Keras' own parts wholly, or None if it has others."""
+    described = architecture(model)
+    return described if _of_keras(json.loads(described)) else None
+
+
+def _of_keras(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        foreign = "class_name" in value and not f"{value.get('module')}.".startswith(_KNOWN)
+        return not foreign and all(map(_of_keras, value.values()))
+    return all(map(_of_keras, value)) if isinstance(value, list) else True
+
+
+def _handles(model: keras.Model) -> list[tf.Tensor]:
+    # Not by trainable and not: those change places when a layer is frozen.
+    every = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    return [variable.value.handle for variable in every]
+
+
+def forward(model: keras.Model, x: npt.NDArray[np.generic], programs: Programs, batch_size: int = 1024) -> FloatArray:
+    """Return a compiled model's probabilities in inference mode, shape (examples, classes), float32.
+
+    Raises:
+        InputError: A layer draws or changes a variable in inference mode, or mixes the examples of a batch.
+    """
+    head = read_head(model)
+    body = _BODIES.setdefault(head, partial(_forward, head))
+
+    def predicted(part: npt.NDArray[np.generic]) -> FloatArray:
+        return np.asarray(programs.run(body, model, as_tensor(part), pure=True))
+
+    with one_graph_each(), told_in_a_sentence(model):
+        probs = np.concatenate([predicted(x[start : start + batch_size]) for start in range(0, len(x), batch_size)])
+        if programs.first_of(model):
+            check_batches(model, probs, lambda part: predicted(x[part]), min(len(x), batch_size))
+    return probs
+
+
+@contextmanager
+def told_in_a_sentence(model: keras.Model) -> Iterator[None]:
+    """Raise `InputError` for values that a model's operations refuse, such as a token without a row in an embedding."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        told = next((line for line in lines if line.startswith("indices") or "} indices" in line), None)
+        if told is None:
+            raise
+        raise InputError(
+            f"the model {model.name!r} cannot take these features: {told.rpartition('}} ')[2]}; look for values that "
+            "a layer such as an Embedding does not know"
+        ) from error
+
+
+def check_batches(model: keras.Model, whole: FloatArray, predicted: Callable[[slice], FloatArray], size: int) -> None:
+    """Raise if a model of the user's own predicts an example otherwise when other examples are in its batch.
+
+    Args:
+        model: One made of Keras' own layers is not looked at: none of them does that in inference mode.
+        whole: What was predicted for a batch, shape (..., examples, classes).
+        predicted: Predicts a part of it.
+        size: The examples of that batch.
+    """
+    if size < 2 or not has_foreign(model):
+        return
+    some = min(size, _COMPARED)
+    halves = [predicted(slice(0, some // 2)), predicted(slice(some // 2, some))]
+    off = np.abs(np.concatenate(halves, axis=-2) - whole[..., :some, :]).max()
+    if off > (_ROUNDING if model.compute_dtype in ("float32", "float64") else _ROUNDING_OF_HALVES):
+        raise InputError(
+            f"the predictions of {model.name!r} change with the batch (by {off:.2g} in the first {some} examples): a "
+            "layer mixes examples, or draws for a whole batch; let it treat each example by itself in inference mode"
+        )
+
+
+def as_tensor(x: npt.NDArray[np.generic]) -> tf.Tensor:
+    """Return features as a tensor, floats as Keras takes them."""
+    return tf.convert_to_tensor(x.astype(keras.config.floatx()) if x.dtype == np.float64 else x)
+
+
+_BODIES: dict[Head, Body] = {}
+
+
+def _forward(head: Head, model: keras.Model, x: tf.Tensor) -> tf.Tensor:
+    with keras.StatelessScope(), tracing(model, {}, Off()):  # recurrent layers move their random state even here
+        return head.probabilities(model(x, training=False))

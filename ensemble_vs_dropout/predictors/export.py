@@ -1,0 +1,91 @@
+"""One `keras.Model` out of many: the ensemble and its combining rule as a single network to deploy."""
+
+from collections.abc import Sequence
+
+from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.measures import STANDARD_RULES
+from ensemble_vs_dropout.models.backend import keras
+from ensemble_vs_dropout.models.classic_dropout import ClassicDropout, stock_layer
+from ensemble_vs_dropout.models.copies import alike, copy_with, predicted, probe
+from ensemble_vs_dropout.models.graphs import graph_of
+from ensemble_vs_dropout.models.heads import input_of, read_head, single_output
+from ensemble_vs_dropout.models.random_layers import Off, always_on, tracing
+from ensemble_vs_dropout.types import check_weights
+
+
+def fuse(
+    models: Sequence[keras.Model],
+    rule: str = "mean",
+    name: str = "ensemble",
+    weights: Sequence[float] | None = None,
+) -> keras.Model:
+    """Return one model with the members' weights inside, giving the pooled probabilities (examples, classes).
+
+    What is added is stock layers and operations, so where Keras saves the members it saves as `.keras`, and loads
+    without this package. The members are copied under unique names; training the ensemble on does not change it.
+
+    Args:
+        models: Compiled models with the same input shape.
+        rule: mean, geometric_mean or majority_vote (ties go to the first class).
+        name: Of the new model.
+        weights: One for each model, summing to 1; None for equal ones.
+    """
+    check_known("rule", rule, STANDARD_RULES)
+    shape, dtype = input_of(models[0])
+    inputs = keras.Input(shape, dtype=dtype)
+    outputs = []
+    for number, model in enumerate(models):
+        probs = _probabilities(model, f"member_{number}", inputs)
+        outputs.append(_contribution(probs, rule, read_head(model).classes))
+    if weights is not None:
+        share = check_weights(weights, len(models))
+        shares = [keras.layers.Rescaling(float(w), dtype="float32") for w in share]
+        outputs = [share(output) for share, output in zip(shares, outputs, strict=True)]
+    pool = (keras.layers.Average if weights is None else keras.layers.Add)(dtype="float32")
+    pooled = pool(outputs) if len(outputs) > 1 else outputs[0]
+    if rule == "geometric_mean":
+        vetoed = keras.ops.all(keras.ops.isinf(pooled), axis=-1, keepdims=True)
+        pooled = keras.ops.softmax(keras.ops.where(vetoed, 0.0, pooled))
+    return keras.Model(inputs, pooled, name=name)
+
+
+def _contribution(probs: keras.KerasTensor, rule: str, classes: int) -> keras.KerasTensor:
+    if rule == "mean":
+        return probs
+    if rule == "geometric_mean":
+        return keras.ops.log(probs)
+    return keras.ops.one_hot(keras.ops.argmax(probs, axis=-1), classes)
+
+
+def _copy(model: keras.Model, name: str) -> keras.Model:
+    """Return a copy that predicts what the model does here, where dropout that is always on is off."""
+    on = {id(layer) for layer in always_on(model)}
+
+    def concerned(layer: keras.layers.Layer) -> bool:
+        # In a subclassed model classic dropout stays as it is: no other layer can be put in its place.
+        return id(layer) in on or (graph_of(model) is not None and isinstance(layer, ClassicDropout))
+
+    def stock(layer: keras.layers.Layer) -> keras.layers.Layer:
+        identity = keras.layers.Activation("linear", name=layer.name, dtype=layer.dtype_policy)
+        return identity if id(layer) in on else stock_layer(layer)
+
+    copy = copy_with(model, concerned, stock, name, same=not on)
+    if on:
+        x = probe(model)
+        with tracing(model, {}, Off()):
+            expected = predicted(model, x)
+        if expected is None or not alike(expected, predicted(copy, x), 1e-4):
+            names = ", ".join(repr(layer.name) for layer in always_on(model))
+            raise InputError(
+                f"the layers {names} of {model.name!r} draw in inference mode too, and do more than drop, so that no "
+                "stock layer can stand for them; let them draw only where training is true"
+            )
+    return copy
+
+
+def _probabilities(model: keras.Model, name: str, inputs: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the float32 probabilities that a copy of a model gives for the inputs."""
+    copy = _copy(model, name)
+    if getattr(copy, "_inputs_struct", None) is not None:  # the model may take a list or a dictionary of one
+        inputs = keras.tree.pack_sequence_as(copy._inputs_struct, [inputs])
+    return read_head(model).probabilities(single_output(copy(inputs)))

@@ -1,0 +1,252 @@
+"""What every member goes through, whatever the strategy: epochs, validation, callbacks, stopping, checkpoints.
+
+An engine trains its loaded members for one epoch at a time; all else happens here, between epochs, member by member.
+"""
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.models.heads import Head
+from ensemble_vs_dropout.models.programs import told_in_a_sentence
+from ensemble_vs_dropout.progress import EpochEnd
+from ensemble_vs_dropout.training.checkpoints import Keeper, Row, Standing
+from ensemble_vs_dropout.training.looped import Logs, mask_states
+from ensemble_vs_dropout.training.schedule import Part, Schedule
+from ensemble_vs_dropout.training.stateless import variables
+from ensemble_vs_dropout.training.streams import Stream
+
+
+class Engine(Protocol):
+    """Trains the members in its slots, an epoch at a time."""
+
+    slots: int
+    together: bool  # whether all slots are filled at once, and again when all are empty
+
+    def load(self, slot: int, model: keras.Model) -> None:
+        """Take up a member."""
+
+    def train_epoch(self, feeds: dict[int, Any], on_batch: Any = None) -> None:
+        """Train the members for one epoch on the examples whose order is given, or on a stream's batches."""
+
+    def logs(self, slot: int) -> Logs:
+        """Return the loss and the metrics of the epoch."""
+
+    def evaluate(self, slot: int, part: str, on_batch: Any = None) -> Logs:
+        """Return the loss and the metrics on a watched part, in inference mode."""
+
+    def write(self, slot: int) -> None:
+        """Give the member's model all that was trained."""
+
+    def read(self, slot: int) -> None:
+        """Take from the member's model what a callback may have changed."""
+
+    def drop(self, slot: int) -> None:
+        """Put the member down."""
+
+
+@dataclass
+class Member:
+    """One member on its way."""
+
+    number: int
+    model: keras.Model
+    standing: Standing
+    before: list[np.ndarray[Any, Any]]
+    callbacks: keras.callbacks.CallbackList | None = None
+
+
+def train_members(
+    engine: Engine,
+    models: Mapping[int, keras.Model],
+    rows: Mapping[int, list[Row]],
+    schedule: Schedule,
+    checkpoint: Keeper | None,
+    clock: Any,
+    finished: Any,
+) -> None:
+    """Train these members; call `finished(number, rows, diverged)` for each as soon as it is done.
+
+    After any error the members that were on their way are as they were before.
+    """
+    waiting = deque(models)
+    active: dict[int, Member] = {}
+    try:
+        while waiting or active:
+            if waiting and (not active or not engine.together):
+                for slot in (s for s in range(engine.slots) if s not in active):
+                    if waiting:
+                        number = waiting.popleft()
+                        active[slot] = _take_up(number, models[number], rows.get(number, []), schedule, checkpoint)
+                        engine.load(slot, models[number])
+            _epoch(engine, active, schedule, checkpoint, clock, finished)
+    except BaseException:
+        for member in active.values():
+            for variable, value in zip(_all_variables(member.model), member.before, strict=True):
+                variable.assign(value)
+        raise
+
+
+def _take_up(number: int, model: keras.Model, rows: list[Row], schedule: Schedule, checkpoint: Keeper | None) -> Member:
+    before = [variable.numpy() for variable in _all_variables(model)]
+    standing = Standing(schedule.initial_epoch, list(rows))
+    found = checkpoint.resume(number, _all_variables(model)) if checkpoint else None
+    member = Member(number, model, found or standing, before)
+    if schedule.callbacks:
+        chosen = list(schedule.callbacks(number))
+        member.callbacks = keras.callbacks.CallbackList(
+            chosen, model=model, epochs=schedule.epochs, steps=schedule.steps, verbose=0
+        )
+        model.stop_training = False
+        member.callbacks.on_train_begin()
+    return member
+
+
+def _epoch(
+    engine: Engine,
+    active: dict[int, Member],
+    schedule: Schedule,
+    checkpoint: Keeper | None,
+    clock: Any,
+    finished: Any,
+) -> None:
+    for slot, member in active.items():
+        if member.callbacks:
+            member.callbacks.on_epoch_begin(member.standing.epoch)
+            engine.read(slot)
+    start = clock()
+    feeds = {slot: _feed(schedule, member) for slot, member in active.items()}
+    only = next(iter(active.values()))
+    with told_in_a_sentence(only.model):
+        engine.train_epoch(feeds, only.callbacks if schedule.stepwise else None)
+    share = None
+    for slot, member in list(active.items()):
+        logs = engine.logs(slot)
+        share = (clock() - start) / len(active) if share is None else share  # read the logs first: they wait for it
+        diverged = _has_diverged(member.model, logs)
+        for part in schedule.watched:
+            logs |= {f"{part}_{name}": value for name, value in _evaluate(engine, slot, member, part, schedule).items()}
+        stopped = _end_epoch(engine, slot, member, schedule, logs, share) or diverged
+        if not stopped and checkpoint:
+            standing = member.standing
+            if checkpoint.every and standing.epoch % checkpoint.every == 0:
+                engine.write(slot)
+                checkpoint.keep(member.number, _all_variables(member.model), standing)
+        if schedule.on_epoch:
+            schedule.on_epoch(EpochEnd(member.number, member.standing.epoch, schedule.epochs, _flat(logs), stopped))
+        if stopped:
+            engine.write(slot)
+            member.model.optimizer.finalize_variable_values(member.model.trainable_variables)  # averages, if it has any
+            if member.standing.best_weights is not None:
+                member.model.set_weights(member.standing.best_weights)
+            if member.callbacks:
+                member.callbacks.on_train_end()
+            diverged = diverged or not _weights_known(member.model)
+            if checkpoint and not diverged:
+                checkpoint.save(member.number, member.model, member.standing.rows)
+            finished(member.number, member.standing.rows, diverged)
+            engine.drop(slot)
+            del active[slot]
+
+
+def _end_epoch(engine: Engine, slot: int, member: Member, schedule: Schedule, logs: Logs, seconds: float) -> bool:
+    """Account for the epoch and return whether it was the member's last."""
+    standing = member.standing
+    standing.epoch += 1
+    standing.rows.append({"epoch": standing.epoch, **_flat(logs), "seconds": seconds})
+    stopped = standing.epoch >= schedule.epochs
+    if schedule.patience is not None:
+        if not isinstance(logs.get("val_loss"), float):
+            raise InputError(
+                f"patience needs a val_loss, one number, but test_step of {type(member.model).__name__} gives "
+                f"{', '.join(name for name in logs if name.startswith('val_'))}; return a loss, or leave out patience"
+            )
+        standing.waited += 1
+        if logs["val_loss"] < standing.best_loss:
+            engine.write(slot)
+            standing.best_loss, standing.waited = logs["val_loss"], 0
+            standing.best_weights = member.model.get_weights()
+        stopped = stopped or standing.waited >= schedule.patience
+    if member.callbacks:
+        engine.write(slot)
+        member.callbacks.on_epoch_end(standing.epoch - 1, logs)
+        engine.read(slot)
+        stopped = stopped or member.model.stop_training
+    return stopped
+
+
+def _evaluate(engine: Engine, slot: int, member: Member, part: str, schedule: Schedule) -> Logs:
+    """Return the loss and the metrics of a watched part; callbacks hear of validation, and may change weights."""
+    callbacks = member.callbacks if part == "val" else None
+    if callbacks is None:
+        return engine.evaluate(slot, part)
+    engine.write(slot)
+    callbacks.on_test_begin()
+    engine.read(slot)
+    logs = engine.evaluate(slot, part, callbacks if schedule.stepwise else None)
+    callbacks.on_test_end(logs)
+    engine.read(slot)
+    return logs
+
+
+def _has_diverged(model: keras.Model, logs: Logs) -> bool:
+    """Return whether the loss is no longer finite, or where a step of the user's own tells none, any weight."""
+    return not (math.isfinite(logs["loss"]) if isinstance(logs.get("loss"), float) else _weights_known(model))
+
+
+def _weights_known(model: keras.Model) -> bool:
+    """Return whether no weight is NaN or infinite; the loss need not show it where `relu` takes NaN for 0."""
+    return all(np.isfinite(weights).all() for weights in model.get_weights() if weights.dtype.kind == "f")
+
+
+def _flat(logs: Logs) -> dict[str, float]:
+    """Return logs as numbers alone: a metric that has several is numbered."""
+    flat: dict[str, float] = {}
+    for name, value in logs.items():
+        several = np.ravel(value)
+        flat |= (
+            {name: float(value)} if np.ndim(value) == 0 else {f"{name}_{i}": float(v) for i, v in enumerate(several)}
+        )
+    return flat
+
+
+def _feed(schedule: Schedule, member: Member) -> Any:
+    epoch = member.standing.epoch + 1
+    if isinstance(schedule.train, Stream):
+        return schedule.train.epoch(*schedule.identity(member.number), epoch, schedule.shuffle)
+    return schedule.order(member.number, epoch)
+
+
+def _all_variables(model: keras.Model) -> list[keras.Variable]:
+    return [variable for group in variables(model)[:3] for variable in group]
+
+
+def on_device(part: Part, head: Head) -> tuple[tf.Tensor, ...]:
+    """Return features, targets and any weights as tensors, the features of the dtype they came in."""
+    arrays = [part.x, head.targets(part.y), *([] if part.weights is None else [part.weights])]
+    return tuple(tf.convert_to_tensor(array) for array in arrays)
+
+
+def create_state(model: keras.Model) -> None:
+    """Create the optimizer's variables, which are a member's own whatever trains it."""
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
+def create_variables(model: keras.Model, batch: tuple[tf.Tensor, ...]) -> None:
+    """Create the metrics' variables too, which a loop inside a graph may not."""
+    create_state(model)
+    states = [(state, state.numpy()) for state in mask_states(model)]
+    example = tuple(part[:1] for part in batch)
+    predicted = model(example[0], training=False)
+    model.compute_loss(*example[:2], predicted)
+    model.compute_metrics(*example[:2], predicted)
+    model.reset_metrics()
+    for state, before in states:
+        state.assign(before)

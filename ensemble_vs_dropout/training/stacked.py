@@ -1,0 +1,213 @@
+"""All variables of the members with a leading member axis, and one vectorised program that trains them together.
+
+A member's step is a pure function of its variables (`stateless`), so clipping, schedules, statistics, masks and even
+optimizers that couple the elements of a variable stay a member's own. Members are taken up and put down slot by slot:
+the program is compiled once, whatever the number of members, and one that stops early makes room for the next.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.training import stateless
+from ensemble_vs_dropout.training.looped import EVALUATED, Batch, Logs, logs_of
+from ensemble_vs_dropout.training.masks import own_masks, words_by_arithmetic
+from ensemble_vs_dropout.training.schedule import Schedule
+from ensemble_vs_dropout.training.stateless import CannotStack
+
+METRICS = 3  # the last of the four groups of a state
+
+
+# Operations whose results have a length that depends on values, so that members' results may not lie side by side.
+_VALUES_SET_SHAPES = ("Where", "Unique", "UniqueV2", "UniqueWithCounts", "UniqueWithCountsV2", "ListDiff", "SparseAdd")
+
+
+class Stacked:
+    """As many members at a time as there are slots; see `loop.Engine`."""
+
+    together = False
+
+    def __init__(self, schedule: Schedule, data: dict[str, Batch], slots: int, template: keras.Model, xla: bool):
+        self.schedule, self.data, self.slots, self.xla = schedule, data, slots, xla
+        self.models: dict[int, keras.Model] = {}
+        self._template = template  # what is traced; of its variables only the metrics are used
+        self._groups = stateless.variables(template)
+        template.reset_metrics()
+        self._fresh = [tf.identity(variable.value) for variable in self._groups[METRICS]]
+        self._values: dict[int, list[tf.Tensor]] = {}  # by slot, where they are known member by member
+        self._state: list[tf.Tensor] | None = None
+        self._trained = False  # whether the program has run
+        try:
+            with _quiet():
+                self._train, self._evaluate = self._compile()
+                if not xla:
+                    self._try()
+        except CannotStack:
+            raise
+        except Exception as error:  # whatever the user's parts and TensorFlow's vectorization raise: others can train
+            raise CannotStack(f"TensorFlow cannot vectorize its step ({_first_line(error)})") from error
+
+    def load(self, slot: int, model: keras.Model) -> None:
+        """Take up a member."""
+        self.models[slot] = model
+        self.read(slot)
+
+    def train_epoch(self, feeds: dict[int, Any], on_batch: Any = None) -> None:
+        """Train all loaded members for one epoch; what runs along in an empty slot is never looked at."""
+        if self._state is None:
+            filler = next(iter(self.models))
+            slots = [self._values[slot if slot in self.models else filler] for slot in range(self.slots)]
+            self._state = [tf.stack(values) for values in zip(*slots, strict=True)]
+        some = next(iter(feeds.values()))
+        orders = tf.constant(np.stack([feeds.get(slot, some) for slot in range(self.slots)]))
+        metrics = [tf.stack([value] * self.slots) for value in self._fresh]
+        state = [*self._state[: -len(metrics)], *metrics]
+        try:
+            self._state = self._train(state, self.data["train"], orders)
+        except tf.errors.OpError:  # XLA compiles on the first call, and not everything; nothing has changed by then
+            if not self.xla or self._trained:
+                raise
+            self.xla = False
+            self._train, self._evaluate = self._compile()
+            self._state = self._train(state, self.data["train"], orders)
+        self._trained, self._values = True, {}
+
+    def drop(self, slot: int) -> None:
+        """Put a member down, its slot being free for another."""
+        del self.models[slot]
+
+    def logs(self, slot: int) -> Logs:
+        """Return the loss and the metrics of the last epoch."""
+        return self._result(self._of(slot, start=-len(self._fresh)))
+
+    def evaluate(self, slot: int, part: str, on_batch: Any = None) -> Logs:
+        """Return the loss and the metrics on a watched part, in inference mode."""
+        of_member = self._of(slot)[: -len(self._fresh)]
+        return self._result(self._evaluate([*of_member, *self._fresh], self.data[part]))
+
+    def write(self, slot: int) -> None:
+        """Give the member's model the weights and the optimizer's state that are trained here."""
+        groups = stateless.variables(self.models[slot])[:METRICS]
+        for variable, value in zip((v for group in groups for v in group), self._of(slot), strict=False):
+            variable.assign(value)
+
+    def read(self, slot: int) -> None:
+        """Take the weights and the optimizer's state from the member's model."""
+        if self._state is not None:
+            self._values = {other: self._of(other) for other in self.models if other != slot}
+            self._state = None
+        groups = stateless.variables(self.models[slot])[:METRICS]
+        values = [tf.identity(variable.value) for group in groups for variable in group]
+        self._values[slot] = [*values, *self._fresh]
+
+    def _of(self, slot: int, start: int = 0) -> list[tf.Tensor]:
+        if slot in self._values:
+            return self._values[slot][start:]
+        assert self._state is not None
+        self._values = {number: list(of) for number, of in enumerate(zip(*map(tf.unstack, self._state), strict=True))}
+        return self._values[slot][start:]
+
+    def _result(self, values: list[tf.Tensor]) -> Logs:
+        for variable, value in zip(self._groups[METRICS], values[-len(self._fresh) :], strict=True):
+            variable.assign(value)
+        return logs_of(self._template)
+
+    def _try(self) -> None:
+        """Take a step that nobody sees: some operations say only then that they cannot be vectorized."""
+        values = [tf.identity(variable.value) for group in self._groups for variable in group]
+        batch = min(self.schedule.batch_size, self.schedule.examples)
+        indices = tf.zeros((self.slots, batch), tf.int32)
+        self._step([tf.stack([value] * self.slots) for value in values], self.data["train"], indices)
+
+    def _compile(self) -> tuple[Any, Any]:
+        template, size, examples = self._template, self.schedule.batch_size, self.schedule.examples
+        sizes = [len(group) for group in self._groups]
+        full = examples // size
+
+        def packed(flat: Any) -> Any:
+            return tuple(list(flat[sum(sizes[:i]) : sum(sizes[: i + 1])]) for i in range(len(sizes)))
+
+        def step(state: list[tf.Tensor], data: Batch, indices: tf.Tensor) -> list[tf.Tensor]:
+            def of_member(given: Any) -> Any:
+                batch = [tf.gather(part, given[-1]) for part in data]
+                after = stateless.train_step(template, packed(given[:-1]), batch[0], batch[1], (*batch, None)[2])
+                _check_shapes(tf.compat.v1.get_default_graph())
+                return [value for group in after for value in group]
+
+            with own_masks(words_by_arithmetic):
+                after = tf.vectorized_map(of_member, [*state, indices], warn=False)
+            return [tf.ensure_shape(value, before.shape) for value, before in zip(after, state, strict=True)]
+
+        # Traced once, for whole batches and the last one: how many examples it takes is left open.
+        variables = [variable for group in self._groups for variable in group]
+        traced_step = tf.function(step, autograph=False).get_concrete_function(
+            [tf.TensorSpec((self.slots, *variable.shape), variable.value.dtype) for variable in variables],
+            tuple(tf.TensorSpec(part.shape, part.dtype) for part in self.data["train"]),
+            tf.TensorSpec((self.slots, None), tf.int32),
+        )
+
+        self._step = traced_step
+
+        @tf.function(jit_compile=self.xla, autograph=False)
+        def train_whole_batches(state: list[tf.Tensor], data: Batch, orders: tf.Tensor) -> list[tf.Tensor]:
+            batches = tf.reshape(orders[:, : full * size], (self.slots, full, size))
+            loop = tf.while_loop(
+                lambda number, *flat: number < full,
+                lambda number, *flat: (number + 1, *traced_step(list(flat), data, batches[:, number])),
+                (tf.constant(0), *state),
+                parallel_iterations=1,
+            )
+            return list(loop[1:])
+
+        # One step an epoch is not worth XLA's time to compile it, unless it is the only one.
+        step_alone = (
+            tf.function(traced_step, jit_compile=True, autograph=False) if self.xla and not full else traced_step
+        )
+
+        def train(state: list[tf.Tensor], data: Batch, orders: tf.Tensor) -> list[tf.Tensor]:
+            if full:
+                state = train_whole_batches(state, data, orders)
+            return step_alone(state, data, orders[:, full * size :]) if examples % size else state
+
+        @tf.function(reduce_retracing=True, autograph=False)
+        def evaluate(state: list[tf.Tensor], data: Batch) -> list[tf.Tensor]:
+            number = tf.shape(data[0])[0]
+
+            def batch(start: tf.Tensor, *flat: tf.Tensor) -> Any:
+                part = [values[start : start + EVALUATED] for values in data]
+                after = stateless.test_step(template, packed(flat), part[0], part[1], (*part, None)[2])
+                return (start + EVALUATED, *(value for group in after for value in group))
+
+            return list(tf.while_loop(lambda start, *_: start < number, batch, (tf.constant(0), *state))[1:])
+
+        return train, evaluate
+
+
+def _check_shapes(graph: Any) -> None:
+    """Raise if a member's step has results whose length depends on values."""
+    definition = graph.as_graph_def()
+    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    found = next((node for node in nodes if node.op in _VALUES_SET_SHAPES), None)
+    if found:
+        raise CannotStack(f"the length of {found.name!r} in its step depends on values")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep TensorFlow from printing the stack of what it cannot vectorize; the error says it in a line."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -1,0 +1,224 @@
+"""The command line, end to end, as a user calls it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ensemble_vs_dropout.commands.main import _insistent_interrupt, main
+from ensemble_vs_dropout.experiments import runs
+from ensemble_vs_dropout.experiments.comparison import Comparison
+from ensemble_vs_dropout.measures import STANDARD_METRICS
+
+SMALL = "--dataset digits --members 2 --passes 4 --repetitions 1 --epochs 2 --controls"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "compare.py"
+
+
+def evd(arguments, cwd, **environment):
+    command = [sys.executable, "-m", "ensemble_vs_dropout.commands.main", *arguments.split()]
+    return subprocess.run(
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    done = evd(f"compare {SMALL} --out run --json", folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+@pytest.mark.slow
+def test_json_alone_stands_on_standard_output(finished):
+    result = json.loads(finished[1].stdout)
+    arms = {row["arm"] for row in result["scores"]}
+    assert arms == {"single", "ensemble", "dropout", "mc_dropout", "dropout_ensemble", "wide"}
+    assert {row["metric"] for row in result["scores"]} == set(STANDARD_METRICS)
+    assert {row["arm"] for row in result["worth"]} == arms
+    assert {row["axis"] for row in result["equal_cost"]} >= {"parameters", "passes"}
+    assert "digits" in finished[1].stderr
+
+
+@pytest.mark.slow
+def test_the_run_folder_holds_everything_and_its_manifest_fits(finished):
+    run = finished[0] / "run"
+    for name in [
+        "spec.json",
+        "environment.json",
+        "scores.csv",
+        "scores.parquet",
+        "contrasts.csv",
+        "contrasts.parquet",
+        "histories.parquet",
+        "worth.csv",
+        "equal_cost.csv",
+        "diversity.csv",
+        "verdict.txt",
+        "table.md",
+        "report.md",
+        "models",
+        "predictions",
+    ]:
+        assert (run / name).exists(), name
+    figures = {path.name for path in (run / "figures").iterdir()}
+    assert {
+        f"{n}.{s}" for n in ("arm_intervals", "ensemble_size", "learning_curves") for s in ("png", "svg", "pdf")
+    } == figures
+    assert runs.damaged(run) == []
+    assert len(json.loads((run / "manifest.json").read_text())) == sum(
+        path.is_file() and path.name not in ("manifest.json", ".lock") for path in run.rglob("*")
+    )
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_read_again_and_gives_the_same_numbers(finished):
+    again = evd(f"compare {SMALL} --out run --json --quiet", finished[0])
+    assert json.loads(again.stdout)["scores"] == json.loads(finished[1].stdout)["scores"]
+
+
+@pytest.mark.slow
+def test_scores_come_anew_from_the_saved_predictions(finished):
+    loaded = Comparison.load(finished[0] / "run")
+    saved = [row["value"] for row in json.loads(finished[1].stdout)["scores"]]
+    np.testing.assert_allclose(loaded.scores.value, [float(value) for value in saved])
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_numbers(finished):
+    folder, done = finished
+    lost = folder / "half"
+    shutil.copytree(folder / "run", lost)
+    for path in (lost / "manifest.json", lost / "models/repetition_0/dropout/member_001.json"):
+        path.unlink()
+    again = evd(f"compare {SMALL} --out half --json", folder)
+    assert "going on with the unfinished run" in again.stderr
+    assert json.loads(again.stdout)["scores"] == json.loads(done.stdout)["scores"]
+
+
+@pytest.mark.slow
+def test_a_changed_byte_is_found_told_and_made_again(finished):
+    folder, done = finished
+    shutil.copytree(folder / "run", folder / "damaged")
+    path = folder / "damaged/models/repetition_0/plain/member_000.keras"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    again = evd(f"compare {SMALL} --out damaged --json", folder)
+    assert "member_000.keras had changed" in again.stderr
+    assert json.loads(again.stdout)["scores"] == json.loads(done.stdout)["scores"]
+
+
+@pytest.mark.slow
+def test_table_verdict_and_report_are_printed(finished):
+    shown = evd(f"compare {SMALL} --out run --quiet", finished[0])
+    assert "ensemble, majority vote (2)" in shown.stdout
+    assert "The averaged ensemble against MC dropout" in shown.stdout
+    assert "run/report.md" in shown.stdout
+    assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.slow
+def test_the_report_of_a_run_holds_the_command_that_makes_it_again(finished):
+    folder, done = finished
+    told = evd("report run --quiet", folder)
+    assert told.stdout.split() == ["run-report/report.html"], told.stderr
+    assert runs.damaged(folder / "run") == []
+    lines = (folder / "run-report" / "report.md").read_text().splitlines()
+    command = next(line.split("evd ")[1] for line in lines if line.startswith("    evd compare"))
+    again = evd(f"{command} --out again --json --quiet", folder)
+    assert json.loads(again.stdout)["scores"] == json.loads(done.stdout)["scores"]
+    assert json.loads(again.stdout)["spec"] == json.loads(done.stdout)["spec"]
+
+
+@pytest.mark.slow
+def test_another_run_in_the_folder_is_refused(finished):
+    refused = evd(f"compare {SMALL} --out run --seed 1", finished[0])
+    assert refused.returncode == 2
+    assert "holds another run (data_sha256, seed differ)" in refused.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--dataset digits --members 0", "members must be a whole number of at least 1, got 0"),
+        ("--dataset digits --passes 0", "passes must be a whole number of at least 1, got 0"),
+        ("--dataset digits --epochs 0", "epochs must be a whole number of at least 1, got 0"),
+        ("--dataset digits --batch-size 0", "batch_size must be a whole number of at least 1, got 0"),
+        ("--dataset digits --rate 1", "rate must be a number in [0, 1), got 1.0"),
+        ("--dataset digits --rate 0", "has no random layer such as Dropout"),
+        ("--dataset digit", "did you mean 'digits'?"),
+        ("--dataset digits --model mpl", "unknown model 'mpl' (did you mean 'mlp'?)"),
+        ("--dataset digits --model nowhere:build", "cannot import 'nowhere'"),
+        ("--dataset missing.npz", "missing.npz"),
+        ("--dataset letter --model lenet", "lenet needs images"),
+        ("--dataset digits --out taken", "holds something else (mine.txt)"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "mine.txt").write_text("precious")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["evd", "compare", "--quiet", *arguments.split()])
+    with pytest.raises(SystemExit) as done:
+        main()
+    told = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert done.value.code == 2
+    assert len(told) == 1, told
+    assert told[0].startswith("evd: ")
+    assert message in told[0]
+    assert (tmp_path / "taken" / "mine.txt").read_text() == "precious"
+
+
+@pytest.mark.slow
+def test_another_keras_backend_is_refused_by_name(tmp_path):
+    done = evd("compare --dataset digits", tmp_path, KERAS_BACKEND="jax")
+    assert done.returncode == 2
+    assert "KERAS_BACKEND" in done.stderr
+
+
+def test_help_and_data_sets_are_listed(tmp_path):
+    assert "compare" in evd("--help", tmp_path).stdout
+    assert "fashion_mnist_10k" in evd("datasets", tmp_path).stdout
+
+
+def test_the_script_is_the_same_command():
+    done = subprocess.run([sys.executable, SCRIPT, "--help"], capture_output=True, text=True, check=True)
+    assert "--repetitions" in done.stdout
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interruption_that_a_destructor_swallows_is_raised_again():
+    class Swallowing:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+
+    def work():
+        Swallowing()
+        time.sleep(10)
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), _insistent_interrupt():
+        work()
+    assert time.monotonic() - start < 9
+    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_an_interruption_that_comes_out_as_another_error_is_an_interruption():
+    def work():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise RuntimeError("cancelled") from error
+
+    with pytest.raises(KeyboardInterrupt), _insistent_interrupt():
+        work()

@@ -1,0 +1,140 @@
+"""The gallery from end to end: every figure from the study that describes it, shrunk to seconds."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.commands.main import app
+from ensemble_vs_dropout.datasets import load_dataset
+from ensemble_vs_dropout.experiments import Store, plan_of, read_study, run_study
+from ensemble_vs_dropout.experiments import gallery as figures
+from ensemble_vs_dropout.experiments.comparing import compare
+from ensemble_vs_dropout.models.builders import mlp
+from ensemble_vs_dropout.plots import GALLERY
+
+STUDIES = Path(__file__).parents[2] / "scripts" / "studies"
+FEWER = {
+    "exact": {"grid": {"model.units": [[4], [3, 3]], "rate": [0.5]}},
+    "architectures": {"grid": {"model.units": [[8], [8, 8]]}},
+    "retention": {"cases": slice(0, None, 6)},
+    "trajectories": {"cases": slice(1, None, 4)},
+    "eir": {"grid": {"model.units": [[4], [8]], "epochs": [1, 2]}},
+    "train_size": {"grid": {"train_size": [100, 200]}},
+    "cost": {"grid": {"width": [0.0625, 0.125]}},
+    "datasets": {"grid": {"dataset": ["digits", "satellite", "magic"]}},
+    "trials": {"grid": {"data_seed": [0, 1]}},
+}
+
+
+def shrunk(path, folder):
+    content = yaml.safe_load(path.read_text())
+    base = content["base"]
+    small = {"members": 3, "passes": 6, "epochs": 2, "resamples": 300}
+    base |= {key: min(value, base.get(key, value)) for key, value in small.items()}
+    base["train_size"] = 200
+    if "shifts" in base:
+        base["shifts"] = {"rotation": [45, 90], "translation": [4]}
+    for key, fewer in FEWER.get(path.stem, {}).items():
+        content[key] = content[key][fewer] if isinstance(fewer, slice) else fewer
+    for case in content.get("cases", ()):
+        case |= {"epochs": min(case["epochs"], 3)} if "epochs" in case else {}
+    content["repetitions"] = min(2, content.get("repetitions", 1))
+    (folder / path.name).write_text(yaml.safe_dump(content))
+    return folder / path.name
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gallery")
+    kept = Store(folder / "store")
+    for path in sorted(STUDIES.glob("*.yaml")):
+        file = shrunk(path, folder)
+        study = read_study(file)
+        report = run_study(plan_of(study, kept), kept, verbose=0)
+        assert report.failed == {}
+        kept.keep_study(study.name, file.read_text())
+    return kept.folder
+
+
+def test_every_figure_has_a_study_that_describes_its_runs():
+    assert set(figures.RECIPES) == set(GALLERY) - {"arm_intervals", "learning_curves"}
+    for recipe in figures.RECIPES.values():
+        study = read_study(STUDIES / f"{recipe.study}.yaml")
+        assert study.name == recipe.study
+        assert plan_of(study).runs
+
+
+@pytest.mark.slow
+def test_every_figure_is_drawn_from_its_own_study(store):
+    sources = {source.name: source for source in figures.read_sources([store])}
+    assert set(sources) == {path.stem for path in STUDIES.glob("*.yaml")}
+    for name, recipe in figures.RECIPES.items():
+        display = recipe.make(sources[recipe.study])
+        assert type(display) is GALLERY[name]
+        assert not display.frame().empty
+
+
+@pytest.mark.slow
+def test_the_command_draws_all_without_tensorflow_and_writes_numbers_and_facts(store, tmp_path):
+    code = (
+        "import sys; from ensemble_vs_dropout.experiments.gallery import draw, read_sources;"
+        f"drawn = draw(read_sources([{str(store)!r}]), {str(tmp_path)!r}, formats=['svg']);"
+        "print(len(drawn), 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"{len(figures.RECIPES)} False"
+    for name in figures.RECIPES:
+        assert (tmp_path / f"{name}.svg").stat().st_size > 5_000
+        assert (tmp_path / f"{name}.csv").exists()
+        assert f"{name}: drawn from " in done.stdout
+    assert (tmp_path / "facts.csv").read_text().startswith("figure,statement,held,numbers\n")
+
+
+@pytest.mark.slow
+def test_a_comparison_allows_what_it_has_and_tells_what_the_others_need(tmp_path):
+    run = tmp_path / "run"
+    compare(
+        load_dataset("digits", train_size=100), mlp(units=(8,)), members=3, passes=6, epochs=2, repetitions=2, out=run,
+        controls=True, verbose=0,
+    )  # fmt: skip
+    (source,) = figures.read_sources([run])
+    curves = figures.RECIPES["ensemble_size"].make(source).frame()
+    assert set(curves[curves.role == "reference"].arm) == {"single", "dropout", "wide"}
+    done = CliRunner().invoke(app, ["figures", "--from", str(run), "--out", str(tmp_path / "out"), "--formats", "svg"])
+    assert done.exit_code == 0, done.exception
+    for name in ("mc_vs_weight_scaling", "ensemble_size", "combiner_comparison", "reliability_pooling", "kappa_error"):
+        assert f"{name}: drawn from " in done.stdout
+        assert (tmp_path / "out" / f"{name}.svg").exists()
+    told = next(line for line in done.stdout.splitlines() if line.startswith("shift_robustness"))
+    assert "needs a study of one point with shifts; evd study run scripts/studies/shifts.yaml --store STORE" in told
+
+
+@pytest.mark.slow
+def test_a_study_draws_its_own_figures(store, tmp_path):
+    file = store.parent / "train_size.yaml"
+    done = CliRunner().invoke(
+        app, ["study", "figures", str(file), "--store", str(store), "--out", str(tmp_path), "--formats", "svg"]
+    )
+    assert done.exit_code == 0, done.exception
+    assert "dataset_size: drawn from train_size" in done.stdout
+    assert "retention_sweep: needs a study that varies the rate" in done.stdout
+
+
+def test_what_is_no_source_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no finished run"):
+        figures.read_sources([tmp_path])
+    Store(tmp_path / "store")
+    with pytest.raises(InputError, match="knows no study"):
+        figures.read_sources([tmp_path / "store"])
+
+
+@pytest.mark.parametrize("wrong", [{"formats": ["jpeg"]}, {"width": "wide"}, {"style": "poster"}])
+def test_what_cannot_be_drawn_is_refused_before_anything_is(tmp_path, wrong):
+    with pytest.raises(InputError, match=r"unknown (format 'jpeg'|width 'wide'|style 'poster')"):
+        figures.draw([], tmp_path / "out", **wrong)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,83 @@
+import pytest
+
+from ensemble_vs_dropout.experiments import make_plan, parse_study
+from ensemble_vs_dropout.experiments.plan import Run, digest
+
+BASE = "name: p\nbase: {dataset: digits, members: 3, epochs: 2}\n"
+
+
+def plan_of(grid, repetitions=1, **options):
+    return make_plan(parse_study(f"{BASE}grid: {grid}\nrepetitions: {repetitions}\n"), **options)
+
+
+def test_plain_networks_do_not_depend_on_the_rate_and_are_trained_once():
+    plan = plan_of("{rate: [0.2, 0.5], passes: [10, 20]}", 2)
+    arms = [run.spec["arm"] for run in plan.runs]
+    assert len(plan.points) == 8
+    assert arms.count("plain") == 2
+    assert arms.count("dropout") == 8
+    assert len({run.name for run in plan.runs}) == len(plan.runs)
+
+
+@pytest.mark.parametrize(
+    ("grid", "groups"),
+    [
+        ("{seed: [0, 1, 2]}", 2),
+        ("{members: [1, 2, 5]}", 2),
+        ("{rate: [0.1, 0.2]}", 3),
+        ("{epochs: [1, 2]}", 4),
+        ("{train_size: [100, 200]}", 4),
+        ("{model.units: [[8], [9]]}", 4),
+    ],
+)
+def test_runs_that_differ_in_seed_or_members_alone_are_trained_together(grid, groups):
+    assert len(plan_of(grid).groups) == groups
+
+
+def test_every_run_is_in_one_group_and_groups_are_bounded():
+    plan = plan_of("{seed: [0, 1, 2, 3, 4]}", 3, together=10)
+    names = [run.name for group in plan.groups for run in group.runs]
+    assert sorted(names) == sorted(run.name for run in plan.runs)
+    assert max(group.members for group in plan.groups) <= 10
+    assert all(len(group.runs) == 1 for group in plan_of("{seed: [0, 1]}", together=1).groups)
+
+
+def test_a_name_is_a_matter_of_the_spec_alone():
+    first, again = (plan_of("{rate: [0.2]}").runs for _ in range(2))
+    assert [run.name for run in first] == [run.name for run in again]
+    other = plan_of("{rate: [0.2], batch_size: [64]}").runs
+    assert not {run.name for run in first} & {run.name for run in other}
+    assert digest({"a": [1, {"b": 2, "c": 3}]}) == digest({"a": [1, {"c": 3, "b": 2}]})
+    assert digest({"a": 1}) != digest({"a": "1"})
+
+
+@pytest.mark.parametrize("dataset", ["../../etc/passwd", "a b/c d.csv", "données.npz", "...", "x" * 300, "a\x00b", ""])
+def test_a_name_is_a_plain_file_name_whatever_the_data_set(dataset):
+    name = Run({"arm": "plain", "dataset": dataset, "members": 1}).name
+    assert "/" not in name
+    assert "\x00" not in name
+    assert not name.startswith(".")
+    assert len(name.encode()) < 200
+
+
+def test_a_changed_file_of_data_is_another_run(tmp_path):
+    file = tmp_path / "mine.csv"
+    text = f"name: f\nbase: {{dataset: {file}, target: y}}\n"
+    names = []
+    for content in ("x,y\n1,a\n", "x,y\n2,a\n", "x,y\n1,a\n"):
+        file.write_text(content)
+        names.append([run.name for run in make_plan(parse_study(text)).runs])
+    assert names[0] == names[2] != names[1]
+
+
+@pytest.mark.parametrize(("module", "file"), [("mine", "mine.py"), ("pack.mine", "pack/mine.py")])
+def test_a_changed_builder_is_another_run(tmp_path, monkeypatch, module, file):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pack").mkdir()
+    study = parse_study(f"name: b\nbase: {{dataset: digits, model: '{module}:build', arms: [plain]}}\n")
+    names = set()
+    for text in ("", "def build(data, rate): ...", "def build(data, rate): ...", "changed = True"):
+        if text:
+            (tmp_path / file).write_text(text)
+        names |= {run.name for run in make_plan(study).runs}
+    assert len(names) == 3  # without a file, and with each of two

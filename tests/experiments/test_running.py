@@ -1,0 +1,141 @@
+import json
+
+import numpy as np
+import pytest
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.datasets import OVADIA, shift
+from ensemble_vs_dropout.evaluation import Evaluator
+from ensemble_vs_dropout.experiments import make_plan, parse_study
+from ensemble_vs_dropout.experiments.comparing import compare
+from ensemble_vs_dropout.experiments.running import builder_of, conditions, data_of, make_runs
+from ensemble_vs_dropout.models.builders import mlp
+
+BASE = (
+    "name: t\nbase: {dataset: digits, train_size: 100, model: {name: mlp, units: [8]}, members: 2, passes: 3, epochs: 2"
+)
+
+
+def runs_of(more=""):
+    return make_plan(parse_study(f"{BASE}{more}}}\n")).runs
+
+
+def scores_of(run):
+    ((_, files),) = make_runs([run], run.members)
+    content = json.loads(files["scores.json"])
+    return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]], files
+
+
+@pytest.mark.slow
+def test_a_run_finds_what_a_comparison_finds():
+    comparison = compare(
+        data_of(runs_of()[0].spec), mlp(units=(8,)), members=2, passes=3, epochs=2, repetitions=1, rate=0.5, verbose=0
+    )
+    for run in runs_of():
+        for row in scores_of(run)[0]:
+            found = comparison.scores[
+                (comparison.scores.arm == row["arm"])
+                & (comparison.scores.rule == row["rule"])
+                & (comparison.scores.metric == row["metric"])
+            ]
+            assert row["value"] == pytest.approx(found.value.iloc[0], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_shifts_are_further_conditions_of_the_same_predictions():
+    run = next(
+        r
+        for r in runs_of(", metrics: [error], shifts: {rotation: [30, 90], blur: severities}")
+        if r.spec["arm"] == "plain"
+    )
+    rows, files = scores_of(run)
+    seen = sorted({(row["condition"], row["severity"]) for row in rows})
+    assert seen == [*(("blur", float(s)) for s in range(1, 6)), ("clean", 0.0), ("rotation", 30.0), ("rotation", 90.0)]
+    clean = [row["value"] for row in rows if row["condition"] == "clean"]
+    plain = scores_of(next(r for r in runs_of(", metrics: [error]") if r.spec["arm"] == "plain"))[0]
+    assert clean == pytest.approx([row["value"] for row in plain])
+    assert b"rotation" not in files["environment.json"]
+
+
+def test_amounts_severities_and_published_grids_are_told_apart():
+    spec = {"shifts": {"rotation": "ovadia", "blur": "severities", "translation": [2, 4]}}
+    found = list(conditions(spec))
+    assert [amount for name, amount in found if name == "rotation"] == [{"amount": a} for a in OVADIA["rotation"]]
+    assert [amount for name, amount in found if name == "blur"] == [{"severity": s} for s in range(1, 6)]
+    assert [amount for name, amount in found if name == "translation"] == [{"amount": 2}, {"amount": 4}]
+    for name, amount in found[:1] + found[-1:]:
+        assert shift(np.zeros((2, 8, 8), np.float32), name, **amount).shape == (2, 8, 8)
+
+
+@pytest.mark.slow
+def test_other_data_are_judged_by_each_detector(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.random((120, 8, 8), dtype=np.float32), np.arange(120) % 10
+    np.savez(tmp_path / "noise.npz", x=x, y=y)
+    rows, _ = scores_of(runs_of(f", other_data: {tmp_path / 'noise.npz'}")[1])
+    found = [row for row in rows if row["metric"] == "auroc"]
+    assert {(row["arm"], row["rule"]) for row in found} == {
+        (arm, rule)
+        for arm in ("dropout", "mc_dropout", "dropout_ensemble")
+        for rule in ("max_probability", "entropy", "mutual_information")
+    }
+    for row in found:
+        assert row["condition"] == "noise"
+        assert row["low"] - 1e-9 <= row["value"] <= row["high"] + 1e-9
+
+
+def test_other_data_of_another_shape_are_refused():
+    with pytest.raises(InputError, match="other_data must have examples of the shape and type of 'digits'"):
+        scores_of(runs_of(", other_data: letter")[0])
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (", shifts: [rotatio]", "unknown shift 'rotatio'; did you mean 'rotation'"),
+        (", shifts: {blur: ovadia}", "unknown grid of Ovadia et al. 'blur'"),
+        (", shifts: {blur: [-1]}", "blur must be severities, ovadia, or a list of amounts of at least 0, got"),
+    ],
+)
+def test_shifts_that_cannot_be_are_refused(more, told):
+    with pytest.raises(InputError, match=told):
+        runs_of(more)
+
+
+@pytest.mark.slow
+def test_scores_are_those_of_the_saved_predictions():
+    run = runs_of()[1]
+    rows, files = scores_of(run)
+    import io
+
+    with np.load(io.BytesIO(files["predictions.npz"]), allow_pickle=False) as file:
+        from ensemble_vs_dropout.types import Predictions
+
+        arms = {"mc_dropout": Predictions(file["test/mc_dropout"])}
+        again = Evaluator(resamples=1000).scores(arms, file["labels/test"])
+    mine = {(row["rule"], row["metric"]): row["value"] for row in rows if row["arm"] == "mc_dropout"}
+    for row in again.itertuples():
+        assert mine[row.rule, row.metric] == pytest.approx(row.value, nan_ok=True)
+
+
+@pytest.mark.slow
+def test_models_can_be_built_again_from_what_is_kept():
+    import io
+
+    from ensemble_vs_dropout.models.backend import keras
+
+    run = runs_of()[0]
+    _, files = scores_of(run)
+    model = keras.saving.deserialize_keras_object(json.loads(files["models.json"]), safe_mode=True)
+    with np.load(io.BytesIO(files["models.npz"]), allow_pickle=False) as file:
+        weights = [file[f"0/{number}"] for number in range(len(model.get_weights()))]
+    model.set_weights(weights)
+    data = data_of(run.spec)
+    with np.load(io.BytesIO(files["predictions.npz"]), allow_pickle=False) as file:
+        expected = file["test/ensemble"][0]
+    np.testing.assert_allclose(keras.ops.softmax(model(data.x_test, training=False)), expected, atol=1e-5)
+
+
+def test_a_builder_of_the_users_own_takes_no_settings():
+    with pytest.raises(InputError, match="takes no settings of a study, got units"):
+        builder_of({"model": {"name": "mine:build", "units": [3]}})

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from ensemble_vs_dropout.experiments.ways import ARMS_OF_KIND, Ways
+from ensemble_vs_dropout.predictors import Ensemble, MonteCarloDropout, WeightScaling
+
+
+def trained(small, blobs, seed, members=2, **options):
+    x, y = blobs()
+    ensemble = Ensemble(lambda: small(**options), members, seed)
+    ensemble.fit(x, y, epochs=1, verbose=0)
+    return ensemble
+
+
+def test_every_arm_predicts_as_its_predictor_alone(small, blobs):
+    ensemble, (x, _) = trained(small, blobs, 0), blobs(seed=1)
+    predictions, costs = Ways()("dropout", ensemble, 70, {"val": x[:9], "test": x}, passes=7, seed=5)
+    first = ensemble.models[0]
+    for part, inputs in (("val", x[:9]), ("test", x)):
+        assert list(predictions[part]) == list(ARMS_OF_KIND["dropout"])
+        for arm, predictor in (
+            ("dropout", WeightScaling(first)),
+            ("mc_dropout", MonteCarloDropout(first, 7, 5)),
+            ("dropout_ensemble", ensemble),
+        ):
+            np.testing.assert_array_equal(predictions[part][arm].probs, predictor.predict_members(inputs).probs)
+    assert (costs["dropout"].passes, costs["mc_dropout"].passes, costs["dropout_ensemble"].passes) == (1, 7, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["plain", "dropout"])
+def test_what_is_shared_among_ensembles_changes_no_prediction(small, blobs, kind):
+    x, _ = blobs(seed=1)
+    rate = 0.5 * (kind == "dropout")
+    several = [trained(small, blobs, seed, rate=rate) for seed in range(3)]
+    together = Ways()
+    for seed, ensemble in enumerate(several):
+        shared, _ = together(kind, ensemble, 70, {"test": x}, 6, seed)
+        alone, _ = Ways()(kind, ensemble, 70, {"test": x}, 6, seed)
+        for arm in ARMS_OF_KIND[kind]:
+            np.testing.assert_array_equal(shared["test"][arm].probs, alone["test"][arm].probs)
+
+
+@pytest.mark.slow
+def test_networks_that_are_built_otherwise_are_not_taken_for_the_first(small, blobs):
+    x, _ = blobs(seed=1)
+    together = Ways()
+    for units, rate in (((8,), 0.5), ((4,), 0.5), ((8,), 0.2), ((8,), 0.5)):
+        ensemble = trained(small, blobs, 0, units=units, rate=rate)
+        shared, _ = together("dropout", ensemble, 70, {"test": x}, 6, 0)
+        np.testing.assert_array_equal(
+            shared["test"]["mc_dropout"].probs, MonteCarloDropout(ensemble.models[0], 6, 0).predict_members(x).probs
+        )
+
+
+def test_a_single_network_costs_a_share_of_the_ensemble(small, blobs):
+    x, _ = blobs()
+    _, costs = Ways()("plain", trained(small, blobs, 0, members=4, rate=0), 70, {"val": x, "test": x}, 1, 0)
+    assert costs["ensemble"].parameters == 4 * costs["single"].parameters
+    assert costs["ensemble"].trained == 4 * costs["single"].trained
+    assert costs["single"].passes == 1
+    assert costs["single"].peak_memory > 0

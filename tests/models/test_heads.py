@@ -1,0 +1,341 @@
+"""What a compiled model's outputs mean is read from its loss, and a softmax is applied exactly once."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.models.heads import read_head
+from ensemble_vs_dropout.models.programs import Programs, forward
+from ensemble_vs_dropout.predictors import Ensemble, MonteCarloDropout, WeightScaling
+
+LOSSES = keras.losses
+X = np.random.default_rng(5).normal(size=(9, 4)).astype("float32")
+
+
+def model_with(loss, units=3, activation=None):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation=activation)])
+    model.compile("sgd", loss)
+    return model
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("loss", "units", "activation", "logits", "one_hot"),
+    [
+        ("sparse_categorical_crossentropy", 3, "softmax", False, False),
+        ("categorical_crossentropy", 3, "softmax", False, True),
+        ("binary_crossentropy", 1, "sigmoid", False, False),
+        (LOSSES.sparse_categorical_crossentropy, 3, "softmax", False, False),
+        (LOSSES.SparseCategoricalCrossentropy(), 3, "softmax", False, False),
+        (LOSSES.SparseCategoricalCrossentropy(from_logits=True), 3, None, True, False),
+        (LOSSES.CategoricalCrossentropy(from_logits=True), 3, None, True, True),
+        (LOSSES.CategoricalCrossentropy(label_smoothing=0.1), 3, "softmax", False, True),
+        (LOSSES.CategoricalFocalCrossentropy(from_logits=True), 3, None, True, True),
+        (LOSSES.BinaryCrossentropy(from_logits=True), 1, None, True, False),
+        (LOSSES.BinaryCrossentropy(), 1, "sigmoid", False, False),
+        (LOSSES.BinaryFocalCrossentropy(from_logits=True), 1, None, True, False),
+    ],
+)
+def test_the_loss_says_logits_or_probabilities_and_the_form_of_the_labels(loss, units, activation, logits, one_hot):
+    head = read_head(model_with(loss, units, activation))
+    assert (head.units, head.logits, head.one_hot, head.classes) == (units, logits, one_hot, max(units, 2))
+
+
+def test_a_softmax_layer_of_its_own_counts_as_probabilities():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Softmax()])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    assert not read_head(model).logits
+    model.compile("sgd", LOSSES.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(InputError, match="applied twice"):
+        read_head(model)
+
+
+@pytest.mark.parametrize(
+    ("loss", "units", "activation", "message"),
+    [
+        (LOSSES.SparseCategoricalCrossentropy(from_logits=True), 3, "softmax", "softmax.*applied twice"),
+        (LOSSES.BinaryCrossentropy(from_logits=True), 1, "sigmoid", "sigmoid.*applied twice"),
+        ("sparse_categorical_crossentropy", 3, None, "gives logits while its loss expects probabilities"),
+        ("binary_crossentropy", 1, None, "gives logits while its loss expects probabilities"),
+        ("mse", 3, None, "must be a cross-entropy"),
+        ("kl_divergence", 3, "softmax", "must be a cross-entropy"),
+        ("binary_crossentropy", 3, "sigmoid", "one unit with a binary cross-entropy"),
+        ("sparse_categorical_crossentropy", 1, "softmax", "one unit for each class"),
+    ],
+)
+def test_a_loss_that_contradicts_the_outputs_is_refused(loss, units, activation, message):
+    # Keras itself warns of one of the combinations only when it trains, so building must be silent.
+    with pytest.raises(InputError, match=message):
+        read_head(model_with(loss, units, activation))
+
+
+def test_what_is_no_compiled_model_with_one_output_row_is_refused():
+    with pytest.raises(InputError, match=r"must be a keras.Model, got str"):
+        read_head("model")
+    with pytest.raises(InputError, match="must be compiled"):
+        read_head(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+    model = keras.Sequential([keras.Input((5, 4)), keras.layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(InputError, match="one output of shape"):
+        read_head(model)
+
+
+def test_logits_are_softmaxed_once_and_probabilities_never():
+    logits = model_with(LOSSES.SparseCategoricalCrossentropy(from_logits=True))
+    probs = model_with("sparse_categorical_crossentropy", activation="softmax")
+    probs.set_weights(logits.get_weights())
+    expected = softmax(X @ logits.get_weights()[0])
+    for model in (logits, probs):
+        np.testing.assert_allclose(forward(model, X, Programs(), 4), expected, atol=1e-6)
+        np.testing.assert_allclose(Ensemble.from_models([model]).predict(X), expected, atol=1e-6)
+        np.testing.assert_allclose(WeightScaling(model).predict(X), expected, atol=1e-6)
+
+
+def test_one_sigmoid_unit_becomes_two_columns_class_1_last():
+    logits = model_with(LOSSES.BinaryCrossentropy(from_logits=True), 1)
+    probs = model_with("binary_crossentropy", 1, "sigmoid")
+    probs.set_weights(logits.get_weights())
+    positive = 1 / (1 + np.exp(-(X @ logits.get_weights()[0])[:, 0]))
+    for model in (logits, probs):
+        result = forward(model, X, Programs(), 4)
+        np.testing.assert_allclose(result, np.stack([1 - positive, positive], axis=1), atol=1e-6)
+
+
+def test_a_saturated_softmax_is_never_exactly_zero():
+    head = read_head(model_with(LOSSES.SparseCategoricalCrossentropy(from_logits=True)))
+    probs = np.asarray(head.probabilities(tf.constant([[0.0, 500.0, 0.0]])))
+    assert probs.min() > 0
+    assert probs[0, 1] == 1
+
+
+def test_monte_carlo_dropout_of_logits_and_of_probabilities_is_the_same(small):
+    logits, probs = small(head="logits", features=4), small(head="probabilities", features=4)
+    probs.set_weights(logits.get_weights())
+    passes = [MonteCarloDropout(m, passes=5, seed=3).predict_members(X).probs for m in (logits, probs)]
+    np.testing.assert_allclose(passes[0], passes[1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "classes", "units", "activation"),
+    [
+        ("categorical_crossentropy", 3, 3, "softmax"),
+        (LOSSES.CategoricalCrossentropy(from_logits=True), 3, 3, None),
+        ("binary_crossentropy", 2, 1, "sigmoid"),
+        (LOSSES.BinaryCrossentropy(from_logits=True), 2, 1, None),
+    ],
+)
+def test_integer_labels_train_whatever_form_the_loss_wants(blobs, loss, classes, units, activation):
+    x, y = blobs(60, features=4, classes=classes)
+
+    def build():
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation=activation)])
+        model.compile(keras.optimizers.SGD(0.3), loss, metrics=["accuracy"])
+        return model
+
+    ensemble = Ensemble(build, members=1)
+    histories = ensemble.fit(x, y, epochs=8, batch_size=10, verbose=0)
+    assert histories.loss.iloc[-1] < histories.loss.iloc[0]
+    accuracy = (ensemble.predict(x).argmax(axis=1) == y).mean()
+    assert accuracy > 0.8
+    assert histories.accuracy.iloc[-1] == pytest.approx(accuracy, abs=0.15)
+
+
+def test_a_softmax_operation_at_the_end_is_seen_as_probabilities():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.ops.softmax(keras.layers.Dense(3)(inputs)))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    assert not read_head(model).logits
+
+
+def test_a_nested_softmax_with_a_logits_loss_is_refused():
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+    model = keras.Sequential([keras.Input((4,)), inner])
+    model.compile("sgd", LOSSES.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(InputError, match="applied twice"):
+        read_head(model)
+
+
+def test_a_subclassed_model_that_was_called_on_a_batch_is_accepted():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.out = keras.layers.Dense(3, activation="softmax")
+
+        def call(self, inputs):
+            return self.out(inputs)
+
+    model = Net()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model(X)
+    assert read_head(model).classes == 3
+
+
+def test_a_subclass_that_creates_its_softmax_layer_first_is_accepted():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.out = keras.layers.Dense(3, activation="softmax")
+            self.hidden = keras.layers.Dense(5)
+
+        def call(self, inputs):
+            return self.out(self.hidden(inputs))
+
+    model = Net()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model(X)
+    assert not read_head(model).logits
+
+
+def custom(outputs):
+    return keras.ops.sigmoid(outputs)
+
+
+def ending(*layers, units=1, loss="binary_crossentropy"):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units), *layers])
+    model.compile("sgd", loss)
+    return model
+
+
+def by_operation(operation):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, operation(keras.layers.Dense(1)(inputs)))
+    model.compile("sgd", "binary_crossentropy")
+    return model
+
+
+NO_PROBABILITIES = {
+    "tanh": lambda: model_with("binary_crossentropy", 1, "tanh"),
+    "relu": lambda: model_with("categorical_crossentropy", 3, "relu"),
+    "elu": lambda: ending(keras.layers.Activation("elu")),
+    "leaky_relu": lambda: ending(keras.layers.LeakyReLU()),
+    "softplus": lambda: ending(keras.layers.Dense(1, activation="softplus"), keras.layers.Reshape((1,))),
+    "sigmoid": lambda: model_with("categorical_crossentropy", 3, "sigmoid"),
+    "hard_tanh": lambda: by_operation(keras.ops.hard_tanh),
+    "selu": lambda: ending(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation="selu")])),
+    "silu|swish": lambda: ending(keras.layers.Activation("silu"), keras.layers.Activation("linear")),
+    "softsign": lambda: ending(keras.layers.SpectralNormalization(keras.layers.Dense(1, activation="softsign"))),
+    "softmax, which is always 1": lambda: ending(keras.layers.Softmax()),
+}
+
+
+@pytest.mark.parametrize("activation", NO_PROBABILITIES)
+def test_a_known_activation_that_gives_no_probabilities_is_refused(activation):
+    with pytest.raises(InputError, match=f"ends with ({activation}).*end with (sigmoid|softmax)"):
+        read_head(NO_PROBABILITIES[activation]())
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: model_with("binary_crossentropy", 1, "hard_sigmoid"),
+        lambda: model_with("binary_crossentropy", 1, custom),
+        lambda: ending(keras.layers.Activation("sigmoid"), keras.layers.Activation("linear", dtype="float32")),
+        lambda: ending(keras.layers.ReLU(max_value=1)),
+        lambda: by_operation(keras.ops.sigmoid),
+    ],
+)
+def test_activations_that_give_probabilities_or_may_are_taken(made):
+    model = made()
+    assert not read_head(model).logits
+    assert WeightScaling(model).predict(X).min() >= 0
+
+
+class Fives(keras.Model):
+    def __init__(self, units):
+        super().__init__()
+        self.drop, self.out = keras.layers.Dropout(0.5), keras.layers.Dense(units)
+
+    def call(self, inputs, training=False):
+        return 5 * self.out(self.drop(inputs, training=training))
+
+
+@pytest.mark.parametrize("kind", ["subclassed", "subclassed of two units", "custom activation", "arithmetic"])
+def test_what_turns_out_to_be_no_probability_is_refused_when_it_predicts(kind):
+    if kind.startswith("subclassed"):
+        model = Fives(2 if "two" in kind else 1)
+        model(X)
+        model.compile("sgd", "categorical_crossentropy" if "two" in kind else "binary_crossentropy")
+    elif kind == "arithmetic":
+        model = by_operation(lambda outputs: 3 * keras.layers.Dropout(0.1)(outputs))
+    else:
+        model = ending(keras.layers.Dropout(0.1), keras.layers.Dense(1, activation=lambda z: 3 * z))
+    for predictor in (Ensemble.from_models([model]), WeightScaling(model), MonteCarloDropout(model, passes=3)):
+        for way in (predictor.predict, predictor.predict_members, predictor.predict_uncertainty):
+            with pytest.raises(InputError, match=r"lie in \[0, 1\]|not to 1"):
+                way(X)
+
+
+def test_probabilities_that_rounding_put_below_0_are_taken_as_0():
+    model = by_operation(lambda outputs: 1 + 1e-5 * keras.ops.abs(outputs))
+    probs = WeightScaling(model).predict_members(X).probs
+    assert probs.min() == 0
+    assert probs.max() == 1
+
+
+@pytest.mark.parametrize("wrapped", [lambda out: [out], lambda out: (out,), lambda out: {"classes": out}])
+def test_one_output_in_a_list_a_tuple_or_a_dict_is_that_output(blobs, wrapped):
+    x, y = blobs(20, features=4)
+
+    def build():
+        inputs = keras.Input((4,))
+        dropped = keras.layers.Dropout(0.2)(inputs)
+        model = keras.Model(inputs, wrapped(keras.layers.Dense(3, activation="softmax")(dropped)))
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    ensemble = Ensemble(build, members=2)
+    ensemble.fit(x, y, (x, y), verbose=0)
+    model = ensemble.models[0]
+    expected = keras.tree.flatten(model.predict(x, verbose=0))[0]
+    assert MonteCarloDropout(model, passes=2).predict(x).shape == (20, 3)
+    np.testing.assert_allclose(WeightScaling(model).predict(x), expected, atol=1e-6)
+    np.testing.assert_allclose(ensemble.to_keras().predict(x, verbose=0), ensemble.predict(x), atol=1e-6)
+
+
+def test_several_outputs_are_refused():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, [keras.layers.Dense(3)(inputs), keras.layers.Dense(2)(inputs)])
+    model.compile("sgd", [LOSSES.SparseCategoricalCrossentropy(from_logits=True)] * 2)
+    with pytest.raises(InputError, match="must have one output, got 2"):
+        read_head(model)
+
+
+@pytest.mark.parametrize(
+    ("loss", "units", "expected"),
+    [
+        ("bce", 1, (False, False)),
+        ("CategoricalCrossentropy", 3, (False, True)),
+        ("crossentropy", 3, (False, False)),
+        ("ce", 1, (False, False)),
+        (LOSSES.categorical_focal_crossentropy, 3, (False, True)),
+        (LOSSES.BinaryFocalCrossentropy, 1, (False, False)),
+        (["binary_crossentropy"], 1, (False, False)),
+        ((LOSSES.SparseCategoricalCrossentropy(from_logits=True),), 3, (True, False)),
+        ({"out": "categorical_crossentropy"}, 3, (False, True)),
+        (partial(LOSSES.binary_crossentropy, from_logits=True), 1, (True, False)),
+    ],
+)
+def test_a_loss_may_be_spelled_in_any_way_that_keras_takes(loss, units, expected):
+    inputs = keras.Input((4,))
+    activation = None if expected[0] else "sigmoid" if units == 1 else "softmax"
+    model = keras.Model(inputs, keras.layers.Dense(units, activation=activation, name="out")(inputs))
+    model.compile("sgd", loss)
+    head = read_head(model)
+    assert (head.logits, head.one_hot) == expected
+    model.fit(X, head.targets(np.arange(9) % max(units, 2)), verbose=0)  # Keras takes it too
+
+
+@pytest.mark.parametrize("loss", [{"other": "binary_crossentropy"}, ["bce", "bce"], None, "junk", lambda y, p: 0.0])
+def test_other_losses_are_refused(loss):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid", name="out")(inputs))
+    model.compile("sgd", loss)
+    with pytest.raises(InputError, match=r"the loss of .* must be"):
+        read_head(model)

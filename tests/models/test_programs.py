@@ -1,0 +1,99 @@
+"""A function of a model is traced once for all models built alike, and once each where they may differ unseen."""
+
+import numpy as np
+import pytest
+
+from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.models.classic_dropout import ClassicDropout
+from ensemble_vs_dropout.models.programs import Programs, plan
+from ensemble_vs_dropout.training.loop import create_variables
+from ensemble_vs_dropout.training.looped import train_step
+
+
+class Shifted(keras.layers.Layer):
+    """Adds a constant that its configuration does not tell."""
+
+    def __init__(self, shift, **kwargs):
+        super().__init__(**kwargs)
+        self.shift = tf.constant(shift)
+
+    def call(self, inputs):
+        return inputs + self.shift
+
+
+def model_of(*layers, loss="mse", optimizer="adam"):
+    model = keras.Sequential([keras.Input((3,)), *layers, keras.layers.Dense(1)])
+    model.compile(optimizer, loss, metrics=["mae"])
+    create_variables(model, BATCH)
+    return model
+
+
+BATCH = (tf.reshape(tf.range(12.0), (4, 3)), tf.ones((4, 1)))
+
+
+def trained(models, programs):
+    for model in models:
+        for _ in range(2):
+            programs.run(train_step, model, *BATCH)
+    return [model.get_weights() for model in models]
+
+
+def traces(programs):
+    return sum(len(known) for known in programs._known.values())
+
+
+def twins(build):
+    """Two models, and two others with the same weights."""
+    first, second, third, fourth = (build(i % 2) for i in range(4))
+    third.set_weights(first.get_weights())
+    fourth.set_weights(second.get_weights())
+    return [first, second], [third, fourth]
+
+
+ALIKE = {
+    "dense": lambda i: model_of(keras.layers.Dense(4, "relu")),
+    "batch norm, dropout, decay": lambda i: model_of(
+        keras.layers.BatchNormalization(),
+        keras.layers.Dropout(0.5, seed=3),
+        optimizer=keras.optimizers.AdamW(keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.9)),
+    ),
+    "classic dropout": lambda i: model_of(ClassicDropout(0.5, seed=3)),
+    "scaled loss": lambda i: model_of(optimizer=keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1))),
+}
+UNLIKE = {
+    "a constant in a layer": lambda i: model_of(Shifted([float(i), 0.0, 0.0])),
+    "a constant in a loss": lambda i: model_of(loss=lambda y, p: (i + 1) * keras.ops.mean((y - p) ** 2)),
+    "widths": lambda i: model_of(keras.layers.Dense(4 + i)),
+    "rates": lambda i: model_of(keras.layers.Dropout(0.1 + 0.5 * i, seed=3)),
+    "optimizers": lambda i: model_of(optimizer=keras.optimizers.SGD(0.1 * (i + 1))),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("build", [pytest.param(build, id=name) for name, build in {**ALIKE, **UNLIKE}.items()])
+def test_what_a_program_does_to_a_model_is_what_one_of_its_own_does(build):
+    together, apart = twins(build)
+    shared = trained(together, Programs())
+    own = [trained([model], Programs())[0] for model in apart]
+    for a, b in zip([w for weights in shared for w in weights], [w for weights in own for w in weights], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", [*ALIKE, *UNLIKE])
+def test_only_models_built_alike_of_keras_own_parts_share_a_program(name):
+    build, programs = {**ALIKE, **UNLIKE}[name], Programs()
+    trained([build(0), build(1)], programs)
+    assert traces(programs) == (1 if name in ALIKE else 2)
+
+
+def test_a_program_takes_any_number_of_examples():
+    model, programs = model_of(), Programs()
+    for size in (1, 2, 4):
+        programs.run(train_step, model, *(part[:size] for part in BATCH))
+    assert traces(programs) == 1
+
+
+def test_a_lambda_or_a_loss_of_the_users_own_has_no_plan():
+    assert plan(model_of()) is not None
+    assert plan(model_of(keras.layers.Lambda(lambda x: x * 2))) is None
+    assert plan(model_of(loss=lambda y, p: keras.ops.mean(p))) is None

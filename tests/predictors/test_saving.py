@@ -1,0 +1,77 @@
+"""Saved ensembles predict, grow and go on as if they had never been saved."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.predictors import Ensemble
+
+
+def same(a, b):
+    return all(np.array_equal(p, q) for p, q in zip(a, b, strict=True))
+
+
+def weights(ensemble):
+    return [model.get_weights() for model in ensemble.models]
+
+
+def test_save_and_load_keep_predictions_histories_and_seed(small, blobs, tmp_path):
+    x, y = blobs(30)
+    ensemble = Ensemble(lambda: small(batch_norm=True), members=2, seed=6)
+    ensemble.fit(x, y, validation_data=(x, y), epochs=2, verbose=0)
+    ensemble.save(tmp_path / "e.zip")
+    loaded = Ensemble.load(tmp_path / "e.zip")
+    assert all(same(a, b) for a, b in zip(weights(ensemble), weights(loaded), strict=True))
+    assert np.array_equal(ensemble.predict(x), loaded.predict(x))
+    assert loaded.histories.equals(ensemble.histories)
+    assert loaded.seed == 6
+    assert [path.name for path in tmp_path.iterdir()] == ["e.zip"]
+
+
+def test_members_saved_untrained_train_after_loading_as_if_never_saved(small, blobs, tmp_path):
+    x, y = blobs(30)
+    direct, saved = Ensemble(small, members=2, seed=6), Ensemble(small, members=2, seed=6)
+    saved.save(tmp_path / "e.zip")
+    loaded = Ensemble.load(tmp_path / "e.zip")
+    for ensemble in (direct, loaded):
+        ensemble.fit(x, y, epochs=2, verbose=0)
+    assert all(same(a, b) for a, b in zip(weights(direct), weights(loaded), strict=True))
+
+
+def test_a_loaded_ensemble_grows_like_the_one_that_was_saved(small, blobs, tmp_path):
+    x, y = blobs(30)
+    ensemble = Ensemble(lambda: small(batch_norm=True), members=1, seed=6)
+    ensemble.fit(x, y, epochs=1, verbose=0)
+    ensemble.save(tmp_path / "e.zip")
+    loaded = Ensemble.load(tmp_path / "e.zip")
+    for one in (ensemble, loaded):
+        one.add_members(1)
+        one.fit(x, y, epochs=1, verbose=0)
+    assert all(same(a, b) for a, b in zip(weights(ensemble), weights(loaded), strict=True))
+
+
+def test_a_loaded_ensemble_goes_on_with_its_optimizers_state(small, blobs, tmp_path):
+    x, y = blobs(30)
+    ensemble = Ensemble(lambda: small(optimizer="adam"), members=2)
+    ensemble.fit(x, y, epochs=1, verbose=0)
+    ensemble.save(tmp_path / "e.zip")
+    loaded = Ensemble.load(tmp_path / "e.zip")
+    for one in (ensemble, loaded):
+        one.fit(x, y, epochs=3, initial_epoch=1, verbose=0)
+    assert all(same(a, b) for a, b in zip(weights(ensemble), weights(loaded), strict=True))
+
+
+def test_loading_warns_of_nothing(small, tmp_path):
+    Ensemble(small, members=1).save(tmp_path / "e.zip")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Ensemble.load(tmp_path / "e.zip")
+
+
+def test_what_is_no_saved_ensemble_is_refused(tmp_path):
+    path = tmp_path / "e.zip"
+    path.write_text("no zip")
+    with pytest.raises(InputError, match="does not hold a saved ensemble"):
+        Ensemble.load(path)

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.models.backend import keras
+from ensemble_vs_dropout.predictors import Ensemble, fit_together
+
+SIZES = (2, 1, 3)
+
+
+def some_ensembles(small, sizes=SIZES, **options):
+    return [Ensemble(lambda: small(**options), members, seed=10 + n) for n, members in enumerate(sizes)]
+
+
+def weights_of(ensemble):
+    return [weights for model in ensemble.models for weights in model.get_weights()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["looped", "unrolled", "stacked"])
+@pytest.mark.parametrize("patience", [None, 1])
+def test_each_member_ends_as_its_ensemble_alone_would_leave_it(blobs, small, strategy, patience):
+    x, y = blobs()
+    settings = {"epochs": 3, "batch_size": 16, "patience": patience, "strategy": strategy, "verbose": 0}
+    together, alone = some_ensembles(small), some_ensembles(small)
+    fit_together(together, x, y, (x[:20], y[:20]), **settings)
+    for one, other in zip(together, alone, strict=True):
+        other.fit(x, y, (x[:20], y[:20]), **settings)
+        for mine, theirs in zip(weights_of(one), weights_of(other), strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
+        assert one.histories[["member", "epoch"]].equals(other.histories[["member", "epoch"]])
+        np.testing.assert_allclose(one.histories.val_loss, other.histories.val_loss, rtol=1e-4)
+
+
+def test_ensembles_of_other_seeds_do_differ(blobs, small):
+    x, y = blobs()
+    several = some_ensembles(small, (1, 1))
+    fit_together(several, x, y, epochs=1, verbose=0)
+    assert any(not np.allclose(a, b) for a, b in zip(*map(weights_of, several), strict=True))
+
+
+def test_progress_tells_whose_member_it_was(blobs, small):
+    x, y = blobs()
+    told = []
+    fit_together(
+        some_ensembles(small),
+        x,
+        y,
+        epochs=2,
+        verbose=0,
+        on_epoch=lambda n, end: told.append((n, end.member, end.epoch)),
+    )
+    assert sorted(told) == [(n, k, e) for n, size in enumerate(SIZES) for k in range(size) for e in (1, 2)]
+
+
+@pytest.mark.slow
+def test_what_is_kept_is_taken_up_again_in_each_folder(blobs, small, tmp_path, monkeypatch):
+    x, y = blobs()
+    settings = {"epochs": 2, "verbose": 0, "strategy": "looped"}
+    folders = [tmp_path / str(n) for n in range(3)]
+    first = some_ensembles(small)
+    fit_together(first, x, y, checkpoints=folders, **settings)
+    assert sorted(path.name for path in folders[2].glob("*.keras")) == [f"member_00{k}.keras" for k in range(3)]
+    (folders[1] / "member_000.json").unlink()
+    trained = []
+    again = some_ensembles(small)
+    fit_together(again, x, y, checkpoints=folders, on_epoch=lambda n, end: trained.append(n), **settings)
+    assert set(trained) == {1}
+    for one, other in zip(first, again, strict=True):
+        for mine, theirs in zip(weights_of(one), weights_of(other), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    alone = Ensemble(small, 3, seed=12)  # a folder is that of its ensemble alone
+    alone.fit(x, y, checkpoint=folders[2], on_epoch=lambda end: trained.append("alone"), **settings)
+    assert "alone" not in trained
+
+
+@pytest.mark.slow
+def test_the_rest_of_a_plan_computes_as_it_would_have_in_all_of_it(blobs, small):
+    x, y = blobs()
+    settings = {"epochs": 3, "batch_size": 16, "strategy": "stacked", "verbose": 0}
+    whole, rest = some_ensembles(small), some_ensembles(small)
+    fit_together(whole, x, y, **settings)
+    fit_together(rest[2:], x, y, planned=sum(SIZES), **settings)
+    for mine, theirs in zip(weights_of(whole[2]), weights_of(rest[2]), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_one_ensemble_that_diverges_does_not_stop_the_others(blobs, small):
+    x, y = blobs()
+
+    def exploding():
+        model = small(rate=0.0)
+        model.layers[-1].set_weights([np.full_like(w, np.nan) for w in model.layers[-1].get_weights()])
+        return model
+
+    calls = iter([exploding, *[lambda: small(rate=0.0)] * 2])
+    several = [Ensemble(lambda: next(calls)(), 1, seed=seed) for seed in range(3)]
+    fit_together(several, x, y, epochs=1, verbose=0)
+    assert [ensemble.members for ensemble in several] == [0, 1, 1]
+
+
+def test_what_cannot_be_trained_together_is_refused(blobs, small):
+    x, y = blobs()
+    with pytest.raises(InputError, match="at least one ensemble"):
+        fit_together([], x, y)
+    with pytest.raises(InputError, match="must have one architecture"):
+        fit_together([Ensemble(small, 1), Ensemble(lambda: small(units=(4,)), 1)], x, y)
+    with pytest.raises(InputError, match="checkpoints must hold a folder for each of the 2 ensembles, got 1"):
+        fit_together([Ensemble(small, 1), Ensemble(small, 1, 1)], x, y, checkpoints=["a"])
+    with pytest.raises(InputError, match="callbacks has no meaning"):
+        fit_together([Ensemble(small, 1)], x, y, callbacks=lambda member: [keras.callbacks.History()])
+    trained = Ensemble(small, 1)
+    trained.fit(x, y, verbose=0)
+    with pytest.raises(InputError, match="number 1 has members that are trained"):
+        fit_together([Ensemble(small, 1), trained], x, y)
