@@ -1,14 +1,16 @@
-"""The arms of a comparison, and what tables, figures and sentences call them."""
+"""The one registry of recipes and arms: what is trained, how it is used, and what tables and sentences call it.
 
-ARM_LABELS = {
-    "single": "single network",
-    "ensemble": "ensemble",
-    "dropout": "dropout (weight scaling)",
-    "mc_dropout": "MC dropout",
-    "dropout_ensemble": "dropout ensemble",
-    "wide": "wide network",
-    "plain": "networks without dropout",
-}
+A recipe is what is trained: networks without dropout, dropout networks. An arm is a way to get predictions from the
+networks of one recipe: their average, one of them alone, many passes of one. Every table has one row for each arm and
+rule. Whoever adds an arm adds an entry here (`register_arm`), and has it in comparisons, studies, tables and figures.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from ensemble_vs_dropout.checks import InputError, check_known
+
 EACH = "each"
 RULE_LABELS = {
     "mean": "mean",
@@ -24,16 +26,205 @@ RULE_LABELS = {
     "max": "maximum",
     EACH: "each alone, averaged",
 }
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A kind of trained network: how the user's builder becomes one, and how many there are.
+
+    Attributes:
+        name: As tables and files have it.
+        label: What people call several of them.
+        one: What people call one of them.
+        judge: The arm whose members, each alone, judge a trial of such networks.
+        dropout: Whether they are built with dropout; without it the builder gets `rate=0`.
+        single: Whether there is one network, of the width at which it has about the parameters of all members.
+    """
+
+    name: str
+    label: str
+    one: str
+    judge: str
+    dropout: bool = False
+    single: bool = False
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way to get and use networks.
+
+    Attributes:
+        name: As tables and files have it.
+        label: What tables and figures call it.
+        recipe: The networks it uses, a name in `RECIPES`.
+        predictor: "module:function" of `(ensemble, passes, seed)` that returns its predictor; loaded when it predicts.
+        grows: What more of it is more of: "networks", "passes", or "" where it is always one.
+        combined: Whether it is asked by every rule; else its members' mean is taken.
+        alone: Whether each member is judged alone, and the scores averaged over the members.
+        first: Whether it uses the first network alone, and costs no more than that.
+        phrase: How a sentence calls it; the label if it is empty, and "the averaged ..." if it grows by networks.
+        sized: How a sentence calls `{members}` of them, where there are several.
+        one: What it is with one member.
+    """
+
+    name: str
+    label: str
+    recipe: str
+    predictor: str
+    grows: Literal["networks", "passes", ""] = ""
+    combined: bool = False
+    alone: bool = False
+    first: bool = False
+    phrase: str = ""
+    sized: str = ""
+    one: str = ""
+
+    def rules(self, asked: Sequence[str]) -> tuple[str, ...]:
+        """Return the rules that this arm is combined by, of those that are asked for."""
+        if self.alone or list(asked) == [EACH]:
+            return (EACH,)
+        return tuple(asked) if self.combined else ("mean",)
+
+
+RECIPES: dict[str, Recipe] = {}
+ARMS: dict[str, Arm] = {}
+
+
+def register_recipe(recipe: Recipe) -> Recipe:
+    """Add a kind of trained network, or raise `InputError` if there is one of that name."""
+    if recipe.name in RECIPES:
+        raise InputError(f"recipe must have a name of its own, got {recipe.name!r}, which is there already")
+    RECIPES[recipe.name] = recipe
+    return recipe
+
+
+def register_arm(arm: Arm) -> Arm:
+    """Add a way to use networks, or raise `InputError` if there is one of that name, or no such recipe."""
+    if arm.name in ARMS:
+        raise InputError(f"arm must have a name of its own, got {arm.name!r}, which is there already")
+    check_known("recipe", arm.recipe, RECIPES)
+    ARMS[arm.name] = arm
+    return arm
+
+
+for _recipe in (
+    Recipe("plain", "networks without dropout", "network", judge="single"),
+    Recipe("dropout", "dropout networks", "dropout network", judge="dropout_ensemble", dropout=True),
+    Recipe("wide", "wide networks", "wide network", judge="wide", single=True),
+):
+    register_recipe(_recipe)
+_PREDICTORS = "ensemble_vs_dropout.experiments.ways"
+for _arm in (
+    Arm(
+        "single", "single network", "plain", f"{_PREDICTORS}:members", alone=True, phrase="a single network",
+    ),
+    Arm(
+        "ensemble", "ensemble", "plain", f"{_PREDICTORS}:members", grows="networks", combined=True,
+        one="a single network",
+    ),
+    Arm(
+        "dropout", "dropout (weight scaling)", "dropout", f"{_PREDICTORS}:weight_scaling", first=True,
+        sized="dropout by weight scaling",
+    ),
+    Arm(
+        "mc_dropout", "MC dropout", "dropout", f"{_PREDICTORS}:monte_carlo", grows="passes", combined=True, first=True,
+        sized="{members}-pass MC dropout", one="one pass of MC dropout",
+    ),
+    Arm(
+        "dropout_ensemble", "dropout ensemble", "dropout", f"{_PREDICTORS}:members", grows="networks",
+        sized="the ensemble of {members} dropout networks",
+        one="dropout (weight scaling)",
+    ),
+    Arm("wide", "wide network", "wide", f"{_PREDICTORS}:members", phrase="one wide network"),
+):  # fmt: skip
+    register_arm(_arm)
+
+
+def arms_of(recipe: str) -> tuple[Arm, ...]:
+    """Return the arms that use the networks of a recipe.
+
+    Example:
+        >>> [arm.name for arm in arms_of("plain")]
+        ['single', 'ensemble']
+    """
+    return tuple(arm for arm in ARMS.values() if arm.recipe == recipe)
+
+
+def judged(predicted: Mapping[str, T]) -> dict[str, T]:
+    """Return what each arm is judged by, in the order of the registry, names that are not in it last.
+
+    An arm whose members are judged alone needs no predictions of its own: those of another arm that uses all networks
+    of its recipe are the same.
+
+    Example:
+        >>> judged({"mc_dropout": 2, "ensemble": 1})
+        {'single': 1, 'ensemble': 1, 'mc_dropout': 2}
+    """
+    return dict(_judged(predicted))
+
+
+def _judged(predicted: Mapping[str, T]) -> Iterator[tuple[str, T]]:
+    for arm in ARMS.values():
+        if arm.name in predicted:
+            yield arm.name, predicted[arm.name]
+        elif arm.alone:
+            twins = (one.name for one in arms_of(arm.recipe) if one.predictor == arm.predictor and not one.alone)
+            found = next((name for name in twins if name in predicted), None)
+            if found:
+                yield arm.name, predicted[found]
+    yield from ((name, value) for name, value in predicted.items() if name not in ARMS)
 
 
 def arm_label(arm: str) -> str:
-    """Return an arm's name in words; an arm of the user's own keeps its name.
+    """Return an arm's or a recipe's name in words; one of the user's own keeps its name.
 
     Example:
         >>> arm_label("mc_dropout")
         'MC dropout'
     """
-    return ARM_LABELS.get(arm, arm)
+    known = ARMS.get(arm) or RECIPES.get(arm)
+    return known.label if known else arm
+
+
+def growing(by: str) -> tuple[str, ...]:
+    """Return the names of the arms that grow by "networks" or by "passes".
+
+    Example:
+        >>> growing("passes")
+        ('mc_dropout',)
+    """
+    return tuple(arm.name for arm in ARMS.values() if arm.grows == by)
+
+
+def judged_alone() -> tuple[str, ...]:
+    """Return the names of the arms whose members are judged one by one.
+
+    Example:
+        >>> judged_alone()
+        ('single',)
+    """
+    return tuple(arm.name for arm in ARMS.values() if arm.alone)
+
+
+def rules_of(arm: str, asked: Sequence[str]) -> tuple[str, ...]:
+    """Return the rules that an arm is combined by, of those asked for; one that is not registered has its mean.
+
+    Example:
+        >>> rules_of("dropout", ["mean", "majority_vote"])
+        ('mean',)
+    """
+    return ARMS[arm].rules(asked) if arm in ARMS else ("mean",)
+
+
+def recipe_label(recipe: str) -> str:
+    """Return what people call the networks of a recipe.
+
+    Example:
+        >>> recipe_label("dropout")
+        'dropout networks'
+    """
+    return RECIPES[recipe].label if recipe in RECIPES else arm_label(recipe)
 
 
 def row_label(arm: str, rule: str, members: int) -> str:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
+from ensemble_vs_dropout.evaluation.arms import growing
 from ensemble_vs_dropout.evaluation.outcomes import Arms, check_arms, pool, resampled_weights, row_means
 from ensemble_vs_dropout.evaluation.sizes import SubsetCurve, subset_curves
 from ensemble_vs_dropout.measures import METRICS
@@ -25,7 +26,6 @@ from ensemble_vs_dropout.measures.significance import holm
 from ensemble_vs_dropout.types import FloatArray, Predictions, check_labels
 
 AXES = ("parameters", "trained", "passes", "train_seconds", "predict_seconds")
-SAMPLED = ("mc_dropout",)  # arms whose members are passes of one network: more of them cost passes alone
 _ROUNDING = 1e-12
 
 
@@ -122,7 +122,7 @@ def equal_cost(
     labels: npt.ArrayLike,
     cost: pd.DataFrame,
     metric: str = "calibrated_nll",
-    sampled: Collection[str] = SAMPLED,
+    sampled: Collection[str] | None = None,
     axes: Sequence[str] = AXES,
     subsets: int = 20,
     resamples: int = 1000,
@@ -139,7 +139,8 @@ def equal_cost(
         labels: Shape (examples,).
         cost: As `cost_table` makes it, each arm at its full size. Costs are taken to be proportional to the members.
         metric: A name in `METRICS` with one value per example.
-        sampled: Arms of passes of one network, whose size costs passes and seconds of prediction alone.
+        sampled: Arms of passes of one network, whose size costs passes and seconds of prediction alone; None for the
+            registered arms that grow by passes.
         axes: Columns of `cost`.
         subsets: At each size, at most.
         resamples: As in `equivalence`.
@@ -169,7 +170,8 @@ def equal_cost(
         )
     runs = _checked({arm: arms[arm] for arm in known}, labels, metric, resamples, level)
     truth = check_labels(labels, runs[known[0]][0].classes)
-    offers = _offers({arm: each[0].members for arm, each in runs.items()}, costs, sampled, axes)
+    by_passes = growing("passes") if sampled is None else sampled
+    offers = _offers({arm: each[0].members for arm, each in runs.items()}, costs, by_passes, axes)
     curves: dict[str, list[SubsetCurve]] = {}
     for arm, each in runs.items():
         sizes = sorted({offer.members for offer in offers if offer.arm == arm})

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
-from ensemble_vs_dropout.evaluation.arms import ARM_LABELS, EACH
+from ensemble_vs_dropout.evaluation.arms import ARMS, EACH
 from ensemble_vs_dropout.evaluation.outcomes import Arms, Outcome, detect, evaluate, pool, runs_of
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.detection import HIGHER_IS_BETTER
@@ -143,7 +143,7 @@ class Evaluator:
     def _outcomes(self, arms: Arms, labels: npt.ArrayLike) -> list[Outcome]:
         if isinstance(self.rules, Mapping):
             for arm in self.rules:
-                check_known("arm in rules", arm, [*arms, *ARM_LABELS])
+                check_known("arm in rules", arm, [*arms, *ARMS])
         truth = np.asarray(labels)
         metrics = {name: METRICS[name] for name in self.metrics or STANDARD_METRICS}
         pooled = list(pool(arms, {arm: self._rules_of(arm) for arm in arms}, truth))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ensemble_vs_dropout.evaluation.arms import EACH, arm_label
+from ensemble_vs_dropout.evaluation.arms import ARMS, EACH, arm_label, arms_of, growing
 from ensemble_vs_dropout.measures import METRICS
 
 # The questions people come with, in their order; each is answered if its arms were run.
@@ -24,7 +24,7 @@ _QUESTIONS = (
     ("ensemble", "mean", "wide", "mean"),
 )
 _METRICS = ("error", "nll")
-_WORTHY = ("dropout", "mc_dropout", "dropout_ensemble", "wide")  # arms whose worth in networks is told
+_REFERENCE = "ensemble"  # what worth is measured by, and what a further arm is compared with
 _AXES = {
     "parameters": "parameters",
     "trained": "training work",
@@ -54,7 +54,7 @@ def verdict(
     """
     costs = cost.set_index("arm")
     paragraphs = []
-    for arm_a, rule_a, arm_b, rule_b in _QUESTIONS:
+    for arm_a, rule_a, arm_b, rule_b in (*_QUESTIONS, *_further(contrasts)):
         found = [_find(contrasts, arm_a, rule_a, arm_b, rule_b, metric) for metric in _METRICS]
         rows = [row for row in found if row is not None]
         if rows:
@@ -62,9 +62,10 @@ def verdict(
             sentences = "; ".join(_sentence(row, a, b) for row in rows)
             paragraphs.append(f"{a[0].upper()}{a[1:]} against {b}: {sentences}{_price(costs, arm_a, arm_b)}.")
     if worth is not None:
-        paragraphs += [_worth(row) for row in worth.itertuples() if row.arm in _WORTHY]
+        own = {arm.name for arm in arms_of(ARMS[_REFERENCE].recipe)}
+        paragraphs += [_worth(row) for row in worth.itertuples() if row.arm in ARMS and row.arm not in own]
     if equal is not None:
-        paragraphs += _at_the_cost_of("mc_dropout", equal, costs)
+        paragraphs += [told for arm in growing("passes") for told in _at_the_cost_of(arm, equal, costs)]
     paragraphs.append(
         f"Intervals are {level * 100:g} % for each number by itself, {interval}; p-values are adjusted by Holm over "
         "all pairs of a metric, and what is shown goes by these."
@@ -91,13 +92,21 @@ def _find(contrasts: pd.DataFrame, a: str, rule_a: str, b: str, rule_b: str, met
     return None
 
 
+def _further(contrasts: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+    """Return a question for each registered arm that none of the standard ones is about."""
+    asked = {arm for question in _QUESTIONS for arm in question[::2]}
+    there = [arm for arm in ARMS if arm not in asked and arm in {*contrasts.arm_a, *contrasts.arm_b}]
+    return [(arm, EACH if ARMS[arm].alone else "mean", _REFERENCE, "mean") for arm in there]
+
+
 def _words(arm: str, rule: str) -> str:
-    name = arm_label(arm)
+    name, known = arm_label(arm), ARMS.get(arm)
+    several = known is not None and known.grows == "networks"
     if rule == "majority_vote":
-        return f"the voting {name}" if "ensemble" in name else f"{name} by majority vote"
-    if "ensemble" in name:
+        return f"the voting {name}" if several else f"{name} by majority vote"
+    if several:
         return f"the averaged {name}"
-    return {"single": "a single network", "wide": "one wide network"}.get(arm, name)
+    return (known.phrase if known else "") or name
 
 
 def _sentence(row: pd.Series, a: str, b: str) -> str:
@@ -128,12 +137,8 @@ def _worth(row: Any) -> str:
     def number(value: float) -> str:
         return f"more than {row.pool}" if math.isinf(value) else f"{value:.1f}"
 
-    name = {
-        "mc_dropout": f"{row.members}-pass MC dropout",
-        "dropout": "dropout by weight scaling",
-        "dropout_ensemble": f"the ensemble of {row.members} dropout networks",
-        "wide": "one wide network",
-    }[row.arm]
+    known = ARMS[row.arm]
+    name = (known.sized or known.phrase or known.label).format(members=row.members)
     by = f"by {_metric_words(row.metric)}"
     if row.high <= 1:
         return f"{name[0].upper()}{name[1:]} is worth no more than 1 independent network here, {by}."
@@ -166,12 +171,7 @@ def _sized(arm: str, members: int) -> str:
     """Return an arm's name with its size, and what an ensemble of one is."""
     if members > 1:
         return f"{arm_label(arm)} of {members}"
-    alone = {
-        "ensemble": "a single network",
-        "dropout_ensemble": arm_label("dropout"),
-        "mc_dropout": "one pass of MC dropout",
-    }
-    return alone.get(arm, arm_label(arm))
+    return (ARMS[arm].one if arm in ARMS else "") or arm_label(arm)
 
 
 def _metric_words(metric: str) -> str:

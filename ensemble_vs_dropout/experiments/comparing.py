@@ -18,6 +18,7 @@ import pandas as pd
 from ensemble_vs_dropout import __version__
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction
 from ensemble_vs_dropout.datasets import load_dataset
+from ensemble_vs_dropout.evaluation.arms import RECIPES, Recipe
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.experiments import runs
 from ensemble_vs_dropout.experiments.comparison import Comparison, models_folder
@@ -100,7 +101,8 @@ def compare(
     MonteCarloDropout(dropout)  # says so if there is nothing random in it
     if members > 1:
         Ensemble(lambda: build_for(builder, dataset, rate=0.0), 2, seed)  # would members start identical?
-    widths = {"plain": 1.0, "dropout": 1.0} | ({"wide": _find_width(builder, dataset, members)} if controls else {})
+    recipes = [recipe for recipe in RECIPES.values() if controls or not recipe.single]
+    wide = _find_width(builder, dataset, members) if controls else 1.0
     spec = {
         "version": __version__,
         "dataset": dataset.name,
@@ -119,7 +121,7 @@ def compare(
         if path and state == "finished":
             return Comparison.load(path)
         started = time.perf_counter()
-        networks = members * 2 + controls
+        networks = sum(1 if recipe.single else members for recipe in recipes)
         with Progress(repetitions * networks * epochs, verbose) as progress:
             for name in broken:
                 progress.say(f"{name} had changed since it was written; it is made again")
@@ -128,20 +130,21 @@ def compare(
             repeated = []
             for r in range(repetitions):
 
-                def fit(kind: str, r: int = r) -> Ensemble:
+                def fit(recipe: Recipe, r: int = r) -> Ensemble:
+                    given = {"rate": rate if recipe.dropout else 0.0, "width": wide if recipe.single else 1.0}
                     return _fit(
-                        lambda: build_for(builder, dataset, rate=rate * (kind == "dropout"), width=widths[kind]),
+                        lambda: build_for(builder, dataset, **given),
                         dataset,
-                        1 if kind == "wide" else members,
+                        1 if recipe.single else members,
                         derive(seed, "repetition", r),
                         {"epochs": epochs, "batch_size": batch_size, "patience": patience},
-                        models_folder(path, r, kind) if path else None,
-                        lambda end: progress.epoch(_words(kind, end, r, repetitions), end),
+                        models_folder(path, r, recipe.name) if path else None,
+                        lambda end: progress.epoch(_words(recipe, end, r, repetitions), end),
                     )
 
                 trained = {}
-                for kind in widths:
-                    trained[kind] = fit(kind)
+                for recipe in recipes:
+                    trained[recipe.name] = fit(recipe)
                     progress.reach((r * networks + sum(len(e.models) for e in trained.values())) * epochs)
                 progress.say(f"repetition {r + 1} of {repetitions}: predicting")
                 repeated.append((trained, *_predict(trained, dataset, passes, derive(seed, "masks", r))))
@@ -247,9 +250,8 @@ def _folder(
             yield Path(out), state, broken
 
 
-def _words(kind: str, end: EpochEnd, repetition: int, repetitions: int) -> str:
-    names = {"plain": "network", "dropout": "dropout network", "wide": "wide network"}
-    return f"repetition {repetition + 1} of {repetitions}, {names[kind]} {end.member + 1}"
+def _words(recipe: Recipe, end: EpochEnd, repetition: int, repetitions: int) -> str:
+    return f"repetition {repetition + 1} of {repetitions}, {recipe.one} {end.member + 1}"
 
 
 def _histories(repeated: list[dict[str, Ensemble]]) -> pd.DataFrame:

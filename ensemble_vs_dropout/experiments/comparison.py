@@ -17,7 +17,7 @@ import pandas as pd
 
 from ensemble_vs_dropout import evaluation, report
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.evaluation.arms import EACH, row_label
+from ensemble_vs_dropout.evaluation.arms import EACH, growing, judged, judged_alone, recipe_label, row_label, rules_of
 from ensemble_vs_dropout.experiments import runs
 from ensemble_vs_dropout.measures import METRICS, STANDARD_RULES, aggregate
 from ensemble_vs_dropout.report import Figure, Report
@@ -27,14 +27,6 @@ if TYPE_CHECKING:
     from ensemble_vs_dropout import plots
     from ensemble_vs_dropout.predictors import Ensemble
 
-RULES_OF_ARM = {
-    "single": (EACH,),
-    "ensemble": STANDARD_RULES,
-    "dropout": ("mean",),
-    "mc_dropout": STANDARD_RULES,
-    "dropout_ensemble": ("mean",),
-    "wide": ("mean",),
-}
 _SPLITS = ("val", "test")
 
 
@@ -66,11 +58,8 @@ class Comparison:
 
         With one member there are no ensembles: they would be compared with themselves.
         """
-        test = dict(self.predictions["test"])
-        arms = {"single": test["ensemble"], **test}
-        if self.spec["members"] == 1:
-            del arms["ensemble"], arms["dropout_ensemble"]
-        return arms
+        left_out = growing("networks") if self.spec["members"] == 1 else ()
+        return {arm: runs for arm, runs in judged(self.predictions["test"]).items() if arm not in left_out}
 
     @property
     def interval(self) -> str:
@@ -82,7 +71,8 @@ class Comparison:
 
     @cached_property
     def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        evaluator = evaluation.Evaluator(rules={arm: RULES_OF_ARM[arm] for arm in self.arms}, seed=self.spec["seed"])
+        rules = {arm: rules_of(arm, STANDARD_RULES) for arm in self.arms}
+        evaluator = evaluation.Evaluator(rules=rules, seed=self.spec["seed"])
         return evaluator.tables(self.arms, self.labels["test"])
 
     @property
@@ -99,13 +89,13 @@ class Comparison:
     def sizes(self) -> pd.DataFrame:
         """Quality against the number of networks or passes; see `size_curves`."""
         test = self.predictions["test"]
-        pools = {arm: test[arm] for arm in ("ensemble", "mc_dropout", "dropout_ensemble")}
+        pools = {arm: test[arm] for arm in (*growing("networks"), *growing("passes")) if arm in test}
         return evaluation.size_curves(pools, self.labels["test"], seed=self.spec["seed"])
 
     @cached_property
     def worth(self) -> pd.DataFrame:
         """What each arm is worth in independent networks, by calibrated NLL; see `evaluation.equivalence`."""
-        rules = {"single": EACH}
+        rules = {arm: EACH for arm in judged_alone() if arm in self.arms}
         return evaluation.equivalence(self.arms, self.labels["test"], rules=rules, seed=self.spec["seed"])
 
     @cached_property
@@ -155,7 +145,7 @@ class Comparison:
         )
         last["cut"] = (last.epochs == self.spec["epochs"]) & (last.best == last.epochs)
         parts = [
-            f"{int(group.cut.sum())} of {len(group)} {report.NETWORKS[str(kind)]}"
+            f"{int(group.cut.sum())} of {len(group)} {recipe_label(str(kind))}"
             for kind, group in last.groupby("arm", sort=False)
             if group.cut.any()
         ]
@@ -274,7 +264,7 @@ class Comparison:
             raise InputError(f"{str(path)!r} is damaged: {', '.join(broken)} changed since; run the comparison again")
         spec = json.loads((path / "spec.json").read_text())
         cost = pd.read_csv(path / "cost.csv")
-        arms = [arm for arm in cost.arm if arm != "single"]
+        arms = [arm for arm in cost.arm if arm not in judged_alone()]
         return cls(
             spec=spec,
             labels={s: np.load(path / "predictions" / f"labels_{s}.npz")["labels"] for s in _SPLITS},

@@ -20,7 +20,7 @@ from ensemble_vs_dropout import __version__
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import OVADIA, load_dataset, shift
 from ensemble_vs_dropout.evaluation import Evaluator
-from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.evaluation.arms import judged, rules_of
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.experiments.plan import RESULTS, Run
 from ensemble_vs_dropout.experiments.ways import Ways
@@ -32,7 +32,6 @@ from ensemble_vs_dropout.seeds import derive
 from ensemble_vs_dropout.types import Dataset, IntArray, Predictions
 
 Files = dict[str, bytes]
-_MANY = ("ensemble", "mc_dropout")  # arms that every rule is asked of; the others have one way to be combined
 
 
 def make_runs(
@@ -208,11 +207,9 @@ def _scores(
     labels: IntArray,
     **where: Any,
 ) -> pd.DataFrame:
-    """Return one row per arm, rule and metric of a run; a single network is a member of the ensemble alone."""
-    if "ensemble" in arms:
-        arms = {"single": arms["ensemble"], **arms}
-    asked = spec["rules"]  # a trial asks of each network alone, whatever the arm
-    rules = {arm: asked if arm in _MANY or asked == [EACH] else ["mean"] for arm in arms} | {"single": [EACH]}
+    """Return one row per arm, rule and metric of a run."""
+    arms = judged(arms)
+    rules = {arm: rules_of(arm, spec["rules"]) for arm in arms}
     evaluator = Evaluator(spec["metrics"], rules, resamples=spec["resamples"], seed=spec["seed"])
     return evaluator.scores(arms, labels, **where)
 

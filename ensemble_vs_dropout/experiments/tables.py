@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.experiments.plan import RESULTS, TOGETHER, Plan, Point, Run, digest, make_plan
 from ensemble_vs_dropout.experiments.settings import Study
@@ -48,7 +48,7 @@ def plan_of(study: Study, store: Store | None = None, guess: bool = False, toget
     def judged(trial: Run) -> float | None:
         if store is None or trial.name not in there:
             return math.inf if store and store.failure(trial) is not None else 0.0 if guess else None
-        metric, arm = trial.spec["metrics"][0], "single" if trial.spec["arm"] == "plain" else "dropout_ensemble"
+        metric, arm = trial.spec["metrics"][0], RECIPES[trial.spec["arm"]].judge
         try:
             values = [row[4] for row in scores_of(trial, store) if (row[0], row[1], row[3]) == (arm, EACH, metric)]
         except InputError:  # it is damaged, and will be made again

@@ -1,14 +1,10 @@
-"""Every way to use trained networks of one kind: what each arm predicts, and what it costs.
-
-Networks without dropout (`plain`) are the arms `single` and `ensemble`; dropout networks are `dropout` (the first one,
-weight-scaled), `mc_dropout` (its passes) and `dropout_ensemble`; a `wide` network is the arm of that name.
-"""
+"""Every way to use the trained networks of a recipe: what each arm predicts, and what it costs."""
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,17 +12,27 @@ import numpy.typing as npt
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.evaluation.arms import Arm, arms_of
 from ensemble_vs_dropout.experiments.memory import peak_memory
 from ensemble_vs_dropout.models.costs import multiply_adds
 from ensemble_vs_dropout.predictors import Ensemble, MonteCarloDropout, WeightScaling
 from ensemble_vs_dropout.predictors.base import Predictor
 from ensemble_vs_dropout.types import Cost, Predictions
 
-ARMS_OF_KIND = {
-    "plain": ("ensemble",),
-    "dropout": ("dropout", "mc_dropout", "dropout_ensemble"),
-    "wide": ("wide",),
-}
+
+def members(trained: Ensemble, passes: int, seed: int) -> Predictor:
+    """Return the networks themselves."""
+    return trained
+
+
+def weight_scaling(trained: Ensemble, passes: int, seed: int) -> Predictor:
+    """Return the first network, with nothing dropped."""
+    return WeightScaling(trained.models[0])
+
+
+def monte_carlo(trained: Ensemble, passes: int, seed: int) -> Predictor:
+    """Return passes of the first network."""
+    return MonteCarloDropout(trained.models[0], passes, seed)
 
 
 class Ways:
@@ -37,7 +43,7 @@ class Ways:
 
     def __call__(
         self,
-        kind: str,
+        recipe: str,
         trained: Ensemble,
         examples: int,
         inputs: Mapping[str, npt.NDArray[np.generic]],
@@ -46,9 +52,11 @@ class Ways:
     ) -> tuple[dict[str, dict[str, Predictions]], dict[str, Cost]]:
         """Return `predictions[part][arm]`, and what each arm costs.
 
+        An arm whose members are judged alone has a cost, and no predictions of its own; see `arms.judged`.
+
         Args:
-            kind: A key of `ARMS_OF_KIND`.
-            trained: The networks of that kind.
+            recipe: A name in `RECIPES`.
+            trained: The networks of that recipe.
             examples: How many they were trained on.
             inputs: Features by part; seconds and memory are those of the last, after the others were predicted.
             passes: Of Monte Carlo dropout.
@@ -56,37 +64,29 @@ class Ways:
         """
         predictions: dict[str, dict[str, Predictions]] = {part: {} for part in inputs}
         costs = {}
-        if kind == "plain":
-            *_, alone = self._measured("single", WeightScaling(trained.models[0]), inputs)
-        for arm in ARMS_OF_KIND[kind]:
-            predictor, histories = self._predictor(arm, trained, passes, seed)
-            of_parts, seconds, peak = self._measured(arm, predictor, inputs)
-            for part, predicted in of_parts.items():
-                predictions[part][arm] = predicted
-            costs[arm] = _cost(predictor, trained.models[0], histories, examples, seconds, peak)
-        if kind == "plain":
-            shares = {name: cost / len(trained.models) for name, cost in asdict(costs["ensemble"]).items()}
-            costs = {"single": Cost(**shares | {"peak_memory": alone}), **costs}
+        for arm in arms_of(recipe):
+            predictor = WeightScaling(trained.models[0]) if arm.alone else find(arm)(trained, passes, seed)
+            histories = _survivors(trained, first=arm.first)
+            found, seconds, peak = self._measured(arm.name, predictor, inputs)
+            each = len(trained.models) if arm.alone else 1  # what one network costs on average
+            costs[arm.name] = _cost(predictor, trained.models[0], histories, examples, each, seconds, peak)
+            if arm.alone:
+                continue
+            for part, predicted in found.items():
+                predictions[part][arm.name] = predicted
         return predictions, costs
 
     def predict(
-        self, kind: str, trained: Ensemble, x: npt.NDArray[np.generic], passes: int, seed: int
+        self, recipe: str, trained: Ensemble, x: npt.NDArray[np.generic], passes: int, seed: int
     ) -> dict[str, Predictions]:
-        """Return what each arm predicts for further inputs, at no one's cost."""
+        """Return what each arm predicts for further inputs; no cost is measured."""
         found = {}
-        for arm in ARMS_OF_KIND[kind]:
-            predictor, _ = self._predictor(arm, trained, passes, seed)
-            self._share(arm, predictor)
-            found[arm] = predictor.predict_members(x)
+        for arm in arms_of(recipe):
+            if not arm.alone:
+                predictor = find(arm)(trained, passes, seed)
+                self._share(arm.name, predictor)
+                found[arm.name] = predictor.predict_members(x)
         return found
-
-    def _predictor(self, arm: str, trained: Ensemble, passes: int, seed: int) -> tuple[Predictor, pd.DataFrame]:
-        if arm not in ("dropout", "mc_dropout"):
-            return trained, trained.histories
-        first = trained.histories.query("member == member.min()")
-        if arm == "dropout":
-            return WeightScaling(trained.models[0]), first
-        return MonteCarloDropout(trained.models[0], passes, seed), first
 
     def _share(self, arm: str, predictor: Predictor) -> None:
         predictor.share(self._first.setdefault(arm, predictor))
@@ -105,14 +105,31 @@ class Ways:
         return found, seconds, peak.bytes
 
 
-def _cost(predictor: Predictor, model: Any, histories: pd.DataFrame, examples: int, seconds: float, peak: int) -> Cost:
-    """Return the cost of the networks in `histories`, which are all of `model`'s size."""
-    networks, trained = histories.member.nunique(), float(len(histories)) * examples
+def find(arm: Arm) -> Callable[[Ensemble, int, int], Predictor]:
+    """Return the function that makes an arm's predictor, or raise `InputError`."""
+    module, _, name = arm.predictor.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"the predictor of arm {arm.name!r} must be module:function, got {arm.predictor!r}") from error
+
+
+def _survivors(trained: Ensemble, first: bool) -> pd.DataFrame:
+    """Return the histories of the networks that did not diverge, or of the first of them."""
+    histories = trained.histories[~trained.histories.member.isin(trained.diverged)]
+    return histories[histories.member == histories.member.min()] if first else histories
+
+
+def _cost(
+    predictor: Predictor, model: Any, histories: pd.DataFrame, examples: int, each: int, seconds: float, peak: int
+) -> Cost:
+    """Return the cost of the networks in `histories`, which are all of `model`'s size, or of one of `each`."""
+    networks, trained = histories.member.nunique() // each, float(len(histories)) * examples / each
     return Cost(
         parameters=model.count_params() * networks,
         trained=model.count_params() * trained,
         passes=predictor.members,
-        train_seconds=float(histories.seconds.sum()),
+        train_seconds=float(histories.seconds.sum()) / each,
         predict_seconds=seconds,
         bytes=sum(np.asarray(weight).nbytes for weight in model.weights) * networks,
         multiply_adds=_counted(lambda: predictor.multiply_adds),

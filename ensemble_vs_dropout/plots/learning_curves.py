@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.evaluation.arms import recipe_label
 from ensemble_vs_dropout.plots import style
 from ensemble_vs_dropout.plots.display import (
     AxesArray,
@@ -27,7 +28,6 @@ from ensemble_vs_dropout.plots.display import (
 
 LINES = {"train": "--", "validation": ":", "test": "-"}
 DOTS = {"train": "o", "validation": "s", "test": "D"}  # where one epoch makes no line
-NETWORKS = {"plain": "networks without dropout", "dropout": "dropout networks", "wide": "wide networks"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,7 @@ class LearningCurves(Display):
 
 
 def _panel_title(ax: Axes, arm: str, networks: int) -> str:
-    return f"{style.wrap(NETWORKS.get(arm, style.arm_label(arm)), title_room(ax), lines=3)} ({networks})"
+    return f"{style.wrap(recipe_label(arm), title_room(ax), lines=3)} ({networks})"
 
 
 def _finite(values: pd.Series) -> pd.Series:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import matplotlib.style
 import seaborn
 
-from ensemble_vs_dropout.evaluation.arms import ARM_LABELS
+from ensemble_vs_dropout.evaluation import arms as registry
 from ensemble_vs_dropout.measures import METRICS
 
 
@@ -91,7 +91,8 @@ def arm_label(arm: str, rule: object = None, members: object = None) -> str:
         >>> arm_label("mc_dropout", "majority_vote", 100), arm_label("dropout", "mean", 1)
         ('MC dropout, majority vote (100)', 'dropout (weight scaling)')
     """
-    label = ARM_LABELS.get(arm) or wrap(str(arm).replace("_", " "), 60, lines=1)
+    known = registry.arm_label(arm)
+    label = known if known != arm else wrap(str(arm).replace("_", " "), 60, lines=1)
     if rule is not None and members != 1:
         label += f", {str(rule).replace('_', ' ')}"
     if members is not None and members != 1:

@@ -171,7 +171,7 @@ class Predictor(ABC):
 def check_weights_known(model: keras.Model) -> None:
     """Raise `InputError` if a weight is NaN, which on some processors `relu` takes for 0 without a word."""
     for variable in model.weights:
-        if "float" in variable.dtype and np.isnan(keras.ops.convert_to_numpy(variable).astype(np.float32)).any():
+        if "float" in variable.dtype and np.isnan(variable.numpy().astype(np.float32)).any():
             raise InputError(
                 f"the weights of {model.name!r} must be numbers, got NaN in {variable.path}; its training diverged, so "
                 "train it again with a lower learning rate"

@@ -15,10 +15,9 @@ from ensemble_vs_dropout.report.html import report_html
 from ensemble_vs_dropout.report.latex import latex_table
 from ensemble_vs_dropout.report.markdown import report_markdown, to_markdown
 from ensemble_vs_dropout.report.tables import Cell, Table
-from ensemble_vs_dropout.report.words import NETWORKS, result_table
+from ensemble_vs_dropout.report.words import result_table
 
 __all__ = [
-    "NETWORKS",
     "Cell",
     "Figure",
     "Report",

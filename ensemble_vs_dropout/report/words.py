@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ensemble_vs_dropout.evaluation.arms import arm_label, row_label
+from ensemble_vs_dropout.evaluation.arms import arm_label, recipe_label, row_label
 from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.report.tables import Cell, Table
 
-NETWORKS = {"plain": "networks without dropout", "dropout": "dropout networks", "wide": "wide networks"}
 BOLD = (
     "Bold: shown to be better (adjusted p below 0.05) than every row of every other arm, and not shown to be worse "
     "than another rule of its own arm."
@@ -188,7 +187,7 @@ def _whose(row: pd.Series) -> str:
     """Return in words and brackets which of a figure's rows this is, if anything says so."""
     of_arm = isinstance(row.get("arm"), str)
     if "series" in row and of_arm:
-        parts = [NETWORKS.get(row["arm"], arm_label(row["arm"]))]
+        parts = [recipe_label(row["arm"])]
     elif "label" in row:
         parts = [str(row["label"])]
     elif of_arm:

@@ -84,7 +84,7 @@ def test_every_arm_costs_what_its_networks_and_passes_do(costs, small):
     products = {arm: n * (first + rest) for arm, n in networks.items()} | {"mc_dropout": first + 3 * rest}
     assert {arm: one.multiply_adds for arm, one in cost.items()} == products
     assert [one.passes for one in cost.values()] == [1, 2, 1, 3, 2, 1]
-    assert cost["single"].predict_seconds == cost["ensemble"].predict_seconds / 2
+    assert cost["single"].predict_seconds > 0  # it is measured by itself, as its memory is
     held = psutil.Process().memory_info().rss
     assert all(0.5 * held < one.peak_memory < 2 * held for one in cost.values())
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from ensemble_vs_dropout.experiments.ways import ARMS_OF_KIND, Ways
+from ensemble_vs_dropout.evaluation.arms import arms_of
+from ensemble_vs_dropout.experiments.ways import Ways
 from ensemble_vs_dropout.predictors import Ensemble, MonteCarloDropout, WeightScaling
 
 
@@ -17,7 +18,7 @@ def test_every_arm_predicts_as_its_predictor_alone(small, blobs):
     predictions, costs = Ways()("dropout", ensemble, 70, {"val": x[:9], "test": x}, passes=7, seed=5)
     first = ensemble.models[0]
     for part, inputs in (("val", x[:9]), ("test", x)):
-        assert list(predictions[part]) == list(ARMS_OF_KIND["dropout"])
+        assert list(predictions[part]) == [arm.name for arm in arms_of("dropout")]
         for arm, predictor in (
             ("dropout", WeightScaling(first)),
             ("mc_dropout", MonteCarloDropout(first, 7, 5)),
@@ -37,7 +38,7 @@ def test_what_is_shared_among_ensembles_changes_no_prediction(small, blobs, kind
     for seed, ensemble in enumerate(several):
         shared, _ = together(kind, ensemble, 70, {"test": x}, 6, seed)
         alone, _ = Ways()(kind, ensemble, 70, {"test": x}, 6, seed)
-        for arm in ARMS_OF_KIND[kind]:
+        for arm in shared["test"]:
             np.testing.assert_array_equal(shared["test"][arm].probs, alone["test"][arm].probs)
 
 

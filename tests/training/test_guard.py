@@ -87,7 +87,7 @@ def test_a_layer_of_ones_own_that_is_right_stays_with_the_strategy_and_starts_as
 def test_a_keras_that_the_tests_have_not_seen_is_looked_at_too(monkeypatch):
     looked = []
     values = guard._values
-    monkeypatch.setattr(_guard, "_values", lambda model: looked.append(model) or values(model))
+    monkeypatch.setattr(guard, "_values", lambda model: looked.append(model) or values(model))
     Ensemble(lambda: network(), members=2).fit(X, Y, strategy="stacked", verbose=0, **SETTINGS)
     assert not looked
     monkeypatch.setattr(keras, "__version__", "3.99.0")

@@ -50,17 +50,12 @@ PENALTIES = {
     "activity_regularizer": R.L2(0.01),
     "kernel_constraint": keras.constraints.MaxNorm(0.8),
 }
-SCENARIOS = {  # optimizers are walked over in test_optimizers.py
-    "dense": lambda: flat(),
+SCENARIOS = {  # the zoo has every layer, and test_optimizers.py every optimizer
     "dropout": lambda: flat(lambda: L.Dropout(0.4), dense(), lambda: L.Dropout(0.2)),
     "batch norm": lambda: flat(L.BatchNormalization, lambda: L.Dropout(0.3)),
-    "layer norm": lambda: flat(L.LayerNormalization),
     "penalties": lambda: (network((5,), dense(**PENALTIES)), (5,)),
-    "noise": lambda: flat(lambda: L.GaussianNoise(0.3), lambda: L.GaussianDropout(0.3)),
     "convolution": lambda: image(lambda: L.SpatialDropout2D(0.3), L.MaxPooling2D),
     "embedding": embedded,
-    "lstm": lambda: sequence(lambda: L.LSTM(4, dropout=0.3)),
-    "gru": lambda: sequence(lambda: L.SpatialDropout1D(0.3), lambda: L.GRU(4)),
     "attention": lambda: sequence(lambda: SelfAttention(), L.Flatten),
     "adam amsgrad": lambda: flat(optimizer=lambda: O.Adam(0.02, amsgrad=True)),
 }
