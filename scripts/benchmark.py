@@ -282,7 +282,7 @@ def _measure_finished() -> dict[str, float]:
         plan = studies.make_plan(study)
         studies.run_study(plan, store, verbose=0)
         files = {
-            run.spec["arm"]: {
+            run.spec["recipe"]: {
                 path.name: path.read_bytes()
                 for path in (store.folder / "runs" / run.name).iterdir()
                 if path.name not in ("manifest.json", "spec.json")
@@ -291,7 +291,7 @@ def _measure_finished() -> dict[str, float]:
         }
         plan = studies.make_plan(studies.parse_study(TINY.replace("repetitions: 100", "repetitions: 5000")))
         for run in plan.runs:
-            store.put(run, files[run.spec["arm"]])
+            store.put(run, files[run.spec["recipe"]])
         return _in_own_process({"folder": folder}, "read")
 
 
@@ -407,7 +407,7 @@ def _measure_tasks() -> dict[str, float]:
         store = Store(folder)
         start = time.perf_counter()
         for seed in range(100):
-            store.put(Run({"arm": "plain", "dataset": "digits", "seed": seed}), {"models.npz": weights})
+            store.put(Run({"recipe": "plain", "dataset": "digits", "seed": seed}), {"models.npz": weights})
         put = (time.perf_counter() - start) / 100
     return {"ask": ask, "take": take, "fetch": fetch, "put": put}
 

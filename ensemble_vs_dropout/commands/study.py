@@ -45,7 +45,7 @@ def plan(file: File, store: Folder = _STORE, together: Together = TOGETHER) -> N
     trials = {run.name for point in made.points for run in point.trials}
     if trials:
         print(
-            f"{len(trials)} of the runs are trials on validation data, as many for each arm; what they choose is "
+            f"{len(trials)} of the runs are trials on validation data, as many for each recipe; what they choose is "
             "counted here as the first candidate"
         )
     jobs = jobs_that_pay(waiting)

@@ -257,9 +257,9 @@ def _words(recipe: Recipe, end: EpochEnd, repetition: int, repetitions: int) -> 
 def _histories(repeated: list[dict[str, Ensemble]]) -> pd.DataFrame:
     return pd.concat(
         [
-            ensemble.histories.assign(arm=kind, repetition=r)
+            ensemble.histories.assign(recipe=recipe, repetition=r)
             for r, trained in enumerate(repeated)
-            for kind, ensemble in trained.items()
+            for recipe, ensemble in trained.items()
         ],
         ignore_index=True,
     )

@@ -38,7 +38,7 @@ class Comparison:
         spec: What was run.
         labels: Of the parts "val" and "test".
         predictions: `predictions[split][arm]`, one `Predictions` for each repetition.
-        histories: One row per arm, repetition, member and epoch.
+        histories: One row per recipe, repetition, member and epoch.
         cost: One row per arm.
         environment: Versions, machine and measured minutes.
         ensembles: The trained networks, `ensembles[repetition][name]`; empty when read from a folder.
@@ -140,13 +140,13 @@ class Comparison:
 
     def _unfinished(self) -> str:
         """Say how many networks the epochs cut short: for them more epochs may change the answer."""
-        last = self.histories.groupby(["arm", "repetition", "member"]).agg(
+        last = self.histories.groupby(["recipe", "repetition", "member"]).agg(
             epochs=("epoch", "max"), best=("val_loss", lambda losses: losses.to_numpy().argmin() + 1)
         )
         last["cut"] = (last.epochs == self.spec["epochs"]) & (last.best == last.epochs)
         parts = [
             f"{int(group.cut.sum())} of {len(group)} {recipe_label(str(kind))}"
-            for kind, group in last.groupby("arm", sort=False)
+            for kind, group in last.groupby("recipe", sort=False)
             if group.cut.any()
         ]
         if not parts:
@@ -275,7 +275,8 @@ class Comparison:
                 }
                 for split in _SPLITS
             },
-            histories=pd.read_parquet(path / "histories.parquet"),
+            # Runs of the first format name the column of recipes `arm`.
+            histories=pd.read_parquet(path / "histories.parquet").rename(columns={"arm": "recipe"}),
             cost=cost,
             environment=json.loads((path / "environment.json").read_text()),
         )

@@ -7,6 +7,7 @@ import os
 import pandas as pd
 import psutil
 
+from ensemble_vs_dropout.evaluation.arms import RECIPES
 from ensemble_vs_dropout.experiments.plan import Plan, digest
 from ensemble_vs_dropout.experiments.running import builder_of, data_of
 from ensemble_vs_dropout.models.backend import keras
@@ -20,7 +21,7 @@ _RUN_SECONDS = 0.15  # predicting, judging and writing a run
 
 
 def estimate(plan: Plan) -> pd.DataFrame:
-    """Return one row per group: arm, dataset, examples, runs, networks, and about the seconds and megabytes.
+    """Return one row per group: recipe, dataset, examples, runs, networks, and about the seconds and megabytes.
 
     Of the seconds, those under `computing` are spent in products of weights with inputs, which fill the cores.
 
@@ -31,7 +32,7 @@ def estimate(plan: Plan) -> pd.DataFrame:
     for group in plan.groups:
         spec = group.runs[0].spec
         data = data_of(spec)
-        network = digest([spec[key] for key in ("arm", "dataset", "target", "model", "width")])
+        network = digest([spec[key] for key in ("recipe", "dataset", "target", "model", "width")])
         if network not in sizes:
             sizes[network] = _size(build_for(builder_of(spec), data, rate=spec.get("rate", 0.0), width=spec["width"]))
         products, parameters = sizes[network]
@@ -40,14 +41,14 @@ def estimate(plan: Plan) -> pd.DataFrame:
         computing = work * products / _SPEED
         cells, kept = predicted * len(data.classes) * 4, 0
         for run in group.runs:
-            members = run.members if spec["arm"] == "plain" else run.members + run.spec["passes"] + 1
+            members = run.members + (run.spec["passes"] + 1 if RECIPES[spec["recipe"]].dropout else 0)
             computing += run.spec.get("passes", 0) * predicted * products / _SPEED
             kept += members * cells + run.members * parameters * 4 + 20_000
         seconds = _GROUP_SECONDS + _RUN_SECONDS * len(group.runs) + computing
         rows.append(
-            [spec["arm"], spec["dataset"], examples, len(group.runs), group.members, seconds, computing, kept / 1e6]
+            [spec["recipe"], spec["dataset"], examples, len(group.runs), group.members, seconds, computing, kept / 1e6]
         )
-    columns = ["arm", "dataset", "examples", "runs", "networks", "seconds", "computing", "megabytes"]
+    columns = ["recipe", "dataset", "examples", "runs", "networks", "seconds", "computing", "megabytes"]
     return pd.DataFrame(rows, columns=columns).round(1)
 
 

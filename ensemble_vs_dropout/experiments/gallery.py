@@ -23,7 +23,7 @@ from ensemble_vs_dropout import plots
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.datasets import load_dataset, shift
 from ensemble_vs_dropout.evaluation import Evaluator, size_curves
-from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.evaluation.arms import EACH, arms_of
 from ensemble_vs_dropout.evaluation.sizes import SIZES
 from ensemble_vs_dropout.experiments import Plan, Settings, Store, plan_of, read_study, results
 from ensemble_vs_dropout.experiments.comparison import Comparison
@@ -330,7 +330,7 @@ def _dataset_size(source: StudySource) -> plots.Display:
 
 
 def _architectures(source: StudySource) -> plots.Display:
-    vary = set(source.plan.study.keys) - {"arms"}
+    vary = set(source.plan.study.keys) - {"recipes"}
     if not vary or not all(key.startswith(("model", "width")) for key in vary):
         raise Lacking
     without = [key for key in ("dataset", "train_size", "label_noise", "rate") if key not in vary]
@@ -340,7 +340,7 @@ def _architectures(source: StudySource) -> plots.Display:
             raise Lacking
         known = [part for part in ("val_", "test_") if f"{part}accuracy" in table]
         named = {f"{part}error": 1 - table[f"{part}accuracy"] for part in known}
-        where = {"architecture": _words(run.spec, without), "arm": run.spec["arm"]}
+        where = {"architecture": _words(run.spec, without), "recipe": run.spec["recipe"]}
         parts.append(table.assign(**named, **where, repetition=point.repetition))
     return plots.Architectures.from_histories(pd.concat(parts, ignore_index=True), data=source.data)
 
@@ -441,7 +441,7 @@ def _diversity_accuracy_plane(source: StudySource) -> plots.Display:
     for point, settings in source.points():
         for run in point.runs if point.repetition == 0 else ():
             found = source.arrays(run)
-            if run.spec["arm"] == "plain":
+            if run.spec["recipe"] == "plain":
                 plain[settings.epochs] = found["test/ensemble"]
             elif "rate" in point.keys:
                 dropout[settings.rate] = Predictions(found["test/dropout"]), Predictions(found["test/mc_dropout"])
@@ -469,7 +469,7 @@ def _function_space(source: StudySource) -> plots.Display:
     found: dict[int, dict[int, tuple[Any, ...]]] = {}
     for point, _ in source.points():
         for run in point.runs:
-            if run.spec["arm"] == "dropout" and "rate" not in point.keys:
+            if run.spec["recipe"] == "dropout" and "rate" not in point.keys:
                 arrays, models = source.arrays(run), source.arrays(run, "models.npz")
                 weights = np.concatenate([v.ravel() for name, v in models.items() if name.startswith("0/")])
                 of_run = found.setdefault(point.repetition, {})
@@ -556,7 +556,7 @@ def _activations(source: StudySource) -> plots.Display:
         kernel, bias, *_ = source.arrays(run, "models.npz").values()
         x = _data_of(run).x_test
         x = x.reshape(len(x), -1).astype(float) / (255 if x.dtype == np.uint8 else 1)
-        arm = {"plain": "single"}.get(run.spec["arm"], run.spec["arm"])
+        arm = arms_of(run.spec["recipe"])[0].name
         kernels[arm], active[arm] = kernel, np.maximum(x @ kernel + bias, 0)
     shape = _data_of(point.runs[0]).input_shape
     return plots.Activations.from_arrays(
@@ -565,8 +565,8 @@ def _activations(source: StudySource) -> plots.Display:
 
 
 def _rotated_example(source: StudySource) -> plots.Display:
-    of_arm = {run.spec["arm"]: run for run in next(source.points())[0].runs}
-    plain, run = of_arm["plain"], of_arm["dropout"]
+    of_recipe = {run.spec["recipe"]: run for run in next(source.points())[0].runs}
+    plain, run = of_recipe["plain"], of_recipe["dropout"]
     if not run.spec["keep_shifted"] or run.spec["shifts"].get("rotation", "severities") == "severities":
         raise Lacking  # the figure is of degrees
     found, data = {**source.arrays(plain), **source.arrays(run)}, _data_of(run)

@@ -1,7 +1,7 @@
 """What a study comes to: its runs, each trained once, and which of them are trained together.
 
-A run is what is trained for one arm of one point and repetition: `plain` (networks without dropout, which do not depend
-on the rate) or `dropout`. Points share the runs that they have in common.
+A run is what one recipe trains for one point and repetition: `plain` (networks without dropout, which do not depend on
+the rate) or `dropout`. Points share the runs that they have in common.
 
 Where settings are chosen on validation data, the candidates are runs too, called trials: judged on validation data
 alone. The plan of such a study holds the trials first; with their scores known, it holds what was chosen as well.
@@ -14,14 +14,14 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES
 from ensemble_vs_dropout.experiments.runs import sha256
 from ensemble_vs_dropout.experiments.settings import Settings, Study
 
@@ -48,9 +48,14 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The name of its folder: data, arm and the digest of its spec."""
+        """The name of its folder: data, recipe and the digest of its spec."""
         words = re.sub(r"[^\w.-]+", "_", Path(self.spec["dataset"]).stem).strip("._") or "data"
-        return f"{words[:40]}-{self.spec['arm']}-{digest(self.spec)[:16]}"
+        return f"{words[:40]}-{self.spec['recipe']}-{self.digest[:16]}"
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the spec, in which the recipe stands as `arm`: so it did at first, and names last."""
+        return digest_of(self.spec)
 
     @property
     def members(self) -> int:
@@ -65,9 +70,9 @@ class Point:
     Attributes:
         keys: The keys that vary.
         repetition: From 0.
-        runs: Those it takes, one for each arm; none while what they are is not chosen.
-        trials: For each arm the candidates, and the run that tries each.
-        chosen: By arm, the candidate that was best on validation data; empty if nothing is chosen.
+        runs: Those it takes, one for each recipe; none while what they are is not chosen.
+        trials: For each recipe the candidates, and the run that tries each.
+        chosen: By recipe, the candidate that was best on validation data; empty if nothing is chosen.
     """
 
     keys: dict[str, Any]
@@ -151,41 +156,46 @@ def digest(content: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def digest_of(spec: Mapping[str, Any]) -> str:
+    """Return the digest of a run's spec as it is made now or was written in the first format."""
+    return digest({"arm" if key == "recipe" else key: value for key, value in spec.items()})
+
+
 def _point(keys: dict[str, Any], settings: Settings, repetition: int, judged: Callable[[Run], float | None]) -> Point:
     if not settings.tuned:
-        return Point(keys, repetition, tuple(_run(settings, arm, repetition) for arm in settings.arms))
+        return Point(keys, repetition, tuple(_run(settings, recipe, repetition) for recipe in settings.recipes))
     trials: list[Run] = []
     chosen: dict[str, dict[str, Any]] = {}
-    for arm in settings.arms:
-        candidates = settings.how.candidates(arm)
-        of_arm = [_trial(settings, candidate, arm, repetition) for candidate in candidates]
-        trials += of_arm
-        losses = [judged(trial) for trial in of_arm]
+    for recipe in settings.recipes:
+        candidates = settings.how.candidates(recipe)
+        of_recipe = [_trial(settings, candidate, recipe, repetition) for candidate in candidates]
+        trials += of_recipe
+        losses = [judged(trial) for trial in of_recipe]
         if None not in losses:
             known = [math.inf if loss is None or math.isnan(loss) else loss for loss in losses]
             if min(known) < math.inf:
-                chosen[arm] = candidates[known.index(min(known))]  # the first of equals
-    if len(chosen) < len(settings.arms):
+                chosen[recipe] = candidates[known.index(min(known))]  # the first of equals
+    if len(chosen) < len(settings.recipes):
         return Point(keys, repetition, (), tuple(trials))
-    runs = tuple(_run(settings.chosen(chosen[arm]), arm, repetition) for arm in settings.arms)
+    runs = tuple(_run(settings.chosen(chosen[recipe]), recipe, repetition) for recipe in settings.recipes)
     return Point(keys, repetition, runs, tuple(trials), chosen)
 
 
-def _trial(settings: Settings, candidate: dict[str, Any], arm: str, repetition: int) -> Run:
+def _trial(settings: Settings, candidate: dict[str, Any], recipe: str, repetition: int) -> Run:
     """Return the run that tries a candidate: it sees validation data alone."""
     how = settings.how
     alone = {"shifts": {}, "keep_shifted": 0, "other_data": None, "exact": False, "watch": (), "rules": (EACH,)}
     only = {"members": how.members, "passes": 1, "metrics": (how.metric,), "splits": ("val",), "resamples": 100}
-    return _run(settings.chosen(candidate).model_copy(update={**alone, **only}), arm, repetition)
+    return _run(settings.chosen(candidate).model_copy(update={**alone, **only}), recipe, repetition)
 
 
-def _run(settings: Settings, arm: str, repetition: int) -> Run:
-    spec = json.loads(settings.model_dump_json(exclude={"arms", "tuning"}))
-    for key in _DROPOUT_ONLY if arm == "plain" else ():
+def _run(settings: Settings, recipe: str, repetition: int) -> Run:
+    spec = json.loads(settings.model_dump_json(exclude={"recipes", "tuning"}))
+    for key in _DROPOUT_ONLY if not RECIPES[recipe].dropout else ():
         del spec[key]
     files = {"data_sha256": Path(settings.dataset).expanduser(), "builder_sha256": _source(settings.model.name)}
     content = {key: _sum(file) for key, file in files.items() if file and file.is_file()}  # what has changed is other
-    return Run({"arm": arm, "repetition": repetition, **content, **spec})
+    return Run({"recipe": recipe, "repetition": repetition, **content, **spec})
 
 
 def _sum(file: Path) -> str:

@@ -128,20 +128,20 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
     parts = {part: _part(data, part) for part in ("train", "val", "test") if part == "val" or part in spec["splits"]}
     inputs = {part: x for part, (x, _) in parts.items()}
     passes = spec.get("passes", 1)
-    predictions, costs = ways(spec["arm"], ensemble, len(data.x_train), inputs, passes, masks)
+    predictions, costs = ways(spec["recipe"], ensemble, len(data.x_train), inputs, passes, masks)
     tables = [_scores(spec, predictions[part], parts[part][1], split=part) for part in spec["splits"]]
     kept: dict[str, npt.NDArray[Any]] = {
         f"{part}/{arm}": p.probs for part in ("val", "test") for arm, p in predictions.get(part, {}).items()
     }
     for name, amount in conditions(spec):
         x = shift(data.x_test, name, seed=spec["data_seed"], **amount)
-        shifted, (severity,) = ways.predict(spec["arm"], ensemble, x, passes, masks), amount.values()
+        shifted, (severity,) = ways.predict(spec["recipe"], ensemble, x, passes, masks), amount.values()
         tables.append(_scores(spec, shifted, data.y_test, condition=name, severity=severity))
         if n := spec["keep_shifted"]:
             kept |= {f"shifted/{name}/{severity:g}/{arm}": p.probs[:, :n] for arm, p in shifted.items()}
     if spec["other_data"]:
         other = _other(spec["other_data"], data)
-        strange = ways.predict(spec["arm"], ensemble, other.x_test, passes, masks)
+        strange = ways.predict(spec["recipe"], ensemble, other.x_test, passes, masks)
         found, _ = Evaluator(seed=spec["seed"]).detection(predictions["test"], strange, spec["resamples"])
         tables.append(found.assign(condition=other.name))
         kept |= {f"other/{arm}": p.probs for arm, p in strange.items()}

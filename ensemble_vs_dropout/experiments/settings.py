@@ -35,7 +35,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import OVADIA, SHIFTS
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 
-Arm = Literal["plain", "dropout"]
+Trained = Literal["plain", "dropout"]  # the recipes whose networks a study trains
 Split = Literal["test", "val", "train"]
 AUTO = "auto"
 _LARGEST = 100_000  # values of a study file: a few lines of references can stand for billions
@@ -61,7 +61,7 @@ class ModelSettings(BaseModel):
 
 
 class Tuning(_Checked):
-    """How settings are chosen on validation data: each arm tries as many candidates as the other.
+    """How settings are chosen on validation data: each recipe tries as many candidates as the other.
 
     Attributes:
         metric: What is to be best on validation data: of the weight-scaled dropout network, and of a single network.
@@ -82,23 +82,25 @@ class Tuning(_Checked):
 
     @model_validator(mode="after")
     def _fair(self) -> Tuning:
-        for arm in ("plain", "dropout"):
-            for key in getattr(self, arm):
-                if key.partition(".")[0] not in _TUNABLE or (arm == "plain" and key == "rate"):
-                    raise ValueError(f"{key!r} cannot be tuned for {arm}; {', '.join(_TUNABLE)}.* can")
-                for value in getattr(self, arm)[key]:
-                    _check_candidate(arm, key, value)
-                if not getattr(self, arm)[key]:
-                    raise ValueError(f"{arm}.{key} must list at least one candidate")
-            candidates = self.candidates(arm)
+        for recipe in ("plain", "dropout"):
+            for key in getattr(self, recipe):
+                if key.partition(".")[0] not in _TUNABLE or (recipe == "plain" and key == "rate"):
+                    raise ValueError(f"{key!r} cannot be tuned for {recipe}; {', '.join(_TUNABLE)}.* can")
+                for value in getattr(self, recipe)[key]:
+                    _check_candidate(recipe, key, value)
+                if not getattr(self, recipe)[key]:
+                    raise ValueError(f"{recipe}.{key} must list at least one candidate")
+            candidates = self.candidates(recipe)
             twice = next((one for n, one in enumerate(candidates) if one in candidates[:n]), None)
             if twice:
-                raise ValueError(f"{arm} lists the candidate {twice} twice; trials of the same are no further effort")
+                raise ValueError(
+                    f"{recipe} lists the candidate {twice} twice; trials of the same are no further effort"
+                )
         return self
 
-    def candidates(self, arm: str) -> list[dict[str, Any]]:
-        """Return what the trials of an arm try, in the order of the file."""
-        grid = getattr(self, arm)
+    def candidates(self, recipe: str) -> list[dict[str, Any]]:
+        """Return what the trials of a recipe try, in the order of the file."""
+        grid = getattr(self, recipe)
         return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
@@ -107,7 +109,8 @@ class Settings(_Checked):
 
     Attributes:
         rate: Or "auto": chosen on validation data, as `tuning` says or by its defaults.
-        tuning: What is chosen on validation data, for each arm; None if nothing is and the rate is a number.
+        recipes: What is trained: networks without dropout ("plain"), dropout networks ("dropout"), or both.
+        tuning: What is chosen on validation data, for each recipe; None if nothing is and the rate is a number.
         splits: The parts of the data that scores are of.
         watch: Parts whose loss and metrics are recorded after each epoch, besides that of validation.
         exact: Whether the dropout network is also averaged over all its masks, of which there are 2^units: 16 units
@@ -133,7 +136,7 @@ class Settings(_Checked):
     patience: AtLeastOne | None = 3
     batch_size: AtLeastOne = 128
     seed: Annotated[int, Field(ge=0)] = 0
-    arms: tuple[Arm, ...] = ("plain", "dropout")
+    recipes: tuple[Trained, ...] = ("plain", "dropout")
     rules: tuple[str, ...] = STANDARD_RULES
     metrics: tuple[str, ...] = STANDARD_METRICS
     resamples: Annotated[int, Field(ge=100)] = 1000
@@ -176,7 +179,7 @@ class Settings(_Checked):
                 raise ValueError(f"{name} must be severities, ovadia, or a list of amounts of at least 0")
         return given
 
-    @field_validator("splits", "arms", "rules", "metrics", "watch")
+    @field_validator("splits", "recipes", "rules", "metrics", "watch")
     @classmethod
     def _once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(names)) < len(names):
@@ -326,6 +329,8 @@ def _parts(study: Study) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
 def _check_setting(key: str, value: Any, where: str) -> None:
     """Check one setting by itself, so that its own line can be told."""
     outer = key.partition(".")[0]
+    if key == "arms":
+        raise InputError(f"{where}: arms is called recipes now, as it says what is trained; write recipes")
     if outer not in Settings.model_fields or ("." in key and outer != "model"):
         raise InputError(f"{where}: unknown setting {key!r}{_nearest(key, Settings.model_fields)}")
     try:
@@ -363,25 +368,27 @@ def _check_together(varied: Mapping[str, Any], settings: Settings) -> None:
     if not settings.tuned:
         return
     how = settings.how
-    if "dropout" in settings.arms and (str(settings.rate) == AUTO) != ("rate" in how.dropout):
+    if "dropout" in settings.recipes and (str(settings.rate) == AUTO) != ("rate" in how.dropout):
         raise ValueError("rate must be auto where tuning.dropout lists candidates of rate, and only there")
-    numbers = {arm: len(how.candidates(arm)) for arm in settings.arms}
+    numbers = {recipe: len(how.candidates(recipe)) for recipe in settings.recipes}
     if len(set(numbers.values())) > 1:
-        told = " and ".join(f"{number} for {arm}" for arm, number in numbers.items())
-        raise ValueError(f"arms must have as many candidates as each other, for equal tuning effort; there are {told}")
-    tuned = {key for arm in settings.arms for key in getattr(how, arm)}
+        told = " and ".join(f"{number} for {recipe}" for recipe, number in numbers.items())
+        raise ValueError(
+            f"recipes must have as many candidates as each other, for equal tuning effort; there are {told}"
+        )
+    tuned = {key for recipe in settings.recipes for key in getattr(how, recipe)}
     both = sorted(key for key in varied if key in tuned and varied[key] != AUTO)
     if both:  # its rows would be named by values that nothing was trained with
         raise ValueError(f"{both[0]} is tuned, so grid and cases must not vary it; leave it out of one of them")
 
 
-def _check_candidate(arm: str, key: str, value: Any) -> None:
+def _check_candidate(recipe: str, key: str, value: Any) -> None:
     try:
         Settings.model_validate(merged({"dataset": "any"}, {key: value}))
     except ValidationError as error:
-        raise ValueError(f"{arm}.{key}: {error.errors()[0]['msg']}, got {value!r}") from error
+        raise ValueError(f"{recipe}.{key}: {error.errors()[0]['msg']}, got {value!r}") from error
     if value == AUTO:
-        raise ValueError(f"{arm}.{key}: a candidate must be a value, got {value!r}")
+        raise ValueError(f"{recipe}.{key}: a candidate must be a value, got {value!r}")
 
 
 def _is_amount(value: Any) -> bool:

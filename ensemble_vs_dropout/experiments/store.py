@@ -29,7 +29,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.experiments.plan import Run, digest
+from ensemble_vs_dropout.experiments.plan import Run, digest_of
 
 FORMAT = 1
 
@@ -48,7 +48,7 @@ class Store:
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     store = Store(folder)
-        ...     run = Run({"arm": "plain", "dataset": "digits", "members": 1})
+        ...     run = Run({"recipe": "plain", "dataset": "digits", "members": 1})
         ...     store.put(run, {"scores.json": b"[]"})
         ...     store.has(run), store.read(run, "scores.json")
         (True, [b'[]'])
@@ -152,7 +152,7 @@ class Store:
             file = place / name
             if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
                 broken.append(name)
-        if not broken and digest(json.loads((place / "spec.json").read_text())) != digest(run.spec):
+        if not broken and digest_of(json.loads((place / "spec.json").read_text())) != run.digest:
             broken.append("spec.json")
         return broken
 

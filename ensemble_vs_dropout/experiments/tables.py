@@ -48,7 +48,7 @@ def plan_of(study: Study, store: Store | None = None, guess: bool = False, toget
     def judged(trial: Run) -> float | None:
         if store is None or trial.name not in there:
             return math.inf if store and store.failure(trial) is not None else 0.0 if guess else None
-        metric, arm = trial.spec["metrics"][0], RECIPES[trial.spec["arm"]].judge
+        metric, arm = trial.spec["metrics"][0], RECIPES[trial.spec["recipe"]].judge
         try:
             values = [row[4] for row in scores_of(trial, store) if (row[0], row[1], row[3]) == (arm, EACH, metric)]
         except InputError:  # it is damaged, and will be made again
@@ -82,8 +82,8 @@ def results(plan: Plan, store: Store) -> pd.DataFrame:
     """Return one row per point, repetition, arm, rule and metric, of all runs that are finished.
 
     Returns:
-        The varied keys of the study; trials (those that the arm had on validation data) and chosen (what they led to),
-        where anything is chosen; then the columns of `Evaluator.scores`: arm, rule, members, metric, value, low, high
+        The varied keys of the study; where anything is chosen, trials (those that its recipe had on validation data)
+        and chosen (what they led to); then the columns of `Evaluator.scores`: arm, rule, members, metric, value, low, high
         (bootstrap over examples), split, condition, severity, repetition.
 
     Raises:
@@ -156,9 +156,9 @@ def made_otherwise(runs: Sequence[Run], store: Store) -> dict[str, str]:
 def _effort(point: Point, run: Run, tuned: bool) -> list[Any]:
     if not tuned:
         return []
-    arm = run.spec["arm"]
-    trials = {trial.name for trial in point.trials if trial.spec["arm"] == arm}
-    return [len(trials), ", ".join(f"{key}={_cell(value)}" for key, value in point.chosen.get(arm, {}).items())]
+    recipe = run.spec["recipe"]
+    trials = {trial.name for trial in point.trials if trial.spec["recipe"] == recipe}
+    return [len(trials), ", ".join(f"{key}={_cell(value)}" for key, value in point.chosen.get(recipe, {}).items())]
 
 
 def _cell(value: Any) -> Any:

@@ -16,7 +16,7 @@ from ensemble_vs_dropout.plots import style
 from ensemble_vs_dropout.plots.display import AxesArray, Display, Fact, check_table, name_axes
 from ensemble_vs_dropout.plots.repetitions import better_is, in_units, told
 
-KEYS = ["architecture", "arm", "repetition", "member", "epoch"]
+KEYS = ["architecture", "recipe", "repetition", "member", "epoch"]
 FAMILIES = {"plain": "without dropout", "dropout": "with dropout"}
 DASHES: list[Any] = ["-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3))]
 DOTS = ["", "o", "s", "^"]
@@ -28,7 +28,7 @@ class Architectures(Display):
 
     After Figure 4 of Srivastava et al. (2014, JMLR 15), with the gap between unseen and training examples below.
 
-    `table` has the columns panel ("unseen", "gap"), architecture, arm, series (the column drawn), metric, epoch,
+    `table` has the columns panel ("unseen", "gap"), architecture, recipe, series (the column drawn), metric, epoch,
     networks (how many still trained), of (how many there were), value (their mean), low, high (one standard deviation
     away; NaN for one network).
     """
@@ -38,7 +38,7 @@ class Architectures(Display):
         """Make the display.
 
         Args:
-            histories: Columns architecture, arm ("plain", "dropout"), repetition, member, epoch (from 1), loss, and
+            histories: Columns architecture, recipe ("plain", "dropout"), repetition, member, epoch (from 1), loss, and
                 val_loss or test_loss; train_loss (without dropout, at the end of the epoch) where known. The upper
                 panel draws test_error or val_error (of another `metric`, that), the loss where neither is known.
             data: The name of the data set.
@@ -99,11 +99,11 @@ class Architectures(Display):
         return 2.0
 
     def _draw(self, axes: AxesArray) -> list[Artist]:
-        styles, looks = style.arm_styles(self.table["arm"]), self._looks()
+        styles, looks = style.arm_styles(self.table["recipe"]), self._looks()
         for ax, panel in zip(axes, ("unseen", "gap"), strict=True):
             rows = self.table[self.table["panel"] == panel]
             metric = rows["metric"].iloc[0]
-            curves = in_units(rows, metric).groupby(["arm", "architecture"], sort=False)
+            curves = in_units(rows, metric).groupby(["recipe", "architecture"], sort=False)
             room = 0.06 * max(1, rows["epoch"].max() - rows["epoch"].min()) / curves.ngroups
             key: Any
             for place, (key, curve) in enumerate(curves):
@@ -123,8 +123,10 @@ class Architectures(Display):
             name_axes(ax, xlabel="epoch", ylabel=label)
         axes[1].axhline(0, color="0.4", linewidth=0.8)
         families = [
-            Line2D([], [], color=color, linewidth=3, label=style.wrap(FAMILIES.get(arm, style.arm_label(arm)), 60))
-            for arm, (color, _) in styles.items()
+            Line2D(
+                [], [], color=color, linewidth=3, label=style.wrap(FAMILIES.get(recipe, style.arm_label(recipe)), 60)
+            )
+            for recipe, (color, _) in styles.items()
         ]
         shapes = [
             Line2D([], [], color="0.2", linewidth=1, label=style.wrap(str(name), 60, lines=1), **look)
@@ -135,7 +137,7 @@ class Architectures(Display):
 
 def _known(histories: pd.DataFrame, *columns: str) -> str | None:
     """Return the first of `columns` that every family and architecture has numbers in."""
-    groups = histories.groupby(["architecture", "arm"])
+    groups = histories.groupby(["architecture", "recipe"])
     return next((name for name in columns if name in histories and groups[name].count().gt(0).all()), None)
 
 
@@ -143,7 +145,7 @@ def _average(wide: pd.DataFrame) -> pd.DataFrame:
     """Return mean and spread over networks for each epoch that half of them reached."""
     tall = wide.melt(KEYS, var_name="series").astype({"value": float}).sort_values("epoch", kind="stable")
     tall["value"] = tall["value"].where(np.isfinite(tall["value"]))
-    line = ["architecture", "arm"]
+    line = ["architecture", "recipe"]
     table = (
         tall.groupby([*line, "series", "epoch"], sort=False)["value"]
         .agg(networks="size", value="mean", spread="std")
@@ -157,24 +159,26 @@ def _average(wide: pd.DataFrame) -> pd.DataFrame:
 
 
 def _counts(table: pd.DataFrame) -> str:
-    counts = table.groupby("arm", sort=False)["of"].agg(["min", "max"])
+    counts = table.groupby("recipe", sort=False)["of"].agg(["min", "max"])
     words = [
-        f"{' to '.join(map(str, sorted({low, high})))} {FAMILIES.get(str(arm), style.arm_label(str(arm)))}"
-        for arm, low, high in counts.itertuples()
+        f"{' to '.join(map(str, sorted({low, high})))} {FAMILIES.get(str(recipe), style.arm_label(str(recipe)))}"
+        for recipe, low, high in counts.itertuples()
     ]
     return f"Networks of each architecture: {', '.join(words)}."
 
 
 def _facts(table: pd.DataFrame, better: int) -> list[Fact]:
     """Return what is expected of each architecture, at the last epoch that both families reached."""
-    cells = table.pivot_table(index=["architecture", "epoch"], columns=["series", "arm"], values="value", sort=False)
-    if {"plain", "dropout"} - set(table["arm"]):
+    cells = table.pivot_table(index=["architecture", "epoch"], columns=["series", "recipe"], values="value", sort=False)
+    if {"plain", "dropout"} - set(table["recipe"]):
         return []
     both = cells.dropna().sort_index(level="epoch").groupby(level="architecture", sort=False)
     if both.ngroups == 0:
         return []
     first, last = both.first(), both.last()
-    plain = table[(table["arm"] == "plain") & (table["series"] == "loss")].groupby("architecture", sort=False)["value"]
+    plain = table[(table["recipe"] == "plain") & (table["series"] == "loss")].groupby("architecture", sort=False)[
+        "value"
+    ]
 
     def fact(statement: str, holds: pd.Series) -> Fact:
         return Fact(statement, bool(holds.all()), f"so in {int(holds.sum())} of {len(holds)} architectures")

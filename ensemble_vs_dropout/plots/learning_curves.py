@@ -32,9 +32,9 @@ DOTS = {"train": "o", "validation": "s", "test": "D"}  # where one epoch makes n
 
 @dataclass(frozen=True, eq=False)
 class LearningCurves(Display):
-    """Loss against epoch, one panel per arm, and below it the gap between unseen and training examples.
+    """Loss against epoch, one panel per recipe, and below it the gap between unseen and training examples.
 
-    `table` has the columns arm, series ("train", "validation", "test" or the gap's name), epoch, networks
+    `table` has the columns recipe, series ("train", "validation", "test" or the gap's name), epoch, networks
     (how many still trained), value (their mean), low, high (one standard deviation away; NaN for one
     network), and of (how many there were).
     """
@@ -44,20 +44,20 @@ class LearningCurves(Display):
         """Make the display.
 
         Args:
-            histories: Columns arm, repetition, member, epoch (from 1), loss, and val_loss, train_loss,
+            histories: Columns recipe, repetition, member, epoch (from 1), loss, and val_loss, train_loss,
                 test_loss where known (the last two without dropout, at the end of the epoch).
             data: The name of the data set.
 
         Raises:
             InputError: A missing column, no row, two rows for one epoch of a network, or no unseen examples.
         """
-        keys = ["arm", "repetition", "member", "epoch"]
+        keys = ["recipe", "repetition", "member", "epoch"]
         check_table("histories", histories, [*keys, "loss"], keys, ["epoch", "loss"])
         names = ("train_loss", "val_loss", "test_loss")
         train, val, test = (name if _everywhere(histories, name) else None for name in names)
         unseen = test or val
         if unseen is None:
-            raise InputError("histories must have test_loss or val_loss for every arm, else there is no gap to draw")
+            raise InputError("histories must have test_loss or val_loss for every recipe, else there is no gap to draw")
         sources = {"train": train or "loss", "validation": val, "test": test}
         wide = histories[keys].assign(**{name: histories[column] for name, column in sources.items() if column})
         gap = "test minus train" if test else "validation minus train"
@@ -81,27 +81,27 @@ class LearningCurves(Display):
             caption=" ".join(caption),
         )
 
-    def _arms(self) -> list[str]:
-        return list(self.table["arm"].unique())
+    def _recipes(self) -> list[str]:
+        return list(self.table["recipe"].unique())
 
     def _mosaic(self) -> list[list[int]]:
-        arms = len(self._arms())
-        return fold(range(arms), columns=4) + fold(range(arms, 2 * arms), columns=4)
+        recipes = len(self._recipes())
+        return fold(range(recipes), columns=4) + fold(range(recipes, 2 * recipes), columns=4)
 
     def _height(self) -> float:
         return 1.8
 
     def _draw(self, axes: AxesArray) -> list[Artist]:
-        styles = style.arm_styles(self.table["arm"])
+        styles = style.arm_styles(self.table["recipe"])
         upper, lower = axes[: len(axes) // 2], axes[len(axes) // 2 :]
-        for ax, below, arm in zip(upper, lower, self._arms(), strict=True):
-            rows = self.table[self.table["arm"] == arm]
+        for ax, below, recipe in zip(upper, lower, self._recipes(), strict=True):
+            rows = self.table[self.table["recipe"] == recipe]
             for series in rows["series"].unique():
                 curve = rows[rows["series"] == series]
                 target = ax if series in LINES else below
-                draw_line(target, curve["epoch"], curve, styles[arm].color, **self._look(series))
+                draw_line(target, curve["epoch"], curve, styles[recipe].color, **self._look(series))
             below.axhline(0, color="0.4", linewidth=0.8)
-            name_axes(ax, title=_panel_title(ax, arm, int(rows["of"].iloc[0])))
+            name_axes(ax, title=_panel_title(ax, recipe, int(rows["of"].iloc[0])))
             name_axes(below, xlabel="epoch")
         self._finish_row(upper, "loss")
         self._finish_row(lower, str(self.table["series"].iloc[-1]).replace(": ", "\n"))
@@ -129,8 +129,8 @@ class LearningCurves(Display):
         return {"linestyle": LINES.get(series, "-"), "marker": marker, "label": series}
 
 
-def _panel_title(ax: Axes, arm: str, networks: int) -> str:
-    return f"{style.wrap(recipe_label(arm), title_room(ax), lines=3)} ({networks})"
+def _panel_title(ax: Axes, recipe: str, networks: int) -> str:
+    return f"{style.wrap(recipe_label(recipe), title_room(ax), lines=3)} ({networks})"
 
 
 def _finite(values: pd.Series) -> pd.Series:
@@ -138,19 +138,19 @@ def _finite(values: pd.Series) -> pd.Series:
 
 
 def _everywhere(histories: pd.DataFrame, column: str) -> bool:
-    """Return whether every arm has numbers in `column`: arms must not be compared by different losses."""
-    return column in histories and bool(histories.groupby("arm")[column].count().gt(0).all())
+    """Return whether every recipe has numbers in `column`: recipes must not be compared by different losses."""
+    return column in histories and bool(histories.groupby("recipe")[column].count().gt(0).all())
 
 
 def _average(wide: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and spread over networks for each arm, series and epoch that half of them reached."""
-    keys = ["arm", "repetition", "member", "epoch"]
+    """Return mean and spread over networks for each recipe, series and epoch that half of them reached."""
+    keys = ["recipe", "repetition", "member", "epoch"]
     tall = wide.melt(keys, var_name="series", value_name="loss")
     tall = tall.assign(loss=_finite(tall["loss"])).sort_values("epoch", kind="stable")
-    groups = tall.groupby(["arm", "series", "epoch"], sort=False)["loss"]
+    groups = tall.groupby(["recipe", "series", "epoch"], sort=False)["loss"]
     table = groups.agg(networks="size", value="mean", spread="std").reset_index()
     table["low"], table["high"] = table["value"] - table["spread"], table["value"] + table["spread"]
-    networks = wide.groupby("arm")[["repetition", "member"]].apply(lambda rows: len(rows.drop_duplicates()))
-    table["of"] = table["arm"].map(networks)
+    networks = wide.groupby("recipe")[["repetition", "member"]].apply(lambda rows: len(rows.drop_duplicates()))
+    table["of"] = table["recipe"].map(networks)
     reached = 2 * table["networks"] >= table["of"]
     return table[reached].drop(columns="spread").reset_index(drop=True)

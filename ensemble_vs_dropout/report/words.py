@@ -186,8 +186,8 @@ def spread_in_words(numbers: pd.DataFrame) -> str:
 def _whose(row: pd.Series) -> str:
     """Return in words and brackets which of a figure's rows this is, if anything says so."""
     of_arm = isinstance(row.get("arm"), str)
-    if "series" in row and of_arm:
-        parts = [recipe_label(row["arm"])]
+    if isinstance(row.get("recipe"), str):
+        parts = [recipe_label(row["recipe"])]
     elif "label" in row:
         parts = [str(row["label"])]
     elif of_arm:

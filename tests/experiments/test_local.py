@@ -73,7 +73,7 @@ def test_another_study_takes_what_is_there(uninterrupted, tmp_path):
 
 def test_a_run_holds_what_it_was_made_from_and_what_it_found(uninterrupted):
     store, plan, _ = uninterrupted
-    run = next(run for run in plan.runs if run.spec["arm"] == "dropout")
+    run = next(run for run in plan.runs if run.spec["recipe"] == "dropout")
     folder = store.folder / "runs" / run.name
     assert {path.name for path in folder.iterdir()} == {
         "spec.json", "environment.json", "models.json", "models.npz", "histories.csv", "predictions.npz", "scores.json",

@@ -1,7 +1,7 @@
 import pytest
 
 from ensemble_vs_dropout.experiments import make_plan, parse_study
-from ensemble_vs_dropout.experiments.plan import Run, digest
+from ensemble_vs_dropout.experiments.plan import Run, digest, digest_of
 
 BASE = "name: p\nbase: {dataset: digits, members: 3, epochs: 2}\n"
 
@@ -12,7 +12,7 @@ def plan_of(grid, repetitions=1, **options):
 
 def test_plain_networks_do_not_depend_on_the_rate_and_are_trained_once():
     plan = plan_of("{rate: [0.2, 0.5], passes: [10, 20]}", 2)
-    arms = [run.spec["arm"] for run in plan.runs]
+    arms = [run.spec["recipe"] for run in plan.runs]
     assert len(plan.points) == 8
     assert arms.count("plain") == 2
     assert arms.count("dropout") == 8
@@ -53,7 +53,7 @@ def test_a_name_is_a_matter_of_the_spec_alone():
 
 @pytest.mark.parametrize("dataset", ["../../etc/passwd", "a b/c d.csv", "données.npz", "...", "x" * 300, "a\x00b", ""])
 def test_a_name_is_a_plain_file_name_whatever_the_data_set(dataset):
-    name = Run({"arm": "plain", "dataset": dataset, "members": 1}).name
+    name = Run({"recipe": "plain", "dataset": dataset, "members": 1}).name
     assert "/" not in name
     assert "\x00" not in name
     assert not name.startswith(".")
@@ -74,10 +74,18 @@ def test_a_changed_file_of_data_is_another_run(tmp_path):
 def test_a_changed_builder_is_another_run(tmp_path, monkeypatch, module, file):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pack").mkdir()
-    study = parse_study(f"name: b\nbase: {{dataset: digits, model: '{module}:build', arms: [plain]}}\n")
+    study = parse_study(f"name: b\nbase: {{dataset: digits, model: '{module}:build', recipes: [plain]}}\n")
     names = set()
     for text in ("", "def build(data, rate): ...", "def build(data, rate): ...", "changed = True"):
         if text:
             (tmp_path / file).write_text(text)
         names |= {run.name for run in make_plan(study).runs}
     assert len(names) == 3  # without a file, and with each of two
+
+
+def test_a_run_has_the_name_that_it_had_when_its_recipe_was_called_its_arm():
+    """So that stores of the first format are read on; this name was made by that version."""
+    spec = {"arm": "plain", "dataset": "digits", "members": 2, "seed": 3}
+    assert digest_of(spec) == digest(spec)
+    run = Run({"recipe": "plain", "dataset": "digits", "members": 2, "seed": 3})
+    assert run.name == f"digits-plain-{digest(spec)[:16]}"

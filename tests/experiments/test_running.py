@@ -46,13 +46,13 @@ def test_shifts_are_further_conditions_of_the_same_predictions():
     run = next(
         r
         for r in runs_of(", metrics: [error], shifts: {rotation: [30, 90], blur: severities}")
-        if r.spec["arm"] == "plain"
+        if r.spec["recipe"] == "plain"
     )
     rows, files = scores_of(run)
     seen = sorted({(row["condition"], row["severity"]) for row in rows})
     assert seen == [*(("blur", float(s)) for s in range(1, 6)), ("clean", 0.0), ("rotation", 30.0), ("rotation", 90.0)]
     clean = [row["value"] for row in rows if row["condition"] == "clean"]
-    plain = scores_of(next(r for r in runs_of(", metrics: [error]") if r.spec["arm"] == "plain"))[0]
+    plain = scores_of(next(r for r in runs_of(", metrics: [error]") if r.spec["recipe"] == "plain"))[0]
     assert clean == pytest.approx([row["value"] for row in plain])
     assert b"rotation" not in files["environment.json"]
 

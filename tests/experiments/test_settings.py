@@ -66,7 +66,7 @@ def test_a_data_set_may_be_what_varies():
         ("name: tiny", "name: [tiny", r"this is no YAML"),
         ("epochs: 2}", "rules: [means]}", r"line 2: rules: unknown rule 'means'; did you mean 'mean'\?"),
         ("epochs: 2}", "metrics: [eror]}", r"line 2: metrics: unknown metric 'eror'; did you mean 'error'\?"),
-        ("epochs: 2}", "arms: [plane]}", r"line 2: arms.0: .*got 'plane'"),
+        ("epochs: 2}", "recipes: [plane]}", r"line 2: recipes.0: .*got 'plane'"),
         ("train_size: [200", "dataset.size: [200", r"line 3: unknown setting 'dataset.size'"),
     ],
 )
@@ -111,3 +111,8 @@ def test_references_that_stand_for_billions_or_for_themselves_are_refused_at_onc
     ):
         with pytest.raises(InputError, match="its references stand for more than 100,000 values"):
             parse_study(text)
+
+
+def test_the_old_name_of_what_is_trained_is_refused_with_the_new_one():
+    with pytest.raises(InputError, match="arms is called recipes now"):
+        parse_study("name: s\nbase: {dataset: digits, arms: [plain]}\n")

@@ -14,7 +14,7 @@ from ensemble_vs_dropout.experiments.store import FORMAT, DamagedError, write_wh
 
 
 def a_run(seed=0):
-    return Run({"arm": "plain", "dataset": "digits", "members": 2, "seed": seed})
+    return Run({"recipe": "plain", "dataset": "digits", "members": 2, "seed": seed})
 
 
 FILES = {"scores.json": b'{"columns": [], "data": []}', "models.npz": b"weights"}

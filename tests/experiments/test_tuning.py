@@ -38,7 +38,7 @@ def test_until_the_trials_are_judged_there_are_only_trials():
     (point,) = plan.points
     assert point.runs == ()
     assert plan.runs == point.trials
-    assert [(run.spec["arm"], run.spec.get("rate"), run.spec["batch_size"]) for run in point.trials] == [
+    assert [(run.spec["recipe"], run.spec.get("rate"), run.spec["batch_size"]) for run in point.trials] == [
         ("plain", None, 16), ("plain", None, 64), ("dropout", 0.2, 128), ("dropout", 0.9, 128),
     ]  # fmt: skip
 
@@ -93,11 +93,11 @@ def test_an_arm_alone_has_candidates_of_its_own_number():
     both = "{rate: [0.2, 0.9]}, plain: {batch_size: [16, 64]}}"
     with pytest.raises(InputError, match="5 for plain and 1 for dropout"):
         study_of(both, "{rate: [0.2]}}")
-    assert len(make_plan(study_of(both, "{rate: [0.2]}}\n  arms: [dropout]")).runs) == 1
+    assert len(make_plan(study_of(both, "{rate: [0.2]}}\n  recipes: [dropout]")).runs) == 1
 
 
 def test_where_no_trial_succeeds_nothing_is_chosen():
-    plan = make_plan(study_of(), judged=lambda trial: float("inf") if trial.spec["arm"] == "plain" else 0.0)
+    plan = make_plan(study_of(), judged=lambda trial: float("inf") if trial.spec["recipe"] == "plain" else 0.0)
     assert plan.open
     assert plan.points[0].runs == ()
 
@@ -105,7 +105,7 @@ def test_where_no_trial_succeeds_nothing_is_chosen():
 def test_auto_alone_has_candidates_for_both_arms():
     study = parse_study(TEXT.split("  tuning")[0])
     trials = make_plan(study).points[0].trials
-    assert [run.spec["arm"] for run in trials] == ["plain"] * 5 + ["dropout"] * 5
+    assert [run.spec["recipe"] for run in trials] == ["plain"] * 5 + ["dropout"] * 5
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_study_chooses_by_its_own_validation_scores_and_tells_the_effort(tmp_p
     assert len(report.made) == len(plan.runs) == 6
     (point,) = plan.points
     for arm, row_arm in (("plain", "single"), ("dropout", "dropout_ensemble")):
-        trials = [run for run in point.trials if run.spec["arm"] == arm]
+        trials = [run for run in point.trials if run.spec["recipe"] == arm]
         rows = [[row for row in scores_of(run, store) if row[0] == row_arm] for run in trials]
         assert all(len(row) == 1 and row[0][7] == "val" for row in rows)
         losses = [row[0][4] for row in rows]
@@ -170,7 +170,7 @@ def test_a_trial_that_fails_is_not_chosen_and_does_not_stop_the_study(tmp_path):
     report = run_study(plan_of(study), store, verbose=0)
     assert len(report.failed) == 2  # both trials of plain: nothing is chosen for it
     assert all("nonsense" in reason for reason in report.failed.values())
-    assert {run.spec["arm"] for run in plan_of(study, store).runs if store.has(run)} == {"dropout"}
+    assert {run.spec["recipe"] for run in plan_of(study, store).runs if store.has(run)} == {"dropout"}
 
 
 @pytest.mark.slow
@@ -180,7 +180,7 @@ def test_a_trial_counts_the_mean_of_its_networks_whatever_the_arm(tmp_path):
     plan = plan_of(study, store)
     for arm, kind in (("plain", "ensemble"), ("dropout", "dropout_ensemble")):
         losses = []
-        for trial in (run for run in plan.points[0].trials if run.spec["arm"] == arm):
+        for trial in (run for run in plan.points[0].trials if run.spec["recipe"] == arm):
             with np.load(io.BytesIO(store.read(trial, "predictions.npz")[0])) as found:
                 each = [nll(probs, found["labels/val"]).mean() for probs in found[f"val/{kind}"]]
             assert len(each) == 3

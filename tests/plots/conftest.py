@@ -43,7 +43,7 @@ def histories(arms=("plain", "dropout", "wide"), networks=5, epochs=20, measured
             for epoch in range(1, max(last, 1) + 1):
                 train = 0.5 * np.exp(-epoch / 6) + 0.1 + 0.02 * place + rng.normal(0, 0.01)
                 test = train + 0.01 * epoch / (1 + (arm == "dropout")) + rng.normal(0, 0.005)
-                row = {"arm": arm, "repetition": 0, "member": member, "epoch": epoch, "seconds": 0.5}
+                row = {"recipe": arm, "repetition": 0, "member": member, "epoch": epoch, "seconds": 0.5}
                 row |= {"loss": train * (1.5 if arm == "dropout" else 1.0), "val_loss": test + 0.01}
                 rows.append(row | ({"train_loss": train, "test_loss": test} if measured else {}))
     return pd.DataFrame(rows)

@@ -71,7 +71,7 @@ def histories(names=("2 x 256", "2 x 512", "3 x 256", "3 x 512"), networks=3, ep
                 for epoch in range(1, epochs + 1 - 2 * member):
                     train = 0.9 * np.exp(-epoch / (5 * slow)) + floor + rng.normal(0, 0.004)
                     val = train + 0.08 + (0.012 if arm == "plain" else 0.002) * epoch + 0.02 * place
-                    found = {"architecture": name, "arm": arm, "repetition": 0, "member": member, "epoch": epoch}
+                    found = {"architecture": name, "recipe": arm, "repetition": 0, "member": member, "epoch": epoch}
                     found |= {"loss": train * (1.4 if slow > 1 else 1), "train_loss": train, "val_loss": val}
                     level = 0.09 + 0.2 * np.exp(-epoch / 5 / slow) + 0.005 * place + 0.015 * (arm == "plain")
                     rows.append(found | ({"val_error": level + rng.normal(0, 0.003)} if errors else {}))

@@ -38,10 +38,10 @@ def test_learning_curves_average_who_still_trains_until_half_have_stopped(tables
     histories = tables.histories(networks=4, epochs=10)  # they stop after 10, 7, 4 and 1 epochs
     display = LearningCurves.from_histories(histories, data="d")
     frame, axes = display.frame(), display.plot()
-    rows = frame[(frame["arm"] == "dropout") & (frame["series"] == "test")]
+    rows = frame[(frame["recipe"] == "dropout") & (frame["series"] == "test")]
     assert rows["epoch"].tolist() == list(range(1, 8))
     assert rows["networks"].tolist() == [4, 3, 3, 3, 2, 2, 2]
-    third = histories[(histories["arm"] == "dropout") & (histories["epoch"] == 3)]
+    third = histories[(histories["recipe"] == "dropout") & (histories["epoch"] == 3)]
     assert rows["value"].iloc[2] == pytest.approx(third["test_loss"].mean())
     assert rows["high"].iloc[2] - rows["value"].iloc[2] == pytest.approx(third["test_loss"].std())
     np.testing.assert_array_equal(drawn(axes[1], "test").get_ydata(), rows["value"])

@@ -226,8 +226,8 @@ def test_architectures_draw_the_mean_over_networks():
     display = Architectures.from_histories(histories, data="d")
     frame, (above, below) = display.frame(), axes_of(display)
     third = histories[(histories["epoch"] == 3) & (histories["architecture"] == "3 x 256")]
-    plain = third[third["arm"] == "plain"]
-    rows = frame[(frame["architecture"] == "3 x 256") & (frame["arm"] == "plain")].set_index(["panel", "epoch"])
+    plain = third[third["recipe"] == "plain"]
+    rows = frame[(frame["architecture"] == "3 x 256") & (frame["recipe"] == "plain")].set_index(["panel", "epoch"])
     assert rows.loc[("unseen", 3), "value"] == pytest.approx(plain["val_error"].mean())
     assert rows.loc[("gap", 3), "value"] == pytest.approx((plain["val_loss"] - plain["train_loss"]).mean())
     assert rows.loc[("gap", 3), "high"] - rows.loc[("gap", 3), "value"] == pytest.approx(
@@ -251,10 +251,10 @@ def test_what_is_expected_of_architectures_is_told_both_ways():
     histories = made.histories(errors=False)
     display = Architectures.from_histories(histories, data="d")
     assert held(display) == [True] * 4
-    swapped = histories.assign(arm=histories["arm"].map({"plain": "dropout", "dropout": "plain"}))
-    swapped["val_loss"] -= 0.02 * swapped["epoch"] * (swapped["arm"] == "plain")
+    swapped = histories.assign(recipe=histories["recipe"].map({"plain": "dropout", "dropout": "plain"}))
+    swapped["val_loss"] -= 0.02 * swapped["epoch"] * (swapped["recipe"] == "plain")
     assert held(Architectures.from_histories(swapped, data="d")) == [False] * 4
-    assert Architectures.from_histories(histories[histories["arm"] == "plain"], data="d").facts == ()
+    assert Architectures.from_histories(histories[histories["recipe"] == "plain"], data="d").facts == ()
 
 
 def test_histories_without_unseen_examples_or_with_too_many_architectures_are_refused():

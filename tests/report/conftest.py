@@ -28,7 +28,7 @@ def make_up(members=3, passes=5, repetitions=1, examples=60, name="toy"):
     }
     epochs = [(arm, r, m, e) for arm in ("plain", "dropout") for r in range(repetitions) for m in range(members)
               for e in (1, 2, 3)]  # fmt: skip
-    histories = pd.DataFrame(epochs, columns=["arm", "repetition", "member", "epoch"])
+    histories = pd.DataFrame(epochs, columns=["recipe", "repetition", "member", "epoch"])
     for place, loss in enumerate(("loss", "train_loss", "val_loss", "test_loss")):
         histories[loss] = 1 / histories["epoch"] + 0.1 * place
     arms = ["single", *sizes]

@@ -164,7 +164,7 @@ def test_the_spread_names_the_lowest_and_the_highest_of_each_metric_and_leaves_o
 
 
 def test_the_spread_of_learning_curves_names_networks_and_epochs():
-    numbers = pd.DataFrame({"arm": ["dropout", "dropout"], "series": "test", "epoch": [1, 2], "value": [2.0, 1.0]})
+    numbers = pd.DataFrame({"recipe": ["dropout", "dropout"], "series": "test", "epoch": [1, 2], "value": [2.0, 1.0]})
     assert spread_in_words(numbers) == (
         "test: lowest 1.000 (dropout networks, epoch 2), highest 2.000 (dropout networks, epoch 1)."
     )
