@@ -61,7 +61,7 @@ def compare(
     epochs and the same early stopping on the validation part; test data are only looked at.
 
     Args:
-        data: A `Dataset`, or what `load_dataset` takes.
+        data: A `Dataset`, or what `load_dataset` takes, which is split by `seed`.
         build: A recipe of `networks`, its name, "package.module:function", or a function of some of `data`, `rate`
             and `width` that returns a compiled model; it must take `rate`.
         members: Networks in an ensemble, at least 1.
@@ -85,7 +85,7 @@ def compare(
     Raises:
         InputError: Anything that cannot be compared, before any training.
     """
-    dataset = load_dataset(data) if isinstance(data, str) else data
+    dataset = load_dataset(data, seed=check_at_least("seed", seed, 0)) if isinstance(data, str) else data
     builder = find_builder(build) if isinstance(build, str) else build
     numbers = {"members": members, "passes": passes, "repetitions": repetitions, "epochs": epochs}
     numbers["batch_size"] = batch_size

@@ -191,6 +191,8 @@ def _trial(settings: Settings, candidate: dict[str, Any], recipe: str, repetitio
 
 def _run(settings: Settings, recipe: str, repetition: int) -> Run:
     spec = json.loads(settings.model_dump_json(exclude={"recipes", "tuning"}))
+    if spec["data_seed"] is None:
+        spec["data_seed"] = spec["seed"]
     for key in _DROPOUT_ONLY if not RECIPES[recipe].dropout else ():
         del spec[key]
     files = {"data_sha256": Path(settings.dataset).expanduser(), "builder_sha256": _source(settings.model.name)}

@@ -108,6 +108,8 @@ class Settings(_Checked):
     """What one point of a study is; the defaults are those of `compare`.
 
     Attributes:
+        seed: Root of all random draws: the split, the networks, the masks.
+        data_seed: Of the split and the shifts, where it is to be another than `seed`.
         rate: Or "auto": chosen on validation data, as `tuning` says or by its defaults.
         recipes: What is trained: networks without dropout ("plain"), dropout networks ("dropout"), or both.
         tuning: What is chosen on validation data, for each recipe; None if nothing is and the rate is a number.
@@ -125,7 +127,7 @@ class Settings(_Checked):
     target: str | None = None
     train_size: Annotated[int, Field(ge=2)] | None = None
     label_noise: Fraction = 0.0
-    data_seed: Annotated[int, Field(ge=0)] = 0
+    data_seed: Annotated[int, Field(ge=0)] | None = None
     model: ModelSettings = ModelSettings()
     width: Annotated[float, Field(gt=0)] = 1.0
     members: AtLeastOne = 5

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ensemble_vs_dropout as evd_package
 from ensemble_vs_dropout.commands.main import _insistent_interrupt, main
 from ensemble_vs_dropout.experiments import runs
 from ensemble_vs_dropout.experiments.comparison import Comparison
@@ -134,6 +135,23 @@ def test_the_report_of_a_run_holds_the_command_that_makes_it_again(finished):
     again = evd(f"{command} --out again --json --quiet", folder)
     assert json.loads(again.stdout)["scores"] == json.loads(done.stdout)["scores"]
     assert json.loads(again.stdout)["spec"] == json.loads(done.stdout)["spec"]
+
+
+@pytest.mark.slow
+def test_a_seed_means_the_same_split_networks_and_masks_as_from_python(tmp_path, monkeypatch, capsys):
+    arguments = "compare --dataset digits --members 2 --passes 3 --repetitions 1 --epochs 2 --batch-size 512 --seed 1"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["evd", *arguments.split(), "--json", "--quiet"])
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert done.value.code == 0
+    told = json.loads(capsys.readouterr().out)["scores"]
+    settings = {"members": 2, "passes": 3, "repetitions": 1, "epochs": 2, "batch_size": 512, "verbose": 0}
+    found = evd_package.compare("digits", **settings, seed=1).scores
+    assert [[row["arm"], row["rule"], row["metric"]] for row in told] == found[
+        ["arm", "rule", "metric"]
+    ].values.tolist()
+    np.testing.assert_allclose([float(row["value"]) for row in told], found.value.astype(float), rtol=1e-6)
 
 
 @pytest.mark.slow

@@ -27,11 +27,15 @@ def scores_of(run):
 
 
 @pytest.mark.slow
-def test_a_run_finds_what_a_comparison_finds():
-    comparison = compare(
-        data_of(runs_of()[0].spec), mlp(units=(8,)), members=2, passes=3, epochs=2, repetitions=1, rate=0.5, verbose=0
-    )
-    for run in runs_of():
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_seed_means_the_same_split_networks_and_masks_in_a_study_and_a_comparison(seed):
+    """From Python and from a study; the command line hands `seed` to both, see tests/commands/test_main.py."""
+    settings = {"members": 2, "passes": 3, "epochs": 2, "repetitions": 1, "rate": 0.5, "batch_size": 512}
+    comparison = compare("digits", mlp(units=(8,)), **settings, seed=seed, verbose=0)
+    text = "name: t\nbase: {dataset: digits, model: {name: mlp, units: [8]}, members: 2, passes: 3, epochs: 2"
+    runs = make_plan(parse_study(f"{text}, batch_size: 512, seed: {seed}}}\n")).runs
+    assert len(runs) == 2
+    for run in runs:
         for row in scores_of(run)[0]:
             found = comparison.scores[
                 (comparison.scores.arm == row["arm"])
