@@ -51,6 +51,10 @@ def compare(
         typer.Option(help="Folder of the run; goes on where it stood.", show_default="runs/DATASET-MODEL-SEED"),
     ] = None,
     controls: Annotated[bool, typer.Option("--controls", help="Also one wide network of the ensemble's size.")] = False,
+    arms: Annotated[
+        str | None,
+        typer.Option(help="Ways to use networks, by commas; module:NAME of your own.", show_default="all"),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace another run in the folder.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
@@ -84,6 +88,7 @@ def compare(
                 batch_size=batch_size,
                 seed=seed,
                 controls=controls,
+                arms=arms.split(",") if arms else None,
                 out=folder,
                 force=force,
                 verbose=0 if quiet else 1,

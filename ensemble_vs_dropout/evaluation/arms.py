@@ -5,13 +5,14 @@ networks of one recipe: their average, one of them alone, many passes of one. Ev
 rule. Whoever adds an arm adds an entry here (`register_arm`), and has it in comparisons, studies, tables and figures.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.checks import InputError, check_known, load_named
 
 EACH = "each"
+REFERENCE = "ensemble"  # the arm that worth is measured by, and that a further arm is compared with
 RULE_LABELS = {
     "mean": "mean",
     "geometric_mean": "geometric mean",
@@ -38,7 +39,7 @@ class Recipe:
         label: What people call several of them.
         one: What people call one of them.
         judge: The arm whose members, each alone, judge a trial of such networks.
-        dropout: Whether they are built with dropout; without it the builder gets `rate=0`.
+        rate: What the rate of the comparison is multiplied by for them; 0 is no dropout.
         single: Whether there is one network, of the width at which it has about the parameters of all members.
     """
 
@@ -46,8 +47,13 @@ class Recipe:
     label: str
     one: str
     judge: str
-    dropout: bool = False
+    rate: float = 0.0
     single: bool = False
+
+    @property
+    def dropout(self) -> bool:
+        """Whether they have dropout."""
+        return self.rate > 0
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,9 @@ ARMS: dict[str, Arm] = {}
 
 
 def register_recipe(recipe: Recipe) -> Recipe:
-    """Add a kind of trained network, or raise `InputError` if there is one of that name."""
+    """Add a kind of trained network, or raise `InputError` if there is another of that name."""
+    if RECIPES.get(recipe.name) == recipe:
+        return recipe
     if recipe.name in RECIPES:
         raise InputError(f"recipe must have a name of its own, got {recipe.name!r}, which is there already")
     RECIPES[recipe.name] = recipe
@@ -100,7 +108,9 @@ def register_recipe(recipe: Recipe) -> Recipe:
 
 
 def register_arm(arm: Arm) -> Arm:
-    """Add a way to use networks, or raise `InputError` if there is one of that name, or no such recipe."""
+    """Add a way to use networks, or raise `InputError` if there is another of that name, or no such recipe."""
+    if ARMS.get(arm.name) == arm:
+        return arm
     if arm.name in ARMS:
         raise InputError(f"arm must have a name of its own, got {arm.name!r}, which is there already")
     check_known("recipe", arm.recipe, RECIPES)
@@ -110,7 +120,7 @@ def register_arm(arm: Arm) -> Arm:
 
 for _recipe in (
     Recipe("plain", "networks without dropout", "network", judge="single"),
-    Recipe("dropout", "dropout networks", "dropout network", judge="dropout_ensemble", dropout=True),
+    Recipe("dropout", "dropout networks", "dropout network", judge="dropout_ensemble", rate=1.0),
     Recipe("wide", "wide networks", "wide network", judge="wide", single=True),
 ):
     register_recipe(_recipe)
@@ -141,6 +151,55 @@ for _arm in (
     register_arm(_arm)
 
 
+def find_arms(given: Iterable[str | Arm]) -> tuple[Arm, ...]:
+    """Return the arms that are meant, in the order of the registry.
+
+    Args:
+        given: Names of registered arms; "package.module:NAME" of an `Arm` of the user's own, which is registered by
+            this; or arms.
+
+    Raises:
+        InputError: No such arm, none at all, or one twice.
+
+    Example:
+        >>> [arm.name for arm in find_arms(["mc_dropout", "ensemble"])]
+        ['ensemble', 'mc_dropout']
+    """
+    if isinstance(given, str):
+        raise InputError(f"arms must be a list of names, got {given!r}")
+    found: list[str] = []
+    for one in given:
+        arm = load_named("arm", one) if isinstance(one, str) and ":" in one else one
+        if isinstance(arm, Arm):
+            found.append(register_arm(arm).name)
+        elif isinstance(arm, str):
+            found.append(check_known("arm", arm, ARMS))
+        else:
+            raise InputError(f"arm {one!r} must be a name or an Arm, got {type(arm).__name__}")
+    if not found or len(set(found)) < len(found):
+        raise InputError(f"arms must name at least one arm, and each once, got {found}")
+    return tuple(arm for arm in ARMS.values() if arm.name in found)
+
+
+def predicted_for(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the arms whose predictions these arms are judged by.
+
+    Example:
+        >>> predicted_for(["single", "mc_dropout"])
+        ('ensemble', 'mc_dropout')
+    """
+    wanted = set(names)
+    wanted |= {one.name for name in wanted & set(ARMS) for one in _twins(ARMS[name])}
+    return tuple(name for name, arm in ARMS.items() if name in wanted and not arm.alone)
+
+
+def _twins(arm: Arm) -> tuple[Arm, ...]:
+    """Return the arms that predict what an arm is judged by, whose members are judged alone."""
+    if not arm.alone:
+        return ()
+    return tuple(one for one in arms_of(arm.recipe) if one.predictor == arm.predictor and not one.alone)
+
+
 def arms_of(recipe: str) -> tuple[Arm, ...]:
     """Return the arms that use the networks of a recipe.
 
@@ -169,8 +228,7 @@ def _judged(predicted: Mapping[str, T]) -> Iterator[tuple[str, T]]:
         if arm.name in predicted:
             yield arm.name, predicted[arm.name]
         elif arm.alone:
-            twins = (one.name for one in arms_of(arm.recipe) if one.predictor == arm.predictor and not one.alone)
-            found = next((name for name in twins if name in predicted), None)
+            found = next((one.name for one in _twins(arm) if one.name in predicted), None)
             if found:
                 yield arm.name, predicted[found]
     yield from ((name, value) for name, value in predicted.items() if name not in ARMS)

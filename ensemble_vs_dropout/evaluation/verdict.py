@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ensemble_vs_dropout.evaluation.arms import ARMS, EACH, arm_label, arms_of, growing
+from ensemble_vs_dropout.evaluation.arms import ARMS, EACH, REFERENCE, arm_label, arms_of, growing
 from ensemble_vs_dropout.measures import METRICS
 
 # The questions people come with, in their order; each is answered if its arms were run.
@@ -24,7 +24,6 @@ _QUESTIONS = (
     ("ensemble", "mean", "wide", "mean"),
 )
 _METRICS = ("error", "nll")
-_REFERENCE = "ensemble"  # what worth is measured by, and what a further arm is compared with
 _AXES = {
     "parameters": "parameters",
     "trained": "training work",
@@ -62,7 +61,7 @@ def verdict(
             sentences = "; ".join(_sentence(row, a, b) for row in rows)
             paragraphs.append(f"{a[0].upper()}{a[1:]} against {b}: {sentences}{_price(costs, arm_a, arm_b)}.")
     if worth is not None:
-        own = {arm.name for arm in arms_of(ARMS[_REFERENCE].recipe)}
+        own = {arm.name for arm in arms_of(ARMS[REFERENCE].recipe)}
         paragraphs += [_worth(row) for row in worth.itertuples() if row.arm in ARMS and row.arm not in own]
     if equal is not None:
         paragraphs += [told for arm in growing("passes") for told in _at_the_cost_of(arm, equal, costs)]
@@ -96,7 +95,7 @@ def _further(contrasts: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     """Return a question for each registered arm that none of the standard ones is about."""
     asked = {arm for question in _QUESTIONS for arm in question[::2]}
     there = [arm for arm in ARMS if arm not in asked and arm in {*contrasts.arm_a, *contrasts.arm_b}]
-    return [(arm, EACH if ARMS[arm].alone else "mean", _REFERENCE, "mean") for arm in there]
+    return [(arm, EACH if ARMS[arm].alone else "mean", REFERENCE, "mean") for arm in there]
 
 
 def _words(arm: str, rule: str) -> str:

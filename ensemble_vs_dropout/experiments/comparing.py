@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -18,7 +18,7 @@ import pandas as pd
 from ensemble_vs_dropout import __version__
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction
 from ensemble_vs_dropout.datasets import load_dataset
-from ensemble_vs_dropout.evaluation.arms import RECIPES, Recipe
+from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, Arm, Recipe, find_arms
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.experiments import runs
 from ensemble_vs_dropout.experiments.comparison import Comparison, models_folder
@@ -48,6 +48,7 @@ def compare(
     batch_size: int = 128,
     seed: int = 0,
     controls: bool = False,
+    arms: Sequence[str | Arm] | None = None,
     out: str | PathLike[str] | None = None,
     force: bool = False,
     verbose: str | int = "auto",
@@ -74,6 +75,8 @@ def compare(
         batch_size: Examples in a training step.
         seed: Root of all random draws.
         controls: Train the wide network too.
+        arms: The ways to use networks that are judged: names in `ARMS`, "package.module:NAME" of an `Arm` of your own,
+            or arms. None for all that are registered, the wide network only with `controls`.
         out: Folder of the run, written as the work goes on; the same call goes on after an interruption, and only
             reads what is finished. None keeps everything in memory.
         force: Replace another run in `out`.
@@ -94,15 +97,19 @@ def compare(
     if patience is not None:
         check_at_least("patience", patience, 1)
     check_fraction("rate", rate)
+    every = [arm.name for arm in ARMS.values() if controls or not RECIPES[arm.recipe].single]
+    chosen = find_arms(every if arms is None else arms)
+    if len(chosen) < 2:
+        raise InputError(f"arms must name at least two arms, to compare them, got {[arm.name for arm in chosen]}")
+    recipes = [recipe for recipe in RECIPES.values() if recipe.name in {arm.recipe for arm in chosen}]
     plain = _check_network(builder, dataset, 0.0)
-    dropout = _check_network(builder, dataset, rate)
     if random_layers(plain):
         raise InputError(f"build with rate=0 must make no random layer, got {random_layers(plain)[0].name!r}")
-    MonteCarloDropout(dropout)  # says so if there is nothing random in it
+    if any(recipe.dropout for recipe in recipes):
+        MonteCarloDropout(_check_network(builder, dataset, rate))  # says so if there is nothing random in it
     if members > 1:
         Ensemble(lambda: build_for(builder, dataset, rate=0.0), 2, seed)  # would members start identical?
-    recipes = [recipe for recipe in RECIPES.values() if controls or not recipe.single]
-    wide = _find_width(builder, dataset, members) if controls else 1.0
+    wide = _find_width(builder, dataset, members) if any(recipe.single for recipe in recipes) else 1.0
     spec = {
         "version": __version__,
         "dataset": dataset.name,
@@ -115,6 +122,7 @@ def compare(
         "patience": patience,
         "seed": check_at_least("seed", seed, 0),
         "controls": controls,
+        **({} if arms is None else {"arms": [arm.name for arm in chosen]}),
     }
     spec = json.loads(json.dumps(spec))  # as it will be read back
     with _folder(out, spec, force) as (path, state, broken):
@@ -131,7 +139,7 @@ def compare(
             for r in range(repetitions):
 
                 def fit(recipe: Recipe, r: int = r) -> Ensemble:
-                    given = {"rate": rate if recipe.dropout else 0.0, "width": wide if recipe.single else 1.0}
+                    given = {"rate": rate * recipe.rate, "width": wide if recipe.single else 1.0}
                     return _fit(
                         lambda: build_for(builder, dataset, **given),
                         dataset,
@@ -147,7 +155,8 @@ def compare(
                     trained[recipe.name] = fit(recipe)
                     progress.reach((r * networks + sum(len(e.models) for e in trained.values())) * epochs)
                 progress.say(f"repetition {r + 1} of {repetitions}: predicting")
-                repeated.append((trained, *_predict(trained, dataset, passes, derive(seed, "masks", r))))
+                masks = derive(seed, "masks", r)
+                repeated.append((trained, *_predict(trained, dataset, passes, masks, [arm.name for arm in chosen])))
         comparison = Comparison(
             spec=spec,
             labels={"val": dataset.y_val, "test": dataset.y_test},
@@ -156,7 +165,7 @@ def compare(
                 for split in ("val", "test")
             },
             histories=_histories([run[0] for run in repeated]),
-            cost=cost_table({arm: [run[2][arm] for run in repeated] for arm in repeated[0][2]}),
+            cost=cost_table({arm.name: [run[2][arm.name] for run in repeated] for arm in chosen}),
             environment=_environment(time.perf_counter() - started, dataset),
             ensembles=[run[0] for run in repeated],
         )
@@ -191,15 +200,15 @@ def _fit(
 
 
 def _predict(
-    trained: Mapping[str, Ensemble], data: Dataset, passes: int, seed: int
+    trained: Mapping[str, Ensemble], data: Dataset, passes: int, seed: int, arms: Sequence[str] | None = None
 ) -> tuple[dict[str, dict[str, Predictions]], dict[str, Cost]]:
     """Return the predictions of every arm on val and test, and what each arm costs."""
     ways, inputs = Ways(), {"val": data.x_val, "test": data.x_test}
     predictions: dict[str, dict[str, Predictions]] = {part: {} for part in inputs}
     costs: dict[str, Cost] = {}
-    for kind, ensemble in trained.items():
-        found, of_kind = ways(kind, ensemble, len(data.x_train), inputs, passes, seed)
-        costs |= of_kind
+    for recipe, ensemble in trained.items():
+        found, of_recipe = ways(recipe, ensemble, len(data.x_train), inputs, passes, seed, arms)
+        costs |= of_recipe
         for part in inputs:
             predictions[part] |= found[part]
     return predictions, costs

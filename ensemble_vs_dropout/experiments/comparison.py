@@ -17,7 +17,17 @@ import pandas as pd
 
 from ensemble_vs_dropout import evaluation, report
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.evaluation.arms import EACH, growing, judged, judged_alone, recipe_label, row_label, rules_of
+from ensemble_vs_dropout.evaluation.arms import (
+    EACH,
+    REFERENCE,
+    growing,
+    judged,
+    judged_alone,
+    predicted_for,
+    recipe_label,
+    row_label,
+    rules_of,
+)
 from ensemble_vs_dropout.experiments import runs
 from ensemble_vs_dropout.measures import METRICS, STANDARD_RULES, aggregate
 from ensemble_vs_dropout.report import Figure, Report
@@ -58,8 +68,9 @@ class Comparison:
 
         With one member there are no ensembles: they would be compared with themselves.
         """
+        found = judged(self.predictions["test"])
         left_out = growing("networks") if self.spec["members"] == 1 else ()
-        return {arm: runs for arm, runs in judged(self.predictions["test"]).items() if arm not in left_out}
+        return {arm: found[arm] for arm in found if arm in self.spec.get("arms", found) and arm not in left_out}
 
     @property
     def interval(self) -> str:
@@ -85,12 +96,21 @@ class Comparison:
         """One row per metric and pair of arms and rules, paired; see `Evaluator.contrasts`."""
         return self._tables[1]
 
+    @property
+    def _pools(self) -> dict[str, Sequence[Predictions]]:
+        """The predictions of arms that grow."""
+        test = self.predictions["test"]
+        return {arm: test[arm] for arm in (*growing("networks"), *growing("passes")) if arm in test}
+
+    @property
+    def _has_reference(self) -> bool:
+        """Whether there are independent networks to measure worth and diversity by."""
+        return self.spec["members"] > 1 and REFERENCE in self.arms
+
     @cached_property
     def sizes(self) -> pd.DataFrame:
         """Quality against the number of networks or passes; see `size_curves`."""
-        test = self.predictions["test"]
-        pools = {arm: test[arm] for arm in (*growing("networks"), *growing("passes")) if arm in test}
-        return evaluation.size_curves(pools, self.labels["test"], seed=self.spec["seed"])
+        return evaluation.size_curves(self._pools, self.labels["test"], seed=self.spec["seed"])
 
     @cached_property
     def worth(self) -> pd.DataFrame:
@@ -101,7 +121,7 @@ class Comparison:
     @cached_property
     def equal_cost(self) -> pd.DataFrame:
         """Which arm is best at equal cost, by calibrated NLL; see `evaluation.equal_cost`."""
-        arms = {arm: runs for arm, runs in self.predictions["test"].items() if arm in {"ensemble", *self.arms}}
+        arms = {arm: runs for arm, runs in self.predictions["test"].items() if arm in {REFERENCE, *self.arms}}
         return evaluation.equal_cost(arms, self.labels["test"], self.cost, subsets=10, seed=self.spec["seed"])
 
     @cached_property
@@ -111,7 +131,7 @@ class Comparison:
 
     def verdict(self) -> str:
         """Return the answer in plain sentences, made from the tables alone."""
-        worth = self.worth if self.spec["members"] > 1 else None
+        worth = self.worth if self._has_reference else None
         return evaluation.verdict(self.contrasts, self.cost, self.interval, worth, self.equal_cost)
 
     def table(self) -> pd.DataFrame:
@@ -196,15 +216,15 @@ class Comparison:
             scores=self.scores,
             contrasts=self.contrasts,
             cost=self.cost,
-            diversity=self.diversity if self.spec["members"] > 1 else None,
+            diversity=self.diversity if self._has_reference else None,
             figures=[_figure(name, display, drawn) for name, display in displays.items()],
         )
 
     def _numbers(self) -> dict[str, pd.DataFrame]:
         """Return all tables of numbers by the name of their file."""
-        tables = {"scores": self.scores, "contrasts": self.contrasts, "cost": self.cost, "sizes": self.sizes}
-        tables["equal_cost"] = self.equal_cost
-        return tables | ({"worth": self.worth, "diversity": self.diversity} if self.spec["members"] > 1 else {})
+        tables = {"scores": self.scores, "contrasts": self.contrasts, "cost": self.cost, "equal_cost": self.equal_cost}
+        tables |= {"sizes": self.sizes} if self._pools else {}
+        return tables | ({"worth": self.worth, "diversity": self.diversity} if self._has_reference else {})
 
     def save(self, folder: str | PathLike[str], force: bool = False) -> Path:
         """Write everything to `folder`, the manifest last; return the path of the report.
@@ -264,7 +284,7 @@ class Comparison:
             raise InputError(f"{str(path)!r} is damaged: {', '.join(broken)} changed since; run the comparison again")
         spec = json.loads((path / "spec.json").read_text())
         cost = pd.read_csv(path / "cost.csv")
-        arms = [arm for arm in cost.arm if arm not in judged_alone()]
+        arms = predicted_for(spec["arms"]) if "arms" in spec else [a for a in cost.arm if a not in judged_alone()]
         return cls(
             spec=spec,
             labels={s: np.load(path / "predictions" / f"labels_{s}.npz")["labels"] for s in _SPLITS},
@@ -287,7 +307,7 @@ class Comparison:
             "scores": _records(self.scores),
             "contrasts": _records(self.contrasts),
             "cost": _records(self.cost),
-            "worth": _records(self.worth) if self.spec["members"] > 1 else [],
+            "worth": _records(self.worth) if self._has_reference else [],
             "equal_cost": _records(self.equal_cost),
             "verdict": self.verdict().splitlines(),
             "spec": self.spec,
@@ -307,13 +327,14 @@ class Comparison:
         data = self._data
         single = self.scores[self.scores.arm.isin(["single", "dropout"])]
         examples = "95 % bootstrap over the test examples"
-        return {
-            "arm_intervals": plots.ArmIntervals.from_scores(self.scores, data=data, interval=f"95 % {self.interval}"),
-            "ensemble_size": plots.EnsembleSize.from_curves(
-                self.sizes, data=data, interval=examples, references=single
-            ),
-            "learning_curves": plots.LearningCurves.from_histories(self.histories, data=data),
+        found: dict[str, plots.Display] = {
+            "arm_intervals": plots.ArmIntervals.from_scores(self.scores, data=data, interval=f"95 % {self.interval}")
         }
+        if self._pools:
+            found["ensemble_size"] = plots.EnsembleSize.from_curves(
+                self.sizes, data=data, interval=examples, references=single
+            )
+        return found | {"learning_curves": plots.LearningCurves.from_histories(self.histories, data=data)}
 
     def _further_displays(self) -> dict[str, plots.Display]:
         """Return the figures that take a few seconds more: is confidence honest, and right where it is high?"""
@@ -321,9 +342,9 @@ class Comparison:
 
         val, test = (self.predictions[split] for split in _SPLITS)
         found: dict[str, plots.Display] = {}
-        if self.spec["members"] > 1:
+        if self._has_reference:
             found["reliability_pooling"] = plots.ReliabilityPooling.from_predictions(
-                val["ensemble"], self.labels["val"], test["ensemble"], self.labels["test"], data=self._data
+                val[REFERENCE], self.labels["val"], test[REFERENCE], self.labels["test"], data=self._data
             )
         if len(self.labels["test"]) >= plots.accuracy_vs_confidence.LEAST:
             arms = {arm: runs for arm, runs in test.items() if arm in self.arms}

@@ -21,7 +21,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES
+from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, find_arms
 from ensemble_vs_dropout.experiments.runs import sha256
 from ensemble_vs_dropout.experiments.settings import Settings, Study
 
@@ -29,7 +29,7 @@ from ensemble_vs_dropout.experiments.settings import Settings, Study
 # together.
 _APART = (
     "seed", "repetition", "members", "passes", "rules", "metrics", "resamples", "shifts", "keep_shifted", "other_data",
-    "splits", "exact",
+    "splits", "exact", "arms",
 )  # fmt: skip
 _DROPOUT_ONLY = ("rate", "passes", "exact")
 RESULTS = 1  # raised when a change of the package alters what a run finds
@@ -163,10 +163,10 @@ def digest_of(spec: Mapping[str, Any]) -> str:
 
 def _point(keys: dict[str, Any], settings: Settings, repetition: int, judged: Callable[[Run], float | None]) -> Point:
     if not settings.tuned:
-        return Point(keys, repetition, tuple(_run(settings, recipe, repetition) for recipe in settings.recipes))
+        return Point(keys, repetition, tuple(_run(settings, recipe, repetition) for recipe in settings.trained))
     trials: list[Run] = []
     chosen: dict[str, dict[str, Any]] = {}
-    for recipe in settings.recipes:
+    for recipe in settings.trained:
         candidates = settings.how.candidates(recipe)
         of_recipe = [_trial(settings, candidate, recipe, repetition) for candidate in candidates]
         trials += of_recipe
@@ -175,22 +175,33 @@ def _point(keys: dict[str, Any], settings: Settings, repetition: int, judged: Ca
             known = [math.inf if loss is None or math.isnan(loss) else loss for loss in losses]
             if min(known) < math.inf:
                 chosen[recipe] = candidates[known.index(min(known))]  # the first of equals
-    if len(chosen) < len(settings.recipes):
+    if len(chosen) < len(settings.trained):
         return Point(keys, repetition, (), tuple(trials))
-    runs = tuple(_run(settings.chosen(chosen[recipe]), recipe, repetition) for recipe in settings.recipes)
+    runs = tuple(_run(settings.chosen(chosen[recipe]), recipe, repetition) for recipe in settings.trained)
     return Point(keys, repetition, runs, tuple(trials), chosen)
 
 
 def _trial(settings: Settings, candidate: dict[str, Any], recipe: str, repetition: int) -> Run:
     """Return the run that tries a candidate: it sees validation data alone."""
     how = settings.how
-    alone = {"shifts": {}, "keep_shifted": 0, "other_data": None, "exact": False, "watch": (), "rules": (EACH,)}
+    alone = {
+        "shifts": {},
+        "keep_shifted": 0,
+        "other_data": None,
+        "exact": False,
+        "watch": (),
+        "rules": (EACH,),
+        "arms": (),
+    }
     only = {"members": how.members, "passes": 1, "metrics": (how.metric,), "splits": ("val",), "resamples": 100}
     return _run(settings.chosen(candidate).model_copy(update={**alone, **only}), recipe, repetition)
 
 
 def _run(settings: Settings, recipe: str, repetition: int) -> Run:
-    spec = json.loads(settings.model_dump_json(exclude={"recipes", "tuning"}))
+    spec = json.loads(settings.model_dump_json(exclude={"recipes", "tuning", "arms"}))
+    if settings.arms:
+        arms = [one for one in find_arms(settings.arms) if one.recipe == recipe]
+        spec["arms"] = [named for named in settings.arms if find_arms([named])[0] in arms]
     if spec["data_seed"] is None:
         spec["data_seed"] = spec["seed"]
     for key in _DROPOUT_ONLY if not RECIPES[recipe].dropout else ():

@@ -20,7 +20,7 @@ from ensemble_vs_dropout import __version__
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import OVADIA, load_dataset, shift
 from ensemble_vs_dropout.evaluation import Evaluator
-from ensemble_vs_dropout.evaluation.arms import judged, rules_of
+from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, find_arms, judged, rules_of
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.experiments.plan import RESULTS, Run
 from ensemble_vs_dropout.experiments.ways import Ways
@@ -55,11 +55,14 @@ def make_runs(
         InputError: The group cannot be made: data, builder or settings do not fit.
     """
     spec = runs[0].spec
-    data, builder = data_of(spec), builder_of(spec)
+    for run in runs:
+        if run.spec.get("arms"):
+            find_arms(run.spec["arms"])  # arms of the user's own are registered in this process
+    data, builder, recipe = data_of(spec), builder_of(spec), RECIPES[spec["recipe"]]
     started = time.perf_counter()
 
     def build() -> keras.Model:
-        return build_for(builder, data, rate=spec.get("rate", 0.0), width=spec["width"])
+        return build_for(builder, data, rate=spec.get("rate", 0.0) * recipe.rate, width=spec["width"])
 
     ensembles = [Ensemble(build, run.members, derive(run.spec["seed"], "repetition", _repetition(run))) for run in runs]
     try:
@@ -128,20 +131,22 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
     parts = {part: _part(data, part) for part in ("train", "val", "test") if part == "val" or part in spec["splits"]}
     inputs = {part: x for part, (x, _) in parts.items()}
     passes = spec.get("passes", 1)
-    predictions, costs = ways(spec["recipe"], ensemble, len(data.x_train), inputs, passes, masks)
+    asked = [arm.name for arm in find_arms(spec["arms"])] if spec.get("arms") else None
+    predictions, costs = ways(spec["recipe"], ensemble, len(data.x_train), inputs, passes, masks, asked)
+    costs = {arm: cost for arm, cost in costs.items() if asked is None or arm in asked}
     tables = [_scores(spec, predictions[part], parts[part][1], split=part) for part in spec["splits"]]
     kept: dict[str, npt.NDArray[Any]] = {
         f"{part}/{arm}": p.probs for part in ("val", "test") for arm, p in predictions.get(part, {}).items()
     }
     for name, amount in conditions(spec):
         x = shift(data.x_test, name, seed=spec["data_seed"], **amount)
-        shifted, (severity,) = ways.predict(spec["recipe"], ensemble, x, passes, masks), amount.values()
+        shifted, (severity,) = ways.predict(spec["recipe"], ensemble, x, passes, masks, asked), amount.values()
         tables.append(_scores(spec, shifted, data.y_test, condition=name, severity=severity))
         if n := spec["keep_shifted"]:
             kept |= {f"shifted/{name}/{severity:g}/{arm}": p.probs[:, :n] for arm, p in shifted.items()}
     if spec["other_data"]:
         other = _other(spec["other_data"], data)
-        strange = ways.predict(spec["recipe"], ensemble, other.x_test, passes, masks)
+        strange = ways.predict(spec["recipe"], ensemble, other.x_test, passes, masks, asked)
         found, _ = Evaluator(seed=spec["seed"]).detection(predictions["test"], strange, spec["resamples"])
         tables.append(found.assign(condition=other.name))
         kept |= {f"other/{arm}": p.probs for arm, p in strange.items()}
@@ -208,7 +213,8 @@ def _scores(
     **where: Any,
 ) -> pd.DataFrame:
     """Return one row per arm, rule and metric of a run."""
-    arms = judged(arms)
+    asked = {arm.name for arm in find_arms(spec["arms"])} if spec.get("arms") else None
+    arms = {arm: found for arm, found in judged(arms).items() if asked is None or arm not in ARMS or arm in asked}
     rules = {arm: rules_of(arm, spec["rules"]) for arm in arms}
     evaluator = Evaluator(spec["metrics"], rules, resamples=spec["resamples"], seed=spec["seed"])
     return evaluator.scores(arms, labels, **where)

@@ -33,9 +33,9 @@ from pydantic import (
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import OVADIA, SHIFTS
+from ensemble_vs_dropout.evaluation.arms import RECIPES, find_arms
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 
-Trained = Literal["plain", "dropout"]  # the recipes whose networks a study trains
 Split = Literal["test", "val", "train"]
 AUTO = "auto"
 _LARGEST = 100_000  # values of a study file: a few lines of references can stand for billions
@@ -111,7 +111,10 @@ class Settings(_Checked):
         seed: Root of all random draws: the split, the networks, the masks.
         data_seed: Of the split and the shifts, where it is to be another than `seed`.
         rate: Or "auto": chosen on validation data, as `tuning` says or by its defaults.
-        recipes: What is trained: networks without dropout ("plain"), dropout networks ("dropout"), or both.
+        recipes: What is trained: networks without dropout ("plain"), dropout networks ("dropout"); by default what the
+            arms use.
+        arms: The ways to use networks that are judged: names in `ARMS`, or "package.module:NAME" of an `Arm` of the
+            user's own; none for all of the recipes.
         tuning: What is chosen on validation data, for each recipe; None if nothing is and the rate is a number.
         splits: The parts of the data that scores are of.
         watch: Parts whose loss and metrics are recorded after each epoch, besides that of validation.
@@ -138,7 +141,8 @@ class Settings(_Checked):
     patience: AtLeastOne | None = 3
     batch_size: AtLeastOne = 128
     seed: Annotated[int, Field(ge=0)] = 0
-    recipes: tuple[Trained, ...] = ("plain", "dropout")
+    recipes: tuple[str, ...] = ()
+    arms: tuple[str, ...] = ()
     rules: tuple[str, ...] = STANDARD_RULES
     metrics: tuple[str, ...] = STANDARD_METRICS
     resamples: Annotated[int, Field(ge=100)] = 1000
@@ -148,6 +152,12 @@ class Settings(_Checked):
     splits: Annotated[tuple[Split, ...], Field(min_length=1)] = ("test",)
     watch: tuple[Literal["train", "test"], ...] = ()
     exact: bool = False
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The recipes whose networks are trained."""
+        used = {arm.recipe for arm in find_arms(self.arms)} if self.arms else {"plain", "dropout"}
+        return self.recipes or tuple(name for name in RECIPES if name in used)
 
     @property
     def tuned(self) -> bool:
@@ -181,11 +191,24 @@ class Settings(_Checked):
                 raise ValueError(f"{name} must be severities, ovadia, or a list of amounts of at least 0")
         return given
 
-    @field_validator("splits", "recipes", "rules", "metrics", "watch")
+    @field_validator("splits", "recipes", "arms", "rules", "metrics", "watch")
     @classmethod
     def _once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(names)) < len(names):
             raise ValueError("each must be named once")
+        return names
+
+    @field_validator("arms")
+    @classmethod
+    def _known_arms(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if names and any(RECIPES[arm.recipe].single for arm in find_arms(names)):
+            raise ValueError("an arm of one wide network is for compare with controls; give width as a setting")
+        return names
+
+    @field_validator("recipes")
+    @classmethod
+    def _known_recipes(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        _known("recipe", names, {name: one for name, one in RECIPES.items() if not one.single})
         return names
 
     @field_validator("rules")
@@ -331,8 +354,8 @@ def _parts(study: Study) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
 def _check_setting(key: str, value: Any, where: str) -> None:
     """Check one setting by itself, so that its own line can be told."""
     outer = key.partition(".")[0]
-    if key == "arms":
-        raise InputError(f"{where}: arms is called recipes now, as it says what is trained; write recipes")
+    if key == "arms" and "plain" in (value if isinstance(value, list) else [value]):
+        raise InputError(f"{where}: arms are ways to use networks; what is trained, such as plain, is a recipe")
     if outer not in Settings.model_fields or ("." in key and outer != "model"):
         raise InputError(f"{where}: unknown setting {key!r}{_nearest(key, Settings.model_fields)}")
     try:
@@ -367,18 +390,22 @@ def _check_together(varied: Mapping[str, Any], settings: Settings) -> None:
     """Raise ValueError unless settings that are right one by one fit together."""
     if "test" not in settings.splits and (settings.shifts or settings.other_data or settings.exact):
         raise ValueError("splits must hold test, of which shifts, other_data and exact are")
+    if settings.arms and set(settings.trained) != {arm.recipe for arm in find_arms(settings.arms)}:
+        raise ValueError("recipes must be those that arms use; leave recipes out")
     if not settings.tuned:
         return
     how = settings.how
-    if "dropout" in settings.recipes and (str(settings.rate) == AUTO) != ("rate" in how.dropout):
+    if set(settings.trained) - {"plain", "dropout"}:
+        raise ValueError("recipes of your own cannot be tuned; give rate a number, and leave out tuning")
+    if "dropout" in settings.trained and (str(settings.rate) == AUTO) != ("rate" in how.dropout):
         raise ValueError("rate must be auto where tuning.dropout lists candidates of rate, and only there")
-    numbers = {recipe: len(how.candidates(recipe)) for recipe in settings.recipes}
+    numbers = {recipe: len(how.candidates(recipe)) for recipe in settings.trained}
     if len(set(numbers.values())) > 1:
         told = " and ".join(f"{number} for {recipe}" for recipe, number in numbers.items())
         raise ValueError(
             f"recipes must have as many candidates as each other, for equal tuning effort; there are {told}"
         )
-    tuned = {key for recipe in settings.recipes for key in getattr(how, recipe)}
+    tuned = {key for recipe in settings.trained for key in getattr(how, recipe)}
     both = sorted(key for key in varied if key in tuned and varied[key] != AUTO)
     if both:  # its rows would be named by values that nothing was trained with
         raise ValueError(f"{both[0]} is tuned, so grid and cases must not vary it; leave it out of one of them")

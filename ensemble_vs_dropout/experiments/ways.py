@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.evaluation.arms import Arm, arms_of
+from ensemble_vs_dropout.checks import InputError, load_named
+from ensemble_vs_dropout.evaluation.arms import ARMS, Arm, arms_of, predicted_for
 from ensemble_vs_dropout.experiments.memory import peak_memory
 from ensemble_vs_dropout.models.costs import multiply_adds
 from ensemble_vs_dropout.predictors import Ensemble, MonteCarloDropout, WeightScaling
@@ -49,6 +48,7 @@ class Ways:
         inputs: Mapping[str, npt.NDArray[np.generic]],
         passes: int,
         seed: int,
+        arms: Sequence[str] | None = None,
     ) -> tuple[dict[str, dict[str, Predictions]], dict[str, Cost]]:
         """Return `predictions[part][arm]`, and what each arm costs.
 
@@ -61,10 +61,15 @@ class Ways:
             inputs: Features by part; seconds and memory are those of the last, after the others were predicted.
             passes: Of Monte Carlo dropout.
             seed: Of its masks.
+            arms: Names of those that are asked for; None for all of the recipe.
         """
+        asked = [arm.name for arm in arms_of(recipe)] if arms is None else arms
+        wanted = {*asked, *predicted_for(asked)}
         predictions: dict[str, dict[str, Predictions]] = {part: {} for part in inputs}
         costs = {}
         for arm in arms_of(recipe):
+            if arm.name not in wanted:
+                continue
             predictor = WeightScaling(trained.models[0]) if arm.alone else find(arm)(trained, passes, seed)
             histories = _survivors(trained, first=arm.first)
             found, seconds, peak = self._measured(arm.name, predictor, inputs)
@@ -77,15 +82,20 @@ class Ways:
         return predictions, costs
 
     def predict(
-        self, recipe: str, trained: Ensemble, x: npt.NDArray[np.generic], passes: int, seed: int
+        self,
+        recipe: str,
+        trained: Ensemble,
+        x: npt.NDArray[np.generic],
+        passes: int,
+        seed: int,
+        arms: Sequence[str] | None = None,
     ) -> dict[str, Predictions]:
         """Return what each arm predicts for further inputs; no cost is measured."""
         found = {}
-        for arm in arms_of(recipe):
-            if not arm.alone:
-                predictor = find(arm)(trained, passes, seed)
-                self._share(arm.name, predictor)
-                found[arm.name] = predictor.predict_members(x)
+        for name in predicted_for(arm.name for arm in arms_of(recipe) if arms is None or arm.name in arms):
+            predictor = find(ARMS[name])(trained, passes, seed)
+            self._share(name, predictor)
+            found[name] = predictor.predict_members(x)
         return found
 
     def _share(self, arm: str, predictor: Predictor) -> None:
@@ -107,11 +117,7 @@ class Ways:
 
 def find(arm: Arm) -> Callable[[Ensemble, int, int], Predictor]:
     """Return the function that makes an arm's predictor, or raise `InputError`."""
-    module, _, name = arm.predictor.partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"the predictor of arm {arm.name!r} must be module:function, got {arm.predictor!r}") from error
+    return load_named(f"predictor of arm {arm.name!r}", arm.predictor)
 
 
 def _survivors(trained: Ensemble, first: bool) -> pd.DataFrame:

@@ -12,15 +12,12 @@ The user's own builder stands in the same place: any function of some of `data`,
 compiled model.
 """
 
-import importlib
 import inspect
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction, check_known
+from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction, check_known, load_named
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.classic_dropout import ClassicDropout
 from ensemble_vs_dropout.types import Dataset
@@ -176,18 +173,9 @@ def find_builder(name: str) -> Builder:
     """
     if ":" not in name:
         return NETWORKS[check_known("model", name, [*NETWORKS, "package.module:function"])]()
-    module_name, _, function_name = name.partition(":")
-    if not module_name or not function_name:
-        raise InputError(f"model {name!r} must be package.module:function")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: the user's module lies where they stand
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise InputError(f"model {name!r}: cannot import {module_name!r}: {error}") from error
-    builder = getattr(module, function_name, None)
+    builder = load_named("model", name)
     if not callable(builder):
-        raise InputError(f"model {name!r}: {module_name!r} has no function {function_name!r}")
+        raise InputError(f"model {name!r} must be a function, got {type(builder).__name__}")
     return builder
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
@@ -50,11 +52,26 @@ def test_what_is_registered_twice_or_without_its_recipe_is_refused(monkeypatch):
     monkeypatch.setattr(arms, "ARMS", dict(ARMS))
     monkeypatch.setattr(arms, "RECIPES", dict(RECIPES))
     with pytest.raises(InputError, match="arm must have a name of its own, got 'single'"):
-        arms.register_arm(ARMS["single"])
+        arms.register_arm(replace(ARMS["single"], label="another"))
+    assert arms.register_arm(ARMS["single"]) is ARMS["single"]  # the same again, as a module that is imported twice
     with pytest.raises(InputError, match="recipe must have a name of its own, got 'plain'"):
-        arms.register_recipe(RECIPES["plain"])
+        arms.register_recipe(replace(RECIPES["plain"], label="another"))
     with pytest.raises(InputError, match="unknown recipe 'plian'"):
         arms.register_arm(Arm("new", "new", "plian", "nowhere:nothing"))
     arms.register_recipe(Recipe("late", "late networks", "late network", judge="latest"))
     arms.register_arm(Arm("latest", "latest", "late", "nowhere:nothing"))
     assert [arm.name for arm in arms.arms_of("late")] == ["latest"]
+
+
+def test_arms_are_found_by_name_in_the_order_of_the_registry():
+    assert [arm.name for arm in arms.find_arms(["mc_dropout", ARMS["single"]])] == ["single", "mc_dropout"]
+    for given, told in (
+        ("single", "arms must be a list of names, got 'single'"),
+        ([], "must name at least one arm"),
+        (["single", "single"], "each once"),
+        (["singel"], "did you mean 'single'"),
+        (["math:pi"], "'math:pi' must be a name or an Arm, got float"),
+        (["nowhere:ARM"], "cannot import 'nowhere'"),
+    ):
+        with pytest.raises(InputError, match=told):
+            arms.find_arms(given)

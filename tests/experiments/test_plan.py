@@ -22,7 +22,7 @@ def test_plain_networks_do_not_depend_on_the_rate_and_are_trained_once():
 @pytest.mark.parametrize(
     ("grid", "groups"),
     [
-        ("{seed: [0, 1, 2]}", 2),
+        ("{seed: [0, 1, 2], data_seed: [0]}", 2),
         ("{members: [1, 2, 5]}", 2),
         ("{rate: [0.1, 0.2]}", 3),
         ("{epochs: [1, 2]}", 4),
