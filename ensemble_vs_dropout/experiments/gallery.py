@@ -1,7 +1,7 @@
 """Every figure that saved runs allow: what each one needs, and how it is made of what is there; no TensorFlow.
 
-A source is the folder of a comparison, or a store with the studies that were run into it. `figures` asks each recipe
-of every source; a recipe takes what it needs or says that it is not there.
+A source is the folder of a comparison, or a store with the studies that were run into it. `figures` asks for each of
+its drawings every source; a drawing takes what it needs or says that it is not there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from ensemble_vs_dropout import plots
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.datasets import load_dataset, shift
 from ensemble_vs_dropout.evaluation import Evaluator, size_curves
-from ensemble_vs_dropout.evaluation.arms import EACH, arms_of
+from ensemble_vs_dropout.evaluation.arms import REFERENCE, arms_of, judged, rules_of
 from ensemble_vs_dropout.evaluation.sizes import SIZES
 from ensemble_vs_dropout.experiments import Plan, Settings, Store, plan_of, read_study, results
 from ensemble_vs_dropout.experiments.comparison import Comparison
@@ -33,6 +33,7 @@ from ensemble_vs_dropout.plots.style import SCALES
 from ensemble_vs_dropout.types import Dataset, IntArray, Predictions
 
 Pools = dict[str, list[Predictions]]
+T = TypeVar("T")
 STUDIES = "scripts/studies"
 
 
@@ -62,6 +63,13 @@ class Experiment:
         if not many:
             raise Lacking
         return many
+
+    def of(self, *arms: str, part: str = "test", least: int = 1) -> Pools:
+        """Return the repetitions of these arms, if each has at least so many members."""
+        found = {arm: self.pools.get(part, {}).get(arm) or [] for arm in arms}
+        if not all(runs and runs[0].members >= least for runs in found.values()):
+            raise Lacking
+        return found
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -100,7 +108,7 @@ class StudySource:
     @property
     def keys(self) -> list[str]:
         """The keys that vary and are settings of their own."""
-        return [key for key in self.plan.study.keys if key in Settings.model_fields and key not in ("arms", "model")]
+        return [key for key in self.plan.study.keys if key in Settings.model_fields and key not in ("recipes", "model")]
 
     @property
     def settings(self) -> Settings:
@@ -123,7 +131,7 @@ class StudySource:
     def varies(self, *keys: str, also: Sequence[str] = ()) -> None:
         """Go on if these keys vary, and no others than those of `also`."""
         vary = set(self.plan.study.keys)
-        if not set(keys) <= vary <= {*keys, *also, "arms"}:
+        if not set(keys) <= vary <= {*keys, *also, "recipes"}:
             raise Lacking
 
     def arrays(self, run: Run, file: str = "predictions.npz") -> Mapping[str, npt.NDArray[Any]]:
@@ -186,18 +194,20 @@ Source = StudySource | ComparisonSource
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Drawing:
     """How a figure is made.
 
     Attributes:
         make: Makes it of a source that has what it needs, or raises `Lacking`.
         study: The study file that describes the runs of the gallery's own.
         needs: What it needs, in words.
+        of_study: Whether only a study can have it.
     """
 
     make: Callable[[Any], plots.Display]
     study: str
     needs: str
+    of_study: bool = True
 
 
 def read_sources(folders: Sequence[str | PathLike[str]]) -> list[Source]:
@@ -230,9 +240,9 @@ class Drawn:
 
 def figures(sources: Sequence[Source]) -> Iterator[tuple[str, Drawn | str]]:
     """Yield each figure of the gallery by its name, or why it cannot be drawn and what would make it possible."""
-    for name, recipe in RECIPES.items():
-        own = sorted(sources, key=lambda source: source.name != recipe.study)  # that made for it comes first
-        yield name, _first_made(recipe, own)
+    for name, drawing in DRAWINGS.items():
+        own = sorted(sources, key=lambda source: source.name != drawing.study)  # that made for it comes first
+        yield name, _first_made(drawing, own)
 
 
 def draw(
@@ -277,22 +287,27 @@ def draw(
     return drawn
 
 
-def _first_made(recipe: Recipe, sources: Sequence[Source]) -> Drawn | str:
+def _first_made(drawing: Drawing, sources: Sequence[Source]) -> Drawn | str:
     refused = ""
     for source in sources:
+        if drawing.of_study and not isinstance(source, StudySource):
+            continue
         try:
-            return Drawn(recipe.make(source), source)
-        except (Lacking, AttributeError, KeyError):
+            return Drawn(drawing.make(source), source)
+        except Lacking:
             continue
         except InputError as error:
             refused = refused or f" ({source.name}: {error})"
-    return f"needs {recipe.needs}{refused}; evd study run {STUDIES}/{recipe.study}.yaml --store STORE makes it possible"
+    return (
+        f"needs {drawing.needs}{refused}; evd study run {STUDIES}/{drawing.study}.yaml --store STORE makes it possible"
+    )
 
 
 def _words(spec: Mapping[str, Any], without: Sequence[str] = ()) -> str:
     """Return data, their number and the network in words."""
     model = spec["model"]
-    layers = "-".join(map(str, model.get("units", ()))) if isinstance(model.get("units", ()), list) else model["units"]
+    units = model.get("units", ())
+    layers = "-".join(map(str, units)) if isinstance(units, list | tuple) else str(units)
     further = ", ".join(f"{key} {value}" for key, value in model.items() if key not in ("name", "units"))
     parts = {
         "dataset": Path(spec["dataset"]).name,
@@ -308,13 +323,15 @@ def _words(spec: Mapping[str, Any], without: Sequence[str] = ()) -> str:
 
 def _mc_vs_weight_scaling(source: Source) -> plots.Display:
     found = source.first
-    passes, scaled = found.pools["test"]["mc_dropout"][0], found.pools["test"]["dropout"][0]
-    return plots.MCVersusWeightScaling.from_predictions(passes, scaled, found.labels["test"], data=found.data)
+    arms = found.of("mc_dropout", "dropout")
+    return plots.MCVersusWeightScaling.from_predictions(
+        arms["mc_dropout"][0], arms["dropout"][0], found.labels["test"], data=found.data
+    )
 
 
 def _retention_sweep(source: StudySource) -> plots.Display:
     source.varies("rate", also=["width"])
-    table = source.table[source.table.condition == "clean"].drop(columns="arms", errors="ignore")
+    table = source.table[source.table.condition == "clean"].drop(columns="recipes", errors="ignore")
     keep = 1 - table.rate.astype(float)
     width = table.width.astype(float) if "width" in table else pd.Series(1.0, table.index)
     plain = table.arm == "single"
@@ -342,20 +359,22 @@ def _architectures(source: StudySource) -> plots.Display:
         named = {f"{part}error": 1 - table[f"{part}accuracy"] for part in known}
         where = {"architecture": _words(run.spec, without), "recipe": run.spec["recipe"]}
         parts.append(table.assign(**named, **where, repetition=point.repetition))
+    if not parts:
+        raise Lacking
     return plots.Architectures.from_histories(pd.concat(parts, ignore_index=True), data=source.data)
 
 
 def _exact_enumeration(source: StudySource) -> plots.Display:
     nets = []
     for run in source.plan.runs:
-        if run.spec.get("exact") and run.spec["model"]["name"] == "mlp":
+        if run.spec.get("exact") and run.spec["model"]["name"] == "mlp" and "units" in run.spec["model"]:
             found, units = source.arrays(run), run.spec["model"]["units"] * run.spec["model"].get("depth", 1)
             means = {f"{name}_mean": found[f"exact/{rule}"][0] for name, rule in _EXACT.items()}
             words = f"{'-'.join(map(str, units))}, rate {run.spec['rate']:g}"
             layers = len(units) - (
                 not run.spec["model"].get("input_rate")
             )  # the last mask only feeds the softmax layer
-            scaled = found["test/dropout"][0]
+            scaled = _take(found, "test/dropout")[0]
             nets.append(
                 plots.SmallNetwork(
                     words, layers, run.spec["rate"], scaled, means["geometric_mean"], means["arithmetic_mean"],
@@ -372,9 +391,9 @@ _EXACT = {"geometric": "geometric_mean", "arithmetic": "mean"}
 
 def _ensemble_size(source: Source) -> plots.Display:
     found = source.first
-    test = found.pools["test"]
-    alone = {"single": test["ensemble"]} | {arm: test[arm] for arm in ("dropout", "wide") if arm in test}
-    rules = {arm: [EACH if arm == "single" else "mean"] for arm in alone}
+    found.of(REFERENCE)
+    alone = {arm: runs for arm, runs in judged(found.pools["test"]).items() if arm in ("single", "dropout", "wide")}
+    rules = {arm: rules_of(arm, ["mean"]) for arm in alone}
     evaluator = Evaluator(("error", "nll", "brier"), rules, resamples=100)
     return plots.EnsembleSize.from_curves(
         found.curves[found.curves.metric != "calibrated_nll"],
@@ -385,7 +404,7 @@ def _ensemble_size(source: Source) -> plots.Display:
 
 def _combiner_comparison(source: Source) -> plots.Display:
     found = source.first
-    arms = {arm: found.several()[arm] for arm in ("ensemble", "mc_dropout")}
+    arms = found.of("ensemble", "mc_dropout", least=2)
     return plots.CombinerComparison.from_predictions(
         arms, found.labels["test"], data=found.data, sizes=(1, 2, 3, 5, 10, 20), subsets=10, resamples=200
     )
@@ -395,7 +414,7 @@ def _ood(quantity: str) -> Callable[[Source], plots.Display]:
     def make(source: Source) -> plots.Display:
         found = source.first
         arms = ["ensemble", "mc_dropout", *(["dropout"] if quantity == "entropy" else [])]
-        known, unknown = ({arm: found.pools[part][arm] for arm in arms} for part in ("test", "other"))
+        known, unknown = (found.of(*arms, part=part) for part in ("test", "other"))
         return plots.OODEntropy.from_predictions(
             known, unknown, data=found.data, other=found.other, quantity=quantity, resamples=200
         )
@@ -405,7 +424,9 @@ def _ood(quantity: str) -> Callable[[Source], plots.Display]:
 
 def _accuracy_vs_confidence(source: Source) -> plots.Display:
     found = source.first
-    known, unknown = dict(found.pools["test"]), found.pools.get("other")
+    known, unknown = dict(found.pools.get("test", {})), found.pools.get("other")
+    if not known:
+        raise Lacking
     return plots.AccuracyVersusConfidence.from_predictions(
         known, found.labels["test"], unknown, data=found.data, other=found.other or None, resamples=200
     )
@@ -427,7 +448,7 @@ _AMOUNTS = {"rotation": "degrees", "translation": "pixels"}
 
 def _reliability_pooling(source: Source) -> plots.Display:
     found = source.first
-    val, test = (found.several(part)["ensemble"] for part in ("val", "test"))
+    val, test = (found.of("ensemble", part=part, least=2)["ensemble"] for part in ("val", "test"))
     return plots.ReliabilityPooling.from_predictions(
         val, found.labels["val"], test, found.labels["test"], data=found.data
     )
@@ -442,9 +463,10 @@ def _diversity_accuracy_plane(source: StudySource) -> plots.Display:
         for run in point.runs if point.repetition == 0 else ():
             found = source.arrays(run)
             if run.spec["recipe"] == "plain":
-                plain[settings.epochs] = found["test/ensemble"]
+                plain[settings.epochs] = _take(found, "test/ensemble")
             elif "rate" in point.keys:
-                dropout[settings.rate] = Predictions(found["test/dropout"]), Predictions(found["test/mc_dropout"])
+                scaled, passes = (_take(found, f"test/{arm}") for arm in ("dropout", "mc_dropout"))
+                dropout[settings.rate] = Predictions(scaled), Predictions(passes)
     if len(plain) < 2 or not dropout:
         raise Lacking
     *earlier, last = sorted(plain)
@@ -473,7 +495,8 @@ def _function_space(source: StudySource) -> plots.Display:
                 arrays, models = source.arrays(run), source.arrays(run, "models.npz")
                 weights = np.concatenate([v.ravel() for name, v in models.items() if name.startswith("0/")])
                 of_run = found.setdefault(point.repetition, {})
-                of_run[run.spec["epochs"]] = arrays["test/dropout"][0], weights, arrays["test/mc_dropout"]
+                scaled, passes = (_take(arrays, f"test/{arm}") for arm in ("dropout", "mc_dropout"))
+                of_run[run.spec["epochs"]] = scaled[0], weights, passes
                 labels = arrays["labels/test"]
     if len(found) < 2:
         raise Lacking
@@ -490,7 +513,7 @@ def _function_space(source: StudySource) -> plots.Display:
 
 def _deep_ensemble_equivalent(source: Source) -> plots.Display:
     found = source.first
-    several = dict(found.several())
+    several = {**found.several(), **found.of("ensemble", least=2)}
     return plots.DeepEnsembleEquivalent.from_predictions(
         several.pop("ensemble"),
         several,
@@ -510,7 +533,7 @@ def _eir_vs_der(source: StudySource) -> plots.Display:
     for keys, found in source.experiments():
         words = ", ".join(f"{key} {value}" for key, value in keys.items())
         for arm in ("ensemble", "mc_dropout"):
-            pools.append((words, arm, found.pools["test"][arm]))
+            pools.append((words, arm, found.of(arm)[arm]))
     return plots.EIRVersusDER.from_predictions(pools, source.first.labels["test"], data=source.data)
 
 
@@ -519,7 +542,7 @@ def _bias_variance_diversity(source: StudySource) -> plots.Display:
     if source.settings.train_size is None:
         raise Lacking  # every trial would have the same examples
     found = [experiment for _, experiment in source.experiments()]
-    trials = [experiment.pools["test"]["ensemble"][0] for experiment in found]
+    trials = [experiment.of("ensemble")["ensemble"][0] for experiment in found]
     labels = found[0].labels["test"]
     if any(not np.array_equal(experiment.labels["test"], labels) for experiment in found):
         raise InputError("the trials must share their test part; a data set without one of its own is split anew")
@@ -533,6 +556,8 @@ def _cost_frontier(source: StudySource) -> plots.Display:
         table.assign(repetition=point.repetition, **{key: getattr(of_point[id(point)], key) for key in source.keys})
         for point, _, table in source.tables("cost.json")
     ]
+    if not costs:
+        raise Lacking
     return plots.CostFrontier.from_tables(source.table, pd.concat(costs, ignore_index=True), data=source.data)
 
 
@@ -566,15 +591,18 @@ def _activations(source: StudySource) -> plots.Display:
 
 def _rotated_example(source: StudySource) -> plots.Display:
     of_recipe = {run.spec["recipe"]: run for run in next(source.points())[0].runs}
-    plain, run = of_recipe["plain"], of_recipe["dropout"]
+    plain, run = (_take(of_recipe, name) for name in ("plain", "dropout"))
     if not run.spec["keep_shifted"] or run.spec["shifts"].get("rotation", "severities") == "severities":
         raise Lacking  # the figure is of degrees
     found, data = {**source.arrays(plain), **source.arrays(run)}, _data_of(run)
     names = sorted({name.split("/")[2] for name in found if name.startswith("shifted/rotation/")}, key=float)
-    kept = found[f"shifted/rotation/{names[0]}/mc_dropout"].shape[1]
+    if not names:
+        raise Lacking
+    kept = _take(found, f"shifted/rotation/{names[0]}/mc_dropout").shape[1]
 
     def turned(arm: str) -> npt.NDArray[Any]:
-        parts = [found[f"test/{arm}"][:, :kept], *(found[f"shifted/rotation/{name}/{arm}"] for name in names)]
+        shifted = (_take(found, f"shifted/rotation/{name}/{arm}") for name in names)
+        parts = [_take(found, f"test/{arm}")[:, :kept], *shifted]
         return np.stack(parts, axis=1)  # members, angles, examples, classes
 
     passes = turned("mc_dropout")
@@ -600,7 +628,7 @@ def _kappa_error(source: Source) -> plots.Display:
 
 def _disagreement_images(source: StudySource) -> plots.Display:
     found, data = source.first, _data_of(next(source.points())[0].runs[0])
-    pools = {arm: found.several()[arm][0] for arm in ("ensemble", "mc_dropout")}
+    pools = {arm: runs[0] for arm, runs in found.of("ensemble", "mc_dropout", least=2).items()}
     return plots.DisagreementImages.from_predictions(
         pools, data.x_test, found.labels["test"], data=found.data, classes=data.classes
     )
@@ -611,6 +639,13 @@ def _power_law(source: Source) -> plots.Display:
     return plots.PowerLaw.from_curves(found.curves, data=found.data)
 
 
+def _take(found: Mapping[str, T], name: str) -> T:
+    """Return what a source has by this name, if it has it."""
+    if name not in found:
+        raise Lacking
+    return found[name]
+
+
 def _data_of(run: Run) -> Dataset:
     spec = run.spec
     return load_dataset(spec["dataset"], target=spec["target"], train_size=spec["train_size"], seed=spec["data_seed"])
@@ -618,36 +653,36 @@ def _data_of(run: Run) -> Dataset:
 
 _ONE = "networks with and without dropout on the same data, as evd compare and every study keep them"
 _OTHER = "predictions of other data (other_data of a study)"
-RECIPES = {
-    "mc_vs_weight_scaling": Recipe(_mc_vs_weight_scaling, "main", _ONE),
-    "retention_sweep": Recipe(_retention_sweep, "retention", "a study that varies the rate, alone or with the width"),
-    "dataset_size": Recipe(_dataset_size, "train_size", "a study that varies train_size"),
-    "learning_curves_gap": Recipe(
+DRAWINGS = {
+    "mc_vs_weight_scaling": Drawing(_mc_vs_weight_scaling, "main", _ONE, of_study=False),
+    "retention_sweep": Drawing(_retention_sweep, "retention", "a study that varies the rate, alone or with the width"),
+    "dataset_size": Drawing(_dataset_size, "train_size", "a study that varies train_size"),
+    "learning_curves_gap": Drawing(
         _architectures, "architectures", "a study that varies the network, with patience null and watch [train]"
     ),
-    "exact_enumeration": Recipe(_exact_enumeration, "exact", "a study of small networks with exact true"),
-    "ensemble_size": Recipe(_ensemble_size, "main", _ONE),
-    "combiner_comparison": Recipe(_combiner_comparison, "main", _ONE),
-    "ood_entropy_hist": Recipe(_ood("entropy"), "main", _OTHER),
-    "ood_mutual_information": Recipe(_ood("mutual_information"), "main", _OTHER),
-    "accuracy_vs_confidence": Recipe(_accuracy_vs_confidence, "main", _ONE),
-    "shift_robustness": Recipe(_shift_robustness, "shifts", "a study of one point with shifts"),
-    "reliability_pooling": Recipe(_reliability_pooling, "main", _ONE),
-    "diversity_accuracy_plane": Recipe(
+    "exact_enumeration": Drawing(_exact_enumeration, "exact", "a study of small networks with exact true"),
+    "ensemble_size": Drawing(_ensemble_size, "main", _ONE, of_study=False),
+    "combiner_comparison": Drawing(_combiner_comparison, "main", _ONE, of_study=False),
+    "ood_entropy_hist": Drawing(_ood("entropy"), "main", _OTHER, of_study=False),
+    "ood_mutual_information": Drawing(_ood("mutual_information"), "main", _OTHER, of_study=False),
+    "accuracy_vs_confidence": Drawing(_accuracy_vs_confidence, "main", _ONE, of_study=False),
+    "shift_robustness": Drawing(_shift_robustness, "shifts", "a study of one point with shifts"),
+    "reliability_pooling": Drawing(_reliability_pooling, "main", _ONE, of_study=False),
+    "diversity_accuracy_plane": Drawing(
         _diversity_accuracy_plane, "trajectories", "a study of plain networks at several epochs and of several rates"
     ),
-    "function_space": Recipe(
+    "function_space": Drawing(
         _function_space, "trajectories", "a study of dropout networks at several epochs, at least two repetitions"
     ),
-    "deep_ensemble_equivalent": Recipe(_deep_ensemble_equivalent, "main", _ONE),
-    "eir_vs_der": Recipe(_eir_vs_der, "eir", "a study that varies the epochs with the width or train_size"),
-    "bias_variance_diversity": Recipe(_bias_variance_diversity, "trials", "a study that varies data_seed"),
-    "cost_frontier": Recipe(_cost_frontier, "cost", "a study that varies the width"),
-    "paired_differences": Recipe(_paired_differences, "datasets", "a study that varies the dataset"),
-    "critical_difference": Recipe(_critical_difference, "datasets", "a study that varies the dataset"),
-    "activations": Recipe(_activations, "main", "a study of multilayer perceptrons"),
-    "rotated_example": Recipe(_rotated_example, "shifts", "a study with the shift rotation and keep_shifted"),
-    "kappa_error": Recipe(_kappa_error, "main", _ONE),
-    "disagreement_images": Recipe(_disagreement_images, "main", "a study on images"),
-    "power_law": Recipe(_power_law, "main", _ONE),
+    "deep_ensemble_equivalent": Drawing(_deep_ensemble_equivalent, "main", _ONE, of_study=False),
+    "eir_vs_der": Drawing(_eir_vs_der, "eir", "a study that varies the epochs with the width or train_size"),
+    "bias_variance_diversity": Drawing(_bias_variance_diversity, "trials", "a study that varies data_seed"),
+    "cost_frontier": Drawing(_cost_frontier, "cost", "a study that varies the width"),
+    "paired_differences": Drawing(_paired_differences, "datasets", "a study that varies the dataset"),
+    "critical_difference": Drawing(_critical_difference, "datasets", "a study that varies the dataset"),
+    "activations": Drawing(_activations, "main", "a study of multilayer perceptrons"),
+    "rotated_example": Drawing(_rotated_example, "shifts", "a study with the shift rotation and keep_shifted"),
+    "kappa_error": Drawing(_kappa_error, "main", _ONE, of_study=False),
+    "disagreement_images": Drawing(_disagreement_images, "main", "a study on images"),
+    "power_law": Drawing(_power_law, "main", _ONE, of_study=False),
 }

@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.commands.main import app
 from ensemble_vs_dropout.datasets import load_dataset
-from ensemble_vs_dropout.experiments import Store, plan_of, read_study, run_study
-from ensemble_vs_dropout.experiments import gallery as figures
+from ensemble_vs_dropout.experiments import Store, gallery, parse_study, plan_of, read_study, run_study
 from ensemble_vs_dropout.experiments.comparing import compare
 from ensemble_vs_dropout.models.builders import mlp
 from ensemble_vs_dropout.plots import GALLERY
@@ -62,8 +61,8 @@ def store(tmp_path_factory):
 
 
 def test_every_figure_has_a_study_that_describes_its_runs():
-    assert set(figures.RECIPES) == set(GALLERY) - {"arm_intervals", "learning_curves"}
-    for recipe in figures.RECIPES.values():
+    assert set(gallery.DRAWINGS) == set(GALLERY) - {"arm_intervals", "learning_curves"}
+    for recipe in gallery.DRAWINGS.values():
         study = read_study(STUDIES / f"{recipe.study}.yaml")
         assert study.name == recipe.study
         assert plan_of(study).runs
@@ -71,9 +70,9 @@ def test_every_figure_has_a_study_that_describes_its_runs():
 
 @pytest.mark.slow
 def test_every_figure_is_drawn_from_its_own_study(store):
-    sources = {source.name: source for source in figures.read_sources([store])}
+    sources = {source.name: source for source in gallery.read_sources([store])}
     assert set(sources) == {path.stem for path in STUDIES.glob("*.yaml")}
-    for name, recipe in figures.RECIPES.items():
+    for name, recipe in gallery.DRAWINGS.items():
         display = recipe.make(sources[recipe.study])
         assert type(display) is GALLERY[name]
         assert not display.frame().empty
@@ -87,8 +86,8 @@ def test_the_command_draws_all_without_tensorflow_and_writes_numbers_and_facts(s
         "print(len(drawn), 'tensorflow' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == f"{len(figures.RECIPES)} False"
-    for name in figures.RECIPES:
+    assert done.stdout.splitlines()[-1] == f"{len(gallery.DRAWINGS)} False"
+    for name in gallery.DRAWINGS:
         assert (tmp_path / f"{name}.svg").stat().st_size > 5_000
         assert (tmp_path / f"{name}.csv").exists()
         assert f"{name}: drawn from " in done.stdout
@@ -102,8 +101,8 @@ def test_a_comparison_allows_what_it_has_and_tells_what_the_others_need(tmp_path
         load_dataset("digits", train_size=100), mlp(units=(8,)), members=3, passes=6, epochs=2, repetitions=2, out=run,
         controls=True, verbose=0,
     )  # fmt: skip
-    (source,) = figures.read_sources([run])
-    curves = figures.RECIPES["ensemble_size"].make(source).frame()
+    (source,) = gallery.read_sources([run])
+    curves = gallery.DRAWINGS["ensemble_size"].make(source).frame()
     assert set(curves[curves.role == "reference"].arm) == {"single", "dropout", "wide"}
     done = CliRunner().invoke(app, ["figures", "--from", str(run), "--out", str(tmp_path / "out"), "--formats", "svg"])
     assert done.exit_code == 0, done.exception
@@ -127,14 +126,54 @@ def test_a_study_draws_its_own_figures(store, tmp_path):
 
 def test_what_is_no_source_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no finished run"):
-        figures.read_sources([tmp_path])
+        gallery.read_sources([tmp_path])
     Store(tmp_path / "store")
     with pytest.raises(InputError, match="knows no study"):
-        figures.read_sources([tmp_path / "store"])
+        gallery.read_sources([tmp_path / "store"])
 
 
 @pytest.mark.parametrize("wrong", [{"formats": ["jpeg"]}, {"width": "wide"}, {"style": "poster"}])
 def test_what_cannot_be_drawn_is_refused_before_anything_is(tmp_path, wrong):
     with pytest.raises(InputError, match=r"unknown (format 'jpeg'|width 'wide'|style 'poster')"):
-        figures.draw([], tmp_path / "out", **wrong)
+        gallery.draw([], tmp_path / "out", **wrong)
     assert not (tmp_path / "out").exists()
+
+
+OWN = """
+import keras
+
+def build(data, rate):
+    layers = [keras.Input(data.input_shape), keras.layers.Flatten(), keras.layers.Dense(8, "relu")]
+    layers += [keras.layers.Dropout(rate)] if rate else []
+    model = keras.Sequential([*layers, keras.layers.Dense(len(data.classes), "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+"""
+OF_ONE = {
+    "mc_vs_weight_scaling", "ensemble_size", "combiner_comparison", "accuracy_vs_confidence", "reliability_pooling",
+    "deep_ensemble_equivalent", "kappa_error",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_study_of_a_network_of_the_users_own_has_the_figures_of_one_comparison(tmp_path, monkeypatch):
+    (tmp_path / "network_of_my_own.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    text = "name: own\nbase: {dataset: digits, model: 'network_of_my_own:build', members: 3, passes: 6, epochs: 2}\n"
+    kept, study = Store(tmp_path / "store"), parse_study(text)
+    assert run_study(plan_of(study, kept), kept, verbose=0).failed == {}
+    kept.keep_study(study.name, text)
+    made = dict(gallery.figures(gallery.read_sources([kept.folder])))
+    drawn = {name for name, one in made.items() if not isinstance(one, str)}
+    assert drawn >= OF_ONE, {name: made[name] for name in OF_ONE - drawn}
+    assert "needs predictions of other data" in made["ood_entropy_hist"]
+
+
+def test_an_error_in_a_drawing_is_not_told_as_something_missing(monkeypatch):
+    def wrong(source):
+        raise KeyError("units")
+
+    monkeypatch.setattr(gallery, "DRAWINGS", {"power_law": gallery.Drawing(wrong, "main", "nothing")})
+    with pytest.raises(KeyError, match="units"):
+        dict(gallery.figures([gallery.StudySource("s", None, None)]))
