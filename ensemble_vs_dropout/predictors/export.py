@@ -1,9 +1,8 @@
 """One `keras.Model` out of many: the ensemble and its combining rule as a single network to deploy."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ensemble_vs_dropout.checks import InputError, check_known
-from ensemble_vs_dropout.measures import STANDARD_RULES
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.classic_dropout import ClassicDropout, stock_layer
 from ensemble_vs_dropout.models.copies import alike, copy_with, predicted, probe
@@ -11,6 +10,13 @@ from ensemble_vs_dropout.models.graphs import graph_of
 from ensemble_vs_dropout.models.heads import input_of, read_head, single_output
 from ensemble_vs_dropout.models.random_layers import Off, always_on, tracing
 from ensemble_vs_dropout.types import check_weights
+
+# What a member contributes to the pool; a rule that is not here is refused.
+_CONTRIBUTIONS: dict[str, Callable[[keras.KerasTensor, int], keras.KerasTensor]] = {
+    "mean": lambda probs, classes: probs,
+    "geometric_mean": lambda probs, classes: keras.ops.log(probs),
+    "majority_vote": lambda probs, classes: keras.ops.one_hot(keras.ops.argmax(probs, axis=-1), classes),
+}
 
 
 def fuse(
@@ -29,14 +35,17 @@ def fuse(
         rule: mean, geometric_mean or majority_vote (ties go to the first class).
         name: Of the new model.
         weights: One for each model, summing to 1; None for equal ones.
+
+    Raises:
+        InputError: Another rule, or a model that cannot be copied.
     """
-    check_known("rule", rule, STANDARD_RULES)
+    check_known("rule", rule, _CONTRIBUTIONS)
     shape, dtype = input_of(models[0])
     inputs = keras.Input(shape, dtype=dtype)
     outputs = []
     for number, model in enumerate(models):
         probs = _probabilities(model, f"member_{number}", inputs)
-        outputs.append(_contribution(probs, rule, read_head(model).classes))
+        outputs.append(_CONTRIBUTIONS[rule](probs, read_head(model).classes))
     if weights is not None:
         share = check_weights(weights, len(models))
         shares = [keras.layers.Rescaling(float(w), dtype="float32") for w in share]
@@ -47,14 +56,6 @@ def fuse(
         vetoed = keras.ops.all(keras.ops.isinf(pooled), axis=-1, keepdims=True)
         pooled = keras.ops.softmax(keras.ops.where(vetoed, 0.0, pooled))
     return keras.Model(inputs, pooled, name=name)
-
-
-def _contribution(probs: keras.KerasTensor, rule: str, classes: int) -> keras.KerasTensor:
-    if rule == "mean":
-        return probs
-    if rule == "geometric_mean":
-        return keras.ops.log(probs)
-    return keras.ops.one_hot(keras.ops.argmax(probs, axis=-1), classes)
 
 
 def _copy(model: keras.Model, name: str) -> keras.Model:

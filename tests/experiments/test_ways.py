@@ -61,3 +61,21 @@ def test_a_single_network_costs_a_share_of_the_ensemble(small, blobs):
     assert costs["ensemble"].trained == 4 * costs["single"].trained
     assert costs["single"].passes == 1
     assert costs["single"].peak_memory > 0
+
+
+def test_members_that_diverged_cost_nothing_and_the_first_is_the_first_that_predicts(small, blobs):
+    """Member 0 diverged: what the first network costs is what member 1 took, not what member 0 did."""
+    x, y = blobs()
+    ensemble = Ensemble(lambda: small(rate=0.5), 3, 0)
+    nan = [np.full(weight.shape, np.nan) for weight in ensemble.models[0].get_weights()]
+    ensemble.models[0].set_weights(nan)
+    ensemble.fit(x, y, epochs=2, verbose=0, strategy="looped")
+    assert ensemble.diverged == (0,)
+    histories = ensemble.histories
+    assert len(histories[histories.member == 0]) == 1  # of the two epochs
+    _, costs = Ways()("dropout", ensemble, 70, {"val": x, "test": x}, 3, 0)
+    network = ensemble.models[0].count_params()
+    assert costs["dropout"].trained == 2 * 70 * network
+    assert costs["dropout"].train_seconds == histories[histories.member == 1].seconds.sum()
+    assert costs["dropout_ensemble"].parameters == 2 * network
+    assert costs["dropout_ensemble"].trained == 2 * 2 * 70 * network

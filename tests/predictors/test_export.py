@@ -157,3 +157,11 @@ def test_weights_weigh_the_models(small, blobs):
     for rule in STANDARD_RULES:
         fused = fuse(ensemble.models, rule, weights=weights).predict(x, verbose=0)
         np.testing.assert_allclose(fused, ensemble.predict(x, rule, weights=weights), atol=1e-6)
+
+
+def test_a_rule_that_no_keras_model_is_built_for_is_refused(small, monkeypatch):
+    """A further standard rule too: it was exported as a vote."""
+    monkeypatch.setattr("ensemble_vs_dropout.measures.aggregation.STANDARD_RULES", ("mean", "median"))
+    for rule in ("median", "confidence_vote", "men"):
+        with pytest.raises(InputError, match=f"unknown rule '{rule}'.*known: mean, geometric_mean, maj"):
+            fuse([small(), small()], rule)
