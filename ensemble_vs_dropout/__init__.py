@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ensemble_vs_dropout.evaluation import equal_cost as equal_cost
     from ensemble_vs_dropout.evaluation import equivalence as equivalence
     from ensemble_vs_dropout.evaluation import size_curves as size_curves
+    from ensemble_vs_dropout.evaluation.arms import ARMS as ARMS
     from ensemble_vs_dropout.experiments.comparing import Comparison as Comparison
     from ensemble_vs_dropout.experiments.comparing import compare as compare
     from ensemble_vs_dropout.measures import METRICS as METRICS
@@ -77,6 +78,7 @@ _ROOMS = {
     "uncertainty": "measures",
     "METRICS": "measures",
     "Metric": "measures",
+    "ARMS": "evaluation.arms",
     "Evaluator": "evaluation",
     "equivalence": "evaluation",
     "equal_cost": "evaluation",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -28,6 +30,7 @@ class Dataset:
         classes: The names of the K classes, in the order of the labels.
         source: Where the data came from, in words.
         notes: What was done to them on loading, one sentence each.
+        asked: What `load_dataset` was asked for, by the names of its arguments; empty for arrays.
 
     Raises:
         InputError: An empty part, parts of different shape, features that are not finite numbers, labels outside
@@ -44,6 +47,7 @@ class Dataset:
     classes: tuple[str, ...]
     source: str = ""
     notes: tuple[str, ...] = ()
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for part in PARTS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,10 +54,16 @@ def load_dataset(
         >>> load_dataset("digits", train_size=500).sizes
         {'train': 500, 'val': 144, 'test': 359}
     """
-    plan = Plan(train_size, label_noise, val_fraction, test_fraction, seed)
     key = os.fspath(name) if isinstance(name, str | os.PathLike) else str(name)
+    path = Path(os.path.expanduser(key))
+    asked: dict[str, Any] = {
+        "name": key if key in KNOWN else str(path.resolve()),
+        "target": target,
+        "train_size": train_size,
+    }
+    asked |= {"label_noise": label_noise, "val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
+    plan = Plan(train_size, label_noise, val_fraction, test_fraction, seed, asked)
     if key not in KNOWN:
-        path = Path(os.path.expanduser(key))
         if path.suffix.lower() in SUFFIXES or os.path.basename(key) != key or path.exists():
             return load_file(path, target, plan)
         try:

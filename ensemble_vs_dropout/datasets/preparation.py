@@ -165,6 +165,7 @@ def assemble(
         classes=encoded.classes,
         source=source,
         notes=(*said, *more, *still_more),
+        asked=plan.asked,
     )
 
 

@@ -6,8 +6,9 @@ sample: parts are its prefixes, so the first 500 are among the first 1,000 by co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ class Plan:
     val_fraction: float = 0.1
     test_fraction: float = 0.2
     seed: int = 0
+    asked: Mapping[str, Any] = field(default_factory=dict)  # of `load_dataset`, all of it
 
     def __post_init__(self) -> None:
         if self.train_size is not None:

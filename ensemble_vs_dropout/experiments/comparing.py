@@ -166,7 +166,7 @@ def compare(
             },
             histories=_histories([run[0] for run in repeated]),
             cost=cost_table({arm.name: [run[2][arm.name] for run in repeated] for arm in chosen}),
-            environment=_environment(time.perf_counter() - started, dataset),
+            environment=_environment(time.perf_counter() - started, dataset, arms),
             ensembles=[run[0] for run in repeated],
         )
         if path:
@@ -289,12 +289,14 @@ def _describe(builder: Builder, model: keras.Model) -> dict[str, Any]:
     return {"name": name, "parameters": model.count_params()}
 
 
-def _environment(seconds: float, data: Dataset) -> dict[str, Any]:
+def _environment(seconds: float, data: Dataset, arms: Sequence[str | Arm] | None) -> dict[str, Any]:
     import tensorflow as tf
 
     return {
         "minutes": round(seconds / 60, 2),
         "source": data.source,
+        "asked": dict(data.asked),
+        "arms": None if arms is None else [arm.name if isinstance(arm, Arm) else arm for arm in arms],
         "notes": list(data.notes),
         "python": platform.python_version(),
         "keras": keras.__version__,

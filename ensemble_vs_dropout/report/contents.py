@@ -145,25 +145,33 @@ def _tests(contrasts: pd.DataFrame) -> str:
     )
 
 
+_LOADED = {"val_fraction": 0.1, "test_fraction": 0.2, "seed": 0}  # by default; the seed is the command's
+
+
 def _command(spec: Mapping[str, Any], environment: Mapping[str, Any]) -> tuple[str, str]:
     """Return the command that makes the run again, and what it cannot say."""
-    model, source = str(spec["model"]["name"]), str(environment.get("source", ""))
-    file = source.endswith((".npz", ".csv", ".parquet")) and ": " not in source  # else a set known by name
+    model, asked = str(spec["model"]["name"]), environment.get("asked") or {}
     options = {
-        "dataset": source if file else spec["dataset"],
+        "dataset": asked.get("name", spec["dataset"]),
+        "target": asked.get("target"),
+        "train-size": asked.get("train_size"),
+        "label-noise": asked.get("label_noise") or None,
         "model": model,
         **{name: spec[name] for name in ("members", "rate", "passes", "repetitions", "epochs")},
         "patience": spec["patience"] or 0,
         "batch-size": spec["batch_size"],
         "seed": spec["seed"],
+        "arms": ",".join(environment["arms"]) if environment.get("arms") else None,
     }
-    parts = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items()]
+    parts = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
     if spec["controls"]:
         parts.append("--controls")
-    notes = [
-        "Where the data were loaded with a target column, a train size or label noise, these options belong to it too; "
-        f"whether it is the same data, their sha256 tells: {spec['data_sha256']}."
-    ]
+    notes = [f"Whether it is the same data, their sha256 tells: {spec['data_sha256']}."]
+    if not asked:
+        notes.insert(0, "The data were given as arrays, or by an older version: name them by dataset, or a file.")
+    elif {name: asked[name] for name in _LOADED} != {**_LOADED, "seed": spec["seed"]}:
+        given = ", ".join(f"{name}={asked[name]!r}" for name in _LOADED)
+        notes.insert(0, f"The data were split in Python by evd.load_dataset with {given}, which no option says.")
     if "<" in model or "(" in model:
         notes.insert(
             0, "The network was built by a function that has no name to import; give yours as package.module:function."

@@ -18,7 +18,9 @@ from ensemble_vs_dropout.experiments import runs
 from ensemble_vs_dropout.experiments.comparison import Comparison
 from ensemble_vs_dropout.measures import STANDARD_METRICS
 
-SMALL = "--dataset digits --members 2 --passes 4 --repetitions 1 --epochs 2 --controls"
+SMALL = (
+    "--dataset digits --train-size 400 --label-noise 0.05 --members 2 --passes 4 --repetitions 1 --epochs 2 --controls"
+)
 SCRIPT = Path(__file__).parents[2] / "scripts" / "compare.py"
 
 

@@ -10,9 +10,14 @@ SPEC = {
 }  # fmt: skip
 
 
-def options(**changes):
-    source = changes.pop("source", "scikit-learn: load_digits")
-    words = shlex.split(_command({**SPEC, **changes}, {"source": source})[0])
+ASKED = {
+    "name": "digits", "target": None, "train_size": None, "label_noise": 0.0, "val_fraction": 0.1, "test_fraction": 0.2,
+    "seed": 7,
+}  # fmt: skip
+
+
+def options(asked=(), **changes):
+    words = shlex.split(_command({**SPEC, **changes}, {"asked": {**ASKED, **dict(asked)}})[0])
     assert words[:2] == ["evd", "compare"]
     return {name: value for name, value in zip(words[2:], [*words[3:], ""], strict=True) if name.startswith("--")}
 
@@ -24,11 +29,19 @@ def test_the_command_has_every_setting_of_the_run():
     }  # fmt: skip
     assert "--controls" not in options(controls=False)
     assert options(patience=3)["--patience"] == "3"
+    assert "--arms single,mine:ARM" in _command(SPEC, {"arms": ["single", "mine:ARM"]})[0]
 
 
-def test_a_file_is_named_by_its_path_and_a_known_set_by_its_name():
-    assert options(dataset="my data", source="/tmp/my data.csv")["--dataset"] == "/tmp/my data.csv"
-    assert options(dataset="letter", source="shipped: /somewhere/letter.npz")["--dataset"] == "letter"
+def test_the_command_loads_the_data_as_they_were_loaded():
+    asked = {"name": "/tmp/my data.csv", "target": "the label", "train_size": 50, "label_noise": 0.2}
+    found = options(asked, dataset="my data")
+    assert [found[f"--{name}"] for name in ("dataset", "target", "train-size", "label-noise")] == [
+        "/tmp/my data.csv", "the label", "50", "0.2",
+    ]  # fmt: skip
+    told = _command(SPEC, {"asked": {**ASKED, "seed": 3}})[1]
+    assert "evd.load_dataset with val_fraction=0.1, test_fraction=0.2, seed=3" in told
+    assert "evd.load_dataset" not in _command(SPEC, {"asked": ASKED})[1]
+    assert "given as arrays" in _command(SPEC, {})[1]
 
 
 @pytest.mark.parametrize(
