@@ -1,12 +1,17 @@
 """The vocabulary of input checks: every error names the argument, the rule, what came, and what to do."""
 
 import difflib
+import functools
 import importlib
+import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class InputError(ValueError):
@@ -74,3 +79,38 @@ def load_named(kind: str, name: str) -> Any:
     if not hasattr(module, attribute):
         raise InputError(f"{kind} {name!r}: {module_name!r} has no {attribute!r}")
     return getattr(module, attribute)
+
+
+def by_keyword(*old: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Let a call that gives by position what is keyword-only be told which keyword it meant.
+
+    Args:
+        old: The keywords in the order in which they could be given by position once.
+
+    Example:
+        >>> @by_keyword("rule")
+        ... def predict(x, *, rule="mean"):
+        ...     return rule
+        >>> predict(0, "median")
+        Traceback (most recent call last):
+        ensemble_vs_dropout.checks.InputError: predict takes x by position and all else by keyword; write rule='median'
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        kinds = inspect.signature(function).parameters.values()
+        first = [parameter.name for parameter in kinds if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+
+        @functools.wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> T:
+            if len(args) > len(first):
+                names = " and ".join(name for name in first if name != "self")
+                value = args[len(first)]
+                told = repr(value) if isinstance(value, str | int | float) else "..."
+                raise InputError(
+                    f"{function.__name__} takes {names} by position and all else by keyword; write {old[0]}={told}"
+                )
+            return function(*args, **kwargs)
+
+        return called
+
+    return decorate

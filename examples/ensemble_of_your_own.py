@@ -27,11 +27,11 @@ ensemble = evd.Ensemble(build, members=5, seed=0)
 ensemble.fit(data.x_train, data.y_train, validation_data=(data.x_val, data.y_val), epochs=20, patience=3)
 
 for rule in ("mean", "geometric_mean", "majority_vote"):
-    wrong = (ensemble.predict(data.x_test, rule).argmax(axis=1) != data.y_test).mean()
+    wrong = (ensemble.predict(data.x_test, rule=rule).argmax(axis=1) != data.y_test).mean()
     print(f"{rule}: {wrong:.2%} wrong")
 
 weights = evd.fit_weights(ensemble.predict_members(data.x_val).probs, data.y_val)
-wrong = (ensemble.predict(data.x_test, "weighted_mean", weights=weights).argmax(axis=1) != data.y_test).mean()
+wrong = (ensemble.predict(data.x_test, rule="weighted_mean", weights=weights).argmax(axis=1) != data.y_test).mean()
 print(f"weighted_mean: {wrong:.2%} wrong with the weights {weights.round(2).tolist()}, fitted on validation data")
 
 unsure = ensemble.predict_uncertainty(data.x_test).mutual_information.nlargest(3)

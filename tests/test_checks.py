@@ -49,3 +49,14 @@ def test_without_a_near_name_none_is_proposed(name):
 
 def test_input_errors_are_value_errors():
     assert issubclass(InputError, ValueError)
+
+
+def test_a_call_by_position_of_what_is_keyword_only_is_told_the_keyword(small, blobs):
+    from ensemble_vs_dropout.predictors import Ensemble, MonteCarloDropout
+
+    ensemble, (x, y) = Ensemble(small, members=1), blobs(20)
+    with pytest.raises(InputError, match=r"^fit takes x and y by position and all else by keyword; write validation_d"):
+        ensemble.fit(x, y, (x, y), 3)
+    for predictor in (ensemble, MonteCarloDropout(small(), passes=2)):
+        with pytest.raises(InputError, match=r"^predict takes x by position .*; write rule='median'$"):
+            predictor.predict(x, "median", 32)

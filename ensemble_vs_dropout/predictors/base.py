@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import psutil
 
-from ensemble_vs_dropout.checks import InputError, check_at_least
+from ensemble_vs_dropout.checks import InputError, by_keyword, check_at_least
 from ensemble_vs_dropout.measures.aggregation import Pool, Running, aggregate, find_rule
 from ensemble_vs_dropout.measures.uncertainty import RunningUncertainty
 from ensemble_vs_dropout.models.backend import keras
@@ -63,8 +63,9 @@ class Predictor(ABC):
     def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
         """Yield the members' probabilities for these examples, the first of which is number `first` of all."""
 
+    @by_keyword("rule")
     def predict(
-        self, x: Any, rule: str = "mean", batch_size: int = 1024, *, weights: npt.ArrayLike | None = None
+        self, x: Any, *, rule: str = "mean", batch_size: int = 1024, weights: npt.ArrayLike | None = None
     ) -> FloatArray:
         """Return the members' probabilities combined by the named rule, shape (examples, classes).
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
+from ensemble_vs_dropout.checks import InputError, by_keyword, check_at_least, check_known
 from ensemble_vs_dropout.models.backend import global_state, keras, one_graph_each
 from ensemble_vs_dropout.models.costs import multiply_adds
 from ensemble_vs_dropout.models.heads import Head, read_head
@@ -142,10 +142,12 @@ class Ensemble(Predictor):
         for member in range(len(self._models), len(self._models) + members):
             self._models.append(self._new_member(self._build, member))
 
+    @by_keyword("validation_data")
     def fit(
         self,
         x: Any,
         y: npt.ArrayLike | None = None,
+        *,
         validation_data: Any = None,
         epochs: int = 1,
         batch_size: int = 32,
@@ -154,7 +156,6 @@ class Ensemble(Predictor):
         strategy: str = "auto",
         checkpoint: str | PathLike[str] | None = None,
         verbose: str | int = "auto",
-        *,
         validation_split: float = 0.0,
         class_weight: Mapping[int, float] | None = None,
         sample_weight: npt.ArrayLike | None = None,

@@ -118,7 +118,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         """Return the pooled probabilities, shape (examples, classes), in the order of `classes_`."""
         check_is_fitted(self, "ensemble_")
         features = validate_data(self, X, dtype=np.float64, reset=False)
-        return self.ensemble_.predict(self._scaled(features), self.rule)
+        return self.ensemble_.predict(self._scaled(features), rule=self.rule)
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Return the labels, shape (examples,); of several highest the first."""

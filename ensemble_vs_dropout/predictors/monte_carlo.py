@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
+from ensemble_vs_dropout.checks import InputError, by_keyword, check_at_least, check_known
 from ensemble_vs_dropout.measures.stopping import settled
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.heads import read_head
@@ -104,12 +104,13 @@ class MonteCarloDropout(Predictor):
         """How it predicts, in words."""
         return f"Monte Carlo dropout, {self.passes} passes"
 
+    @by_keyword("rule")
     def predict(
-        self, x: Any, rule: str = "mean", batch_size: int = 1024, *, weights: npt.ArrayLike | None = None
+        self, x: Any, *, rule: str = "mean", batch_size: int = 1024, weights: npt.ArrayLike | None = None
     ) -> FloatArray:
         """Return the passes combined by the named rule, shape (examples, classes); see `Predictor.predict`."""
         if self.adaptive is None:
-            return super().predict(x, rule, batch_size, weights=weights)
+            return super().predict(x, rule=rule, batch_size=batch_size, weights=weights)
         if rule != "majority_vote":
             raise InputError(f'adaptive stops by votes; use rule="majority_vote", got {rule!r}')
         if weights is not None:

@@ -75,7 +75,7 @@ def fit_together(
         if name in settings:
             raise InputError(f"{name} has no meaning for ensembles that are trained together; leave it out")
     joint = _Joint(ensembles, checkpoints, planned)
-    joint.fit(x, y, validation_data, on_epoch=joint.telling(on_epoch), **settings)
+    joint.fit(x, y, validation_data=validation_data, on_epoch=joint.telling(on_epoch), **settings)
     joint.hand_back()
 
 

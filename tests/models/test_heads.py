@@ -291,7 +291,7 @@ def test_one_output_in_a_list_a_tuple_or_a_dict_is_that_output(blobs, wrapped):
         return model
 
     ensemble = Ensemble(build, members=2)
-    ensemble.fit(x, y, (x, y), verbose=0)
+    ensemble.fit(x, y, validation_data=(x, y), verbose=0)
     model = ensemble.models[0]
     expected = keras.tree.flatten(model.predict(x, verbose=0))[0]
     assert MonteCarloDropout(model, passes=2).predict(x).shape == (20, 3)

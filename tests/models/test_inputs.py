@@ -48,8 +48,8 @@ def test_forms_of_the_same_features_predict_and_train_the_same(small, form):
     np.testing.assert_allclose(predictor.predict_members(FORMS[form]).probs[0], expected, atol=1e-6)
     assert len(predictor.predict_uncertainty(FORMS[form], batch_size=7)) == 20
     settings = {"epochs": 1, "verbose": 0}
-    of_arrays = Ensemble(small, members=1).fit(X, Y, (X, Y), **settings)
-    of_form = Ensemble(small, members=1).fit(FORMS[form], Y, (FORMS[form], Y), **settings)
+    of_arrays = Ensemble(small, members=1).fit(X, Y, validation_data=(X, Y), **settings)
+    of_form = Ensemble(small, members=1).fit(FORMS[form], Y, validation_data=(FORMS[form], Y), **settings)
     np.testing.assert_allclose(of_form.val_loss, of_arrays.val_loss, rtol=1e-5)
 
 
@@ -93,7 +93,7 @@ def test_what_is_no_batch_of_examples_is_refused_in_one_line(small, what):
     with pytest.raises(InputError):
         Ensemble(small, members=1).fit(x, **labels, verbose=0)
     with pytest.raises(InputError):
-        Ensemble(small, members=1).fit(X, Y, x if isinstance(x, tf.data.Dataset) else (x, Y), verbose=0)
+        Ensemble(small, members=1).fit(X, Y, validation_data=x if isinstance(x, tf.data.Dataset) else (x, Y), verbose=0)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_nan_is_refused_whether_it_is_a_feature_or_a_weight(small, activation):
     predictors = WeightScaling(model), MonteCarloDropout(model, passes=9, adaptive=0.1), Ensemble.from_models([model])
     for predictor in predictors:
         with pytest.raises(InputError, match=r"^x must be finite, got NaN or infinity in example 5; drop or impute"):
-            predictor.predict(HOLED, "majority_vote", batch_size=4)
+            predictor.predict(HOLED, rule="majority_vote", batch_size=4)
     model.layers[0].kernel.assign(np.full((6, 8), np.nan))
     for kind in (WeightScaling, MonteCarloDropout, ExactDropout, lambda model: Ensemble.from_models([model])):
         with pytest.raises(

@@ -329,8 +329,10 @@ def test_exact_dropout_enumerates_the_masks_of_a_guarded_layer_and_of_one_that_i
     exact = ExactDropout(guarded)
     assert exact.members == 2**4
     off = WeightScaling(guarded).predict(X)
-    np.testing.assert_allclose(exact.predict(X, "mean"), MonteCarloDropout(guarded, passes=3000).predict(X), atol=0.03)
-    assert np.abs(exact.predict(X, "mean") - off).max() > 1e-3
+    np.testing.assert_allclose(
+        exact.predict(X, rule="mean"), MonteCarloDropout(guarded, passes=3000).predict(X), atol=0.03
+    )
+    assert np.abs(exact.predict(X, rule="mean") - off).max() > 1e-3
     always = network(L.Dense(4, "relu"), AlwaysOn(0.5))
     assert ExactDropout(always).members == 2**4
 

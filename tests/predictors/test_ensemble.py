@@ -136,21 +136,25 @@ def test_watched_test_data_steer_nothing(small, blobs):
     results = []
     for labels in (y_test, np.random.default_rng(0).permutation(y_test)):
         ensemble = Ensemble(small, members=1)
-        histories = ensemble.fit(x, y, validation, epochs=12, patience=2, watch={"test": (x_test, labels)}, verbose=0)
+        histories = ensemble.fit(
+            x, y, validation_data=validation, epochs=12, patience=2, watch={"test": (x_test, labels)}, verbose=0
+        )
         results.append((ensemble, histories))
     (first, rows), (second, other_rows) = results
     assert not rows.test_loss.equals(other_rows.test_loss)
     assert rows.val_loss.equals(other_rows.val_loss)
     assert same(weights(first)[0], weights(second)[0])
     unwatched = Ensemble(small, members=1)
-    unwatched.fit(x, y, validation, epochs=12, patience=2, verbose=0)
+    unwatched.fit(x, y, validation_data=validation, epochs=12, patience=2, verbose=0)
     assert same(weights(first)[0], weights(unwatched)[0])
 
 
 def test_a_watched_part_cannot_take_the_place_of_the_validation_data(small, blobs):
     validation, test = blobs(20, seed=1), blobs(20, seed=2)
     with pytest.raises(InputError, match="val"):
-        Ensemble(small, members=1).fit(*blobs(20), validation, patience=1, watch={"val": test}, verbose=0)
+        Ensemble(small, members=1).fit(
+            *blobs(20), validation_data=validation, patience=1, watch={"val": test}, verbose=0
+        )
 
 
 # Histories and reports
@@ -229,8 +233,8 @@ def test_one_member_predicts_as_its_model_alone(small, blobs):
     ensemble = Ensemble(lambda: small(head="probabilities"), members=1)
     expected = ensemble.models[0].predict(x, verbose=0)
     np.testing.assert_allclose(ensemble.predict(x), expected, atol=1e-7)
-    np.testing.assert_allclose(ensemble.predict(x, "geometric_mean"), expected, atol=1e-6)
-    assert np.array_equal(ensemble.predict(x, "majority_vote").argmax(axis=1), expected.argmax(axis=1))
+    np.testing.assert_allclose(ensemble.predict(x, rule="geometric_mean"), expected, atol=1e-6)
+    assert np.array_equal(ensemble.predict(x, rule="majority_vote").argmax(axis=1), expected.argmax(axis=1))
 
 
 def test_the_mean_of_the_members_is_the_mean_of_their_softmaxes(small, blobs):
@@ -241,7 +245,7 @@ def test_the_mean_of_the_members_is_the_mean_of_their_softmaxes(small, blobs):
     np.testing.assert_allclose(ensemble.predict_members(x, batch_size=7).probs, each, atol=1e-6)
     np.testing.assert_allclose(ensemble.predict(x), each.mean(axis=0), atol=1e-6)
     with pytest.raises(InputError, match=r"unknown rule 'men' \(did you mean 'mean'\?\)"):
-        ensemble.predict(x, "men")
+        ensemble.predict(x, rule="men")
 
 
 # What is refused

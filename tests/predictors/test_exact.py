@@ -78,7 +78,7 @@ def test_every_mask_is_there_once_with_its_probability_and_predicts_what_it_does
 def test_weight_scaling_is_the_geometric_mean_over_all_masks_of_the_last_layers_inputs(rate, blobs):
     model, x = head_only(blobs, rate)
     np.testing.assert_allclose(
-        ExactDropout(model).predict(x, "geometric_mean"), WeightScaling(model).predict(x), atol=1e-5
+        ExactDropout(model).predict(x, rule="geometric_mean"), WeightScaling(model).predict(x), atol=1e-5
     )
 
 
@@ -87,17 +87,17 @@ def test_and_of_a_deep_linear_network_with_masks_in_every_layer(blobs):
     layers = [LAYERS.Dropout(0.3), LAYERS.Dense(4), LAYERS.Dropout(0.5), LAYERS.Dense(3), LAYERS.Dropout(0.2)]
     model, x = trained(blobs, *layers)
     np.testing.assert_allclose(
-        ExactDropout(model).predict(x, "geometric_mean"), WeightScaling(model).predict(x), atol=1e-5
+        ExactDropout(model).predict(x, rule="geometric_mean"), WeightScaling(model).predict(x), atol=1e-5
     )
 
 
 @pytest.mark.slow
 def test_but_not_of_masks_under_a_relu_nor_of_the_arithmetic_mean(blobs):
     model, x = under_relu(blobs)
-    off = np.abs(ExactDropout(model).predict(x, "geometric_mean") - WeightScaling(model).predict(x))
+    off = np.abs(ExactDropout(model).predict(x, rule="geometric_mean") - WeightScaling(model).predict(x))
     assert off.max() > 1e-3
     model, x = head_only(blobs)
-    off = np.abs(ExactDropout(model).predict(x, "mean") - WeightScaling(model).predict(x))
+    off = np.abs(ExactDropout(model).predict(x, rule="mean") - WeightScaling(model).predict(x))
     assert off.max() > 1e-3
 
 
@@ -161,11 +161,11 @@ def test_spatial_and_classic_dropout_are_enumerated_too(blobs):
     model.compile("sgd", LOGITS)
     assert ExactDropout(model).members == 2**3
     np.testing.assert_allclose(
-        ExactDropout(model).predict(inputs, "geometric_mean"), WeightScaling(model).predict(inputs), atol=1e-5
+        ExactDropout(model).predict(inputs, rule="geometric_mean"), WeightScaling(model).predict(inputs), atol=1e-5
     )
     model, x = trained(blobs, LAYERS.Dense(6, activation="tanh"), ClassicDropout(0.4))
     np.testing.assert_allclose(
-        ExactDropout(model).predict(x, "geometric_mean"), WeightScaling(model).predict(x), atol=1e-5
+        ExactDropout(model).predict(x, rule="geometric_mean"), WeightScaling(model).predict(x), atol=1e-5
     )
 
 

@@ -33,14 +33,14 @@ def test_the_fused_model_predicts_as_the_ensemble_does(small, blobs, rule, head,
     build = binary(head) if classes == 2 else (lambda: small(head=head, batch_norm=True))
     ensemble = Ensemble(build, members=3)
     fused = ensemble.to_keras(rule)
-    np.testing.assert_allclose(fused.predict(x, verbose=0), ensemble.predict(x, rule), atol=1e-6)
+    np.testing.assert_allclose(fused.predict(x, verbose=0), ensemble.predict(x, rule=rule), atol=1e-6)
 
 
 @pytest.mark.parametrize("rule", STANDARD_RULES)
 def test_one_member_alone_can_be_fused(small, blobs, rule):
     x, _ = blobs(10)
     ensemble = Ensemble(small, members=1)
-    np.testing.assert_allclose(ensemble.to_keras(rule).predict(x, verbose=0), ensemble.predict(x, rule), atol=1e-6)
+    np.testing.assert_allclose(ensemble.to_keras(rule).predict(x, verbose=0), ensemble.predict(x, rule=rule), atol=1e-6)
 
 
 @pytest.mark.parametrize("rule", STANDARD_RULES)
@@ -49,7 +49,7 @@ def test_the_fused_model_saves_as_keras_and_loads_without_this_package(small, bl
     ensemble = Ensemble(lambda: small(units=(4,)), members=2)
     ensemble.to_keras(rule).save(tmp_path / "fused.keras")
     loaded = keras.models.load_model(tmp_path / "fused.keras", safe_mode=True)
-    np.testing.assert_allclose(loaded.predict(x, verbose=0), ensemble.predict(x, rule), atol=1e-6)
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), ensemble.predict(x, rule=rule), atol=1e-6)
 
 
 @pytest.mark.slow
@@ -64,7 +64,7 @@ def test_a_process_that_never_imports_this_package_loads_the_fused_model(small, 
         "assert not 'ensemble_vs_dropout' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
-    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), ensemble.predict(x, "geometric_mean"), atol=1e-6)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), ensemble.predict(x, rule="geometric_mean"), atol=1e-6)
 
 
 def test_members_of_one_name_get_names_of_their_own(small):
@@ -99,7 +99,9 @@ def test_members_of_different_architectures_and_heads_fuse(small, blobs):
     x, _ = blobs(20)
     ensemble = Ensemble.from_models([small(units=(4,)), small(units=(3, 3), head="probabilities"), small(rate=0)])
     for rule in STANDARD_RULES:
-        np.testing.assert_allclose(ensemble.to_keras(rule).predict(x, verbose=0), ensemble.predict(x, rule), atol=1e-6)
+        np.testing.assert_allclose(
+            ensemble.to_keras(rule).predict(x, verbose=0), ensemble.predict(x, rule=rule), atol=1e-6
+        )
 
 
 def test_a_fused_model_of_images_takes_raw_bytes(toy_dataset):
@@ -123,7 +125,7 @@ def test_saturated_members_that_contradict_each_other_fuse_without_nan(small, ru
     ensemble = Ensemble.from_models(models)
     x = np.ones((2, 6), "float32")
     fused = ensemble.to_keras(rule).predict(x, verbose=0)
-    np.testing.assert_allclose(fused, ensemble.predict(x, rule), atol=1e-6)
+    np.testing.assert_allclose(fused, ensemble.predict(x, rule=rule), atol=1e-6)
 
 
 def test_an_unknown_rule_is_refused(small):
@@ -147,7 +149,7 @@ def test_the_one_model_is_exported_to_a_saved_model_that_predicts_the_same(rule,
         folder = str(tmp_path / f"saved_{number}")
         predictor.to_keras(rule).export(folder, verbose=False)
         saved = tf.saved_model.load(folder)
-        np.testing.assert_allclose(saved.serve(tf.constant(x)), predictor.predict(x, rule), atol=1e-6)
+        np.testing.assert_allclose(saved.serve(tf.constant(x)), predictor.predict(x, rule=rule), atol=1e-6)
 
 
 def test_weights_weigh_the_models(small, blobs):
@@ -156,7 +158,7 @@ def test_weights_weigh_the_models(small, blobs):
     weights = [0.5, 0.3, 0.2]
     for rule in STANDARD_RULES:
         fused = fuse(ensemble.models, rule, weights=weights).predict(x, verbose=0)
-        np.testing.assert_allclose(fused, ensemble.predict(x, rule, weights=weights), atol=1e-6)
+        np.testing.assert_allclose(fused, ensemble.predict(x, rule=rule, weights=weights), atol=1e-6)
 
 
 def test_a_rule_that_no_keras_model_is_built_for_is_refused(small, monkeypatch):

@@ -30,7 +30,7 @@ def test_models_of_paths_predict_as_the_models(saved, blobs, lazy):
     assert loaded.members == 3
     np.testing.assert_array_equal(loaded.predict_members(x).probs, ensemble.predict_members(x).probs)
     np.testing.assert_allclose(  # a product rounds otherwise in a batch of another size, on some processors
-        loaded.predict(x, "geometric_mean", batch_size=7), ensemble.predict(x, "geometric_mean"), atol=1e-6
+        loaded.predict(x, rule="geometric_mean", batch_size=7), ensemble.predict(x, rule="geometric_mean"), atol=1e-6
     )
     np.testing.assert_allclose(loaded.to_keras().predict(x, verbose=0), ensemble.predict(x), atol=1e-6)
 

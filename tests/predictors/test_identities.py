@@ -159,7 +159,7 @@ def test_b16_one_member_is_the_single_network_bit_for_bit_and_alike_ones_are_one
     alone = WeightScaling(model).predict_members(x).probs
     np.testing.assert_array_equal(ensemble.predict_members(x).probs, alone)
     np.testing.assert_array_equal(ensemble.predict(x), alone[0].astype(float))
-    np.testing.assert_allclose(ensemble.predict(x, "geometric_mean"), alone[0], atol=1e-7)
+    np.testing.assert_allclose(ensemble.predict(x, rule="geometric_mean"), alone[0], atol=1e-7)
     np.testing.assert_array_equal(Ensemble.from_models([model, model]).predict(x), alone[0].astype(float))
 
 

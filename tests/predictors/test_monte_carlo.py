@@ -219,13 +219,13 @@ def test_the_pooled_prediction_is_the_pool_of_the_passes(small, rule):
     sampler, x = MonteCarloDropout(small(), passes=7, seed=1), x_of(20, 6)
     for size in (1024, 6):
         expected = aggregate(sampler.predict_members(x, batch_size=size).probs, rule)
-        np.testing.assert_allclose(sampler.predict(x, rule, batch_size=size), expected, atol=1e-12)
+        np.testing.assert_allclose(sampler.predict(x, rule=rule, batch_size=size), expected, atol=1e-12)
     assert sampler.predict_members(x).method == "Monte Carlo dropout, 7 passes"
 
 
 def test_an_unknown_rule_and_impossible_passes_are_refused(small):
     with pytest.raises(InputError, match="unknown rule"):
-        MonteCarloDropout(small()).predict(x_of(2, 6), "average")
+        MonteCarloDropout(small()).predict(x_of(2, 6), rule="average")
     with pytest.raises(InputError, match="passes must be a whole number of at least 1"):
         MonteCarloDropout(small(), passes=0)
 

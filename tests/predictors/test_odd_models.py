@@ -141,7 +141,7 @@ def test_subclassed_models_are_enumerated_and_unbuilt_ones_told():
     model(x)
     exact = ExactDropout(model)
     assert exact.members == 2**4
-    np.testing.assert_allclose(exact.predict(x, "geometric_mean"), WeightScaling(model).predict(x), atol=1e-5)
+    np.testing.assert_allclose(exact.predict(x, rule="geometric_mean"), WeightScaling(model).predict(x), atol=1e-5)
 
 
 class Custom(LAYERS.Dropout):
@@ -235,8 +235,10 @@ def test_kept_zeros_of_classic_dropout_have_their_gradient():
 def test_a_product_takes_no_weights_that_differ_even_one_member_at_a_time(small):
     ensemble, x = Ensemble(small, members=2), x_of(5, 6)
     with pytest.raises(InputError, match="takes no weights that differ"):
-        ensemble.predict(x, "product", weights=[0.1, 0.9])
-    np.testing.assert_allclose(ensemble.predict(x, "product", weights=[0.5, 0.5]), ensemble.predict(x, "product"))
+        ensemble.predict(x, rule="product", weights=[0.1, 0.9])
+    np.testing.assert_allclose(
+        ensemble.predict(x, rule="product", weights=[0.5, 0.5]), ensemble.predict(x, rule="product")
+    )
 
 
 def test_a_sequential_model_that_grew_layer_by_layer_can_be_materialised_and_converted(tmp_path):

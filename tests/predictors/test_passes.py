@@ -257,11 +257,11 @@ def test_layers_chooses_which_of_them_act():
 def test_streamed_predictions_do_not_depend_on_how_many_passes_are_held(small, monkeypatch):
     model, x = small(), x_of(13, 6)
     whole = MonteCarloDropout(model, passes=9, seed=2)
-    expected = {rule: whole.predict(x, rule) for rule in ("mean", "geometric_mean", "majority_vote")}
+    expected = {rule: whole.predict(x, rule=rule) for rule in ("mean", "geometric_mean", "majority_vote")}
     unsure = whole.predict_uncertainty(x)
     monkeypatch.setattr("ensemble_vs_dropout.predictors.monte_carlo._AT_ONCE", 60)
     for rule, pooled in expected.items():
-        np.testing.assert_allclose(whole.predict(x, rule, batch_size=7), pooled, atol=1e-6)
+        np.testing.assert_allclose(whole.predict(x, rule=rule, batch_size=7), pooled, atol=1e-6)
     np.testing.assert_allclose(whole.predict_uncertainty(x, batch_size=7), unsure, atol=1e-6)
     np.testing.assert_allclose(unsure, uncertainty(whole.predict_members(x).probs), atol=1e-9)
 
@@ -380,7 +380,7 @@ def test_adaptive_votes_are_those_of_the_passes_they_took_and_settle_on_the_labe
     plain = MonteCarloDropout(model, passes=100, seed=1)
     votes = plain.predict_members(x).probs.argmax(axis=2)
     early = MonteCarloDropout(model, passes=100, seed=1, adaptive=0.05)
-    shares = early.predict(x, "majority_vote", batch_size=70)
+    shares = early.predict(x, rule="majority_vote", batch_size=70)
     used = early.passes_used
     assert used.min() < 20
     assert used.max() == 100 or used.mean() < 50
@@ -393,7 +393,7 @@ def test_adaptive_votes_are_those_of_the_passes_they_took_and_settle_on_the_labe
 
 def test_adaptive_says_what_it_saved_and_refuses_other_rules(small, capsys):
     sampler = MonteCarloDropout(small(), passes=20, adaptive=0.05, verbose=2)
-    sampler.predict(x_of(10, 6), "majority_vote")
+    sampler.predict(x_of(10, 6), rule="majority_vote")
     assert "of 20 passes an example were drawn" in capsys.readouterr().err
     with pytest.raises(InputError, match="use rule=\"majority_vote\", got 'mean'"):
         sampler.predict(x_of(10, 6))

@@ -25,7 +25,7 @@ def test_each_member_ends_as_its_ensemble_alone_would_leave_it(blobs, small, str
     together, alone = some_ensembles(small), some_ensembles(small)
     fit_together(together, x, y, (x[:20], y[:20]), **settings)
     for one, other in zip(together, alone, strict=True):
-        other.fit(x, y, (x[:20], y[:20]), **settings)
+        other.fit(x, y, validation_data=(x[:20], y[:20]), **settings)
         for mine, theirs in zip(weights_of(one), weights_of(other), strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
         assert one.histories[["member", "epoch"]].equals(other.histories[["member", "epoch"]])

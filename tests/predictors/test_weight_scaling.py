@@ -124,10 +124,10 @@ def test_it_is_one_member_that_every_mean_leaves_as_it_is(small, blobs):
     assert members.probs.shape == (1, 12, 3)
     assert members.method == "weight scaling"
     for rule in STANDARD_RULES:
-        np.testing.assert_allclose(scaled.predict(x, rule), aggregate(members.probs, rule), atol=1e-6)
+        np.testing.assert_allclose(scaled.predict(x, rule=rule), aggregate(members.probs, rule), atol=1e-6)
     np.testing.assert_allclose(scaled.predict(x), softmax(scaled.model.predict(x, verbose=0)), atol=1e-6)
     with pytest.raises(InputError, match="unknown rule"):
-        scaled.predict(x, "best")
+        scaled.predict(x, rule="best")
 
 
 def test_it_changes_nothing_of_the_model(small, blobs):

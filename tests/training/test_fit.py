@@ -62,7 +62,7 @@ def test_keras_own_callbacks_work_member_by_member(small, blobs, tmp_path, strat
 
     ensemble = Ensemble(small, members=2)
     histories = ensemble.fit(
-        x, y, (x, noise), epochs=9, strategy=strategy, callbacks=callbacks, verbose=0
+        x, y, validation_data=(x, noise), epochs=9, strategy=strategy, callbacks=callbacks, verbose=0
     )  # nothing improves by 10, so each stops when its patience ends
     assert histories.groupby("member").epoch.max().tolist() == [4, 5]
     first = Ensemble(small, members=2)
@@ -231,7 +231,7 @@ def test_streamed_batches_in_order_train_what_arrays_in_order_train(small, blobs
     settings = {"epochs": 2, "shuffle": False, "verbose": 0}
     streamed, arrays = Ensemble(small, members=2), Ensemble(small, members=2)
     rows = streamed.fit(source, validation_data=source, **settings)
-    others = arrays.fit(x, y, (x, y), batch_size=8, strategy="looped", **settings)
+    others = arrays.fit(x, y, validation_data=(x, y), batch_size=8, strategy="looped", **settings)
     same(streamed, arrays)
     np.testing.assert_allclose(rows.val_loss, others.val_loss, rtol=1e-5)
 
@@ -279,11 +279,13 @@ def test_labels_train_in_any_form_as_numbers_do(blobs, loss, kind):
         return tf.data.Dataset.from_tensor_slices((x, labels)).batch(8)
 
     settings = {"epochs": 1, "batch_size": 8, "shuffle": False, "verbose": 0}
-    expected = Ensemble(build, members=1).fit(x, y, (x, y), **settings)
+    expected = Ensemble(build, members=1).fit(x, y, validation_data=(x, y), **settings)
     for name, form in FORMS.items():
         labels = form(y)
-        rows = Ensemble(build, members=1).fit(source(labels), None, source(labels), **settings)
-        others = Ensemble(build, members=1).fit(x, labels, (x, labels), watch={"also": source(labels)}, **settings)
+        rows = Ensemble(build, members=1).fit(source(labels), None, validation_data=source(labels), **settings)
+        others = Ensemble(build, members=1).fit(
+            x, labels, validation_data=(x, labels), watch={"also": source(labels)}, **settings
+        )
         for found in (rows.loss, others.loss):
             np.testing.assert_allclose(found, expected.loss, rtol=1e-5, err_msg=name)
         for found in (rows.val_loss, others.val_loss, others.also_loss):

@@ -100,7 +100,7 @@ def test_early_stopping_gives_back_the_weights_of_the_best_epoch(blobs):
     x, y = blobs(30, noise=3.0)
     validation = blobs(40, seed=1, noise=3.0)
     ensemble = Ensemble(overfitting, members=2)
-    histories = ensemble.fit(x, y, validation, epochs=40, batch_size=10, patience=3, verbose=0)
+    histories = ensemble.fit(x, y, validation_data=validation, epochs=40, batch_size=10, patience=3, verbose=0)
     for member, model in enumerate(ensemble.models):
         losses = histories[histories.member == member].val_loss.to_numpy()
         assert len(losses) == losses.argmin() + 1 + 3 < 40  # it went on for just the patience after the best
@@ -113,7 +113,7 @@ def test_the_best_weights_come_back_when_the_epochs_run_out_too(blobs):
     x, y = blobs(30, noise=3.0)
     validation = blobs(40, seed=1, noise=3.0)
     ensemble = Ensemble(overfitting, members=1)
-    losses = ensemble.fit(x, y, validation, epochs=15, batch_size=10, patience=50, verbose=0).val_loss
+    losses = ensemble.fit(x, y, validation_data=validation, epochs=15, batch_size=10, patience=50, verbose=0).val_loss
     assert len(losses) == 15
     assert losses.idxmin() < 14
     assert ensemble.models[0].evaluate(*validation, verbose=0)[0] == pytest.approx(losses.min(), rel=1e-5)
@@ -123,7 +123,7 @@ def test_without_patience_the_last_weights_stay(blobs):
     x, y = blobs(30, noise=3.0)
     validation = blobs(40, seed=1, noise=3.0)
     ensemble = Ensemble(overfitting, members=1)
-    losses = ensemble.fit(x, y, validation, epochs=15, batch_size=10, verbose=0).val_loss
+    losses = ensemble.fit(x, y, validation_data=validation, epochs=15, batch_size=10, verbose=0).val_loss
     assert ensemble.models[0].evaluate(*validation, verbose=0)[0] == pytest.approx(losses.iloc[-1], rel=1e-5)
 
 
@@ -136,7 +136,7 @@ def test_patience_means_what_keras_early_stopping_means(blobs, patience):
     reference = overfitting()
     reference.set_weights(ensemble.models[0].get_weights())
     settings = {"epochs": 40, "batch_size": 10, "shuffle": False, "verbose": 0}
-    histories = ensemble.fit(x, y, validation, patience=patience, **settings)
+    histories = ensemble.fit(x, y, validation_data=validation, patience=patience, **settings)
     stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
     expected = reference.fit(x, y, validation_data=validation, callbacks=[stopping], **settings).history["val_loss"]
     assert len(histories) == len(expected) < 40

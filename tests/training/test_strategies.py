@@ -106,7 +106,10 @@ def test_members_are_those_of_the_looped_strategy(name, strategy):
     if name == "embedding":
         x = np.abs(x * 3).astype("int32") % 7
     validation = (x[:9], y[:9])
-    assert_same(trained(build, "looped", x, y, validation), trained(build, strategy, x, y, validation))
+    assert_same(
+        trained(build, "looped", x, y, validation_data=validation),
+        trained(build, strategy, x, y, validation_data=validation),
+    )
 
 
 # The traps: what would go wrong if members were not each alone
