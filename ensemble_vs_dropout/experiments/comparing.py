@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import time
@@ -23,6 +22,7 @@ from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.experiments import runs
 from ensemble_vs_dropout.experiments.comparison import Comparison, models_folder
 from ensemble_vs_dropout.experiments.ways import Ways
+from ensemble_vs_dropout.files import digest_of_arrays
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.builders import Builder, Network, build_for, find_builder, takes_width
 from ensemble_vs_dropout.models.heads import input_of, read_head
@@ -275,10 +275,8 @@ def _histories(repeated: list[dict[str, Ensemble]]) -> pd.DataFrame:
 
 
 def _digest(data: Dataset) -> str:
-    digest = hashlib.sha256()
-    for part in ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test"):
-        digest.update(np.ascontiguousarray(getattr(data, part)).tobytes())
-    return digest.hexdigest()
+    parts = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
+    return digest_of_arrays(getattr(data, part) for part in parts)
 
 
 def _describe(builder: Builder, model: keras.Model) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import pandas as pd
 import psutil
 
 from ensemble_vs_dropout.evaluation.arms import RECIPES
-from ensemble_vs_dropout.experiments.plan import Plan, digest
+from ensemble_vs_dropout.experiments.plan import Plan
 from ensemble_vs_dropout.experiments.running import builder_of, data_of
+from ensemble_vs_dropout.files import digest
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.builders import build_for
 from ensemble_vs_dropout.models.costs import multiply_adds

@@ -9,7 +9,6 @@ alone. The plan of such a study holds the trials first; with their scores known,
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -22,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, find_arms
-from ensemble_vs_dropout.experiments.runs import sha256
 from ensemble_vs_dropout.experiments.settings import Settings, Study
+from ensemble_vs_dropout.files import digest, digest_of_file
 
 # What is judged about trained networks, and by whose seeds they draw: runs that differ in these alone are trained
 # together.
@@ -55,7 +54,7 @@ class Run:
     @property
     def digest(self) -> str:
         """The sha256 of the spec, in which the recipe stands as `arm`: so it did at first, and names last."""
-        return digest_of(self.spec)
+        return digest_of_spec(self.spec)
 
     @property
     def members(self) -> int:
@@ -145,18 +144,7 @@ def make_plan(study: Study, together: int = TOGETHER, judged: Callable[[Run], fl
     return Plan(study, tuple(points), tuple(runs_by_name.values()), tuple(groups), together)
 
 
-def digest(content: Any) -> str:
-    """Return the sha256 of a specification, whatever the order of its keys.
-
-    Example:
-        >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
-        True
-    """
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def digest_of(spec: Mapping[str, Any]) -> str:
+def digest_of_spec(spec: Mapping[str, Any]) -> str:
     """Return the digest of a run's spec as it is made now or was written in the first format."""
     return digest({"arm" if key == "recipe" else key: value for key, value in spec.items()})
 
@@ -218,7 +206,7 @@ def _sum(file: Path) -> str:
 
 @lru_cache
 def _sum_of(file: Path, *state: int) -> str:
-    return sha256(file)
+    return digest_of_file(file)
 
 
 def _source(model: str) -> Path | None:

@@ -5,7 +5,6 @@ A folder without it is unfinished work to go on with; a file whose sum does not 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.files import digest_of_file, write_whole
 
 State = Literal["new", "unfinished", "finished"]
 _OWN = (
@@ -62,10 +62,8 @@ def open_run(folder: Path, spec: dict[str, Any], force: bool = False) -> Iterato
 
 def finish(folder: Path) -> None:
     """Write the manifest: from now on the run counts as finished."""
-    sums = {str(path.relative_to(folder)): sha256(path) for path in _files(folder)}
-    temporary = folder / ".manifest.partial"
-    temporary.write_text(json.dumps(sums, indent=1))
-    temporary.replace(folder / "manifest.json")
+    sums = {str(path.relative_to(folder)): digest_of_file(path) for path in _files(folder)}
+    write_whole(folder / "manifest.json", json.dumps(sums, indent=1).encode())
 
 
 def damaged(folder: Path) -> list[str]:
@@ -74,15 +72,7 @@ def damaged(folder: Path) -> list[str]:
         sums: dict[str, str] = json.loads((folder / "manifest.json").read_text())
     except ValueError:
         return ["manifest.json"]
-    return [name for name, expected in sums.items() if sha256(folder / name) != expected]
-
-
-def sha256(path: Path) -> str:
-    """Return the hexadecimal sha256 of a file, or "" if it is not there."""
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return [name for name, expected in sums.items() if digest_of_file(folder / name) != expected]
 
 
 def _claim(folder: Path, spec: dict[str, Any], force: bool) -> tuple[State, list[str]]:
@@ -103,7 +93,7 @@ def _claim(folder: Path, spec: dict[str, Any], force: bool) -> tuple[State, list
         )
     if force or found != spec:
         _clear(folder)
-        path.write_text(json.dumps(spec, indent=2))
+        write_whole(path, json.dumps(spec, indent=2).encode())
         return "new", []
     if not (folder / "manifest.json").exists():
         return "unfinished", []
@@ -115,7 +105,7 @@ def _claim(folder: Path, spec: dict[str, Any], force: bool) -> tuple[State, list
         file.unlink(missing_ok=True)
         file.with_name(f"{file.name.partition('.')[0]}.json").unlink(missing_ok=True)  # the mark of a finished member
     (folder / "manifest.json").unlink(missing_ok=True)
-    path.write_text(json.dumps(spec, indent=2))
+    write_whole(path, json.dumps(spec, indent=2).encode())
     return "unfinished", broken
 
 

@@ -16,7 +16,6 @@ process at a time makes a run; others take other runs meanwhile. Nothing in a st
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -29,7 +28,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.experiments.plan import Run, digest_of
+from ensemble_vs_dropout.experiments.plan import Run, digest_of_spec
+from ensemble_vs_dropout.files import digest_of_bytes, digest_of_file, flush_folder, write_flushed, write_whole
 
 FORMAT = 1
 
@@ -106,7 +106,7 @@ class Store:
                 content = (place / file).read_bytes()
             except OSError as error:
                 raise DamagedError(f"{place.name}: {file} cannot be read ({error})") from error
-            if not isinstance(sums, dict) or sums.get(file) != hashlib.sha256(content).hexdigest():
+            if not isinstance(sums, dict) or sums.get(file) != digest_of_bytes(content):
                 raise DamagedError(f"{place.name}: {file} has changed since it was written")
             found.append(content)
         return found
@@ -114,7 +114,7 @@ class Store:
     def put(self, run: Run, files: Mapping[str, bytes]) -> None:
         """Write a finished run; the manifest is last, and the folder appears with all of it."""
         content = {"spec.json": json.dumps(run.spec, indent=1).encode(), **files}
-        sums = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+        sums = {name: digest_of_bytes(data) for name, data in content.items()}
         content["manifest.json"] = json.dumps(sums, indent=1).encode()
         place = self._place(run)
         place.parent.mkdir(exist_ok=True)
@@ -150,9 +150,9 @@ class Store:
             if Path(name).name != name:  # a manifest is data: it names no place outside its folder
                 return ["manifest.json"]
             file = place / name
-            if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+            if digest_of_file(file) != expected:
                 broken.append(name)
-        if not broken and digest_of(json.loads((place / "spec.json").read_text())) != run.digest:
+        if not broken and digest_of_spec(json.loads((place / "spec.json").read_text())) != run.digest:
             broken.append("spec.json")
         return broken
 
@@ -260,35 +260,6 @@ class DamagedError(Exception):
     """A finished run is not what was written."""
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    partial = _beside(path)
-    try:
-        write_flushed(partial, content)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def _beside(path: Path) -> Path:
+def _beside(place: Path) -> Path:
     """Return a hidden name that nobody else has, on the same disk; what gets it is as open to others as they may be."""
-    return path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-
-
-def write_flushed(path: Path, content: bytes) -> None:
-    """Write a file and wait until it is on the disk."""
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def flush_folder(folder: Path) -> None:
-    """Wait until a folder's entries are on the disk, where the system can tell."""
-    if hasattr(os, "O_DIRECTORY"):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    return place.with_name(f".{place.name}-{uuid.uuid4().hex}")

@@ -13,7 +13,7 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
-from ensemble_vs_dropout.experiments.plan import RESULTS, TOGETHER, Plan, Point, Run, digest, make_plan
+from ensemble_vs_dropout.experiments.plan import RESULTS, TOGETHER, Plan, Point, Run, digest_of_spec, make_plan
 from ensemble_vs_dropout.experiments.settings import Study
 from ensemble_vs_dropout.experiments.store import DamagedError, Store
 from ensemble_vs_dropout.measures import METRICS
@@ -131,7 +131,7 @@ def damaged(runs: Sequence[Run], store: Store, all_files: bool = False) -> dict[
         else:
             try:
                 _, spec = store.read(run, "scores.json", "spec.json")
-                whole = digest(json.loads(spec)) == digest(run.spec)
+                whole = digest_of_spec(json.loads(spec)) == run.digest
                 files = [] if whole else ["spec.json"]
             except (DamagedError, ValueError) as error:
                 files = [str(error).partition(": ")[2]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, by_keyword, check_at_least, check_known
+from ensemble_vs_dropout.files import digest_of_arrays
 from ensemble_vs_dropout.models.backend import global_state, keras, one_graph_each
 from ensemble_vs_dropout.models.costs import multiply_adds
 from ensemble_vs_dropout.models.heads import Head, read_head
@@ -469,10 +469,7 @@ def _engine(choice: Choice, schedule: Schedule, data: dict[str, Batch], template
 
 def _digest(model: keras.Model) -> str:
     """Return the sha256 of all weights, or "" if there are none."""
-    digest = hashlib.sha256()
-    for weights in model.get_weights():
-        digest.update(np.ascontiguousarray(weights).data)
-    return digest.hexdigest() if model.weights else ""
+    return digest_of_arrays(model.get_weights()) if model.weights else ""
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.files import appearing
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.copies import alike, predicted, probe
 from ensemble_vs_dropout.training import files
@@ -27,28 +28,23 @@ def write(path: str | PathLike[str], models: Iterable[keras.Model], state: dict[
     Raises:
         InputError: Keras cannot save a model.
     """
-    temporary = Path(f"{path}.partial")
     names, masks, reasons = [], [], []
-    try:
-        with zipfile.ZipFile(temporary, "w") as archive, TemporaryDirectory() as folder:
-            for member, model in enumerate(models):
-                reasons.append(files.undescribed(model))
-                suffix = files.WEIGHTS if reasons[-1] else files.WHOLE
-                files.check_kept(model, suffix)
-                names.append(f"member_{member:03d}{suffix}")
-                try:
-                    files.save(model, Path(folder) / names[-1])
-                except Exception as error:  # layers of the user's own may fail at it in any way
-                    raise InputError(f"Keras cannot save the model {model.name!r}: {error}") from error
-                archive.write(Path(folder) / names[-1], names[-1])
-                (Path(folder) / names[-1]).unlink()
-                masks.append([seed.numpy().tolist() for seed in files.seed_states(model)])
-                archive.writestr(_outputs_name(member), _outputs(model))
-            kept = {**state, "masks": masks, "files": names, "reasons": reasons}
-            archive.writestr("ensemble.json", json.dumps(kept))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with appearing(Path(path)) as partial, zipfile.ZipFile(partial, "w") as archive, TemporaryDirectory() as folder:
+        for member, model in enumerate(models):
+            reasons.append(files.undescribed(model))
+            suffix = files.WEIGHTS if reasons[-1] else files.WHOLE
+            files.check_kept(model, suffix)
+            names.append(f"member_{member:03d}{suffix}")
+            try:
+                files.save(model, Path(folder) / names[-1])
+            except Exception as error:  # layers of the user's own may fail at it in any way
+                raise InputError(f"Keras cannot save the model {model.name!r}: {error}") from error
+            archive.write(Path(folder) / names[-1], names[-1])
+            (Path(folder) / names[-1]).unlink()
+            masks.append([seed.numpy().tolist() for seed in files.seed_states(model)])
+            archive.writestr(_outputs_name(member), _outputs(model))
+        kept = {**state, "masks": masks, "files": names, "reasons": reasons}
+        archive.writestr("ensemble.json", json.dumps(kept))
 
 
 def read(

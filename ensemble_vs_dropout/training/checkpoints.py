@@ -6,18 +6,18 @@ network whole), `member_000.epoch_5.npz` on its way. The json is written last, a
 that is then renamed, so that at any moment it names a whole file.
 """
 
-import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.files import appearing, digest_of_arrays, digest_of_bytes, digest_of_file, write_whole
 from ensemble_vs_dropout.models.architecture import architecture
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.training import files
@@ -69,7 +69,7 @@ class Checkpoint:
         InputError: The folder holds members of another training, or a file has changed since it was written.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], schedule: Schedule, model: keras.Model, every: int = 0):
+    def __init__(self, folder: str | PathLike[str], schedule: Schedule, model: keras.Model, every: int = 0):
         self.folder, self.every = Path(folder), every
         self._suffix = files.suffix_for(model)  # now, not when the first member is trained
         files.check_kept(model, self._suffix)
@@ -85,7 +85,7 @@ class Checkpoint:
                     "give another folder, or delete this one"
                 )
         else:
-            _replace(path, lambda temporary: temporary.write_text(json.dumps(settings, indent=2)))
+            write_whole(path, json.dumps(settings, indent=2).encode())
 
     def load(self, member: int, model: keras.Model) -> list[Row] | None:
         """Give `model` the weights of a finished member and return its history, or None if it is not there."""
@@ -131,9 +131,10 @@ class Checkpoint:
         self._write(member, name, lambda temporary: np.savez(temporary, **arrays), stands)
 
     def _write(self, member: int, name: str, write: Callable[[Path], Any], stands: Mapping[str, Any]) -> None:
-        _replace(self.folder / name, write)
-        content = json.dumps({"file": name, "sha256": _sha256(self.folder / name), **stands})
-        _replace(self.folder / f"{_stem(member)}.json", lambda temporary: temporary.write_text(content))
+        with appearing(self.folder / name) as partial:
+            write(partial)
+        content = json.dumps({"file": name, "sha256": digest_of_file(self.folder / name), **stands})
+        write_whole(self.folder / f"{_stem(member)}.json", content.encode())
         for other in self.folder.glob(f"{_stem(member)}.epoch_*.npz"):
             if other.name != name:
                 other.unlink()
@@ -144,7 +145,7 @@ class Checkpoint:
             return None
         stands = self._read(path)
         file = self.folder / stands.get("file", "")
-        if not file.is_file() or _sha256(file) != stands.get("sha256"):
+        if digest_of_file(file) != stands.get("sha256"):
             raise InputError(
                 f"checkpoint {str(file)!r} is missing or has changed since it was written; delete {str(path)!r} and "
                 "this member is trained again"
@@ -201,19 +202,6 @@ def _stem(member: int) -> str:
     return f"member_{member:03d}"
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
-    temporary = path.with_name(f".partial_{path.name}")
-    write(temporary)
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
 def _fingerprint(schedule: Schedule, model: keras.Model) -> dict[str, Any]:
     parts = {"train": schedule.train, **schedule.watched}
     return {
@@ -225,7 +213,7 @@ def _fingerprint(schedule: Schedule, model: keras.Model) -> dict[str, Any]:
         "steps_per_epoch": schedule.steps,
         "shuffle": schedule.shuffle,
         "patience": schedule.patience,
-        "model": hashlib.sha256(architecture(model, lasting=True).encode()).hexdigest(),
+        "model": digest_of_bytes(architecture(model, lasting=True).encode()),
         **{f"{name}_data": _digest(part) for name, part in parts.items()},
     }
 
@@ -233,8 +221,4 @@ def _fingerprint(schedule: Schedule, model: keras.Model) -> dict[str, Any]:
 def _digest(part: Any) -> str:
     if not isinstance(part, Part):
         return f"{type(part.source).__name__} of {part.batches} batches"  # what is streamed is not read twice
-    digest = hashlib.sha256()
-    for array in part:
-        if array is not None:
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    return digest_of_arrays(array for array in part if array is not None)

@@ -1,7 +1,8 @@
 import pytest
 
 from ensemble_vs_dropout.experiments import make_plan, parse_study
-from ensemble_vs_dropout.experiments.plan import Run, digest, digest_of
+from ensemble_vs_dropout.experiments.plan import Run, digest_of_spec
+from ensemble_vs_dropout.files import digest
 
 BASE = "name: p\nbase: {dataset: digits, members: 3, epochs: 2}\n"
 
@@ -86,6 +87,6 @@ def test_a_changed_builder_is_another_run(tmp_path, monkeypatch, module, file):
 def test_a_run_has_the_name_that_it_had_when_its_recipe_was_called_its_arm():
     """So that stores of the first format are read on; this name was made by that version."""
     spec = {"arm": "plain", "dataset": "digits", "members": 2, "seed": 3}
-    assert digest_of(spec) == digest(spec)
+    assert digest_of_spec(spec) == digest(spec)
     run = Run({"recipe": "plain", "dataset": "digits", "members": 2, "seed": 3})
     assert run.name == f"digits-plain-{digest(spec)[:16]}"

@@ -10,7 +10,8 @@ import pytest
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.experiments import Store
 from ensemble_vs_dropout.experiments.plan import Run
-from ensemble_vs_dropout.experiments.store import FORMAT, DamagedError, write_whole
+from ensemble_vs_dropout.experiments.store import FORMAT, DamagedError
+from ensemble_vs_dropout.files import digest_of_file
 
 
 def a_run(seed=0):
@@ -228,11 +229,17 @@ def test_folders_of_any_name_do(tmp_path, name):
     assert Store(tmp_path / name).finished() == {a_run().name}
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "a.json"
-    write_whole(path, b"old")
-    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space"):
-        write_whole(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+def test_a_store_of_the_first_format_is_read_on(tmp_path):
+    """There, the spec of a run called its recipe its arm; the name of the run is the same."""
+    store, run = Store(tmp_path / "store"), a_run()
+    store.put(run, FILES)
+    place = store.folder / "runs" / run.name
+    spec = {"arm" if key == "recipe" else key: value for key, value in run.spec.items()}
+    (place / "spec.json").write_text(json.dumps(spec))
+    sums = json.loads((place / "manifest.json").read_text())
+    (place / "manifest.json").write_text(json.dumps({**sums, "spec.json": digest_of_file(place / "spec.json")}))
+    assert store.damaged(run) == []
+    assert store.read(run, "spec.json") == [json.dumps(spec).encode()]
+    assert Store(tmp_path / "store").finished() == {run.name}
+    (place / "spec.json").write_text(json.dumps({**spec, "members": 3}))
+    assert store.damaged(run) == ["spec.json"]

@@ -1,0 +1,102 @@
+"""Files that appear whole or not at all, and digests by which they are known."""
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """Yield a hidden path on the same disk to write to; when the body ends, the file is flushed and gets its name.
+
+    If the body fails, nothing is left and what was there stays. The name ends as that of `path` does, for what chooses
+    a format by it.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder, "numbers.json")
+        ...     with appearing(path) as partial:
+        ...         _ = partial.write_text("[1, 2]")
+        ...     [file.name for file in Path(folder).iterdir()]
+        ['numbers.json']
+    """
+    partial = path.with_name(f".partial-{uuid.uuid4().hex}-{path.name}")
+    try:
+        yield partial
+        flush(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    flush_folder(path.parent)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all."""
+    with appearing(path) as partial:
+        partial.write_bytes(content)
+
+
+def write_flushed(path: Path, content: bytes) -> None:
+    """Write a new file and wait until it is on the disk."""
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def flush(path: Path) -> None:
+    """Wait until a file is on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until a folder's entries are on the disk, where the system can tell."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def digest(content: Any) -> str:
+    """Return the sha256 of what JSON can hold, whatever the order of its keys.
+
+    Example:
+        >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+        True
+    """
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return digest_of_bytes(canonical.encode())
+
+
+def digest_of_bytes(content: bytes) -> str:
+    """Return the hexadecimal sha256 of bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """Return the hexadecimal sha256 of a file, or "" if it is not there."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of_arrays(arrays: Iterable[npt.NDArray[Any]]) -> str:
+    """Return the hexadecimal sha256 of what arrays hold, one after the other."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)  # of any dtype, bfloat16 too
+    return found.hexdigest()

@@ -1,0 +1,45 @@
+import os
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from ensemble_vs_dropout.files import appearing, digest, digest_of_arrays, digest_of_bytes, digest_of_file, write_whole
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    write_whole(path, b"old")
+    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_what_is_interrupted_while_it_is_written_leaves_nothing(tmp_path):
+    def interrupted():
+        with appearing(tmp_path / "model.keras") as partial:
+            partial.write_bytes(b"half")
+            assert partial.suffix == ".keras"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_digest_is_of_the_content_alone(tmp_path):
+    assert digest({"a": [1, {"b": 2, "c": 3}]}) == digest({"a": [1, {"c": 3, "b": 2}]})
+    assert digest({"a": 1}) != digest({"a": "1"})
+    (tmp_path / "a").write_bytes(b"content")
+    assert digest_of_file(tmp_path / "a") == digest_of_bytes(b"content")
+    assert digest_of_file(tmp_path / "none") == ""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool", "U3", ml_dtypes.bfloat16])
+def test_a_digest_of_arrays_is_of_their_bytes_in_any_layout(dtype):
+    array = np.arange(6).reshape(2, 3).astype(dtype)
+    assert digest_of_arrays([array, array[0]]) == digest_of_bytes(array.tobytes() + array[0].tobytes())
+    assert digest_of_arrays([np.asfortranarray(array)]) == digest_of_bytes(array.tobytes())
+    assert digest_of_arrays([np.array(1.5)]) == digest_of_bytes(np.array(1.5).tobytes())
