@@ -151,7 +151,7 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
         tables.append(found.assign(condition=other.name))
         kept |= {f"other/{arm}": p.probs for arm, p in strange.items()}
     if spec.get("exact"):
-        exact = ExactDropout(ensemble.models[0])
+        exact = ExactDropout(next(iter(ensemble.models)))
         for rule in ("mean", "geometric_mean"):
             pooled = Predictions(exact.predict(data.x_test, rule=rule)[None])
             table = _scores(spec, {"exact_dropout": pooled}, data.y_test)
@@ -178,7 +178,7 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
     }
     return {
         "environment.json": json.dumps(environment, indent=1).encode(),
-        "models.json": _described(ensemble.models[0]).encode(),
+        "models.json": _described(next(iter(ensemble.models))).encode(),
         "models.npz": _npz(weights),
         "histories.csv": ensemble.histories.to_csv(index=False).encode(),
         "predictions.npz": _npz(kept),

@@ -13,6 +13,7 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError, load_named
 from ensemble_vs_dropout.evaluation.arms import ARMS, Arm, arms_of, predicted_for
 from ensemble_vs_dropout.experiments.memory import peak_memory
+from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.costs import multiply_adds
 from ensemble_vs_dropout.predictors import Ensemble, MonteCarloDropout, WeightScaling
 from ensemble_vs_dropout.predictors.base import Predictor
@@ -26,12 +27,17 @@ def members(trained: Ensemble, passes: int, seed: int) -> Predictor:
 
 def weight_scaling(trained: Ensemble, passes: int, seed: int) -> Predictor:
     """Return the first network, with nothing dropped."""
-    return WeightScaling(trained.models[0])
+    return WeightScaling(_first(trained))
 
 
 def monte_carlo(trained: Ensemble, passes: int, seed: int) -> Predictor:
     """Return passes of the first network."""
-    return MonteCarloDropout(trained.models[0], passes, seed)
+    return MonteCarloDropout(_first(trained), passes, seed)
+
+
+def _first(trained: Ensemble) -> keras.Model:
+    """Return the first network that predicts."""
+    return next(iter(trained.models))
 
 
 class Ways:
@@ -70,11 +76,11 @@ class Ways:
         for arm in arms_of(recipe):
             if arm.name not in wanted:
                 continue
-            predictor = WeightScaling(trained.models[0]) if arm.alone else find(arm)(trained, passes, seed)
+            predictor = WeightScaling(_first(trained)) if arm.alone else find(arm)(trained, passes, seed)
             histories = _survivors(trained, first=arm.first)
             found, seconds, peak = self._measured(arm.name, predictor, inputs)
             each = len(trained.models) if arm.alone else 1  # what one network costs on average
-            costs[arm.name] = _cost(predictor, trained.models[0], histories, examples, each, seconds, peak)
+            costs[arm.name] = _cost(predictor, _first(trained), histories, examples, each, seconds, peak)
             if arm.alone:
                 continue
             for part, predicted in found.items():

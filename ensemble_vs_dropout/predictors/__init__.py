@@ -2,8 +2,8 @@
 
 Each has `predict`, `predict_members` and `to_keras`; see `base`.
 
-* `ensemble`: `Ensemble`, N members of one builder; `saving`: whole ensembles in one file; `together`: several fitted in
-  one go; `estimator`: an ensemble for scikit-learn
+* `ensemble`: `Ensemble`, N members of one builder; `members`: its models by number; `saving`: whole ensembles in one
+  file; `together`: several fitted in one go; `estimator`: an ensemble for scikit-learn
 * `weight_scaling`: dropout off, as Keras predicts: one member
 * `monte_carlo`: many passes with dropout on and everything else in inference mode: a pass is a member
 * `exact`: every mask of a small network, with its probability

@@ -26,6 +26,7 @@ from ensemble_vs_dropout.models.programs import Programs, forward
 from ensemble_vs_dropout.predictors import saving
 from ensemble_vs_dropout.predictors.base import Part, Predictor, check_weights_known
 from ensemble_vs_dropout.predictors.export import fuse
+from ensemble_vs_dropout.predictors.members import Members
 from ensemble_vs_dropout.predictors.saving import loaded
 from ensemble_vs_dropout.progress import EpochEnd, Progress
 from ensemble_vs_dropout.seeds import derive
@@ -123,9 +124,9 @@ class Ensemble(Predictor):
         return tuple(sorted(self._diverged))
 
     @property
-    def models(self) -> tuple[keras.Model, ...]:
-        """The members, plain Keras models; those that diverged are left out."""
-        return tuple(loaded(model) for member, model in enumerate(self._models) if member not in self._diverged)
+    def models(self) -> Members:
+        """The members, plain Keras models: `models[k]` is member k; those that diverged are left out of a loop."""
+        return Members(self._models, self._diverged, loaded)
 
     @property
     def histories(self) -> pd.DataFrame:
@@ -384,7 +385,7 @@ class Ensemble(Predictor):
         Args:
             rule: mean, geometric_mean or majority_vote.
         """
-        return fuse(self.models, rule)
+        return fuse([*self.models], rule)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write all members with their optimizers' state and configuration, histories and seeds to one zip file.

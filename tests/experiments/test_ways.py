@@ -74,7 +74,7 @@ def test_members_that_diverged_cost_nothing_and_the_first_is_the_first_that_pred
     histories = ensemble.histories
     assert len(histories[histories.member == 0]) == 1  # of the two epochs
     _, costs = Ways()("dropout", ensemble, 70, {"val": x, "test": x}, 3, 0)
-    network = ensemble.models[0].count_params()
+    network = ensemble.models[1].count_params()
     assert costs["dropout"].trained == 2 * 70 * network
     assert costs["dropout"].train_seconds == histories[histories.member == 1].seconds.sum()
     assert costs["dropout_ensemble"].parameters == 2 * network

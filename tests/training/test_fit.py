@@ -188,6 +188,12 @@ def test_a_member_that_diverges_is_stopped_named_and_kept_out(small, blobs, stra
     alone.fit(x, y, epochs=4, strategy="looped", verbose=0)
     assert "member 1: the loss is" in capfd.readouterr().err
     assert len(ensemble.models) == 2
+    assert ensemble.models[2] is ensemble.models[-1] is [*ensemble.models][1]  # by their numbers
+    with pytest.raises(InputError, match="member 1 diverged in training"):
+        ensemble.models[1]
+    with pytest.raises(IndexError):
+        ensemble.models[3]
+    assert ensemble.models[:2] == (ensemble.models[0],)
     assert ensemble.predict_members(x).members == 2
     assert ensemble.multiply_adds == 2 * (6 * 8 + 8 * 3)  # of those that predict
     assert np.isfinite(ensemble.to_keras().predict(x, verbose=0)).all()
