@@ -357,6 +357,7 @@ def test_repetitions_and_averages_over_members_are_tested_by_the_bootstrap():
     assert repeated.test.tolist() == each.test.tolist() == ["paired bootstrap"]
 
 
+@pytest.mark.slow
 def test_order_of_examples_changes_no_value():
     labels = some_labels()
     arms = two_arms(labels)

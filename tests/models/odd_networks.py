@@ -31,7 +31,7 @@ def text(**settings):
     settings = {"output_mode": "multi_hot", **settings}
     return compiled(
         adapted(keras.layers.TextVectorization(**settings), WORDS[:, 0]),
-        keras.layers.Dense(4, "relu"),
+        keras.layers.Dense(4, "tanh"),
         shape=(),
         dtype="string",
     )
@@ -60,7 +60,7 @@ def standardised():
 
 def with_lambda():
     double = keras.layers.Lambda(lambda x, by: x * by, arguments={"by": 2.0}, output_shape=(4,))
-    return compiled(keras.layers.Dense(4, "relu"), double)
+    return compiled(keras.layers.Dense(4, "tanh"), double)
 
 
 class Scale(keras.layers.Layer):
@@ -128,7 +128,7 @@ class Broken(keras.layers.Layer):
 def shifted():
     layer = Adapted()
     layer.mean = NUMBERS.mean(axis=0) + 2
-    return compiled(layer, keras.layers.Dense(4, "relu"))
+    return compiled(layer, keras.layers.Dense(4, "tanh"))
 
 
 def closure(slope=0.4):
@@ -143,7 +143,7 @@ class Subclassed(keras.Model):
 
     def __init__(self, act):
         super().__init__()
-        self.act, self.hidden = act, [keras.layers.Dense(4, act), keras.layers.Dense(4, "relu")]
+        self.act, self.hidden = act, [keras.layers.Dense(4, act), keras.layers.Dense(4, "tanh")]
         inputs = keras.Input((4,))
         self.head = keras.Model(inputs, keras.layers.Dense(3, "softmax")(inputs))
         self.drop = keras.layers.Dropout(0.5)
@@ -188,7 +188,7 @@ NETWORKS = {
     "Discretization": bins,
     "Normalization": standardised,
     "Lambda": with_lambda,
-    "own layer": lambda: compiled(Scale(2.0), keras.layers.Dense(4, "relu")),
+    "own layer": lambda: compiled(Scale(2.0), keras.layers.Dense(4, "tanh")),
     "own layer without a configuration": lambda: compiled(Bare(closure(), 4)),
     "own layer without weights or a configuration": lambda: compiled(Weightless(closure()), keras.layers.Dense(4)),
     "own layer with a broken configuration": lambda: compiled(Broken(), keras.layers.Dense(4)),

@@ -324,6 +324,7 @@ def test_a_noise_shape_that_fits_no_input_is_told():
             MonteCarloDropout(model, passes=2).predict(np.ones((3, 4, 6), "float32"))
 
 
+@pytest.mark.slow
 def test_exact_dropout_enumerates_the_masks_of_a_guarded_layer_and_of_one_that_is_always_on():
     guarded = network(L.Dense(4, "relu"), GuardedModel4())
     exact = ExactDropout(guarded)

@@ -23,6 +23,7 @@ def weights(ensemble):
 # Independence and reproducibility
 
 
+@pytest.mark.slow
 def test_a_member_is_the_same_alone_among_more_and_after_add_members(small, blobs):
     x, y = blobs(40)
     settings = {"epochs": 2, "batch_size": 16, "verbose": 0}

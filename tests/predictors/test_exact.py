@@ -74,6 +74,7 @@ def test_every_mask_is_there_once_with_its_probability_and_predicts_what_it_does
 # A3: weight scaling is the renormalised geometric mean where the logits are affine in the mask
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.2, 0.5, 0.7])
 def test_weight_scaling_is_the_geometric_mean_over_all_masks_of_the_last_layers_inputs(rate, blobs):
     model, x = head_only(blobs, rate)

@@ -17,6 +17,7 @@ def weights(ensemble):
     return [model.get_weights() for model in ensemble.models]
 
 
+@pytest.mark.slow
 def test_save_and_load_keep_predictions_histories_and_seed(small, blobs, tmp_path):
     x, y = blobs(30)
     ensemble = Ensemble(lambda: small(batch_norm=True), members=2, seed=6)
@@ -52,6 +53,7 @@ def test_a_loaded_ensemble_grows_like_the_one_that_was_saved(small, blobs, tmp_p
     assert all(same(a, b) for a, b in zip(weights(ensemble), weights(loaded), strict=True))
 
 
+@pytest.mark.slow
 def test_a_loaded_ensemble_goes_on_with_its_optimizers_state(small, blobs, tmp_path):
     x, y = blobs(30)
     ensemble = Ensemble(lambda: small(optimizer="adam"), members=2)

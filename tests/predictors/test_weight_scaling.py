@@ -92,6 +92,7 @@ def test_many_passes_approach_the_mean_over_all_masks(blobs, where):
     assert np.abs(sampled - WeightScaling(model).predict(x)).max() > 5 * spread.max()
 
 
+@pytest.mark.slow
 def test_every_pass_before_the_last_layer_is_one_of_the_enumerated_networks(blobs):
     model, x = trained(blobs, "last")
     probs, _ = enumerate_masks(model, x, "last")
@@ -100,6 +101,7 @@ def test_every_pass_before_the_last_layer_is_one_of_the_enumerated_networks(blob
         assert nearest.max() < 1e-5
 
 
+@pytest.mark.slow
 def test_original_dropout_with_scaled_weights_is_the_same_network_in_both_phases(blobs):
     # Srivastava et al. (2014): masks are not rescaled while training, the weights behind them by the keep probability
     # at prediction. The bias is not scaled.

@@ -49,6 +49,7 @@ def test_a_checkpoint_changes_nothing_of_the_training(small, settings):
     assert_same(first, second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_an_interrupted_training_goes_on_to_the_same_end(small, settings, epoch):
     whole, broken, resumed = (Ensemble(small, members=3) for _ in range(3))

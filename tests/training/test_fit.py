@@ -27,6 +27,7 @@ def same(a, b, atol=1e-6):
 # Callbacks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_learning_rate_of_its_own_reaches_each_member(small, blobs, strategy):
     x, y = blobs(24)
@@ -76,6 +77,7 @@ def test_keras_own_callbacks_work_member_by_member(small, blobs, tmp_path, strat
         assert list((tmp_path / f"board_{member}").rglob("events*"))
 
 
+@pytest.mark.slow
 def test_a_users_callback_sees_the_weights_and_logs_of_its_member(small, blobs):
     x, y = blobs(24)
     seen = {strategy: {} for strategy in STRATEGIES}
@@ -102,6 +104,7 @@ def test_a_users_callback_sees_the_weights_and_logs_of_its_member(small, blobs):
                 np.testing.assert_allclose(weights, other_weights, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_what_a_callback_does_to_the_weights_at_the_very_end_stays(small, blobs, strategy):
     class Zero(C.Callback):
@@ -141,6 +144,7 @@ def test_callbacks_that_would_be_shared_are_refused(small, blobs):
 # Going on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", MOSTLY_SLOW)
 def test_going_on_from_an_epoch_ends_where_one_call_ends(small, blobs, strategy):
     x, y = blobs(24)
@@ -230,6 +234,7 @@ class Batches(keras.utils.PyDataset):
         return self.x[where], self.y[where]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dataset", "pydataset"])
 def test_streamed_batches_in_order_train_what_arrays_in_order_train(small, blobs, kind):
     x, y = blobs(22)
@@ -267,6 +272,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dataset", "pydataset"])
 @pytest.mark.parametrize("loss", ["binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"])
 def test_labels_train_in_any_form_as_numbers_do(blobs, loss, kind):
@@ -411,6 +417,7 @@ def test_members_that_differ_cannot_be_stacked_but_unrolled(small, blobs):
     same(mixed, looped)
 
 
+@pytest.mark.slow
 def test_data_smaller_than_a_batch_are_one_batch(small, blobs):
     x, y = blobs(5)
     stacked, looped = Ensemble(small, members=2), Ensemble(small, members=2)

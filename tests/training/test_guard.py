@@ -69,6 +69,7 @@ def test_members_that_differ_in_what_no_configuration_tells_are_trained_one_afte
             np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["unrolled", "stacked"])
 def test_a_layer_of_ones_own_that_is_right_stays_with_the_strategy_and_starts_as_it_was(strategy, capsys):
     ensemble = Ensemble(lambda: network(Mixed(), L.Dropout(0.5)), members=2)

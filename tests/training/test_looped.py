@@ -96,6 +96,7 @@ def overfitting(learning_rate=0.3):
     return model
 
 
+@pytest.mark.slow
 def test_early_stopping_gives_back_the_weights_of_the_best_epoch(blobs):
     x, y = blobs(30, noise=3.0)
     validation = blobs(40, seed=1, noise=3.0)
