@@ -159,7 +159,7 @@ def find_arms(given: Iterable[str | Arm]) -> tuple[Arm, ...]:
             this; or arms.
 
     Raises:
-        InputError: No such arm, none at all, or one twice.
+        InputError: No such arm, none at all, one twice, or one whose members nothing predicts.
 
     Example:
         >>> [arm.name for arm in find_arms(["mc_dropout", "ensemble"])]
@@ -178,6 +178,12 @@ def find_arms(given: Iterable[str | Arm]) -> tuple[Arm, ...]:
             raise InputError(f"arm {one!r} must be a name or an Arm, got {type(arm).__name__}")
     if not found or len(set(found)) < len(found):
         raise InputError(f"arms must name at least one arm, and each once, got {found}")
+    for name in found:
+        if ARMS[name].alone and not _twins(ARMS[name]):
+            raise InputError(
+                f"arm {name!r} judges members alone, so an arm of its recipe and predictor must combine them; register "
+                "that too"
+            )
     return tuple(arm for arm in ARMS.values() if arm.name in found)
 
 

@@ -63,6 +63,13 @@ def test_what_is_registered_twice_or_without_its_recipe_is_refused(monkeypatch):
     assert [arm.name for arm in arms.arms_of("late")] == ["latest"]
 
 
+def test_an_arm_that_nothing_predicts_for_is_refused_and_not_left_out(monkeypatch):
+    monkeypatch.setattr(arms, "ARMS", dict(ARMS))
+    lonely = Arm("lonely", "lonely", "plain", "nowhere:nothing", alone=True)
+    with pytest.raises(InputError, match="arm 'lonely' judges members alone"):
+        arms.find_arms(["ensemble", lonely])
+
+
 def test_arms_are_found_by_name_in_the_order_of_the_registry():
     assert [arm.name for arm in arms.find_arms(["mc_dropout", ARMS["single"]])] == ["single", "mc_dropout"]
     for given, told in (
