@@ -7,6 +7,9 @@ from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.types import Dataset
 
 
+collect_ignore = ["experiments/toy_arms.py"]  # what it registers is for the test that copies it
+
+
 def pytest_configure(config):
     """Keras' saving triggers NumPy 2's notice about `__array__`, which is theirs to settle."""
     config.addinivalue_line("filterwarnings", "ignore:__array__ implementation doesn't accept:DeprecationWarning")

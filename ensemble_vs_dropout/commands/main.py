@@ -36,7 +36,9 @@ def compare(
     dataset: Annotated[str, typer.Option(help="A known name (see `evd datasets`), or a .npz, .csv or .parquet.")],
     model: Annotated[str, typer.Option(help="mlp, lenet, small_cnn, or package.module:function.")] = "mlp",
     members: Annotated[int, typer.Option(help="Independent networks in an ensemble.")] = 5,
-    rate: Annotated[float, typer.Option(help="Probability to drop a unit, in (0, 1).")] = 0.5,
+    rate: Annotated[
+        str, typer.Option(help="Probability to drop a unit, in (0, 1); auto chooses it on validation data.")
+    ] = "0.5",
     passes: Annotated[int, typer.Option(help="Forward passes of Monte Carlo dropout.")] = 100,
     repetitions: Annotated[int, typer.Option(help="Of the whole experiment, with other seeds.")] = 3,
     epochs: Annotated[int, typer.Option(help="At most so many for every network.")] = 20,
@@ -55,32 +57,38 @@ def compare(
         str | None,
         typer.Option(help="Ways to use networks, by commas; module:NAME of your own.", show_default="all"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace another run in the folder.")] = False,
+    shifts: Annotated[
+        str | None, typer.Option(help="Judge shifted test inputs too: rotation,blur,... by commas.")
+    ] = None,
+    watch: Annotated[
+        str | None, typer.Option(help="Record the loss on train,test after each epoch too, for learning curves.")
+    ] = None,
+    other_data: Annotated[str | None, typer.Option(help="A data set that does not belong, to be told apart.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Average over all masks too; 16 units at most.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that train.")] = 1,
+    executor: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
+    force: Annotated[bool, typer.Option("--force", help="Take the place of another comparison in the folder.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Train N networks and one with dropout on the same data; print table and verdict, write a report."""
-    from rich.console import Console
-
-    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
     started = time.perf_counter()
-    from ensemble_vs_dropout.datasets import load_dataset
-
-    data = load_dataset(dataset, target=target, train_size=train_size, label_noise=label_noise, seed=seed)
-    if not quiet:
-        stderr.print(f"{data.name}: {data.source}", markup=False)
-        for note in data.notes:
-            stderr.print(f"  {note}", markup=False)
     from ensemble_vs_dropout.experiments.comparing import compare as run
+    from ensemble_vs_dropout.experiments.running import data_of
 
-    folder = out or Path("runs") / f"{data.name}-{model.replace(':', '.').replace('/', '.')}-{seed}"
+    loaded = {"dataset": dataset, "target": target, "train_size": train_size, "label_noise": label_noise}
+    name = data_of({**loaded, "data_seed": seed}).name
+    folder = out or Path("runs") / f"{name}-{model.replace(':', '.').replace('/', '.')}-{seed}"
     try:
         with _insistent_interrupt():
             comparison = run(
-                data,
+                dataset,
                 model,
+                target=target,
+                train_size=train_size,
+                label_noise=label_noise,
                 members=members,
-                rate=rate,
+                rate=rate if rate == "auto" else _number("rate", rate),
                 passes=passes,
                 repetitions=repetitions,
                 epochs=epochs,
@@ -89,8 +97,14 @@ def compare(
                 seed=seed,
                 controls=controls,
                 arms=arms.split(",") if arms else None,
+                shifts=shifts.split(",") if shifts else (),
+                watch=watch.split(",") if watch else (),
+                other_data=other_data,
+                exact=exact,
                 out=folder,
                 force=force,
+                jobs=jobs,
+                executor=executor,
                 verbose=0 if quiet else 1,
             )
     except KeyboardInterrupt:  # typer would leave without a word
@@ -163,6 +177,13 @@ def main() -> None:
     except (OSError, FloatingPointError) as error:
         print(f"evd: {error}; once that is mended, the same command goes on with what is finished", file=sys.stderr)
         sys.exit(1)
+
+
+def _number(name: str, given: str) -> float:
+    try:
+        return float(given)
+    except ValueError as error:
+        raise InputError(f"{name} must be a number or auto, got {given!r}") from error
 
 
 @contextmanager

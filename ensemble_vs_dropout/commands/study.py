@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ensemble_vs_dropout.checks import InputError, check_known
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ensemble_vs_dropout.experiments import Plan, Store
 
 TOGETHER = 120  # as `experiments.plan` has it, whose import takes long
@@ -82,7 +85,7 @@ def run(
 ) -> None:
     """Make every run of a study that is not finished; interrupted, the same command goes on."""
     from ensemble_vs_dropout.experiments import Store, plan_of, read_study, run_study
-    from ensemble_vs_dropout.experiments.local import run_in_processes
+    from ensemble_vs_dropout.experiments.local import in_processes
     from ensemble_vs_dropout.experiments.ray import run_on_ray
 
     check_known("executor", executor, ("local", "ray"))
@@ -92,10 +95,12 @@ def run(
     if jobs is None:
         whole = plan_of(study, kept, guess=True, together=together)
         jobs = _jobs(whole.without(kept.finished())) if executor == "local" else 1
-    others = run_in_processes(file, store, jobs - 1, together, checkpoint) if executor == "local" else []
     try:
         if executor == "local":
-            run_study(made, kept, verify=verify, fail_fast=fail_fast, wait=wait, checkpoint=checkpoint, verbose=verbose)
+            with in_processes(file, store, jobs - 1, together, checkpoint):
+                run_study(
+                    made, kept, verify=verify, fail_fast=fail_fast, wait=wait, checkpoint=checkpoint, verbose=verbose
+                )
         else:
             run_on_ray(
                 made, kept, address=None if address == "local" else address, transport=transport, cpus=cpus, gpus=gpus,
@@ -104,11 +109,6 @@ def run(
     except KeyboardInterrupt:
         print("evd: interrupted; the same command goes on with the runs that are not finished", file=sys.stderr)
         sys.exit(130)
-    finally:
-        for other in others:
-            if sys.exc_info()[0] is not None:  # else they end by themselves when nothing is left
-                other.terminate()
-            other.wait()
     _tell(plan_of(study, kept), kept, store, quiet)
 
 
@@ -136,10 +136,9 @@ def results(
     from ensemble_vs_dropout.experiments import results as read
     from ensemble_vs_dropout.experiments import status as look
 
+    _check_table(out)
     kept = _existing(store)
     made = _plan(file, kept)
-    if out is not None and out.suffix not in (".csv", ".parquet"):
-        raise InputError(f"out must end in .csv or .parquet, got {str(out)!r}")
     table = read(made, kept)
     for key in made.study.keys:  # a parquet column has one type, and of some rates one may be auto
         if key in table and len({type(value) for value in table[key].dropna()}) > 1:
@@ -148,12 +147,64 @@ def results(
     _tell_versions(made, kept)
     if found.waiting or found.failed:
         print(f"evd: {found.words()}; the table holds those that are finished", file=sys.stderr)
+    _write(table, out)
+
+
+def _check_table(out: Path | None) -> None:
+    if out is not None and out.suffix not in (".csv", ".parquet"):
+        raise InputError(f"out must end in .csv or .parquet, got {str(out)!r}")
+
+
+def _write(table: pd.DataFrame, out: Path | None) -> None:
+    """Write a table to a file, or print it as CSV."""
     if out is None:
         print(table.to_csv(index=False), end="")
     elif out.suffix == ".csv":
         table.to_csv(out, index=False)
     else:
         table.to_parquet(out, index=False)
+
+
+@app.command()
+def contrasts(
+    file: File,
+    store: Folder = _STORE,
+    out: Annotated[Path | None, typer.Option(help="A .csv or .parquet file; else the table is printed as CSV.")] = None,
+) -> None:
+    """Write one table of the paired differences between arms at every finished point, with their tests."""
+    from ensemble_vs_dropout.experiments.comparison import contrasts_of
+
+    _check_table(out)
+    kept = _existing(store)
+    _write(contrasts_of(_plan(file, kept), kept), out)
+
+
+@app.command()
+def verdict(file: File, store: Folder = _STORE) -> None:
+    """Print what the finished runs say of ensembles and dropout, point by point."""
+    from ensemble_vs_dropout.experiments.comparison import comparisons
+
+    kept = _existing(store)
+    for keys, found in comparisons(_plan(file, kept), kept):
+        print(f"{_point(keys)}\n{found.verdict()}\n")
+
+
+@app.command()
+def report(
+    file: File,
+    store: Folder = _STORE,
+    out: Annotated[Path, typer.Option(help="Folder of the reports, one folder for each point.")] = Path("reports"),
+) -> None:
+    """Make the report of every finished point, as `evd report` makes that of a comparison."""
+    from ensemble_vs_dropout.experiments.comparison import comparisons
+
+    kept = _existing(store)
+    for keys, found in comparisons(_plan(file, kept), kept):
+        print(found.report(out / re.sub(r"[^\w.,=+-]+", "_", _point(keys))))
+
+
+def _point(keys: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in keys.items()) or "the only point"
 
 
 @app.command()

@@ -149,6 +149,7 @@ for _arm in (
     Arm("wide", "wide network", "wide", f"{_PREDICTORS}:members", phrase="one wide network"),
 ):  # fmt: skip
     register_arm(_arm)
+STANDARD_ARMS = tuple(ARMS)  # those that come with the package
 
 
 def find_arms(given: Iterable[str | Arm]) -> tuple[Arm, ...]:

@@ -25,7 +25,7 @@ from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_l
 
 Arms = Mapping[str, Predictions | Sequence[Predictions]]
 _CHUNK = 500  # resamples at a time: bounds the memory of their weights
-_KEPT = 2**23  # weights that are kept for the next call: 64 MiB
+_KEPT = 2**27  # weights that are kept for the next call, a byte each: 128 MiB
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def evaluate(
     repetitions = len(pooled[0].trials)
     measured = _Measured(pooled, labels, metrics)
     few = resamples * len(labels) <= _KEPT
-    weights = (_kept_weights if few else resampled_weights)(seed, len(labels), repetitions, resamples)
+    weights = (kept_weights if few else resampled_weights)(seed, len(labels), repetitions, resamples)
     draws = np.concatenate([measured(*pair) for pair in weights], axis=1)
     left_out = [measured(*pair) for pair in _leaving_out(len(labels), repetitions)] if jackknife else []
     outcomes = []
@@ -154,10 +154,19 @@ def resampled_weights(
         yield bootstrap_weights(rng, examples, size), bootstrap_weights(rng, repetitions, size)
 
 
+def kept_weights(seed: int, examples: int, repetitions: int, resamples: int) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Yield the same, kept for the next call: a study judges hundreds of runs on the same examples."""
+    for counts, repeats in _counts(seed, examples, repetitions, resamples):
+        yield counts / examples, repeats
+
+
 @lru_cache(maxsize=1)
-def _kept_weights(seed: int, examples: int, repetitions: int, resamples: int) -> list[tuple[FloatArray, FloatArray]]:
-    """Return the same, kept for the next call: a study judges hundreds of runs on the same examples."""
-    return list(resampled_weights(seed, examples, repetitions, resamples))
+def _counts(seed: int, examples: int, repetitions: int, resamples: int) -> list[tuple[IntArray, FloatArray]]:
+    """Return how often each resample holds each example, in bytes: no more than 255 times, by any chance."""
+    return [
+        (np.rint(weights * examples).astype(np.uint8), repeats)
+        for weights, repeats in resampled_weights(seed, examples, repetitions, resamples)
+    ]
 
 
 def detect(own: Arms, other: Arms, resamples: int, seed: int) -> list[Outcome]:

@@ -1,36 +1,40 @@
-"""`compare`: the main job. N independent networks and one with dropout on the same data, judged in pairs."""
+"""`compare`: the main job. N independent networks and one with dropout on the same data, judged in pairs.
+
+A comparison is a study of one point: its settings, runs, store and tables are those of `experiments`.
+"""
 
 from __future__ import annotations
 
+import inspect
 import json
-import platform
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping, Sequence, Set
+from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
+import yaml
 
-from ensemble_vs_dropout import __version__
-from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction
-from ensemble_vs_dropout.datasets import load_dataset
-from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, Arm, Recipe, find_arms
-from ensemble_vs_dropout.evaluation.cost import cost_table
-from ensemble_vs_dropout.experiments import runs
-from ensemble_vs_dropout.experiments.comparison import Comparison, models_folder
-from ensemble_vs_dropout.experiments.ways import Ways
-from ensemble_vs_dropout.files import digest_of_arrays
+from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction, check_known, load_named
+from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, STANDARD_ARMS, Arm, find_arms
+from ensemble_vs_dropout.experiments.comparison import Comparison
+from ensemble_vs_dropout.experiments.folder import is_finished, open_folder
+from ensemble_vs_dropout.experiments.local import in_processes, run_study
+from ensemble_vs_dropout.experiments.ray import run_on_ray
+from ensemble_vs_dropout.experiments.running import PARTS, Given, data_of
+from ensemble_vs_dropout.experiments.settings import Settings, Study, make_settings
+from ensemble_vs_dropout.experiments.store import Keeping, Memory, Store
+from ensemble_vs_dropout.experiments.tables import plan_of
+from ensemble_vs_dropout.files import digest, digest_of_arrays
+from ensemble_vs_dropout.models.architecture import architecture
 from ensemble_vs_dropout.models.backend import keras
-from ensemble_vs_dropout.models.builders import Builder, Network, build_for, find_builder, takes_width
+from ensemble_vs_dropout.models.builders import NETWORKS, Builder, Network, build_for, find_builder, matching_width
 from ensemble_vs_dropout.models.heads import input_of, read_head
 from ensemble_vs_dropout.models.random_layers import random_layers
 from ensemble_vs_dropout.predictors import Ensemble, MonteCarloDropout, WeightScaling
-from ensemble_vs_dropout.progress import EpochEnd, Progress
-from ensemble_vs_dropout.seeds import derive
-from ensemble_vs_dropout.types import Cost, Dataset, Predictions
+from ensemble_vs_dropout.progress import Progress
+from ensemble_vs_dropout.types import Dataset
 
 __all__ = ["Comparison", "compare"]
 
@@ -40,7 +44,7 @@ def compare(
     build: Builder | str = "mlp",
     *,
     members: int = 5,
-    rate: float = 0.5,
+    rate: float | str = 0.5,
     passes: int = 100,
     repetitions: int = 3,
     epochs: int = 20,
@@ -49,8 +53,18 @@ def compare(
     seed: int = 0,
     controls: bool = False,
     arms: Sequence[str | Arm] | None = None,
+    target: str | None = None,
+    train_size: int | None = None,
+    label_noise: float = 0.0,
+    shifts: Sequence[str] | Mapping[str, Any] = (),
+    other_data: str | None = None,
+    exact: bool = False,
+    tuning: Mapping[str, Any] | None = None,
+    watch: Sequence[str] = (),
     out: str | PathLike[str] | None = None,
     force: bool = False,
+    jobs: int = 1,
+    executor: str = "local",
     verbose: str | int = "auto",
 ) -> Comparison:
     """Train N networks and one with dropout on the same data, and judge every way to use them.
@@ -61,12 +75,14 @@ def compare(
     `wide` (one network with about the ensemble's parameters). All have the same data, the same largest number of
     epochs and the same early stopping on the validation part; test data are only looked at.
 
+    A comparison is a study of one point: what `evd study` makes of the same settings is the same runs.
+
     Args:
         data: A `Dataset`, or what `load_dataset` takes, which is split by `seed`.
         build: A recipe of `networks`, its name, "package.module:function", or a function of some of `data`, `rate`
             and `width` that returns a compiled model; it must take `rate`.
         members: Networks in an ensemble, at least 1.
-        rate: Probability to drop a unit, in (0, 1).
+        rate: Probability to drop a unit, in (0, 1); or "auto": chosen on validation data, see `tuning`.
         passes: Forward passes of Monte Carlo dropout, at least 1.
         repetitions: Of the whole experiment with other seeds, on the same split.
         epochs: At most so many for every network.
@@ -77,9 +93,22 @@ def compare(
         controls: Train the wide network too.
         arms: The ways to use networks that are judged: names in `ARMS`, "package.module:NAME" of an `Arm` of your own,
             or arms. None for all that are registered, the wide network only with `controls`.
+        target: The label's column, where `data` is the name of a table; like `train_size` and `label_noise`, as
+            `load_dataset` takes it.
+        train_size: Train on a stratified subset of this size.
+        label_noise: Fraction of training labels to falsify, in [0, 1).
+        shifts: What is done to the test inputs, as further conditions: names in `datasets.SHIFTS`, or by name
+            "severities", "ovadia" or amounts; see `Comparison.conditions`.
+        other_data: The name of a data set of the same input shape; how well uncertainty tells it is judged too.
+        exact: Average the dropout network over all its masks too: 16 units of dropout at most.
+        tuning: What is chosen on validation data, as in a study file: {"dropout": {"rate": [0.2, 0.5]}, "plain":
+            {"batch_size": [64, 128]}}, as many candidates for each.
+        watch: Further parts whose loss is recorded after each epoch, for the learning curves: "train", "test".
         out: Folder of the run, written as the work goes on; the same call goes on after an interruption, and only
             reads what is finished. None keeps everything in memory.
-        force: Replace another run in `out`.
+        force: Take the place of another comparison in `out`.
+        jobs: Processes; more than 1 need `out`, and data and a network that other processes can find by name.
+        executor: "local", or "ray" for a Ray cluster, with the same needs as `jobs`.
         verbose: 0 silent, 1 or "auto" progress, 2 one line per epoch.
 
     Returns:
@@ -87,135 +116,174 @@ def compare(
 
     Raises:
         InputError: Anything that cannot be compared, before any training.
+        FloatingPointError: A network diverged.
     """
-    dataset = load_dataset(data, seed=check_at_least("seed", seed, 0)) if isinstance(data, str) else data
-    builder = find_builder(build) if isinstance(build, str) else build
     numbers = {"members": members, "passes": passes, "repetitions": repetitions, "epochs": epochs}
-    numbers["batch_size"] = batch_size
-    for name, value in numbers.items():
+    for name, value in {**numbers, "batch_size": batch_size, "jobs": jobs}.items():
         check_at_least(name, value, 1)
     if patience is not None:
         check_at_least("patience", patience, 1)
-    check_fraction("rate", rate)
-    every = [arm.name for arm in ARMS.values() if controls or not RECIPES[arm.recipe].single]
-    chosen = find_arms(every if arms is None else arms)
+    if not isinstance(rate, str) and check_fraction("rate", rate) == 0:
+        raise InputError("rate must be above 0, for at 0 there is no dropout, got 0")
+    check_at_least("seed", seed, 0)
+    check_known("executor", executor, ("local", "ray"))
+    chosen = find_arms(_registered(controls) if arms is None else arms)
     if len(chosen) < 2:
         raise InputError(f"arms must name at least two arms, to compare them, got {[arm.name for arm in chosen]}")
-    recipes = [recipe for recipe in RECIPES.values() if recipe.name in {arm.recipe for arm in chosen}]
-    plain = _check_network(builder, dataset, 0.0)
+    loading = {"target": target, "train_size": train_size, "label_noise": label_noise}
+    dataset, named, facts = _data(data, loading, seed)
+    builder = find_builder(build) if isinstance(build, str) else build
+    model, names = _model(builder, build), _names(arms, chosen)
+    settings = make_settings(
+        **named, model=model, members=members, rate=rate, passes=passes, epochs=epochs, patience=patience,
+        batch_size=batch_size, seed=seed, controls=controls and not names, arms=names, tuning=tuning,
+        shifts=shifts, other_data=other_data, exact=exact, watch=tuple(watch),
+    )  # fmt: skip
+    networks = _check(builder, dataset, settings, {arm.recipe for arm in chosen})
+    if "<" in model["name"]:
+        facts |= {"builder_sha256": digest([architecture(one, lasting=True) for one in networks])}
+    given = Given(dataset if "data_sha256" in facts else None, builder if "builder_sha256" in facts else None)
+    if jobs > 1 or executor != "local":
+        _check_travels(facts, arms, out)
+    study = Study(name=_title(dataset, model), base=settings.given(), repetitions=repetitions)
+    asked = {"format": 1, "settings": settings.given(), "repetitions": repetitions, "facts": facts}
+    store: Keeping = open_folder(Path(out), asked, force) if out is not None else Memory()
+    with store.hold("comparison") if isinstance(store, Store) else nullcontext():
+        with Progress(1, verbose) as progress:
+            for line in [f"{dataset.name}: {dataset.source}", *dataset.notes] if isinstance(data, str) else ():
+                progress.say(line)
+        return _compare(study, settings, store, facts, given, out, jobs, executor, verbose)
+
+
+def _compare(
+    study: Study,
+    settings: Settings,
+    store: Keeping,
+    facts: Mapping[str, str],
+    given: Given,
+    out: str | PathLike[str] | None,
+    jobs: int,
+    executor: str,
+    verbose: str | int,
+) -> Comparison:
+    """Make what is not made yet, and look at all of it."""
+    plan = plan_of(study, store, facts=facts)
+    if jobs > 1:  # a group for each process, if there are as many runs
+        together = max(1, sum(run.members for run in plan.runs) // jobs)
+        plan = plan_of(study, store, facts=facts, together=together)
+    whole = not plan.open and all(store.has(run) and not store.damaged(run) for run in plan.runs)
+    if whole and out is not None and is_finished(Path(out)):
+        return Comparison.load(out)
+    with Progress(1, verbose) as progress:
+        there = len([run for run in plan.runs if store.has(run)])
+        if there:
+            progress.say(f"going on with the unfinished run in {out}: {there} of {len(plan.runs)} parts are finished")
+    file = store.keep_study(study.name, _yaml(study)) if isinstance(store, Store) and not facts else None
+    if executor == "ray":
+        assert isinstance(store, Store)
+        run_on_ray(plan, store, fail_fast=True, verbose=verbose)
+    else:
+        with in_processes(file, Path(out), jobs - 1, plan.together, checkpoint=True) if file and out else nullcontext():
+            run_study(
+                plan, store, verify=True, fail_fast=True, checkpoint=isinstance(store, Store), each=True, given=given,
+                verbose=verbose,
+            )  # fmt: skip
+    plan = plan_of(study, store, facts=facts)
+    comparison = Comparison(
+        settings,
+        [point.runs for point in plan.points],
+        store,
+        facts,
+        [point.chosen for point in plan.points if point.chosen],
+        given.trained,
+    )
+    if out is not None:
+        comparison.write(Path(out))
+    return comparison
+
+
+def _registered(controls: bool) -> list[str]:
+    """Return the names of all arms, those of a single network with `controls` alone."""
+    return [arm.name for arm in ARMS.values() if controls or not RECIPES[arm.recipe].single]
+
+
+def _names(arms: Sequence[str | Arm] | None, chosen: Sequence[Arm]) -> tuple[str, ...]:
+    """Return the names of the arms for the settings; none where all are meant, and all come with the package."""
+    if arms is None:
+        own = any(arm.name not in STANDARD_ARMS for arm in chosen)
+        return tuple(arm.name for arm in chosen) if own else ()
+    return tuple(arm.name if isinstance(arm, Arm) else arm for arm in arms)
+
+
+def _data(data: Dataset | str, loading: Mapping[str, Any], seed: int) -> tuple[Dataset, dict[str, Any], dict[str, str]]:
+    """Return the data, the settings that name them, and their digest where none do."""
+    if isinstance(data, str):
+        named = {"dataset": data, **loading}
+        return data_of({**named, "data_seed": seed}), named, {}
+    given = [name for name, value in loading.items() if value]
+    if given:
+        raise InputError(f"{given[0]} is for data that are loaded by name; give it to load_dataset instead")
+    asked = dict(data.asked)
+    if asked and _digest(_again(asked, data)) == _digest(data):
+        named = {"dataset": asked["name"], **{name: asked[name] for name in loading}}
+        return data, {**named, "data_seed": None if asked["seed"] == seed else asked["seed"]}, {}
+    return data, {"dataset": data.name}, {"data_sha256": _digest(data)}
+
+
+def _again(asked: Mapping[str, Any], data: Dataset) -> Dataset | None:
+    """Return what a run would load, or None where it could not: of other fractions, or no longer there."""
+    try:
+        again = data_of({**asked, "dataset": asked["name"], "data_seed": asked["seed"]})
+    except (InputError, OSError):
+        return None
+    return again if again.asked == data.asked and again.name == data.name else None
+
+
+def _digest(data: Dataset | None) -> str:
+    if data is None:
+        return ""
+    return digest_of_arrays(getattr(data, f"{kind}_{part}") for part in PARTS for kind in "xy")
+
+
+def _model(builder: Builder, build: Builder | str) -> dict[str, Any]:
+    """Return the settings that name a builder; the name holds "<" where none leads to it."""
+    if isinstance(build, str):
+        return {"name": build}
+    if isinstance(builder, Network) and builder.name in NETWORKS:
+        taken = inspect.signature(NETWORKS[builder.name]).parameters
+        other = {
+            name: builder.settings[name]
+            for name, parameter in taken.items()
+            if name != "rate" and builder.settings[name] != parameter.default
+        }
+        return {"name": builder.name, **json.loads(json.dumps(other))}
+    name = f"{getattr(builder, '__module__', '')}:{getattr(builder, '__qualname__', type(builder).__qualname__)}"
+    try:
+        found = load_named("model", name) if "__main__" not in name else None
+    except InputError:
+        found = None
+    return {"name": name if found is builder else f"<{name}>"}
+
+
+def _check(builder: Builder, data: Dataset, settings: Settings, recipes: Set[str]) -> list[keras.Model]:
+    """Try everything that could fail on two examples, before any training; return a network of each kind."""
+    plain = _check_network(builder, data, 0.0)
     if random_layers(plain):
         raise InputError(f"build with rate=0 must make no random layer, got {random_layers(plain)[0].name!r}")
-    if any(recipe.dropout for recipe in recipes):
-        MonteCarloDropout(_check_network(builder, dataset, rate))  # says so if there is nothing random in it
-    if members > 1:
-        Ensemble(lambda: build_for(builder, dataset, rate=0.0), 2, seed)  # would members start identical?
-    wide = _find_width(builder, dataset, members) if any(recipe.single for recipe in recipes) else 1.0
-    spec = {
-        "version": __version__,
-        "dataset": dataset.name,
-        "sizes": dataset.sizes,
-        "classes": list(dataset.classes),
-        "data_sha256": _digest(dataset),
-        "model": _describe(builder, plain),
-        **numbers,
-        "rate": float(rate),
-        "patience": patience,
-        "seed": check_at_least("seed", seed, 0),
-        "controls": controls,
-        **({} if arms is None else {"arms": [arm.name for arm in chosen]}),
-    }
-    spec = json.loads(json.dumps(spec))  # as it will be read back
-    with _folder(out, spec, force) as (path, state, broken):
-        if path and state == "finished":
-            return Comparison.load(path)
-        started = time.perf_counter()
-        networks = sum(1 if recipe.single else members for recipe in recipes)
-        with Progress(repetitions * networks * epochs, verbose) as progress:
-            for name in broken:
-                progress.say(f"{name} had changed since it was written; it is made again")
-            if path and state == "unfinished":
-                progress.say(f"going on with the unfinished run in {path}")
-            repeated = []
-            for r in range(repetitions):
-
-                def fit(recipe: Recipe, r: int = r) -> Ensemble:
-                    given = {"rate": rate * recipe.rate, "width": wide if recipe.single else 1.0}
-                    return _fit(
-                        lambda: build_for(builder, dataset, **given),
-                        dataset,
-                        1 if recipe.single else members,
-                        derive(seed, "repetition", r),
-                        {"epochs": epochs, "batch_size": batch_size, "patience": patience},
-                        models_folder(path, r, recipe.name) if path else None,
-                        lambda end: progress.epoch(_words(recipe, end, r, repetitions), end),
-                    )
-
-                trained = {}
-                for recipe in recipes:
-                    trained[recipe.name] = fit(recipe)
-                    progress.reach((r * networks + sum(len(e.models) for e in trained.values())) * epochs)
-                progress.say(f"repetition {r + 1} of {repetitions}: predicting")
-                masks = derive(seed, "masks", r)
-                repeated.append((trained, *_predict(trained, dataset, passes, masks, [arm.name for arm in chosen])))
-        comparison = Comparison(
-            spec=spec,
-            labels={"val": dataset.y_val, "test": dataset.y_test},
-            predictions={
-                split: {arm: [run[1][split][arm] for run in repeated] for arm in repeated[0][1][split]}
-                for split in ("val", "test")
-            },
-            histories=_histories([run[0] for run in repeated]),
-            cost=cost_table({arm.name: [run[2][arm.name] for run in repeated] for arm in chosen}),
-            environment=_environment(time.perf_counter() - started, dataset, arms),
-            ensembles=[run[0] for run in repeated],
-        )
-        if path:
-            comparison.write(path)
-        return comparison
-
-
-def _fit(
-    build: Any,
-    data: Dataset,
-    members: int,
-    seed: int,
-    budget: Mapping[str, Any],
-    checkpoint: Path | None,
-    on_epoch: Any,
-) -> Ensemble:
-    """Train one kind of network; all kinds have the same budget and look at the same parts."""
-    ensemble = Ensemble(build, members, seed)
-    ensemble.fit(
-        data.x_train,
-        data.y_train,
-        validation_data=(data.x_val, data.y_val),
-        watch={"train": (data.x_train, data.y_train), "test": (data.x_test, data.y_test)},
-        checkpoint=checkpoint,
-        verbose=0,
-        on_divergence="raise",
-        on_epoch=on_epoch,
-        **budget,
-    )
-    return ensemble
-
-
-def _predict(
-    trained: Mapping[str, Ensemble], data: Dataset, passes: int, seed: int, arms: Sequence[str] | None = None
-) -> tuple[dict[str, dict[str, Predictions]], dict[str, Cost]]:
-    """Return the predictions of every arm on val and test, and what each arm costs."""
-    ways, inputs = Ways(), {"val": data.x_val, "test": data.x_test}
-    predictions: dict[str, dict[str, Predictions]] = {part: {} for part in inputs}
-    costs: dict[str, Cost] = {}
-    for recipe, ensemble in trained.items():
-        found, of_recipe = ways(recipe, ensemble, len(data.x_train), inputs, passes, seed, arms)
-        costs |= of_recipe
-        for part in inputs:
-            predictions[part] |= found[part]
-    return predictions, costs
+    networks = [plain]
+    if any(RECIPES[recipe].dropout for recipe in recipes):
+        tried = settings.how.dropout.get("rate", [0.5])
+        rate = tried[0] if isinstance(settings.rate, str) else settings.rate
+        networks.append(_check_network(builder, data, rate))
+        MonteCarloDropout(networks[-1])  # says so if there is nothing random in it
+    if settings.members > 1:
+        Ensemble(lambda: build_for(builder, data, rate=0.0), 2, settings.seed)  # would members start identical?
+    if any(RECIPES[recipe].single for recipe in recipes):
+        matching_width(builder, data, settings.members)
+    return networks
 
 
 def _check_network(builder: Builder, data: Dataset, rate: float) -> keras.Model:
-    """Build one network and try it on two examples, so that what cannot work is said before any training."""
     model = build_for(builder, data, rate=rate)
     head = read_head(model)
     if head.classes != len(data.classes):
@@ -233,72 +301,24 @@ def _check_network(builder: Builder, data: Dataset, rate: float) -> keras.Model:
     return model
 
 
-def _find_width(builder: Builder, data: Dataset, members: int) -> float:
-    """Return the width at which one network has about as many parameters as `members` of width 1."""
-    if not takes_width(builder):
-        raise InputError(
-            "controls need a builder that takes width (1.0 is the network itself): def build(data, rate, width)"
-        )
-    wanted = members * build_for(builder, data, rate=0.0).count_params()
-    low, high = 1.0, float(members)
-    for _ in range(10):
-        middle = (low + high) / 2
-        fits = build_for(builder, data, rate=0.0, width=middle).count_params() <= wanted
-        low, high = (middle, high) if fits else (low, middle)
-    return low
-
-
-@contextmanager
-def _folder(
-    out: str | PathLike[str] | None, spec: dict[str, Any], force: bool
-) -> Iterator[tuple[Path | None, str, list[str]]]:
+def _check_travels(facts: Mapping[str, str], arms: Sequence[str | Arm] | None, out: Any) -> None:
+    """Raise `InputError` unless other processes can make the runs."""
+    rule = "jobs and executor other than 1 and local need"
     if out is None:
-        yield None, "new", []
-    else:
-        with runs.open_run(Path(out), spec, force) as (state, broken):
-            yield Path(out), state, broken
+        raise InputError(f"{rule} out, a folder that the processes share, got None")
+    if "data_sha256" in facts:
+        raise InputError(f"{rule} data that other processes can load: a name or a file, got arrays of this process")
+    if "builder_sha256" in facts:
+        raise InputError(f"{rule} a network that other processes can import, as package.module:function")
+    own = [arm.name for arm in arms or () if isinstance(arm, Arm) and arm.name not in STANDARD_ARMS]
+    if own:
+        raise InputError(f"{rule} arms that other processes can import, as package.module:NAME, got {own[0]!r}")
 
 
-def _words(recipe: Recipe, end: EpochEnd, repetition: int, repetitions: int) -> str:
-    return f"repetition {repetition + 1} of {repetitions}, {recipe.one} {end.member + 1}"
+def _title(data: Dataset, model: Mapping[str, Any]) -> str:
+    """Return the name of the study."""
+    return re.sub(r"[^\w+-]+", "_", f"{data.name}-{model['name']}").strip("_")[:100] or "comparison"
 
 
-def _histories(repeated: list[dict[str, Ensemble]]) -> pd.DataFrame:
-    return pd.concat(
-        [
-            ensemble.histories.assign(recipe=recipe, repetition=r)
-            for r, trained in enumerate(repeated)
-            for recipe, ensemble in trained.items()
-        ],
-        ignore_index=True,
-    )
-
-
-def _digest(data: Dataset) -> str:
-    parts = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
-    return digest_of_arrays(getattr(data, part) for part in parts)
-
-
-def _describe(builder: Builder, model: keras.Model) -> dict[str, Any]:
-    if isinstance(builder, Network):
-        settings = {key: value for key, value in builder.settings.items() if key not in ("rate",)}
-        return {"name": builder.name, **settings, "parameters": model.count_params()}
-    name = f"{getattr(builder, '__module__', '')}:{getattr(builder, '__qualname__', repr(builder))}"
-    return {"name": name, "parameters": model.count_params()}
-
-
-def _environment(seconds: float, data: Dataset, arms: Sequence[str | Arm] | None) -> dict[str, Any]:
-    import tensorflow as tf
-
-    return {
-        "minutes": round(seconds / 60, 2),
-        "source": data.source,
-        "asked": dict(data.asked),
-        "arms": None if arms is None else [arm.name if isinstance(arm, Arm) else arm for arm in arms],
-        "notes": list(data.notes),
-        "python": platform.python_version(),
-        "keras": keras.__version__,
-        "tensorflow": tf.__version__,
-        "numpy": np.__version__,
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
+def _yaml(study: Study) -> str:
+    return yaml.safe_dump(study.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True)

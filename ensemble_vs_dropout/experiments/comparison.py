@@ -1,11 +1,15 @@
-"""`Comparison`: what a comparison found, in memory and as a folder; reading it again needs no TensorFlow."""
+"""`Comparison`: what the runs of one point found, as tables, sentences, figures and files; no TensorFlow.
+
+A comparison is a view of stored runs, whichever way they were made: by `compare`, or as one point of a study.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
@@ -14,24 +18,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from ensemble_vs_dropout import evaluation, report
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import (
     EACH,
     REFERENCE,
+    find_arms,
     growing,
     judged,
     judged_alone,
-    predicted_for,
     recipe_label,
     row_label,
     rules_of,
 )
-from ensemble_vs_dropout.experiments import runs
-from ensemble_vs_dropout.measures import METRICS, STANDARD_RULES, aggregate
+from ensemble_vs_dropout.evaluation.cost import cost_table
+from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
+from ensemble_vs_dropout.experiments import folder as folders
+from ensemble_vs_dropout.experiments.plan import Plan, Point, Run
+from ensemble_vs_dropout.experiments.settings import Settings
+from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Store
+from ensemble_vs_dropout.experiments.tables import scores_of, value_in_a_cell
+from ensemble_vs_dropout.files import write_whole
+from ensemble_vs_dropout.measures import METRICS, aggregate
 from ensemble_vs_dropout.report import Figure, Report
-from ensemble_vs_dropout.types import IntArray, Predictions
+from ensemble_vs_dropout.types import Cost, IntArray, Predictions
 
 if TYPE_CHECKING:
     from ensemble_vs_dropout import plots
@@ -45,22 +57,136 @@ class Comparison:
     """The predictions of every arm, and the tables, sentences, figures and files made of them.
 
     Attributes:
-        spec: What was run.
-        labels: Of the parts "val" and "test".
-        predictions: `predictions[split][arm]`, one `Predictions` for each repetition.
-        histories: One row per recipe, repetition, member and epoch.
-        cost: One row per arm.
-        environment: Versions, machine and measured minutes.
-        ensembles: The trained networks, `ensembles[repetition][name]`; empty when read from a folder.
+        settings: What was run.
+        runs: `runs[repetition]`, one for each recipe.
+        store: Where these are kept.
+        facts: Digests of data and network that exist in Python alone: no name in `settings` leads to them.
+        chosen: `chosen[repetition][recipe]`, the settings chosen on validation data; empty if none were.
+        trained: Ensembles that were trained in this process, by the names of their runs.
     """
 
-    spec: dict[str, Any]
-    labels: Mapping[str, IntArray]
-    predictions: Mapping[str, Mapping[str, Sequence[Predictions]]]
-    histories: pd.DataFrame
-    cost: pd.DataFrame
-    environment: dict[str, Any] = field(default_factory=dict)
-    ensembles: Sequence[Mapping[str, Ensemble]] = ()
+    settings: Settings
+    runs: Sequence[Sequence[Run]]
+    store: Keeping
+    facts: Mapping[str, str] = field(default_factory=dict)
+    chosen: Sequence[Mapping[str, Mapping[str, Any]]] = ()
+    trained: Mapping[str, Ensemble] = field(default_factory=dict)
+
+    @cached_property
+    def _arrays(self) -> list[dict[str, Any]]:
+        """The arrays of all runs of each repetition, by their names in `predictions.npz`."""
+        found = []
+        for runs in self.runs:
+            arrays: dict[str, Any] = {}
+            for run in runs:
+                with np.load(io.BytesIO(self._read(run, "predictions.npz")), allow_pickle=False) as file:
+                    arrays |= dict(file)
+            found.append(arrays)
+        return found
+
+    def _read(self, run: Run, file: str) -> bytes:
+        try:
+            return self.store.read(run, file)[0]
+        except DamagedError as error:
+            raise InputError(f"{error}; run the same again, which sets it aside and makes it anew") from error
+
+    @cached_property
+    def labels(self) -> Mapping[str, IntArray]:
+        """Of the parts "val" and "test"."""
+        return {split: self._arrays[0][f"labels/{split}"] for split in _SPLITS}
+
+    @cached_property
+    def predictions(self) -> Mapping[str, Mapping[str, Sequence[Predictions]]]:
+        """`predictions[part][arm]`, one `Predictions` for each repetition; "other" is of other data."""
+        found: dict[str, dict[str, list[Predictions]]] = {split: {} for split in _SPLITS}
+        for arrays in self._arrays:
+            for name, probs in arrays.items():
+                part, _, arm = name.partition("/")
+                if part in (*_SPLITS, "other"):
+                    one = Predictions(probs, arrays.get(f"weights/{name}"))
+                    found.setdefault(part, {}).setdefault(arm, []).append(one)
+        return found
+
+    @cached_property
+    def histories(self) -> pd.DataFrame:
+        """One row per recipe, repetition, member and epoch."""
+        tables = [
+            pd.read_csv(io.BytesIO(self._read(run, "histories.csv"))).assign(
+                recipe=run.spec["recipe"], repetition=repetition
+            )
+            for repetition, runs in enumerate(self.runs)
+            for run in runs
+        ]
+        return pd.concat(tables, ignore_index=True)
+
+    @cached_property
+    def cost(self) -> pd.DataFrame:
+        """One row per arm."""
+        rows: dict[str, list[Cost]] = {}
+        for run in (run for runs in self.runs for run in runs):
+            for row in json.loads(self._read(run, "cost.json")):
+                arm = row.pop("arm")
+                numbers = {name: float("nan") if value is None else value for name, value in row.items()}
+                rows.setdefault(arm, []).append(Cost(**numbers))
+        return cost_table({arm: rows[arm] for arm in judged(rows)})
+
+    @cached_property
+    def conditions(self) -> pd.DataFrame:
+        """The scores of each repetition alone, clean and under every shift, and of all masks if they were asked for.
+
+        Columns as those of `Evaluator.scores`. Other data stand in `condition` by name, with the detector as the rule.
+        """
+        rows = [row for runs in self.runs for run in runs for row in scores_of(run, self.store)]
+        return pd.DataFrame(rows, columns=SCORE_COLUMNS)
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Versions, machine, where the data came from, and measured minutes of training and predicting."""
+        found = [json.loads(self._read(run, "environment.json")) for runs in self.runs for run in runs]
+        minutes = sum(one.get("seconds", 0.0) for one in found) / 60
+        names = ("source", "notes", "python", "keras", "tensorflow", "numpy", "machine")
+        return {"minutes": round(minutes, 2), **{name: found[0][name] for name in names if name in found[0]}}
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """What was run, in one table: the settings, and what data and network turned out to be."""
+        told = json.loads(self._read(self.runs[0][0], "environment.json"))
+        given = self.settings.model_dump(mode="json", exclude={"model", "recipes"}, warnings=False)
+        unset = Settings(dataset="").model_dump(mode="json")
+        always = ("members", "passes", "epochs", "batch_size", "rate", "patience", "seed", "controls")
+        model = {**self.settings.model.model_dump(mode="json"), "parameters": told.get("parameters")}
+        known = {"dataset": told.get("data"), "sizes": told.get("sizes"), "classes": told.get("classes")}
+        sizes = {split: len(self.labels[split]) for split in _SPLITS}
+        return {
+            "version": told["version"],
+            "dataset": known["dataset"] or self.settings.dataset,
+            "sizes": known["sizes"] or {"train": self.settings.train_size, **sizes},
+            "classes": known["classes"] or [str(k) for k in range(self._arrays[0]["val/" + self._any].shape[-1])],
+            "data_sha256": told.get("data_sha256"),
+            "named": given.pop("dataset") if "data_sha256" not in self.facts else None,
+            "model": model,
+            "repetitions": len(self.runs),
+            **{key: value for key, value in given.items() if key in always or value != unset[key]},
+            **({"chosen": [dict(one) for one in self.chosen]} if self.chosen else {}),
+        }
+
+    @property
+    def _any(self) -> str:
+        return next(iter(self.predictions["val"]))
+
+    @cached_property
+    def ensembles(self) -> Sequence[Mapping[str, Ensemble]]:
+        """The trained networks, `ensembles[repetition][recipe]`; those of a folder are built anew, which loads Keras.
+
+        Raises:
+            InputError: A network that does not tell how it is made, such as one with a layer that is not registered.
+        """
+        from ensemble_vs_dropout.experiments.running import networks_of
+
+        return [
+            {run.spec["recipe"]: self.trained.get(run.name) or networks_of(run, self.store) for run in runs}
+            for runs in self.runs
+        ]
 
     @property
     def arms(self) -> dict[str, Sequence[Predictions]]:
@@ -69,21 +195,23 @@ class Comparison:
         With one member there are no ensembles: they would be compared with themselves.
         """
         found = judged(self.predictions["test"])
-        left_out = growing("networks") if self.spec["members"] == 1 else ()
-        return {arm: found[arm] for arm in found if arm in self.spec.get("arms", found) and arm not in left_out}
+        left_out = growing("networks") if self.settings.members == 1 else ()
+        asked = {arm.name for arm in find_arms(self.settings.arms)} if self.settings.arms else found
+        return {arm: found[arm] for arm in found if arm in asked and arm not in left_out}
 
     @property
     def interval(self) -> str:
         """What the intervals spread over."""
-        repetitions = self.spec["repetitions"]
+        repetitions = len(self.runs)
         if repetitions == 1:
             return "bootstrap over the test examples"
         return f"bootstrap over {repetitions} repetitions (new seeds) and the test examples"
 
     @cached_property
     def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        rules = {arm: rules_of(arm, STANDARD_RULES) for arm in self.arms}
-        evaluator = evaluation.Evaluator(rules=rules, seed=self.spec["seed"])
+        wanted = self.settings
+        rules = {arm: rules_of(arm, wanted.rules) for arm in self.arms}
+        evaluator = evaluation.Evaluator(wanted.metrics, rules, resamples=wanted.resamples, seed=wanted.seed)
         return evaluator.tables(self.arms, self.labels["test"])
 
     @property
@@ -105,24 +233,24 @@ class Comparison:
     @property
     def _has_reference(self) -> bool:
         """Whether there are independent networks to measure worth and diversity by."""
-        return self.spec["members"] > 1 and REFERENCE in self.arms
+        return self.settings.members > 1 and REFERENCE in self.arms
 
     @cached_property
     def sizes(self) -> pd.DataFrame:
         """Quality against the number of networks or passes; see `size_curves`."""
-        return evaluation.size_curves(self._pools, self.labels["test"], seed=self.spec["seed"])
+        return evaluation.size_curves(self._pools, self.labels["test"], seed=self.settings.seed)
 
     @cached_property
     def worth(self) -> pd.DataFrame:
         """What each arm is worth in independent networks, by calibrated NLL; see `evaluation.equivalence`."""
         rules = {arm: EACH for arm in judged_alone() if arm in self.arms}
-        return evaluation.equivalence(self.arms, self.labels["test"], rules=rules, seed=self.spec["seed"])
+        return evaluation.equivalence(self.arms, self.labels["test"], rules=rules, seed=self.settings.seed)
 
     @cached_property
     def equal_cost(self) -> pd.DataFrame:
         """Which arm is best at equal cost, by calibrated NLL; see `evaluation.equal_cost`."""
         arms = {arm: runs for arm, runs in self.predictions["test"].items() if arm in {REFERENCE, *self.arms}}
-        return evaluation.equal_cost(arms, self.labels["test"], self.cost, subsets=10, seed=self.spec["seed"])
+        return evaluation.equal_cost(arms, self.labels["test"], self.cost, subsets=10, seed=self.settings.seed)
 
     @cached_property
     def diversity(self) -> pd.DataFrame:
@@ -163,7 +291,7 @@ class Comparison:
         last = self.histories.groupby(["recipe", "repetition", "member"]).agg(
             epochs=("epoch", "max"), best=("val_loss", lambda losses: losses.to_numpy().argmin() + 1)
         )
-        last["cut"] = (last.epochs == self.spec["epochs"]) & (last.best == last.epochs)
+        last["cut"] = (last.epochs == self.settings.epochs) & (last.best == last.epochs)
         parts = [
             f"{int(group.cut.sum())} of {len(group)} {recipe_label(str(kind))}"
             for kind, group in last.groupby("recipe", sort=False)
@@ -172,7 +300,7 @@ class Comparison:
         if not parts:
             return ""
         return (
-            f"Still improving at the last of {self.spec['epochs']} epochs: {'; '.join(parts)}; with more epochs "
+            f"Still improving at the last of {self.settings.epochs} epochs: {'; '.join(parts)}; with more epochs "
             "their scores may get better."
         )
 
@@ -224,7 +352,12 @@ class Comparison:
         """Return all tables of numbers by the name of their file."""
         tables = {"scores": self.scores, "contrasts": self.contrasts, "cost": self.cost, "equal_cost": self.equal_cost}
         tables |= {"sizes": self.sizes} if self._pools else {}
-        return tables | ({"worth": self.worth, "diversity": self.diversity} if self._has_reference else {})
+        tables |= {"worth": self.worth, "diversity": self.diversity} if self._has_reference else {}
+        return tables | ({"conditions": self.conditions} if self._has_conditions else {})
+
+    @property
+    def _has_conditions(self) -> bool:
+        return bool(self.settings.shifts or self.settings.other_data or self.settings.exact)
 
     def save(self, folder: str | PathLike[str], force: bool = False) -> Path:
         """Write everything to `folder`, the manifest last; return the path of the report.
@@ -233,40 +366,40 @@ class Comparison:
             InputError: The folder holds something else, and `force` is not given.
         """
         path = Path(folder)
-        with runs.open_run(path, self.spec, force) as (state, _):
-            return path / "report.md" if state == "finished" else self.write(path)
+        store = folders.open_folder(path, self.asked, force)
+        with store.hold("comparison"):
+            for run in (run for runs in self.runs for run in runs if not store.has(run)):
+                names = ("environment", "cost", "scores", "models")
+                files = [*(f"{name}.json" for name in names), "models.npz", "histories.csv", "predictions.npz"]
+                store.put(run, dict(zip(files, self.store.read(run, *files), strict=True)))
+            return path / "report.md" if folders.is_finished(path) else self.write(path)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What was asked for, as `comparison.json` has it."""
+        return {
+            "format": 1,
+            "settings": self.settings.given(),
+            "repetitions": len(self.runs),
+            "facts": dict(self.facts),
+        }
 
     def write(self, path: Path) -> Path:
-        """Write everything to a folder that `runs.open_run` holds."""
-        if self.ensembles:
-            from ensemble_vs_dropout.training import files
-        for repetition, ensembles in enumerate(self.ensembles):
-            for name, ensemble in ensembles.items():
-                models = models_folder(path, repetition, name)
-                models.mkdir(parents=True, exist_ok=True)
-                for member, model in enumerate(ensemble.models):
-                    file = models / f"member_{member:03d}{files.suffix_for(model)}"
-                    if not file.exists():  # the trainer's checkpoint has put it there already
-                        files.save(model, file)
-        (path / "predictions").mkdir(exist_ok=True)
-        for split in _SPLITS:
-            np.savez(path / "predictions" / f"labels_{split}.npz", labels=self.labels[split], allow_pickle=False)
-            for arm, each in self.predictions[split].items():
-                for repetition, predictions in enumerate(each):
-                    predictions.save(_predictions_file(path, arm, split, repetition))
+        """Write what is made of the runs to the folder that `folders.open_folder` gave."""
         for name, table in self._numbers().items():
-            table.to_csv(path / f"{name}.csv", index=False)
+            _write(path / f"{name}.csv", table.to_csv(index=False))
         for name, table in (("scores", self.scores), ("contrasts", self.contrasts), ("histories", self.histories)):
             table.to_parquet(path / f"{name}.parquet")
-        (path / "verdict.txt").write_text(self.verdict() + "\n")
-        (path / "table.md").write_text(report.to_markdown(self.table()) + "\n")
-        (path / "environment.json").write_text(json.dumps(self.environment, indent=2))
+        _write(path / "verdict.txt", self.verdict() + "\n")
+        _write(path / "table.md", report.to_markdown(self.table()) + "\n")
+        _write(path / "environment.json", json.dumps(self.environment, indent=2))
         displays = self._displays()
         for name, display in displays.items():
             display.save(path / "figures" / name)
-        text = report.report_markdown(self._content(displays, drawn=False))
-        (path / "report.md").write_text(text, encoding="utf-8")
-        runs.finish(path)
+        _write(path / "report.md", report.report_markdown(self._content(displays, drawn=False)))
+        runs = [[run.name for run in runs] for runs in self.runs]
+        folders.write_asked(path, {**self.asked, "runs": runs, "chosen": [dict(one) for one in self.chosen]})
+        folders.finish(path)
         return path / "report.md"
 
     @classmethod
@@ -277,29 +410,26 @@ class Comparison:
             InputError: The folder holds no finished run, or a file has changed since.
         """
         path = Path(folder)
-        if not (path / "manifest.json").exists():
-            raise InputError(f"{str(path)!r} holds no finished run: manifest.json is not there")
-        broken = runs.damaged(path)
+        if folders.is_of_first_format(path) and (path / "manifest.json").exists():
+            from ensemble_vs_dropout.experiments.first_format import read_first_format
+
+            return cls(*read_first_format(path))
+        found = folders.read_comparison(path)
+        if "runs" not in found:
+            raise InputError(f"{str(path)!r} holds no finished run: the same evd compare goes on with what is there")
+        store = Store(path, create=False)
+        try:
+            settings = Settings.model_validate(found["settings"])
+            runs = [[store.run(name) for name in names] for names in found["runs"]]
+            chosen, facts = list(found.get("chosen", ())), dict(found.get("facts", {}))
+        except ValidationError as error:
+            raise InputError(f"{str(path)!r}: comparison.json cannot be read: {error.errors()[0]['msg']}") from error
+        except (DamagedError, KeyError, TypeError) as error:
+            raise InputError(f"{str(path)!r} is damaged: {error}; run the comparison again") from error
+        broken = [f"{run.name}/{file}" for of_one in runs for run in of_one for file in store.damaged(run)]
         if broken:
             raise InputError(f"{str(path)!r} is damaged: {', '.join(broken)} changed since; run the comparison again")
-        spec = json.loads((path / "spec.json").read_text())
-        cost = pd.read_csv(path / "cost.csv")
-        arms = predicted_for(spec["arms"]) if "arms" in spec else [a for a in cost.arm if a not in judged_alone()]
-        return cls(
-            spec=spec,
-            labels={s: np.load(path / "predictions" / f"labels_{s}.npz")["labels"] for s in _SPLITS},
-            predictions={
-                split: {
-                    arm: [Predictions.load(_predictions_file(path, arm, split, r)) for r in range(spec["repetitions"])]
-                    for arm in arms
-                }
-                for split in _SPLITS
-            },
-            # Runs of the first format name the column of recipes `arm`.
-            histories=pd.read_parquet(path / "histories.parquet").rename(columns={"arm": "recipe"}),
-            cost=cost,
-            environment=json.loads((path / "environment.json").read_text()),
-        )
+        return cls(settings, runs, store, facts, chosen)
 
     def to_json(self, folder: Path | None = None) -> str:
         """Return scores, contrasts, cost and verdict as JSON; what is infinite or undefined stands as a string."""
@@ -309,6 +439,7 @@ class Comparison:
             "cost": _records(self.cost),
             "worth": _records(self.worth) if self._has_reference else [],
             "equal_cost": _records(self.equal_cost),
+            **({"conditions": _records(self.conditions)} if self._has_conditions else {}),
             "verdict": self.verdict().splitlines(),
             "spec": self.spec,
             "environment": self.environment,
@@ -318,7 +449,7 @@ class Comparison:
 
     @property
     def _data(self) -> str:
-        return f"{self.spec['dataset']}, {self.spec['model']['name']}"
+        return f"{self.spec['dataset']}, {self.settings.model.name}"
 
     def _displays(self) -> dict[str, plots.Display]:
         """Return the figures of the report by the name of their files, in their order."""
@@ -346,6 +477,17 @@ class Comparison:
             found["reliability_pooling"] = plots.ReliabilityPooling.from_predictions(
                 val[REFERENCE], self.labels["val"], test[REFERENCE], self.labels["test"], data=self._data
             )
+        if self.settings.shifts:
+            shifted = self.conditions[self.conditions.condition.isin(["clean", *self.settings.shifts])]
+            found["shift_robustness"] = plots.ShiftRobustness.from_scores(
+                shifted[shifted.arm.isin(list(self.arms))], data=self._data, units=shift_units(self.settings)
+            )
+        known, unknown = ({arm: runs for arm, runs in self.predictions.get(part, {}).items() if arm in self.arms}
+                          for part in ("test", "other"))  # fmt: skip
+        if unknown:
+            found["ood_entropy_hist"] = plots.OODEntropy.from_predictions(
+                known, unknown, data=self._data, other=str(self.settings.other_data), resamples=200
+            )
         if len(self.labels["test"]) >= plots.accuracy_vs_confidence.LEAST:
             arms = {arm: runs for arm, runs in test.items() if arm in self.arms}
             found["accuracy_vs_confidence"] = plots.AccuracyVersusConfidence.from_predictions(
@@ -354,13 +496,54 @@ class Comparison:
         return found
 
 
-def models_folder(path: Path, repetition: int, name: str) -> Path:
-    """Return where a run keeps the networks of one repetition and kind."""
-    return path / "models" / f"repetition_{repetition}" / name
+def comparisons(plan: Plan, store: Keeping) -> Iterator[tuple[dict[str, Any], Comparison]]:
+    """Yield the keys of each point of a study and its comparison, of the points whose runs are all finished.
+
+    Raises:
+        InputError: Of no point they are.
+    """
+    there = store.finished()
+    points: dict[str, list[Point]] = {}
+    for point in plan.points:
+        points.setdefault(json.dumps(point.keys, sort_keys=True), []).append(point)
+    settings = [one for _, one in plan.study.points()]
+    whole = [
+        (of_one, wanted)
+        for of_one, wanted in zip(points.values(), settings, strict=True)
+        if all(point.runs and all(run.name in there for run in point.runs) for point in of_one)
+    ]
+    if not whole:
+        raise InputError(f"no point of the study {plan.study.name!r} is finished; evd study run makes its runs")
+    for of_one, wanted in whole:
+        chosen = [point.chosen for point in of_one if point.chosen]
+        yield of_one[0].keys, Comparison(wanted, [point.runs for point in of_one], store, plan.facts, chosen)
 
 
-def _predictions_file(path: Path, arm: str, split: str, repetition: int) -> Path:
-    return path / "predictions" / f"{arm}_{split}_repetition_{repetition}.npz"
+def contrasts_of(plan: Plan, store: Keeping) -> pd.DataFrame:
+    """Return the contrasts of every finished point of a study: the keys that vary, and the columns of `contrasts`."""
+    tables = []
+    for keys, found in comparisons(plan, store):
+        table = found.contrasts
+        for place, (key, value) in enumerate(keys.items()):
+            table = table.copy() if place == 0 else table
+            table.insert(place, f"study_{key}" if key in table else key, [value_in_a_cell(value)] * len(table))
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def shift_units(settings: Settings) -> dict[str, str]:
+    """Return each shift of the settings with the unit of its amounts, in words."""
+    return {
+        name: f"{name} ({_AMOUNTS.get(name, 'amount') if amounts != 'severities' else 'severity'})"
+        for name, amounts in settings.shifts.items()
+    }
+
+
+_AMOUNTS = {"rotation": "degrees", "translation": "pixels"}
+
+
+def _write(path: Path, text: str) -> None:
+    write_whole(path, text.encode())
 
 
 def _figure(name: str, display: plots.Display, drawn: bool) -> Figure:

@@ -26,7 +26,7 @@ from ensemble_vs_dropout.evaluation import Evaluator, size_curves
 from ensemble_vs_dropout.evaluation.arms import REFERENCE, arms_of, judged, rules_of
 from ensemble_vs_dropout.evaluation.sizes import SIZES
 from ensemble_vs_dropout.experiments import Plan, Settings, Store, plan_of, read_study, results
-from ensemble_vs_dropout.experiments.comparison import Comparison
+from ensemble_vs_dropout.experiments.comparison import Comparison, shift_units
 from ensemble_vs_dropout.experiments.plan import Point, Run
 from ensemble_vs_dropout.plots.display import METADATA, WIDTHS
 from ensemble_vs_dropout.plots.style import SCALES
@@ -436,14 +436,7 @@ def _shift_robustness(source: StudySource) -> plots.Display:
     if not source.settings.shifts:
         raise Lacking
     source.varies()
-    units = {
-        name: f"{name} ({_AMOUNTS.get(name, 'amount') if amounts != 'severities' else 'severity'})"
-        for name, amounts in source.settings.shifts.items()
-    }
-    return plots.ShiftRobustness.from_scores(source.table, data=source.data, units=units)
-
-
-_AMOUNTS = {"rotation": "degrees", "translation": "pixels"}
+    return plots.ShiftRobustness.from_scores(source.table, data=source.data, units=shift_units(source.settings))
 
 
 def _reliability_pooling(source: Source) -> plots.Display:

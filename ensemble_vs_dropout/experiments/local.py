@@ -10,20 +10,23 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.evaluation.arms import RECIPES
 from ensemble_vs_dropout.experiments.plan import Group, Plan, Run
-from ensemble_vs_dropout.experiments.store import Store
+from ensemble_vs_dropout.experiments.store import Keeping
 from ensemble_vs_dropout.experiments.tables import damaged, stages
-from ensemble_vs_dropout.progress import Progress
+from ensemble_vs_dropout.progress import EpochEnd, Progress
 
 if TYPE_CHECKING:
-    from ensemble_vs_dropout.progress import EpochEnd
+    from ensemble_vs_dropout.experiments.running import Given
 
+Tell = Callable[[Run, EpochEnd], None]
 _POLL = 0.5  # seconds between two looks at runs in other hands
 
 
@@ -38,12 +41,14 @@ class Report:
 
 def run_study(
     plan: Plan,
-    store: Store,
+    store: Keeping,
     *,
     verify: bool = False,
     fail_fast: bool = False,
     wait: bool = True,
     checkpoint: bool = False,
+    each: bool = False,
+    given: Given | None = None,
     verbose: str | int = "auto",
 ) -> Report:
     """Make every run of the plan that is not finished.
@@ -57,6 +62,8 @@ def run_study(
         wait: Wait for runs that other processes are making, and make them if these give up.
         checkpoint: Keep each network as soon as it is trained, so that an interruption costs less: worth its time where
             networks take minutes.
+        each: Say a line for each network that is trained, where there is no terminal to show them in.
+        given: Data and network that exist in this process alone, in the place of what the runs' specs name.
         verbose: 0 silent, 1 or "auto" progress, 2 one line per epoch.
 
     Returns:
@@ -68,45 +75,49 @@ def run_study(
     """
     report = Report()
     for stage in stages(plan, store):
-        _run_stage(stage, store, report, verify, fail_fast, wait or plan.open, checkpoint, verbose)
+        with Progress(sum(map(_epochs, stage.runs)), verbose) as progress:
+            report.set_aside |= set_damaged_aside(stage, store, verify, progress)
+            tell = _telling(stage, progress) if progress.live or progress.verbose == 2 or each else None
+            make = partial(
+                make_group, store=store, report=report, progress=progress, fail_fast=fail_fast, checkpoint=checkpoint,
+                tell=tell, given=given,
+            )  # fmt: skip
+            _run_stage(stage, store, report, progress, make, wait or plan.open, each)
     return report
 
 
 def _run_stage(
     plan: Plan,
-    store: Store,
+    store: Keeping,
     report: Report,
-    verify: bool,
-    fail_fast: bool,
+    progress: Progress,
+    make: Callable[[Group], None],
     wait: bool,
-    checkpoint: bool,
-    verbose: str | int,
+    quiet: bool,
 ) -> None:
     """Make the runs of a plan whose settings are all known."""
     total = sum(map(_epochs, plan.runs))
-    with Progress(total, verbose) as progress:
-        report.set_aside |= set_damaged_aside(plan, store, verify, progress)
-        left, said = list(plan.groups), 0
-        while left:
-            waiting, before = sum(_epochs(run) for group in left for run in group.runs), len(report.made)
-            for number, group in enumerate(left):
-                make_group(group, store, report, progress, fail_fast=fail_fast, checkpoint=checkpoint)
-                progress.reach(sum(_epochs(r) for g in left[: number + 1] for r in g.runs) + total - waiting)
-                if not progress.live and (made := len(report.made) - before):
-                    progress.say(f"group {number + 1} of {len(left)}: {made} runs made, {progress.left()}")
-                before = len(report.made)
-            there = store.finished()
-            left = [g for g in left if any(r.name not in there and r.name not in report.failed for r in g.runs)]
-            if left and not wait:
-                break
-            if left and len(left) != said:
-                said = len(left)
-                progress.say(f"{said} groups of runs are in other hands; waiting for them")
-            if left:
-                time.sleep(_POLL)
+    left, said = list(plan.groups), 0
+    while left:
+        waiting, before = sum(_epochs(run) for group in left for run in group.runs), len(report.made)
+        for number, group in enumerate(left):
+            make(group)
+            progress.reach(sum(_epochs(r) for g in left[: number + 1] for r in g.runs) + total - waiting)
+            if not progress.live and not quiet and (made := len(report.made) - before):
+                progress.say(f"group {number + 1} of {len(left)}: {made} runs made, {progress.left()}")
+            before = len(report.made)
+        there = store.finished()
+        left = [g for g in left if any(r.name not in there and r.name not in report.failed for r in g.runs)]
+        if left and not wait:
+            break
+        if left and len(left) != said:
+            said = len(left)
+            progress.say(f"{said} groups of runs are in other hands; waiting for them")
+        if left:
+            time.sleep(_POLL)
 
 
-def set_damaged_aside(plan: Plan, store: Store, verify: bool, progress: Progress) -> dict[str, list[str]]:
+def set_damaged_aside(plan: Plan, store: Keeping, verify: bool, progress: Progress) -> dict[str, list[str]]:
     """Set aside the finished runs that are damaged, say so, and return their files that are."""
     broken = damaged(plan.runs, store, verify)
     for run in (run for run in plan.runs if run.name in broken):
@@ -120,14 +131,16 @@ def set_damaged_aside(plan: Plan, store: Store, verify: bool, progress: Progress
 
 def make_group(
     group: Group,
-    store: Store,
+    store: Keeping,
     report: Report,
     progress: Progress,
     *,
     fail_fast: bool = False,
     checkpoint: bool = False,
+    tell: Tell | None = None,
+    given: Given | None = None,
 ) -> None:
-    """Make those runs of a group that are neither finished nor in other hands."""
+    """Make those runs of a group that are neither finished nor in other hands; `tell` hears of each epoch."""
     with store.claim(group.runs) as mine:
         todo = [run for run in mine if run.name not in report.failed]
         if not todo:
@@ -137,11 +150,11 @@ def make_group(
         folders = [store.work(run) for run in todo] if checkpoint else None
         left = {run.name: run for run in todo}
         try:
-            for run, files in make_runs(todo, group.members, folders, _telling(progress)):
+            for run, files in make_runs(todo, group.members, folders, tell, given):
                 if isinstance(files, Exception):
                     note_failure(run, *told(files), store, report, progress)
                     if fail_fast:
-                        raise InputError(f"{run.name} failed: {files}")
+                        raise FloatingPointError(f"{run.name} failed: {files}")
                 else:
                     store.put(run, files)
                     report.made.append(run.name)
@@ -155,10 +168,12 @@ def make_group(
                 note_failure(run, *told(error), store, report, progress)
 
 
-def run_in_processes(
-    file: Path, store: Path, jobs: int, together: int, checkpoint: bool
-) -> list[subprocess.Popen[bytes]]:
-    """Start so many processes that call the same study; each takes what the others do not hold."""
+@contextmanager
+def in_processes(file: Path, store: Path, others: int, together: int, checkpoint: bool) -> Iterator[None]:
+    """Have so many other processes call the same study meanwhile; each takes what the others do not hold.
+
+    They end by themselves when nothing is left, and are ended if the body fails.
+    """
     command = [
         sys.executable,
         "-m",
@@ -170,7 +185,16 @@ def run_in_processes(
         str(store),
     ]
     command += ["--quiet", "--no-wait", "--jobs", "1", "--together", str(together), *["--checkpoint"] * checkpoint]
-    return [subprocess.Popen(command) for _ in range(jobs)]
+    processes = [subprocess.Popen(command) for _ in range(others)]
+    try:
+        yield
+    except BaseException:
+        for process in processes:
+            process.terminate()
+        raise
+    finally:
+        for process in processes:
+            process.wait()
 
 
 def _epochs(run: Run) -> int:
@@ -183,15 +207,20 @@ def told(error: Exception) -> tuple[str, str]:
     return str(error) or type(error).__name__, "".join(traceback.format_exception(error))
 
 
-def note_failure(run: Run, reason: str, trace: str, store: Store, report: Report, progress: Progress) -> None:
+def note_failure(run: Run, reason: str, trace: str, store: Keeping, report: Report, progress: Progress) -> None:
     """Note that a run could not be made, and say why."""
     store.fail(run, reason, trace)
     report.failed[run.name] = reason
     progress.say(f"{run.name} failed: {reason}")
 
 
-def _telling(progress: Progress) -> Callable[[Run, EpochEnd], None] | None:
-    """Return what moves a live display; elsewhere a line for each of thousands of networks would say nothing."""
-    if not progress.live:
-        return None
-    return lambda run, end: progress.epoch(f"{run.name}, network {end.member + 1}", end)
+def _telling(plan: Plan, progress: Progress) -> Tell:
+    """Return what shows a network on its way, by its repetition where a plan has one point, else by its run."""
+
+    def words(run: Run, member: int) -> str:
+        if plan.study.keys or run.name in {trial.name for trial in plan.points[0].trials}:
+            return f"{run.name}, network {member + 1}"
+        recipe = RECIPES[run.spec["recipe"]]
+        return f"repetition {run.spec['repetition'] + 1} of {plan.study.repetitions}, {recipe.one} {member + 1}"
+
+    return lambda run, end: progress.epoch(words(run, end.member), end)

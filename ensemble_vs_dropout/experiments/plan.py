@@ -58,8 +58,8 @@ class Run:
 
     @property
     def members(self) -> int:
-        """The networks to train."""
-        return int(self.spec["members"])
+        """The networks to train: one where the recipe is of a single network, whatever the size of the ensembles."""
+        return 1 if RECIPES[self.spec["recipe"]].single else int(self.spec["members"])
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,19 @@ class Group:
 
 @dataclass(frozen=True)
 class Plan:
-    """All points of a study, its runs without repetition, and their groups of so many networks `together`, at most."""
+    """All points of a study, its runs without repetition, and their groups of so many networks `together`, at most.
+
+    Attributes:
+        facts: What stands in the spec of every run besides its settings: digests of data and network that no name
+            leads to.
+    """
 
     study: Study
     points: tuple[Point, ...]
     runs: tuple[Run, ...]
     groups: tuple[Group, ...]
     together: int = TOGETHER
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def open(self) -> bool:
@@ -116,13 +122,19 @@ class Plan:
         return replace(self, runs=tuple(run for runs in left for run in runs), groups=groups)
 
 
-def make_plan(study: Study, together: int = TOGETHER, judged: Callable[[Run], float | None] | None = None) -> Plan:
+def make_plan(
+    study: Study,
+    together: int = TOGETHER,
+    judged: Callable[[Run], float | None] | None = None,
+    facts: Mapping[str, str] | None = None,
+) -> Plan:
     """Return the plan of a study.
 
     Args:
         study: As `read_study` gives it.
         together: Networks of one group, at most; a run is never cut.
         judged: Returns what a trial scored on validation data, lower being better; None while that is not known.
+        facts: As `Plan` has them.
 
     Example:
         >>> study = Study(name="s", base={"dataset": "digits"}, grid={"rate": [0.2, 0.5]}, repetitions=2)
@@ -130,9 +142,9 @@ def make_plan(study: Study, together: int = TOGETHER, judged: Callable[[Run], fl
         >>> len(plan.points), len(plan.runs), len(plan.groups)
         (4, 6, 3)
     """
-    judged = judged or (lambda trial: None)
+    judged, facts = judged or (lambda trial: None), facts or {}
     points = [
-        _point(keys, settings, repetition, judged)
+        _point(keys, settings, repetition, judged, facts)
         for keys, settings in study.points()
         for repetition in range(study.repetitions)
     ]
@@ -141,7 +153,7 @@ def make_plan(study: Study, together: int = TOGETHER, judged: Callable[[Run], fl
     for run in runs_by_name.values():
         alike.setdefault(digest({k: v for k, v in run.spec.items() if k not in _APART}), []).append(run)
     groups = [group for several in alike.values() for group in _cut(several, together)]
-    return Plan(study, tuple(points), tuple(runs_by_name.values()), tuple(groups), together)
+    return Plan(study, tuple(points), tuple(runs_by_name.values()), tuple(groups), together, facts)
 
 
 def digest_of_spec(spec: Mapping[str, Any]) -> str:
@@ -149,14 +161,20 @@ def digest_of_spec(spec: Mapping[str, Any]) -> str:
     return digest({"arm" if key == "recipe" else key: value for key, value in spec.items()})
 
 
-def _point(keys: dict[str, Any], settings: Settings, repetition: int, judged: Callable[[Run], float | None]) -> Point:
+def _point(
+    keys: dict[str, Any],
+    settings: Settings,
+    repetition: int,
+    judged: Callable[[Run], float | None],
+    facts: Mapping[str, str],
+) -> Point:
     if not settings.tuned:
-        return Point(keys, repetition, tuple(_run(settings, recipe, repetition) for recipe in settings.trained))
+        return Point(keys, repetition, tuple(_run(settings, recipe, repetition, facts) for recipe in settings.trained))
     trials: list[Run] = []
     chosen: dict[str, dict[str, Any]] = {}
     for recipe in settings.trained:
         candidates = settings.how.candidates(recipe)
-        of_recipe = [_trial(settings, candidate, recipe, repetition) for candidate in candidates]
+        of_recipe = [_trial(settings, candidate, recipe, repetition, facts) for candidate in candidates]
         trials += of_recipe
         losses = [judged(trial) for trial in of_recipe]
         if None not in losses:
@@ -165,11 +183,13 @@ def _point(keys: dict[str, Any], settings: Settings, repetition: int, judged: Ca
                 chosen[recipe] = candidates[known.index(min(known))]  # the first of equals
     if len(chosen) < len(settings.trained):
         return Point(keys, repetition, (), tuple(trials))
-    runs = tuple(_run(settings.chosen(chosen[recipe]), recipe, repetition) for recipe in settings.trained)
+    runs = tuple(_run(settings.chosen(chosen[recipe]), recipe, repetition, facts) for recipe in settings.trained)
     return Point(keys, repetition, runs, tuple(trials), chosen)
 
 
-def _trial(settings: Settings, candidate: dict[str, Any], recipe: str, repetition: int) -> Run:
+def _trial(
+    settings: Settings, candidate: dict[str, Any], recipe: str, repetition: int, facts: Mapping[str, str]
+) -> Run:
     """Return the run that tries a candidate: it sees validation data alone."""
     how = settings.how
     alone = {
@@ -182,11 +202,11 @@ def _trial(settings: Settings, candidate: dict[str, Any], recipe: str, repetitio
         "arms": (),
     }
     only = {"members": how.members, "passes": 1, "metrics": (how.metric,), "splits": ("val",), "resamples": 100}
-    return _run(settings.chosen(candidate).model_copy(update={**alone, **only}), recipe, repetition)
+    return _run(settings.chosen(candidate).model_copy(update={**alone, **only}), recipe, repetition, facts)
 
 
-def _run(settings: Settings, recipe: str, repetition: int) -> Run:
-    spec = json.loads(settings.model_dump_json(exclude={"recipes", "tuning", "arms"}))
+def _run(settings: Settings, recipe: str, repetition: int, facts: Mapping[str, str]) -> Run:
+    spec = json.loads(settings.model_dump_json(exclude={"recipes", "tuning", "arms", "controls"}))
     if settings.arms:
         arms = [one for one in find_arms(settings.arms) if one.recipe == recipe]
         spec["arms"] = [named for named in settings.arms if find_arms([named])[0] in arms]
@@ -194,9 +214,9 @@ def _run(settings: Settings, recipe: str, repetition: int) -> Run:
         spec["data_seed"] = spec["seed"]
     for key in _DROPOUT_ONLY if not RECIPES[recipe].dropout else ():
         del spec[key]
-    files = {"data_sha256": Path(settings.dataset).expanduser(), "builder_sha256": _source(settings.model.name)}
-    content = {key: _sum(file) for key, file in files.items() if file and file.is_file()}  # what has changed is other
-    return Run({"recipe": recipe, "repetition": repetition, **content, **spec})
+    files = {"data_sha256": _data_file(settings.dataset), "builder_sha256": _source(settings.model.name)}
+    content = {key: _sum(file) for key, file in files.items() if file}  # what has changed is other
+    return Run({"recipe": recipe, "repetition": repetition, **content, **facts, **spec})
 
 
 def _sum(file: Path) -> str:
@@ -209,6 +229,15 @@ def _sum_of(file: Path, *state: int) -> str:
     return digest_of_file(file)
 
 
+def _data_file(name: str) -> Path | None:
+    """Return the file that a data set's name leads to, if it is one."""
+    try:
+        file = Path(name).expanduser()
+        return file if file.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # too long a name, the home of nobody, what no file is called
+        return None
+
+
 def _source(model: str) -> Path | None:
     """Return the file that holds the user's builder."""
     module, _, function = model.partition(":")
@@ -216,7 +245,7 @@ def _source(model: str) -> Path | None:
         return None
     PathFinder.invalidate_caches()  # else a file of this moment may not be seen
     found = PathFinder.find_spec(module.rpartition(".")[2], _folders(module))
-    return Path(found.origin) if found and found.origin else None
+    return Path(found.origin) if found and found.origin and Path(found.origin).is_file() else None
 
 
 def _folders(module: str) -> list[str]:

@@ -8,6 +8,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,33 @@ from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, find_arms, judged, rules_of
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.experiments.plan import RESULTS, Run
+from ensemble_vs_dropout.experiments.store import Keeping
 from ensemble_vs_dropout.experiments.ways import Ways
-from ensemble_vs_dropout.models.backend import keras
-from ensemble_vs_dropout.models.builders import NETWORKS, Builder, build_for, find_builder
+from ensemble_vs_dropout.files import digest_of_arrays
+from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.models.builders import NETWORKS, Builder, build_for, find_builder, matching_width
 from ensemble_vs_dropout.predictors import Ensemble, ExactDropout, fit_together
 from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.seeds import derive
 from ensemble_vs_dropout.types import Dataset, IntArray, Predictions
 
 Files = dict[str, bytes]
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What exists in this process alone and stands in the place of what the spec of a run names.
+
+    Attributes:
+        data: In the place of the data set; None where its name leads to it.
+        builder: In the place of the model; None where its name leads to it.
+        trained: The ensembles of the runs that were made, by the names of the runs.
+    """
+
+    data: Dataset | None = None
+    builder: Builder | None = None
+    trained: dict[str, Ensemble] = field(default_factory=dict)
 
 
 def make_runs(
@@ -39,6 +58,7 @@ def make_runs(
     planned: int,
     checkpoints: Sequence[Path | None] | None = None,
     on_epoch: Callable[[Run, EpochEnd], None] | None = None,
+    given: Given | None = None,
 ) -> Iterator[tuple[Run, Files | FloatingPointError]]:
     """Train the networks of all runs together, and yield each run with the files that hold it.
 
@@ -47,9 +67,10 @@ def make_runs(
         planned: The networks of the whole group, by which the strategy is chosen.
         checkpoints: For each run a folder to go on from, or None.
         on_epoch: Called after each epoch of each network.
+        given: What stands in the place of what the specs name; its `trained` takes up the ensembles.
 
     Yields:
-        A run and its files; or why it has none, where all its networks diverged.
+        A run and its files; or why it has none, where a network of its diverged.
 
     Raises:
         InputError: The group cannot be made: data, builder or settings do not fit.
@@ -58,11 +79,14 @@ def make_runs(
     for run in runs:
         if run.spec.get("arms"):
             find_arms(run.spec["arms"])  # arms of the user's own are registered in this process
-    data, builder, recipe = data_of(spec), builder_of(spec), RECIPES[spec["recipe"]]
+    recipe = RECIPES[spec["recipe"]]
+    data = (given and given.data) or data_of(spec)
+    builder = (given and given.builder) or builder_of(spec)
+    width = spec["width"] * (matching_width(builder, data, spec["members"]) if recipe.single else 1)
     started = time.perf_counter()
 
     def build() -> keras.Model:
-        return build_for(builder, data, rate=spec.get("rate", 0.0) * recipe.rate, width=spec["width"])
+        return build_for(builder, data, rate=spec.get("rate", 0.0) * recipe.rate, width=width)
 
     ensembles = [Ensemble(build, run.members, derive(run.spec["seed"], "repetition", _repetition(run))) for run in runs]
     try:
@@ -87,11 +111,34 @@ def make_runs(
     trained = time.perf_counter() - started
     ways = Ways()
     for run, ensemble in zip(runs, ensembles, strict=True):
-        if ensemble.members == 0:
-            told = "all networks diverged; a lower learning rate or clipped gradients usually help"
-            yield run, FloatingPointError(told)
-        else:
-            yield run, _files(run, ensemble, data, ways, trained * run.members / sum(r.members for r in runs))
+        if ensemble.diverged:  # of fewer networks it would be another run, and which diverge is no accident
+            told = f"{len(ensemble.diverged)} of {run.members} networks diverged"
+            yield run, FloatingPointError(f"{told}; a lower learning rate or clipped gradients usually help")
+            continue
+        if given:
+            given.trained[run.name] = ensemble
+        yield run, _files(run, ensemble, data, ways, trained * run.members / sum(r.members for r in runs))
+
+
+def networks_of(run: Run, store: Keeping) -> Ensemble:
+    """Return the trained networks of a finished run, built anew from what is kept of them.
+
+    Raises:
+        InputError: A network that does not tell how it is made.
+    """
+    config = json.loads(store.read(run, "models.json")[0])
+    if "not_described" in config:
+        raise InputError(
+            f"the networks of {run.name} do not tell how they are made ({config['not_described']}); build one by your "
+            "function, and give it the weights in models.npz, named member/number"
+        )
+    models = []
+    with np.load(io.BytesIO(store.read(run, "models.npz")[0]), allow_pickle=False) as arrays:
+        for member in range(run.members):
+            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+            model.set_weights([arrays[f"{member}/{number}"] for number in range(len(model.weights))])
+            models.append(model)
+    return Ensemble.from_models(models)
 
 
 def data_of(spec: Mapping[str, Any]) -> Dataset:
@@ -126,17 +173,24 @@ def _repetition(run: Run) -> int:
 
 
 def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: float) -> Files:
-    spec = run.spec
+    spec, started = run.spec, time.perf_counter()
     masks = derive(spec["seed"], "masks", _repetition(run))
-    parts = {part: _part(data, part) for part in ("train", "val", "test") if part == "val" or part in spec["splits"]}
+    parts = {part: _part(data, part) for part in PARTS if part == "val" or part in spec["splits"]}
     inputs = {part: x for part, (x, _) in parts.items()}
     passes = spec.get("passes", 1)
     asked = [arm.name for arm in find_arms(spec["arms"])] if spec.get("arms") else None
     predictions, costs = ways(spec["recipe"], ensemble, len(data.x_train), inputs, passes, masks, asked)
     costs = {arm: cost for arm, cost in costs.items() if asked is None or arm in asked}
+    seconds += time.perf_counter() - started
     tables = [_scores(spec, predictions[part], parts[part][1], split=part) for part in spec["splits"]]
     kept: dict[str, npt.NDArray[Any]] = {
         f"{part}/{arm}": p.probs for part in ("val", "test") for arm, p in predictions.get(part, {}).items()
+    }
+    kept |= {
+        f"weights/{part}/{arm}": p.weights
+        for part in ("val", "test")
+        for arm, p in predictions.get(part, {}).items()
+        if p.weights is not None
     }
     for name, amount in conditions(spec):
         x = shift(data.x_test, name, seed=spec["data_seed"], **amount)
@@ -158,6 +212,11 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
             tables.append(table.assign(rule=rule, members=exact.members))
             kept[f"exact/{rule}"] = pooled.probs
     scores = pd.concat(tables, ignore_index=True).assign(repetition=_repetition(run))
+    weights = {
+        f"{member}/{number}": values
+        for member, model in enumerate(ensemble.models)
+        for number, values in enumerate(model.get_weights())
+    }
     environment = {
         "version": __version__,
         "results": RESULTS,
@@ -165,17 +224,17 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
         "keras": keras.__version__,
         "numpy": np.__version__,
         "machine": f"{platform.system()} {platform.machine()}",
-        "train_seconds": round(seconds, 3),
-        "diverged": len(ensemble.diverged),
+        "tensorflow": tf.__version__,
+        "seconds": round(seconds, 3),
         "source": data.source,
         "notes": list(data.notes),
+        "data": data.name,
+        "classes": list(data.classes),
+        "sizes": data.sizes,
+        "data_sha256": digest_of_arrays(array for part in PARTS for array in _part(data, part)),
+        "parameters": next(iter(ensemble.models)).count_params(),
     }
     kept |= {f"labels/{part}": y for part, (_, y) in parts.items() if part != "train"}
-    weights = {
-        f"{member}/{number}": values
-        for member, model in enumerate(ensemble.models)
-        for number, values in enumerate(model.get_weights())
-    }
     return {
         "environment.json": json.dumps(environment, indent=1).encode(),
         "models.json": _described(next(iter(ensemble.models))).encode(),

@@ -115,6 +115,9 @@ class Settings(_Checked):
             arms use.
         arms: The ways to use networks that are judged: names in `ARMS`, or "package.module:NAME" of an `Arm` of the
             user's own; none for all of the recipes.
+        controls: Whether one wide network of about the ensemble's parameters is trained too; the model must take
+            `width`.
+        resamples: Of the bootstrap, in every table of these runs.
         tuning: What is chosen on validation data, for each recipe; None if nothing is and the rate is a number.
         splits: The parts of the data that scores are of.
         watch: Parts whose loss and metrics are recorded after each epoch, besides that of validation.
@@ -143,9 +146,10 @@ class Settings(_Checked):
     seed: Annotated[int, Field(ge=0)] = 0
     recipes: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
+    controls: bool = False
     rules: tuple[str, ...] = STANDARD_RULES
     metrics: tuple[str, ...] = STANDARD_METRICS
-    resamples: Annotated[int, Field(ge=100)] = 1000
+    resamples: Annotated[int, Field(ge=100)] = 10_000
     shifts: dict[str, Any] = {}
     keep_shifted: Annotated[int, Field(ge=0)] = 0
     other_data: str | None = None
@@ -156,8 +160,12 @@ class Settings(_Checked):
     @property
     def trained(self) -> tuple[str, ...]:
         """The recipes whose networks are trained."""
-        used = {arm.recipe for arm in find_arms(self.arms)} if self.arms else {"plain", "dropout"}
-        return self.recipes or tuple(name for name in RECIPES if name in used)
+        used = {arm.recipe for arm in find_arms(self.arms)} if self.arms else {*(self.recipes or ("plain", "dropout"))}
+        return tuple(name for name, recipe in RECIPES.items() if name in used or (self.controls and recipe.single))
+
+    def given(self) -> dict[str, Any]:
+        """Return what is not as by default, as JSON can hold it."""
+        return self.model_dump(mode="json", exclude_defaults=True, warnings=False)  # of a rate that is "auto"
 
     @property
     def tuned(self) -> bool:
@@ -201,8 +209,8 @@ class Settings(_Checked):
     @field_validator("arms")
     @classmethod
     def _known_arms(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if names and any(RECIPES[arm.recipe].single for arm in find_arms(names)):
-            raise ValueError("an arm of one wide network is for compare with controls; give width as a setting")
+        if names:
+            find_arms(names)
         return names
 
     @field_validator("recipes")
@@ -220,6 +228,18 @@ class Settings(_Checked):
     @classmethod
     def _known_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return _known("metric", names, METRICS)
+
+
+def make_settings(**given: Any) -> Settings:
+    """Return settings, or raise `InputError` with the argument, the rule and what came."""
+    try:
+        settings = Settings.model_validate(given)
+        _check_together({}, settings)
+    except ValidationError as error:
+        raise InputError(_told(error, "", {}, (), Settings).removeprefix(": ")) from error
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    return settings
 
 
 class Study(_Checked):
@@ -390,8 +410,10 @@ def _check_together(varied: Mapping[str, Any], settings: Settings) -> None:
     """Raise ValueError unless settings that are right one by one fit together."""
     if "test" not in settings.splits and (settings.shifts or settings.other_data or settings.exact):
         raise ValueError("splits must hold test, of which shifts, other_data and exact are")
-    if settings.arms and set(settings.trained) != {arm.recipe for arm in find_arms(settings.arms)}:
+    if settings.arms and settings.recipes and set(settings.recipes) != {a.recipe for a in find_arms(settings.arms)}:
         raise ValueError("recipes must be those that arms use; leave recipes out")
+    if settings.arms and settings.controls:
+        raise ValueError("controls must be false where arms are named; name wide among them")
     if not settings.tuned:
         return
     how = settings.how

@@ -21,9 +21,10 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from os import PathLike
 from pathlib import Path
+from typing import Protocol
 
 from filelock import FileLock, Timeout
 
@@ -32,6 +33,97 @@ from ensemble_vs_dropout.experiments.plan import Run, digest_of_spec
 from ensemble_vs_dropout.files import digest_of_bytes, digest_of_file, flush_folder, write_flushed, write_whole
 
 FORMAT = 1
+
+
+class Keeping(Protocol):
+    """What keeps finished runs: a folder (`Store`), or memory."""
+
+    def has(self, run: Run) -> bool:
+        """Return whether the run is finished."""
+
+    def finished(self) -> set[str]:
+        """Return the names of all finished runs."""
+
+    def read(self, run: Run, *files: str) -> list[bytes]:
+        """Return the content of files of a finished run, or raise `DamagedError`."""
+
+    def put(self, run: Run, files: Mapping[str, bytes]) -> None:
+        """Keep a finished run."""
+
+    def damaged(self, run: Run) -> list[str]:
+        """Return the files of a finished run that are missing or changed."""
+
+    def set_aside(self, run: Run) -> Path:
+        """Move a damaged run out of the way."""
+
+    def fail(self, run: Run, reason: str, traceback: str) -> None:
+        """Note why a run could not be made."""
+
+    def failure(self, run: Run) -> str | None:
+        """Return why a run failed the last time it was tried, or None."""
+
+    def work(self, run: Run) -> Path:
+        """Return where a run on its way may keep what it has."""
+
+    def claim(self, runs: tuple[Run, ...]) -> AbstractContextManager[list[Run]]:
+        """Hold those of the runs that are neither finished nor in other hands."""
+
+
+class Memory:
+    """Finished runs in memory, for what no folder was given.
+
+    Example:
+        >>> memory, run = Memory(), Run({"recipe": "plain", "dataset": "digits", "members": 1})
+        >>> memory.put(run, {"scores.json": b"[]"})
+        >>> memory.has(run), memory.read(run, "scores.json")
+        (True, [b'[]'])
+    """
+
+    def __init__(self) -> None:
+        self._runs: dict[str, Mapping[str, bytes]] = {}
+        self._failed: dict[str, str] = {}
+
+    def has(self, run: Run) -> bool:
+        """Return whether the run is finished."""
+        return run.name in self._runs
+
+    def finished(self) -> set[str]:
+        """Return the names of all finished runs."""
+        return set(self._runs)
+
+    def read(self, run: Run, *files: str) -> list[bytes]:
+        """Return the content of files of a finished run."""
+        return [self._runs[run.name][file] for file in files]
+
+    def put(self, run: Run, files: Mapping[str, bytes]) -> None:
+        """Keep a finished run."""
+        self._runs[run.name] = dict(files)
+        self._failed.pop(run.name, None)
+
+    def damaged(self, run: Run) -> list[str]:
+        """Return nothing: memory is whole."""
+        return []
+
+    def set_aside(self, run: Run) -> Path:
+        """Raise, as nothing in memory is damaged."""
+        raise FileNotFoundError(run.name)
+
+    def fail(self, run: Run, reason: str, traceback: str) -> None:
+        """Note why a run could not be made."""
+        self._failed[run.name] = reason
+
+    def failure(self, run: Run) -> str | None:
+        """Return why a run failed the last time it was tried, or None."""
+        return self._failed.get(run.name)
+
+    def work(self, run: Run) -> Path:
+        """Raise, as memory has no folder."""
+        raise InputError("checkpoint needs a store in a folder")
+
+    @contextmanager
+    def claim(self, runs: tuple[Run, ...]) -> Iterator[list[Run]]:
+        """Yield those of the runs that are not finished."""
+        yield [run for run in runs if not self.has(run)]
 
 
 class Store:
@@ -111,6 +203,18 @@ class Store:
             found.append(content)
         return found
 
+    def run(self, name: str) -> Run:
+        """Return the finished run of this name, or raise `DamagedError`."""
+        try:
+            if Path(name).name != name:
+                raise DamagedError(f"{name!r} is no name of a run")
+            run = Run(json.loads((self.folder / "runs" / name / "spec.json").read_text()))
+            if run.name != name:
+                raise DamagedError(f"{name}: spec.json is of another run")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedError(f"{name}: spec.json cannot be read ({error})") from error
+        return run
+
     def put(self, run: Run, files: Mapping[str, bytes]) -> None:
         """Write a finished run; the manifest is last, and the folder appears with all of it."""
         content = {"spec.json": json.dumps(run.spec, indent=1).encode(), **files}
@@ -180,12 +284,13 @@ class Store:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def keep_study(self, name: str, text: str) -> None:
-        """Keep the file of a study beside its runs, so that the store tells what they were made for."""
+    def keep_study(self, name: str, text: str) -> Path:
+        """Keep the file of a study beside its runs, so that the store tells what they were made for; return it."""
         path = self.folder / "studies" / f"{name}.yaml"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(exist_ok=True)
             write_whole(path, text.encode())
+        return path
 
     def studies(self) -> list[Path]:
         """Return the files of the studies whose runs are kept here."""
@@ -217,6 +322,18 @@ class Store:
         finally:
             for lock in held:
                 lock.release()
+
+    @contextmanager
+    def hold(self, what: str) -> Iterator[None]:
+        """Hold something that one process alone may write.
+
+        Raises:
+            InputError: Another process holds it.
+        """
+        with self._unclaimed(what) as free:
+            if not free:
+                raise InputError(f"{str(self.folder)!r} is being written by another process")
+            yield
 
     def clean(self) -> list[str]:
         """Remove what interrupted and failed runs left behind; return the names of what was removed.

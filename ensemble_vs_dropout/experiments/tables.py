@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.experiments.plan import RESULTS, TOGETHER, Plan, Point, Run, digest_of_spec, make_plan
 from ensemble_vs_dropout.experiments.settings import Study
-from ensemble_vs_dropout.experiments.store import DamagedError, Store
+from ensemble_vs_dropout.experiments.store import DamagedError, Keeping
 from ensemble_vs_dropout.measures import METRICS
 
 
@@ -38,10 +38,17 @@ class Status:
         return ", ".join(parts)
 
 
-def plan_of(study: Study, store: Store | None = None, guess: bool = False, together: int = TOGETHER) -> Plan:
+def plan_of(
+    study: Study,
+    store: Keeping | None = None,
+    guess: bool = False,
+    together: int = TOGETHER,
+    facts: Mapping[str, str] | None = None,
+) -> Plan:
     """Return the plan of a study, with what is chosen already where the trials of that are in the store.
 
-    With `guess` the first candidate stands where nothing is chosen yet, so that the plan is of the right size.
+    With `guess` the first candidate stands where nothing is chosen yet, so that the plan is of the right size; `facts`
+    are those of `make_plan`.
     """
     there = store.finished() if store else set()
 
@@ -55,21 +62,21 @@ def plan_of(study: Study, store: Store | None = None, guess: bool = False, toget
             return None
         return -float(values[0]) if METRICS[metric].higher_is_better else float(values[0])
 
-    return make_plan(study, together, judged)
+    return make_plan(study, together, judged, facts)
 
 
-def stages(plan: Plan, store: Store) -> Iterator[Plan]:
+def stages(plan: Plan, store: Keeping) -> Iterator[Plan]:
     """Yield the plan, and when its runs are made the one that their scores lead to, until nothing more is to choose."""
     while True:
         yield plan
         tuned = any(point.trials for point in plan.points)  # what failed before may be made now, and win
-        further = plan_of(plan.study, store, together=plan.together) if tuned else plan
+        further = plan_of(plan.study, store, together=plan.together, facts=plan.facts) if tuned else plan
         if further.runs == plan.runs:
             return
         plan = further
 
 
-def status(plan: Plan, store: Store) -> Status:
+def status(plan: Plan, store: Keeping) -> Status:
     """Return how far a study is."""
     there = store.finished()
     finished = tuple(run.name for run in plan.runs if run.name in there)
@@ -78,7 +85,7 @@ def status(plan: Plan, store: Store) -> Status:
     return Status(finished, failed, tuple(run.name for run in missing if run.name not in failed))
 
 
-def results(plan: Plan, store: Store) -> pd.DataFrame:
+def results(plan: Plan, store: Keeping) -> pd.DataFrame:
     """Return one row per point, repetition, arm, rule and metric, of all runs that are finished.
 
     Returns:
@@ -95,7 +102,11 @@ def results(plan: Plan, store: Store) -> pd.DataFrame:
             known[run.name] = scores_of(run, store)
     keys, tuned = plan.study.keys, any(point.trials for point in plan.points)
     rows = [
-        [*(_cell(point.keys[key]) if key in point.keys else None for key in keys), *_effort(point, run, tuned), *row]
+        [
+            *(value_in_a_cell(point.keys[key]) if key in point.keys else None for key in keys),
+            *_effort(point, run, tuned),
+            *row,
+        ]
         for point in plan.points
         for run in point.runs
         for row in known.get(run.name, ())
@@ -106,7 +117,7 @@ def results(plan: Plan, store: Store) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*names, *(["trials", "chosen"] if tuned else []), *SCORE_COLUMNS])
 
 
-def scores_of(run: Run, store: Store) -> list[list[Any]]:
+def scores_of(run: Run, store: Keeping) -> list[list[Any]]:
     """Return the rows of a finished run's scores, in the order of `SCORE_COLUMNS`."""
     try:
         content = json.loads(store.read(run, "scores.json")[0])
@@ -116,7 +127,7 @@ def scores_of(run: Run, store: Store) -> list[list[Any]]:
         raise InputError(f"{error}; evd study run sets it aside and makes the run again") from error
 
 
-def damaged(runs: Sequence[Run], store: Store, all_files: bool = False) -> dict[str, list[str]]:
+def damaged(runs: Sequence[Run], store: Keeping, all_files: bool = False) -> dict[str, list[str]]:
     """Return the finished runs that are damaged, with their files that are.
 
     Args:
@@ -140,7 +151,7 @@ def damaged(runs: Sequence[Run], store: Store, all_files: bool = False) -> dict[
     return broken
 
 
-def made_otherwise(runs: Sequence[Run], store: Store) -> dict[str, str]:
+def made_otherwise(runs: Sequence[Run], store: Keeping) -> dict[str, str]:
     """Return the finished runs that another version of the package made, whose results may differ, and that version."""
     there, found = store.finished(), {}
     for run in (run for run in runs if run.name in there):
@@ -158,8 +169,12 @@ def _effort(point: Point, run: Run, tuned: bool) -> list[Any]:
         return []
     recipe = run.spec["recipe"]
     trials = {trial.name for trial in point.trials if trial.spec["recipe"] == recipe}
-    return [len(trials), ", ".join(f"{key}={_cell(value)}" for key, value in point.chosen.get(recipe, {}).items())]
+    return [
+        len(trials),
+        ", ".join(f"{key}={value_in_a_cell(value)}" for key, value in point.chosen.get(recipe, {}).items()),
+    ]
 
 
-def _cell(value: Any) -> Any:
+def value_in_a_cell(value: Any) -> Any:
+    """Return a setting as a table can hold it."""
     return value if isinstance(value, str | int | float | bool) or value is None else json.dumps(value)

@@ -193,6 +193,25 @@ def build_for(builder: Builder, data: Dataset, *, rate: float, width: float = 1.
     return builder(**{name: value for name, value in given.items() if anything or name in taken})
 
 
+def matching_width(builder: Builder, data: Dataset, members: int) -> float:
+    """Return the width at which one network has about as many parameters as `members` of width 1, and no more.
+
+    Raises:
+        InputError: A builder that cannot make its network wider.
+    """
+    if not takes_width(builder):
+        raise InputError(
+            "controls need a builder that takes width (1.0 is the network itself): def build(data, rate, width)"
+        )
+    wanted = members * build_for(builder, data, rate=0.0).count_params()
+    low, high = 1.0, float(members)
+    for _ in range(10):
+        middle = (low + high) / 2
+        fits = build_for(builder, data, rate=0.0, width=middle).count_params() <= wanted
+        low, high = (middle, high) if fits else (low, middle)
+    return low
+
+
 def takes_width(builder: Builder) -> bool:
     """Return whether a builder can make its network wider."""
     return "width" in inspect.signature(builder).parameters

@@ -83,7 +83,7 @@ def compose(
     costs = [words.cost_in_words(cost, _COST_NOTE)]
     if diversity is not None:
         costs.append(words.diversity_in_words(diversity, _DIVERSITY_NOTE))
-    command, command_note = _command(spec, environment)
+    command, command_note = _command(spec)
     return Report(
         title=f"N independent networks, or one with dropout: {spec['dataset']}",
         subtitle=_subtitle(spec),
@@ -121,11 +121,19 @@ def _subtitle(spec: Mapping[str, Any]) -> str:
     parts = [
         f"{model['name']}{size}",
         _count(spec["members"], "network"),
-        f"dropout at rate {spec['rate']:g} with {_count(spec['passes'], 'pass', 'es')}",
+        f"dropout at {_rate(spec)} with {_count(spec['passes'], 'pass', 'es')}",
         _count(spec["repetitions"], "repetition"),
         f"{spec['sizes']['train']:,} training and {spec['sizes']['test']:,} test examples",
     ]
     return " · ".join(parts)
+
+
+def _rate(spec: Mapping[str, Any]) -> str:
+    """Return the rate in words, or those that validation data chose."""
+    if not isinstance(spec["rate"], str):
+        return f"rate {spec['rate']:g}"
+    chosen = dict.fromkeys(one["dropout"]["rate"] for one in spec.get("chosen", ()) if "dropout" in one)
+    return f"rates {', '.join(f'{rate:g}' for rate in chosen)}, chosen on validation data,"
 
 
 def _count(number: int, noun: str, plural: str = "s") -> str:
@@ -145,41 +153,42 @@ def _tests(contrasts: pd.DataFrame) -> str:
     )
 
 
-_LOADED = {"val_fraction": 0.1, "test_fraction": 0.2, "seed": 0}  # by default; the seed is the command's
-
-
-def _command(spec: Mapping[str, Any], environment: Mapping[str, Any]) -> tuple[str, str]:
+def _command(spec: Mapping[str, Any]) -> tuple[str, str]:
     """Return the command that makes the run again, and what it cannot say."""
-    model, asked = str(spec["model"]["name"]), environment.get("asked") or {}
+    model = str(spec["model"]["name"])
+    shifts = spec.get("shifts", {})
     options = {
-        "dataset": asked.get("name", spec["dataset"]),
-        "target": asked.get("target"),
-        "train-size": asked.get("train_size"),
-        "label-noise": asked.get("label_noise") or None,
+        "dataset": spec["named"] or spec["dataset"],
+        "target": spec.get("target"),
+        "train-size": spec.get("train_size"),
+        "label-noise": spec.get("label_noise") or None,
         "model": model,
         **{name: spec[name] for name in ("members", "rate", "passes", "repetitions", "epochs")},
         "patience": spec["patience"] or 0,
         "batch-size": spec["batch_size"],
         "seed": spec["seed"],
-        "arms": ",".join(environment["arms"]) if environment.get("arms") else None,
+        "arms": ",".join(spec["arms"]) if spec.get("arms") else None,
+        "shifts": ",".join(shifts) or None,
+        "other-data": spec.get("other_data"),
+        "watch": ",".join(spec.get("watch", ())) or None,
     }
     parts = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
-    if spec["controls"]:
-        parts.append("--controls")
+    parts += [f"--{flag}" for flag in ("controls", "exact") if spec.get(flag)]
     notes = [f"Whether it is the same data, their sha256 tells: {spec['data_sha256']}."]
-    if not asked:
+    if not spec["named"]:
         notes.insert(0, "The data were given as arrays, or by an older version: name them by dataset, or a file.")
-    elif {name: asked[name] for name in _LOADED} != {**_LOADED, "seed": spec["seed"]}:
-        given = ", ".join(f"{name}={asked[name]!r}" for name in _LOADED)
-        notes.insert(0, f"The data were split in Python by evd.load_dataset with {given}, which no option says.")
+    in_python = [key for key in ("data_seed", "tuning", "metrics", "rules", "resamples") if key in spec]
+    in_python += ["shifts"] if any(amounts != "severities" for amounts in shifts.values()) else []
+    if in_python:
+        given = ", ".join(f"{key}={spec[key]!r}" for key in in_python)
+        notes.insert(0, f"Given in Python, to evd.compare or in a study, and by no option: {given}.")
     if "<" in model or "(" in model:
         notes.insert(
             0, "The network was built by a function that has no name to import; give yours as package.module:function."
         )
-    elif ":" not in model:
-        notes.insert(
-            0, f"{model} has the settings below; those that are not its defaults are given in Python, to evd.compare."
-        )
+    elif own := _without(spec["model"], "name", "parameters"):
+        told = ", ".join(f"{key}={value!r}" for key, value in own.items())
+        notes.insert(0, f"{model} was given {told} in Python or in a study, which no option says.")
     return f"evd compare {' '.join(parts)}", " ".join(notes)
 
 

@@ -14,8 +14,8 @@ import pytest
 
 import ensemble_vs_dropout as evd_package
 from ensemble_vs_dropout.commands.main import _insistent_interrupt, main
-from ensemble_vs_dropout.experiments import runs
 from ensemble_vs_dropout.experiments.comparison import Comparison
+from ensemble_vs_dropout.experiments.folder import is_finished
 from ensemble_vs_dropout.measures import STANDARD_METRICS
 
 SMALL = (
@@ -54,7 +54,8 @@ def test_json_alone_stands_on_standard_output(finished):
 def test_the_run_folder_holds_everything_and_its_manifest_fits(finished):
     run = finished[0] / "run"
     for name in [
-        "spec.json",
+        "store.json",
+        "comparison.json",
         "environment.json",
         "scores.csv",
         "scores.parquet",
@@ -67,18 +68,20 @@ def test_the_run_folder_holds_everything_and_its_manifest_fits(finished):
         "verdict.txt",
         "table.md",
         "report.md",
-        "models",
-        "predictions",
+        "runs",
+        "studies",
     ]:
         assert (run / name).exists(), name
     figures = {path.name for path in (run / "figures").iterdir()}
     assert {
         f"{n}.{s}" for n in ("arm_intervals", "ensemble_size", "learning_curves") for s in ("png", "svg", "pdf")
     } == figures
-    assert runs.damaged(run) == []
-    assert len(json.loads((run / "manifest.json").read_text())) == sum(
-        path.is_file() and path.name not in ("manifest.json", ".lock") for path in run.rglob("*")
-    )
+    assert is_finished(run)
+    assert len(list((run / "runs").iterdir())) == 3
+    names = {name.partition("/")[0] for name in json.loads((run / "manifest.json").read_text())}
+    assert names == {path.name for path in run.iterdir()} - {
+        "store.json", "runs", "studies", "locks", "work", "manifest.json",
+    }  # fmt: skip
 
 
 @pytest.mark.slow
@@ -99,10 +102,10 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_numbers(finished):
     folder, done = finished
     lost = folder / "half"
     shutil.copytree(folder / "run", lost)
-    for path in (lost / "manifest.json", lost / "models/repetition_0/dropout/member_001.json"):
-        path.unlink()
+    (lost / "manifest.json").unlink()
+    shutil.rmtree(next((lost / "runs").glob("*-dropout-*")))
     again = evd(f"compare {SMALL} --out half --json", folder)
-    assert "going on with the unfinished run" in again.stderr
+    assert "going on with the unfinished run in half: 2 of 3 parts are finished" in again.stderr
     assert json.loads(again.stdout)["scores"] == json.loads(done.stdout)["scores"]
 
 
@@ -110,10 +113,10 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_numbers(finished):
 def test_a_changed_byte_is_found_told_and_made_again(finished):
     folder, done = finished
     shutil.copytree(folder / "run", folder / "damaged")
-    path = folder / "damaged/models/repetition_0/plain/member_000.keras"
+    path = next((folder / "damaged" / "runs").glob("*-plain-*/models.npz"))
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     again = evd(f"compare {SMALL} --out damaged --json", folder)
-    assert "member_000.keras had changed" in again.stderr
+    assert "was damaged (models.npz); it lies in" in again.stderr
     assert json.loads(again.stdout)["scores"] == json.loads(done.stdout)["scores"]
 
 
@@ -131,7 +134,7 @@ def test_the_report_of_a_run_holds_the_command_that_makes_it_again(finished):
     folder, done = finished
     told = evd("report run --quiet", folder)
     assert told.stdout.split() == ["run-report/report.html"], told.stderr
-    assert runs.damaged(folder / "run") == []
+    assert is_finished(folder / "run")
     lines = (folder / "run-report" / "report.md").read_text().splitlines()
     command = next(line.split("evd ")[1] for line in lines if line.startswith("    evd compare"))
     again = evd(f"{command} --out again --json --quiet", folder)
@@ -160,7 +163,7 @@ def test_a_seed_means_the_same_split_networks_and_masks_as_from_python(tmp_path,
 def test_another_run_in_the_folder_is_refused(finished):
     refused = evd(f"compare {SMALL} --out run --seed 1", finished[0])
     assert refused.returncode == 2
-    assert "holds another run (data_sha256, seed differ)" in refused.stderr
+    assert "holds another comparison (seed differ)" in refused.stderr
 
 
 @pytest.mark.slow
@@ -172,7 +175,7 @@ def test_another_run_in_the_folder_is_refused(finished):
         ("--dataset digits --epochs 0", "epochs must be a whole number of at least 1, got 0"),
         ("--dataset digits --batch-size 0", "batch_size must be a whole number of at least 1, got 0"),
         ("--dataset digits --rate 1", "rate must be a number in [0, 1), got 1.0"),
-        ("--dataset digits --rate 0", "has no random layer such as Dropout"),
+        ("--dataset digits --rate 0", "rate must be above 0, for at 0 there is no dropout"),
         ("--dataset digit", "did you mean 'digits'?"),
         ("--dataset digits --model mpl", "unknown model 'mpl' (did you mean 'mlp'?)"),
         ("--dataset digits --model nowhere:build", "cannot import 'nowhere'"),

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from ensemble_vs_dropout.evaluation.cost import cost_table
-from ensemble_vs_dropout.experiments.comparing import _predict
+from ensemble_vs_dropout.experiments.ways import Ways
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.predictors import Ensemble
 from ensemble_vs_dropout.types import Cost
@@ -61,11 +61,12 @@ def costs(blobs, toy_dataset):
 
     def measured(build):
         data = toy_dataset(*blobs(90))
-        trained = {}
+        ways, found, parts = Ways(), {}, {"val": data.x_val, "test": data.x_test}
         for kind, rate in (("plain", 0.0), ("dropout", 0.5), ("wide", 0.0)):
-            trained[kind] = Ensemble(lambda rate=rate: build(rate), 1 if kind == "wide" else 2)
-            trained[kind].fit(data.x_train, data.y_train, epochs=2, verbose=0)
-        return data, _predict(trained, data, passes=3, seed=0)[1]
+            trained = Ensemble(lambda rate=rate: build(rate), 1 if kind == "wide" else 2)
+            trained.fit(data.x_train, data.y_train, epochs=2, verbose=0)
+            found |= ways(kind, trained, len(data.x_train), parts, passes=3, seed=0)[1]
+        return data, found
 
     return measured
 

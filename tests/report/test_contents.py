@@ -7,17 +7,12 @@ from ensemble_vs_dropout.report.contents import _command
 SPEC = {
     "dataset": "digits", "model": {"name": "mlp"}, "members": 3, "rate": 0.5, "passes": 20, "repetitions": 2,
     "epochs": 5, "patience": None, "batch_size": 64, "seed": 7, "controls": True, "data_sha256": "abc",
+    "named": "digits",
 }  # fmt: skip
 
 
-ASKED = {
-    "name": "digits", "target": None, "train_size": None, "label_noise": 0.0, "val_fraction": 0.1, "test_fraction": 0.2,
-    "seed": 7,
-}  # fmt: skip
-
-
-def options(asked=(), **changes):
-    words = shlex.split(_command({**SPEC, **changes}, {"asked": {**ASKED, **dict(asked)}})[0])
+def options(**changes):
+    words = shlex.split(_command({**SPEC, **changes})[0])
     assert words[:2] == ["evd", "compare"]
     return {name: value for name, value in zip(words[2:], [*words[3:], ""], strict=True) if name.startswith("--")}
 
@@ -29,27 +24,37 @@ def test_the_command_has_every_setting_of_the_run():
     }  # fmt: skip
     assert "--controls" not in options(controls=False)
     assert options(patience=3)["--patience"] == "3"
-    assert "--arms single,mine:ARM" in _command(SPEC, {"arms": ["single", "mine:ARM"]})[0]
+    assert "--arms single,mine:ARM" in _command({**SPEC, "arms": ["single", "mine:ARM"]})[0]
 
 
 def test_the_command_loads_the_data_as_they_were_loaded():
-    asked = {"name": "/tmp/my data.csv", "target": "the label", "train_size": 50, "label_noise": 0.2}
-    found = options(asked, dataset="my data")
+    asked = {"named": "/tmp/my data.csv", "target": "the label", "train_size": 50, "label_noise": 0.2}
+    found = options(**asked, dataset="my data")
     assert [found[f"--{name}"] for name in ("dataset", "target", "train-size", "label-noise")] == [
         "/tmp/my data.csv", "the label", "50", "0.2",
     ]  # fmt: skip
-    told = _command(SPEC, {"asked": {**ASKED, "seed": 3}})[1]
-    assert "evd.load_dataset with val_fraction=0.1, test_fraction=0.2, seed=3" in told
-    assert "evd.load_dataset" not in _command(SPEC, {"asked": ASKED})[1]
-    assert "given as arrays" in _command(SPEC, {})[1]
+    assert "by no option: data_seed=3" in _command({**SPEC, "data_seed": 3})[1]
+    assert "by no option" not in _command(SPEC)[1]
+    assert "given as arrays" in _command({**SPEC, "named": None})[1]
+
+
+def test_the_command_has_what_was_judged_besides():
+    found = options(shifts={"rotation": "severities", "blur": "severities"}, other_data="letter", exact=True)
+    assert (found["--shifts"], found["--other-data"], found["--exact"]) == ("rotation,blur", "letter", "")
+    assert "by no option: shifts={'blur': [3]}" in _command({**SPEC, "shifts": {"blur": [3]}})[1]
 
 
 @pytest.mark.parametrize(
     ("model", "note"),
-    [("mlp", "those that are not its defaults"), ("mine:make.<locals>.build", "no name to import"), ("mine:build", "")],
+    [
+        ({"name": "mlp", "units": [8]}, "mlp was given units=[8] in Python"),
+        ({"name": "<mine:make.<locals>.build>"}, "no name to import"),
+        ({"name": "mine:build"}, ""),
+        ({"name": "mlp"}, ""),
+    ],
 )
 def test_what_the_command_cannot_say_is_told(model, note):
-    told = _command({**SPEC, "model": {"name": model}}, {})[1]
+    told = _command({**SPEC, "model": model})[1]
     assert note in told
     assert "sha256 tells: abc" in told
-    assert note or "network" not in told
+    assert note or ("network" not in told and "mlp" not in told)

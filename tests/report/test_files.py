@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.experiments import runs
+from ensemble_vs_dropout.experiments.folder import is_finished
 
 pytestmark = pytest.mark.slow  # every report is drawn
 
@@ -37,7 +37,7 @@ def test_the_report_lies_beside_the_run_which_stays_as_it_was(run, made):
     assert made.returncode == 0, made.stderr
     report = run.with_name("run-report")
     assert made.stdout.splitlines()[0] == str(report / "report.html")
-    assert runs.damaged(run) == []
+    assert is_finished(run)
     assert {path.name for path in report.iterdir()} == {"report.html", "report.md", "figures", "tables"}
     written = {path.name for path in (report / "tables").iterdir()}
     assert {"quality.tex", "cost.tex", "diversity.tex", "contrasts_error.tex", "scores.csv", "contrasts.csv"} <= written
@@ -77,9 +77,9 @@ def test_the_help_says_what_goes_in_and_what_comes_out():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "holds no finished run: manifest.json is not there"),
+        (["nowhere"], "holds no finished run"),
         (["{run}", "--out", "{run}"], "is a finished run, whose files stay as they are; give another folder"),
-        (["{run}", "--out", "{run}/spec.json"], "cannot be made"),
+        (["{run}", "--out", "{run}/store.json"], "cannot be made"),
     ],
 )
 def test_what_cannot_be_reported_is_one_line_and_exit_code_2(arguments, message, run):
@@ -87,15 +87,15 @@ def test_what_cannot_be_reported_is_one_line_and_exit_code_2(arguments, message,
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert runs.damaged(run) == []
+    assert is_finished(run)
 
 
 def test_a_damaged_run_is_refused_by_the_name_of_the_file(made_up, tmp_path):
     made_up().save(tmp_path / "run")
-    (tmp_path / "run" / "cost.csv").write_text("arm\n")
+    next((tmp_path / "run" / "runs").glob("*-plain-*/cost.json")).write_text("[]")
     done = evd(tmp_path / "run")
     assert done.returncode == 2
-    assert "is damaged: cost.csv changed since" in done.stderr
+    assert "/cost.json changed since" in done.stderr
 
 
 def test_a_comparison_of_one_network_each_has_a_report(made_up, tmp_path):
