@@ -6,7 +6,6 @@ import pytest
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.types import Dataset
 
-
 collect_ignore = ["experiments/toy_arms.py"]  # what it registers is for the test that copies it
 
 

@@ -57,6 +57,13 @@ def compare(
         str | None,
         typer.Option(help="Ways to use networks, by commas; module:NAME of your own.", show_default="all"),
     ] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="What is measured, by commas; module:NAME of your own.", show_default="five")
+    ] = None,
+    rules: Annotated[
+        str | None,
+        typer.Option(help="How members are combined, by commas; module:function.", show_default="means and vote"),
+    ] = None,
     shifts: Annotated[
         str | None, typer.Option(help="Judge shifted test inputs too: rotation,blur,... by commas.")
     ] = None,
@@ -75,6 +82,7 @@ def compare(
     started = time.perf_counter()
     from ensemble_vs_dropout.experiments.comparing import compare as run
     from ensemble_vs_dropout.experiments.running import data_of
+    from ensemble_vs_dropout.measures import STANDARD_METRICS, STANDARD_RULES
 
     loaded = {"dataset": dataset, "target": target, "train_size": train_size, "label_noise": label_noise}
     name = data_of({**loaded, "data_seed": seed}).name
@@ -97,6 +105,8 @@ def compare(
                 seed=seed,
                 controls=controls,
                 arms=arms.split(",") if arms else None,
+                metrics=metrics.split(",") if metrics else STANDARD_METRICS,
+                rules=rules.split(",") if rules else STANDARD_RULES,
                 shifts=shifts.split(",") if shifts else (),
                 watch=watch.split(",") if watch else (),
                 other_data=other_data,

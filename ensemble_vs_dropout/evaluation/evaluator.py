@@ -17,7 +17,9 @@ from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.evaluation.arms import ARMS, EACH
 from ensemble_vs_dropout.evaluation.outcomes import Arms, Outcome, detect, evaluate, pool, runs_of
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
+from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.measures.detection import HIGHER_IS_BETTER
+from ensemble_vs_dropout.measures.metrics import find_metric
 from ensemble_vs_dropout.measures.resampling import bca_interval, bootstrap_p_value, percentile_interval
 from ensemble_vs_dropout.measures.significance import holm, mcnemar
 from ensemble_vs_dropout.types import FloatArray
@@ -38,9 +40,11 @@ class Evaluator:
     An arm is one `Predictions`, or a sequence of them, one for each repetition of the whole experiment.
 
     Attributes:
-        metrics: Names in `METRICS`; None for the standard ones: error, NLL plain and calibrated, Brier score, ECE.
-        rules: Names in `RULES`, for all arms or by arm; None for the means and the majority vote. The rule "each"
-            combines nothing: it averages the metric over the members, each alone.
+        metrics: Names in `METRICS`, or "package.module:NAME" of one's own; None for the standard ones: error, NLL
+            plain and calibrated, Brier score, ECE.
+        rules: Names in `RULES`, or "package.module:function" of one's own, for all arms or by arm; None for the means
+            and the majority vote. The rule "each" combines nothing: it averages the metric over the members, each
+            alone.
         resamples: Bootstrap resamples, shared by all arms.
         level: Of the intervals; a contrast is shown if its adjusted p-value is below 1 - level.
         interval: "percentile", or "bca" for means of examples: bias-corrected and accelerated (Efron 1987), which
@@ -68,8 +72,10 @@ class Evaluator:
             if isinstance(names, str) or (names is not None and not names):
                 raise InputError(f"{argument} must be a list of at least one name, or None, got {names!r}")
         for name in self.metrics or ():
-            check_known("metric", name, METRICS)
+            find_metric(name)
         given = self.rules.values() if isinstance(self.rules, Mapping) else [self.rules or ()]
+        for name in (name for names in given for name in names if ":" in name):
+            find_rule(name)
         for name in (name for names in given for name in names):
             check_known("rule", name, [*RULES, EACH])
         check_at_least("resamples", self.resamples, 100)

@@ -23,7 +23,7 @@ _QUESTIONS = (
     ("dropout_ensemble", "mean", "ensemble", "mean"),
     ("ensemble", "mean", "wide", "mean"),
 )
-_METRICS = ("error", "nll")
+_METRICS = ("error", "nll")  # those of the verdict, where they are measured; else the first two that are
 _AXES = {
     "parameters": "parameters",
     "trained": "training work",
@@ -52,9 +52,11 @@ def verdict(
         level: That of the intervals.
     """
     costs = cost.set_index("arm")
+    measured = list(dict.fromkeys(contrasts.metric))
+    metrics = [name for name in _METRICS if name in measured] or measured[:2]
     paragraphs = []
     for arm_a, rule_a, arm_b, rule_b in (*_QUESTIONS, *_further(contrasts)):
-        found = [_find(contrasts, arm_a, rule_a, arm_b, rule_b, metric) for metric in _METRICS]
+        found = [_find(contrasts, arm_a, rule_a, arm_b, rule_b, metric) for metric in metrics]
         rows = [row for row in found if row is not None]
         if rows:
             a, b = _words(arm_a, rule_a), _words(arm_b, rule_b)
@@ -109,13 +111,16 @@ def _words(arm: str, rule: str) -> str:
 
 
 def _sentence(row: pd.Series, a: str, b: str) -> str:
-    scale, unit, what = (100, " points", "error") if row.metric == "error" else (1, " nats", "NLL")
+    known = METRICS[row.metric]
+    scale, what = known.scale, _metric_words(row.metric)
+    unit = " points" if scale == 100 else " nats" if "(nats)" in known.label else ""
     digits = 2 if scale == 100 else 3
     if not math.isfinite(row.difference):
         infinite = a if row.difference > 0 else b
         if math.isnan(row.difference):
             return f"the {what} of both is infinite"
-        return f"the {what} of {infinite} is infinite (it gives some true classes probability 0)"
+        why = " (it gives some true classes probability 0)" if row.metric in ("nll", "calibrated_nll") else ""
+        return f"the {what} of {infinite} is infinite{why}"
     size = f"{abs(row.difference) * scale:.{digits}f}{unit}"
     low, high = sorted((row.low * scale, row.high * scale))
     if row.better == "neither":

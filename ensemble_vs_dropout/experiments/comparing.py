@@ -27,6 +27,7 @@ from ensemble_vs_dropout.experiments.settings import Settings, Study, make_setti
 from ensemble_vs_dropout.experiments.store import Keeping, Memory, Store
 from ensemble_vs_dropout.experiments.tables import plan_of
 from ensemble_vs_dropout.files import digest, digest_of_arrays
+from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.models.architecture import architecture
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.builders import NETWORKS, Builder, Network, build_for, find_builder, matching_width
@@ -37,6 +38,7 @@ from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.types import Dataset
 
 __all__ = ["Comparison", "compare"]
+_OF_THE_PACKAGE = (*METRICS, *RULES)  # before anybody registers one
 
 
 def compare(
@@ -53,6 +55,8 @@ def compare(
     seed: int = 0,
     controls: bool = False,
     arms: Sequence[str | Arm] | None = None,
+    metrics: Sequence[str] = STANDARD_METRICS,
+    rules: Sequence[str] = STANDARD_RULES,
     target: str | None = None,
     train_size: int | None = None,
     label_noise: float = 0.0,
@@ -93,6 +97,9 @@ def compare(
         controls: Train the wide network too.
         arms: The ways to use networks that are judged: names in `ARMS`, "package.module:NAME" of an `Arm` of your own,
             or arms. None for all that are registered, the wide network only with `controls`.
+        metrics: What is measured: names in `METRICS`, or "package.module:NAME" of a `Metric` or a function of
+            probabilities and labels.
+        rules: How members are combined: names in `RULES`, or "package.module:function".
         target: The label's column, where `data` is the name of a table; like `train_size` and `label_noise`, as
             `load_dataset` takes it.
         train_size: Train on a stratified subset of this size.
@@ -138,13 +145,14 @@ def compare(
         **named, model=model, members=members, rate=rate, passes=passes, epochs=epochs, patience=patience,
         batch_size=batch_size, seed=seed, controls=controls and not names, arms=names, tuning=tuning,
         shifts=shifts, other_data=other_data, exact=exact, watch=tuple(watch),
+        metrics=tuple(metrics), rules=tuple(rules),
     )  # fmt: skip
     networks = _check(builder, dataset, settings, {arm.recipe for arm in chosen})
     if "<" in model["name"]:
         facts |= {"builder_sha256": digest([architecture(one, lasting=True) for one in networks])}
     given = Given(dataset if "data_sha256" in facts else None, builder if "builder_sha256" in facts else None)
     if jobs > 1 or executor != "local":
-        _check_travels(facts, arms, out)
+        _check_travels(facts, arms, [*metrics, *rules], out)
     study = Study(name=_title(dataset, model), base=settings.given(), repetitions=repetitions)
     asked = {"format": 1, "settings": settings.given(), "repetitions": repetitions, "facts": facts}
     store: Keeping = open_folder(Path(out), asked, force) if out is not None else Memory()
@@ -301,18 +309,25 @@ def _check_network(builder: Builder, data: Dataset, rate: float) -> keras.Model:
     return model
 
 
-def _check_travels(facts: Mapping[str, str], arms: Sequence[str | Arm] | None, out: Any) -> None:
+def _check_travels(
+    facts: Mapping[str, str], arms: Sequence[str | Arm] | None, measured: Sequence[str], out: Any
+) -> None:
     """Raise `InputError` unless other processes can make the runs."""
-    rule = "jobs and executor other than 1 and local need"
+    rule = "more than 1 job, and executor ray, need"
     if out is None:
         raise InputError(f"{rule} out, a folder that the processes share, got None")
     if "data_sha256" in facts:
         raise InputError(f"{rule} data that other processes can load: a name or a file, got arrays of this process")
     if "builder_sha256" in facts:
         raise InputError(f"{rule} a network that other processes can import, as package.module:function")
-    own = [arm.name for arm in arms or () if isinstance(arm, Arm) and arm.name not in STANDARD_ARMS]
+    names = [arm.name if isinstance(arm, Arm) else arm for arm in arms or ()]
+    own = [name for name in names if ":" not in name and name not in STANDARD_ARMS]
+    own += [name for name in measured if ":" not in name and name not in _OF_THE_PACKAGE]
     if own:
-        raise InputError(f"{rule} arms that other processes can import, as package.module:NAME, got {own[0]!r}")
+        raise InputError(
+            f"{rule} arms, metrics and rules that other processes can import, as package.module:NAME, got {own[0]!r}, "
+            "which was registered in this process"
+        )
 
 
 def _title(data: Dataset, model: Mapping[str, Any]) -> str:

@@ -35,6 +35,8 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import OVADIA, SHIFTS
 from ensemble_vs_dropout.evaluation.arms import RECIPES, find_arms
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
+from ensemble_vs_dropout.measures.aggregation import find_rule
+from ensemble_vs_dropout.measures.metrics import find_metric
 
 Split = Literal["test", "val", "train"]
 AUTO = "auto"
@@ -115,6 +117,8 @@ class Settings(_Checked):
             arms use.
         arms: The ways to use networks that are judged: names in `ARMS`, or "package.module:NAME" of an `Arm` of the
             user's own; none for all of the recipes.
+        rules: How members are combined: names in `RULES`, or "package.module:function".
+        metrics: What is measured: names in `METRICS`, or "package.module:NAME" of a `Metric` or a function.
         controls: Whether one wide network of about the ensemble's parameters is trained too; the model must take
             `width`.
         resamples: Of the bootstrap, in every table of these runs.
@@ -222,11 +226,15 @@ class Settings(_Checked):
     @field_validator("rules")
     @classmethod
     def _known_rules(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in (name for name in names if ":" in name):
+            find_rule(name)
         return _known("rule", names, RULES)
 
     @field_validator("metrics")
     @classmethod
     def _known_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in (name for name in names if ":" in name):
+            find_metric(name)
         return _known("metric", names, METRICS)
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy.special import logsumexp
 from scipy.stats import trim_mean
 
-from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.checks import InputError, check_known, load_named
 from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.types import FloatArray, IntArray, check_probabilities, check_weights
 
@@ -160,11 +160,20 @@ RULES: dict[str, Rule] = {
 
 
 def find_rule(name: str, weights: npt.ArrayLike | None = None) -> Rule:
-    """Return the rule of that name.
+    """Return the rule of that name; "package.module:function" is one of the user's own, and is registered by that name.
 
     Raises:
         InputError: There is none, or it has no meaning without weights and there are none.
+
+    Example:
+        >>> find_rule("mean") is RULES["mean"]
+        True
     """
+    if name not in RULES and ":" in name:
+        found = load_named("rule", name)
+        if not callable(found):
+            raise InputError(f"rule {name!r} must be a function, got {type(found).__name__}")
+        RULES[name] = found
     rule = RULES[check_known("rule", name, RULES)]
     if name in WEIGHTED_RULES and weights is None:
         raise InputError(f"the rule {name!r} needs weights, one for each member, summing to 1; fit_weights finds them")

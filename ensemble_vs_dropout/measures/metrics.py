@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ensemble_vs_dropout.checks import InputError, check_known, load_named
 from ensemble_vs_dropout.measures import calibration, class_scores, scores, selection, temperature
 from ensemble_vs_dropout.types import FloatArray, IntArray
 
@@ -66,3 +67,24 @@ METRICS: dict[str, Metric] = {
     "excess_aurc": _whole(selection.excess_aurc, "excess AURC"),
     "augrc": _whole(selection.augrc, "AUGRC"),
 }
+
+
+def find_metric(name: str) -> Metric:
+    """Return the metric of that name; "package.module:NAME" is one of the user's own, and is registered by that name.
+
+    What the name leads to is a `Metric`, or a function of probabilities (examples, classes) and labels (examples,)
+    that returns one value per example, lower being better.
+
+    Raises:
+        InputError: There is none.
+
+    Example:
+        >>> find_metric("nll").label
+        'NLL (nats)'
+    """
+    if name not in METRICS and ":" in name:
+        found = load_named("metric", name)
+        if not isinstance(found, Metric) and not callable(found):
+            raise InputError(f"metric {name!r} must be a Metric or a function, got {type(found).__name__}")
+        METRICS[name] = found if isinstance(found, Metric) else Metric(found, name.partition(":")[2].replace("_", " "))
+    return METRICS[check_known("metric", name, METRICS)]

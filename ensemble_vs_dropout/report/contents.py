@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.report import words
 from ensemble_vs_dropout.report.figures import Figure
 from ensemble_vs_dropout.report.tables import Table
@@ -79,7 +80,9 @@ def compose(
         diversity: As `diversity_table` makes it.
         figures: Drawn already.
     """
-    below = f"In brackets: 95 % intervals, {interval}. Lower is better throughout. {words.BOLD}"
+    higher = [METRICS[name].label for name in dict.fromkeys(scores["metric"]) if METRICS[name].higher_is_better]
+    way = f"Lower is better, but for {' and '.join(higher)}." if higher else "Lower is better throughout."
+    below = f"In brackets: 95 % intervals, {interval}. {way} {words.BOLD}"
     costs = [words.cost_in_words(cost, _COST_NOTE)]
     if diversity is not None:
         costs.append(words.diversity_in_words(diversity, _DIVERSITY_NOTE))
@@ -169,6 +172,8 @@ def _command(spec: Mapping[str, Any]) -> tuple[str, str]:
         "seed": spec["seed"],
         "arms": ",".join(spec["arms"]) if spec.get("arms") else None,
         "shifts": ",".join(shifts) or None,
+        "metrics": ",".join(spec.get("metrics", ())) or None,
+        "rules": ",".join(spec.get("rules", ())) or None,
         "other-data": spec.get("other_data"),
         "watch": ",".join(spec.get("watch", ())) or None,
     }
@@ -177,7 +182,7 @@ def _command(spec: Mapping[str, Any]) -> tuple[str, str]:
     notes = [f"Whether it is the same data, their sha256 tells: {spec['data_sha256']}."]
     if not spec["named"]:
         notes.insert(0, "The data were given as arrays, or by an older version: name them by dataset, or a file.")
-    in_python = [key for key in ("data_seed", "tuning", "metrics", "rules", "resamples") if key in spec]
+    in_python = [key for key in ("data_seed", "tuning", "resamples") if key in spec]
     in_python += ["shifts"] if any(amounts != "severities" for amounts in shifts.values()) else []
     if in_python:
         given = ", ".join(f"{key}={spec[key]!r}" for key in in_python)

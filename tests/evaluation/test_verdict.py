@@ -100,7 +100,13 @@ def test_only_questions_whose_arms_were_run_are_answered():
     strange = contrast(-0.3, -0.4, -0.2, "a", pair=("forest", "mean", "ensemble", "mean"))
     assert len(told(strange)) == 1
     assert len(told()) == 1
-    assert len(told(contrast(-0.3, -0.4, -0.2, "a", "brier"))) == 1
+
+
+def test_where_neither_error_nor_nll_is_measured_the_first_metrics_are_told():
+    first, _ = told(contrast(-0.3, -0.4, -0.2, "a", "brier"))
+    assert first.startswith("The averaged ensemble against MC dropout: 0.300 less Brier score (0.200 to 0.400")
+    first, _ = told(contrast(-0.3, -0.4, -0.2, "a", "brier"), contrast(-0.01, -0.02, -0.005, "a"))
+    assert "Brier" not in first
 
 
 def test_other_rules_of_the_same_arms_are_not_taken_for_the_pair():

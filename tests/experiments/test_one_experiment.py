@@ -153,7 +153,7 @@ def toy():
 
 def test_what_other_processes_cannot_find_is_refused_with_the_reason(tmp_path):
     settings = {"members": 1, "passes": 2, "epochs": 1, "repetitions": 1, "verbose": 0, "jobs": 2}
-    with pytest.raises(InputError, match="need out, a folder"):
+    with pytest.raises(InputError, match="more than 1 job, and executor ray, need out, a folder"):
         compare("digits", "mlp", **settings)
     with pytest.raises(InputError, match="data that other processes can load: a name or a file, got arrays"):
         compare(toy(), "mlp", **settings, out=tmp_path / "a")
@@ -161,7 +161,9 @@ def test_what_other_processes_cannot_find_is_refused_with_the_reason(tmp_path):
         compare("digits", lambda data, rate: mlp()(data, rate), **settings, out=tmp_path / "b")
     own = Arm("of_this_process", "own", "plain", "ensemble_vs_dropout.experiments.ways:members")
     try:
-        with pytest.raises(InputError, match=r"arms that other processes can import.*got 'of_this_process'"):
+        with pytest.raises(
+            InputError, match=r"arms, metrics and rules that other processes can import.*got 'of_this_process'"
+        ):
             compare("digits", "mlp", **settings, arms=["ensemble", own], out=tmp_path / "c")
     finally:
         ARMS.pop("of_this_process", None)
