@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, cast
 
 import matplotlib
 import numpy as np
@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
 from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.evaluation.findings import Fact as Fact
 from ensemble_vs_dropout.plots import style as looks
 
 AxesArray = npt.NDArray[np.object_]
@@ -28,20 +29,6 @@ WIDTHS = {"single": 3.3, "double": 6.9}  # inches, of a column and of a page in 
 MARGIN = 0.08  # inches
 DPI = 200  # letters are a little wider in fewer dots, so a figure is laid out as it is written
 METADATA: dict[str, dict[str, Any]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-
-
-class Fact(NamedTuple):
-    """What is expected of a figure's numbers but follows from nothing: it is reported, never required.
-
-    Attributes:
-        statement: What should come out, in words.
-        held: Whether it did.
-        numbers: Those that say so.
-    """
-
-    statement: str
-    held: bool
-    numbers: str
 
 
 @dataclass(frozen=True, eq=False)
