@@ -158,7 +158,7 @@ def test_a_network_that_keeps_every_unit_must_be_the_plain_one():
     same = pd.concat([scores[scores["arm"] != "single"], plain, plain.assign(arm="dropout")])
     RetentionSweep.from_scores(same, data="d")
     same.loc[same["arm"].eq("dropout") & same["rate"].eq(0), "value"] += 0.001
-    with pytest.raises(InputError, match=r"keeps every unit \(p = 1\) is the network without dropout must hold"):
+    with pytest.raises(InputError, match=r"keeps every unit \(p = 1\), those of the network without dropout"):
         RetentionSweep.from_scores(same, data="d")
 
 
@@ -296,7 +296,7 @@ def test_severity_0_must_be_the_clean_test_part():
     start = scores[scores["condition"] == "clean"].assign(condition="rotation")
     same = ShiftRobustness.from_scores(pd.concat([scores, start]), data="d")
     pd.testing.assert_frame_equal(same.frame(), ShiftRobustness.from_scores(scores, data="d").frame())
-    with pytest.raises(InputError, match="severity 0 of a shift is the clean test part must hold"):
+    with pytest.raises(InputError, match="at severity 0 of a shift, those of the clean test part"):
         ShiftRobustness.from_scores(pd.concat([scores, start.assign(value=start["value"] + 0.001)]), data="d")
 
 
@@ -550,7 +550,7 @@ def test_costs_that_were_not_counted_have_no_panel():
 def test_parameters_that_contradict_the_networks_are_refused(arm):
     scores, table = made.costs()
     table.loc[(table["arm"] == arm) & (table["width"] == 1), "parameters"] *= 1.01
-    with pytest.raises(InputError, match=rf"parameters of .*'{arm}'.* must hold"):
+    with pytest.raises(InputError, match=rf"costs must give .*'{arm}' .*as parameters"):
         CostFrontier.from_tables(scores, table, data="d")
 
 
