@@ -7,13 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from ensemble_vs_dropout.evaluation.findings.repetitions import NUMBERS as NUMBERS
-from ensemble_vs_dropout.evaluation.findings.repetitions import ROW as ROW
-from ensemble_vs_dropout.evaluation.findings.repetitions import choose as choose
-from ensemble_vs_dropout.evaluation.findings.repetitions import differences as differences
+from ensemble_vs_dropout.evaluation.findings.repetitions import NUMBERS
 from ensemble_vs_dropout.evaluation.findings.repetitions import summarise as summarise
-from ensemble_vs_dropout.evaluation.findings.words import better_is as better_is
-from ensemble_vs_dropout.evaluation.findings.words import told as told
 from ensemble_vs_dropout.plots import style
 
 
