@@ -11,22 +11,18 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.evaluation.findings.arm_intervals import arm_intervals
+from ensemble_vs_dropout.evaluation.findings.repetitions import NUMBERS, ROW
 from ensemble_vs_dropout.plots import style
-from ensemble_vs_dropout.plots.display import AxesArray, Display, check_table, fold, name_axes, starts_row
-
-ROW = ["arm", "rule", "members"]
-NUMBERS = ["value", "low", "high"]
-CONTEXT = ["split", "condition", "severity"]
+from ensemble_vs_dropout.plots.display import AxesArray, Display, fold, name_axes, starts_row
 
 
 @dataclass(frozen=True, eq=False)
 class ArmIntervals(Display):
     """A dot and its interval for every arm and rule, one panel per metric.
 
-    `table` has the columns arm, rule, members, label, metric, repetition, row (from 0 at the top;
-    repetitions lie side by side within it), value, low, high. An infinite end of an interval is drawn as an
-    arrow at the edge.
+    `table` is that of `evaluation.findings.arm_intervals`, which says what enters and what is refused, with the column
+    label, an arm in words. An infinite end of an interval is drawn as an arrow at the edge.
     """
 
     @classmethod
@@ -34,33 +30,18 @@ class ArmIntervals(Display):
         """Make the display.
 
         Args:
-            scores: Columns arm, rule, members, metric, value, low, high, of one split, condition and severity
-                where it has these columns; several repetitions become several dots. Rows keep this order.
+            scores: As in the finding.
             data: The name of the data set.
             interval: What low and high are, for example "95 % bootstrap over examples".
-
-        Raises:
-            InputError: A missing column, no row, several rows for one dot, or several conditions.
         """
-        scores = scores.assign(repetition=scores.get("repetition", 0)) if isinstance(scores, pd.DataFrame) else scores
-        keys = [*ROW, "metric", "repetition"]
-        facts = []
-        for column in (column for column in CONTEXT if column in scores):
-            values = scores[column].dropna().unique()
-            if len(values) > 1:
-                raise InputError(
-                    f"scores must be of one {column}, got {', '.join(map(str, values))}; filter them first"
-                )
-            facts += [f"{column} {value}" for value in values if str(value)]
-        check_table("scores", scores, keys + NUMBERS, keys, NUMBERS)
-        table = scores[keys + NUMBERS].reset_index(drop=True)
-        table.insert(3, "label", [style.arm_label(*row) for row in table[ROW].itertuples(index=False)])
-        # A row that averages the repetitions names none.
-        repetitions = table["repetition"].rank(method="dense").fillna(1).astype(float) - 1
-        place = table.groupby(ROW, sort=False, dropna=False).ngroup()
-        table.insert(6, "row", place + (repetitions - repetitions.max() / 2) * 0.7 / (repetitions.max() + 1))
+        found = arm_intervals(scores)
+        labels = [style.arm_label(*row) for row in found.table[ROW].itertuples(index=False)]
+        table = found.table.copy()
+        table.insert(3, "label", labels)
+        several = table["repetition"].nunique() > 1
+        facts = [f"{name} {value}" for name, value in found.told.items()]
         caption = [
-            f"Dot: {'each of several repetitions' if repetitions.any() else 'the measure'}; bar: {interval}.",
+            f"Dot: {'each of several repetitions' if several else 'the measure'}; bar: {interval}.",
             f"Data: {', '.join([data, *facts])}.",
             "In brackets: networks or passes combined by the rule before.",
             style.direction(table["metric"].unique()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,20 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
+from ensemble_vs_dropout.evaluation.findings.cost_frontier import cost_frontier
+from ensemble_vs_dropout.evaluation.findings.repetitions import ROW
 from ensemble_vs_dropout.plots import style
-from ensemble_vs_dropout.plots.display import AxesArray, Display, Fact, check_table, fold, name_axes, require
-from ensemble_vs_dropout.plots.repetitions import (
-    NUMBERS,
-    ROW,
-    better_is,
-    choose,
-    in_units,
-    interval_words,
-    left_out,
-    summarise,
-)
+from ensemble_vs_dropout.plots.display import AxesArray, Display, fold, name_axes
+from ensemble_vs_dropout.plots.repetitions import in_units, interval_words, left_out
 
 COSTS = {
     "parameters": "parameters to store",
@@ -34,14 +24,6 @@ COSTS = {
     "trained_multiply_adds": "multiply-adds of training\n(forward)",
     "trained": "trained examples times parameters",
 }
-# Which arm stores as much as another, or as many times as it has members.
-STORES = [
-    ("ensemble", "single", True),
-    ("dropout_ensemble", "dropout", True),
-    ("mc_dropout", "dropout", False),
-    ("dropout", "single", False),
-]
-SAME = 1.2  # budgets of parameters within 20 % are one: biases and widths of whole units do not add up exactly
 MARKS = "osD^vP"
 
 
@@ -50,12 +32,9 @@ class CostFrontier(Display):
     """What do you get per parameter, per multiply-add and per unit of training? One point per arm and configuration.
 
     Lines join the widths of one arm. Where networks of several widths are combined so that their parameters add up to
-    the same within 20 %, a last panel shows how to split a memory budget (Lobacheva et al., 2020, NeurIPS; Kondratyuk
-    et al., 2020; after Table S1 of Ovadia et al., 2019).
+    the same within 20 %, a last panel shows how to split a memory budget.
 
-    `table` has the columns panel (the cost, or "split"), the keys of the study, arm, rule, members, metric, x (the
-    cost; in "split" the number of networks), budget (in "split" the parameters of all networks), value, low, high,
-    repetitions.
+    `table` is that of `evaluation.findings.cost_frontier`, which says what enters and what is refused.
     """
 
     keys: tuple[str, ...] = ()
@@ -64,61 +43,29 @@ class CostFrontier(Display):
     def from_tables(
         cls, scores: pd.DataFrame, costs: pd.DataFrame, *, data: str, metric: str = "error", rule: str = "mean"
     ) -> CostFrontier:
-        """Make the display.
-
-        Args:
-            scores: Columns arm, rule, members, metric, value, low, high, the varied keys (width and others), and
-                repetition, split, condition, severity where they are there (the clean test part is taken).
-            costs: The columns of `evaluation.cost.cost_table` with the same keys: arm, parameters, multiply_adds,
-                trained_multiply_adds or trained. Several repetitions are averaged. What is NaN has no panel or point.
-            data: The name of the data set.
-            metric: What is drawn.
-            rule: By which the members of every arm are combined; single networks are taken each alone.
-
-        Raises:
-            InputError: A missing column, an arm without a cost, several rows for one point, or parameters that do not
-                fit the numbers of networks.
-        """
-        keys = [str(name) for name in costs if name in scores and name not in SCORE_COLUMNS]
-        priced_by = [*keys, *(name for name in ("arm", "members") if name in costs)]
-        once = [*priced_by, *(["repetition"] if "repetition" in costs else [])]
-        check_table("costs", costs, ["arm", "parameters"], once, ["parameters"])
-        points = summarise(choose(scores, [metric], keys, rule=rule), [*keys, *ROW, "metric"])
-        known = [name for name in COSTS if name in costs and np.isfinite(costs[name].astype(float)).any()]
-        known = [name for name in known if name != "trained" or "trained_multiply_adds" not in known]
-        priced = costs.groupby(priced_by, dropna=False, as_index=False)[known].mean()
-        joined = points.merge(priced, on=priced_by)
-        lacking = sorted(set(points["arm"]) - set(joined["arm"]))
-        if lacking:
-            raise InputError(f"costs must have a row for every arm of scores, got none for {', '.join(lacking)}")
-        _check_stores(joined, keys)
-        tables = [joined.assign(panel=name, x=joined[name], budget=np.nan) for name in known]
-        split = _split(joined)
-        table = pd.concat([*tables, split] if len(split) else tables)
-        table = table[[*["panel"], *keys, *ROW, "metric", "x", "budget", *NUMBERS, "repetitions"]]
-        table = table[np.isfinite(table["x"].astype(float))].reset_index(drop=True)
-        words = interval_words(table["repetitions"])
-        widths = sorted(joined["width"].unique()) if "width" in keys else []
+        """Make the display of the data set named `data`; all else is as in the finding."""
+        found = cost_frontier(scores, costs, metric=metric, rule=rule)
+        keys, words = found.told["keys"], interval_words(found.table["repetitions"])
+        widths = ", ".join(f"{width:g}" for width in found.told["widths"])
+        split = (found.table["panel"] == "split").any()
         caption = [
             f"Point: one arm and configuration ({', '.join(keys)})." if keys else "Point: one arm.",
-            f"Lines join the widths {', '.join(f'{width:g}' for width in widths)} of one arm."
-            if len(widths) > 1
-            else "",
+            f"Lines join the widths {widths} of one arm." if widths else "",
             f"Bar: {words}. In brackets: networks or passes.",
             "Last panel: networks of which all parameters add up to the same within 20 % (the fewest are named)."
-            if len(split)
+            if split
             else "",
             f"Data: {data}.",
             style.direction([metric]),
-            left_out(table),
+            left_out(found.table),
         ]
         return cls(
-            table,
+            found.table,
             title=f"What does quality cost? Data: {data}",
             interval=f"bar: {words}",
             caption=" ".join(filter(None, caption)),
-            facts=tuple(_facts(split)),
-            keys=tuple(keys),
+            facts=found.facts,
+            keys=keys,
         )
 
     def _panels(self) -> list[str]:
@@ -176,46 +123,3 @@ def _draw_split(ax: Axes, rows: pd.DataFrame) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.legend(fontsize="small", title="in all networks together", title_fontsize="small")
     name_axes(ax, xlabel="networks that share the parameters")
-
-
-def _check_stores(points: pd.DataFrame, keys: Sequence[str]) -> None:
-    """Refuse parameters that contradict what each arm stores."""
-    for arm, other, each in STORES:
-        one, many = (points[points["arm"] == name] for name in (other, arm))
-        pairs = (
-            many.merge(one, on=list(keys), suffixes=("", "_of_other"))
-            if keys
-            else many.merge(one, how="cross", suffixes=("", "_of_other"))
-        )
-        expected = pairs["parameters_of_other"] * (pairs["members"] if each else 1)
-        numbers = f"{pairs['parameters'].tolist()} and {expected.tolist()}"
-        times = "the number of members times those" if each else "those"
-        require(
-            f"parameters of {arm!r} are {times} of {other!r}",
-            np.allclose(pairs["parameters"], expected, rtol=1e-6),
-            numbers,
-        )
-
-
-def _split(points: pd.DataFrame) -> pd.DataFrame:
-    """Return the networks without dropout of which several numbers have the same parameters together, within 20 %."""
-    rows = points[points["arm"].isin(["single", "ensemble"])].sort_values("parameters", kind="stable")
-    starts, budget = [], 0.0
-    for parameters in rows["parameters"]:
-        budget = budget if budget and parameters <= SAME * budget else float(parameters)
-        starts.append(budget)
-    rows = rows.assign(panel="split", x=rows["members"].astype(float), budget=starts)
-    rows = rows.drop_duplicates(["budget", "members"])
-    return rows[rows.groupby("budget")["members"].transform("nunique") > 1]
-
-
-def _facts(split: pd.DataFrame) -> list[Fact]:
-    if split.empty or split["budget"].nunique() < 2:
-        return []
-    sign = better_is(str(split["metric"].iloc[0]))
-    best = split.loc[(sign * split["value"]).groupby(split["budget"]).idxmax()].set_index("budget")["members"]
-    numbers = "; ".join(f"{budget:,.0f} parameters: {members}" for budget, members in best.items())
-    return [
-        Fact("The largest budget is best split among several networks", bool(best.iloc[-1] > 1), numbers),
-        Fact("The smallest budget is best spent on one network", bool(best.iloc[0] == 1), numbers),
-    ]

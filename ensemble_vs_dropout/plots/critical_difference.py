@@ -5,17 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
 
-from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.measures.rankings import average_ranks, friedman, groups, nemenyi_critical_difference
+from ensemble_vs_dropout.evaluation.findings.critical_difference import critical_difference
 from ensemble_vs_dropout.plots import style
-from ensemble_vs_dropout.plots.display import AxesArray, Display, name_axes, require, title_room
-from ensemble_vs_dropout.plots.repetitions import better_is, choose
+from ensemble_vs_dropout.plots.display import AxesArray, Display, name_axes, title_room
 
 NARROW = 17  # characters of a label where there is least room
 
@@ -26,71 +22,28 @@ class CriticalDifference(Display):
 
     Arms that a thick line joins do not differ: no two of them are further apart than Nemenyi's critical difference.
 
-    `table` has the columns part ("arm", "group", "critical_difference"), arm, label, value (the mean rank, 1 is best;
-    the critical difference), low and high (the ends of a group).
+    `table` is that of `evaluation.findings.critical_difference`, which says what enters and what is refused, with the
+    column label, an arm in words, for rule and members.
     """
 
     @classmethod
     def from_scores(
         cls, scores: pd.DataFrame, *, data: str, metric: str = "error", rule: str = "mean", level: float = 0.05
     ) -> CriticalDifference:
-        """Make the display.
-
-        Args:
-            scores: Columns dataset, arm, rule, members, metric, value, low, high; repetitions are averaged; split,
-                condition and severity where they are there (the clean test part is taken).
-            data: The name of the collection of data sets.
-            metric: What arms are ranked by.
-            rule: By which the members of every arm are combined; single networks are taken each alone.
-            level: The chance of any false alarm among all pairs.
-
-        Raises:
-            InputError: A missing column, fewer than two data sets or arms, an arm without a score for a data set, or
-                several rows for one point.
-        """
-        rows = choose(scores, [metric], ["dataset"], rule=rule)
-        values = rows.pivot_table(index="dataset", columns="arm", values="value", sort=False)
-        if values.isna().to_numpy().any():
-            dataset, arm = values.isna().stack().idxmax()
-            raise InputError(
-                f"scores must hold all arms on all data sets, got none of {arm!r} on {dataset!r}; leave one of them out"
-            )
-        ranks = average_ranks(values, higher_is_better=better_is(metric) > 0)
-        sets, arms = values.shape
-        distance = nemenyi_critical_difference(arms, sets, level)
-        total = arms * (arms + 1) / 2
-        require(
-            "the mean ranks add up to k (k + 1) / 2", math.isclose(ranks.sum(), total), f"{ranks.sum():.6g} of {total}"
-        )
-        quantile = stats.studentized_range.ppf(1 - level, arms, np.inf) / math.sqrt(2)
-        closed = quantile * math.sqrt(arms * (arms + 1) / (6 * sets))
-        require(
-            "CD = q sqrt(k (k + 1) / (6 N))", math.isclose(distance, closed, rel_tol=1e-6), f"{distance} and {closed}"
-        )
-        order = np.argsort(ranks, kind="stable")
-        labels = [_label(rows[rows["arm"] == arm]) for arm in values.columns]
-        joined = [group for group in groups(ranks, distance) if len(group) > 1]
-        table = pd.concat(
-            [
-                pd.DataFrame({"part": "arm", "arm": values.columns, "label": labels, "value": ranks}).iloc[order],
-                pd.DataFrame([{"low": ranks[group[0]], "high": ranks[group[-1]]} for group in joined]).assign(
-                    part="group"
-                ),
-                pd.DataFrame({"part": ["critical_difference"], "value": [distance]}),
-            ],
-            ignore_index=True,
-        ).reindex(columns=["part", "arm", "label", "value", "low", "high"])
-        test = friedman(values)
-        p = "p < 0.001" if test.f_p < 0.001 else f"p = {test.f_p:.3f}"
+        """Make the display of the data sets named `data`; all else is as in the finding."""
+        found = critical_difference(scores, metric=metric, rule=rule, level=level)
+        low, high = found.told["repetitions"]
+        counts = f"{' to '.join(map(str, sorted({low, high})))} repetitions (seeds)" if high > 1 else "one repetition"
+        p = "p < 0.001" if found.told["p"] < 0.001 else f"p = {found.told['p']:.3f}"
         percent = f"{100 * level:g} %"
         caption = [
-            f"Mean rank of {style.metric_label(metric)} over {sets} data sets; 1 is best. Thick lines join arms that "
-            f"do not differ by Nemenyi's CD, the critical difference of mean ranks at {percent}.",
-            f"Friedman's test of all arms at once: Iman and Davenport's F = {test.f:.3g}, {p}.",
-            f"Ranks are of the mean over {_counts(rows)}. In brackets: networks or passes. Data: {data}.",
+            f"Mean rank of {style.metric_label(metric)} over {found.told['data_sets']} data sets; 1 is best. Thick "
+            f"lines join arms that do not differ by Nemenyi's CD, the critical difference of mean ranks at {percent}.",
+            f"Friedman's test of all arms at once: Iman and Davenport's F = {found.told['f']:.3g}, {p}.",
+            f"Ranks are of the mean over {counts}. In brackets: networks or passes. Data: {data}.",
         ]
         return cls(
-            table,
+            _labelled(found.table),
             title=f"Which arms rank differently over data sets? Data: {data}",
             interval=f"CD: critical difference of mean ranks at {percent}",
             caption=" ".join(caption),
@@ -162,15 +115,8 @@ class CriticalDifference(Display):
         return []
 
 
-def _label(rows: pd.DataFrame) -> str:
-    """Return the words for an arm, with its members where they are the same on all data sets."""
-    arm, rule, members = (rows[name].unique() for name in ("arm", "rule", "members"))
-    return style.arm_label(
-        arm[0], rule[0] if len(rule) == 1 and (members != 1).any() else None, members[0] if len(members) == 1 else None
-    )
-
-
-def _counts(rows: pd.DataFrame) -> str:
-    counts = rows.groupby(["dataset", "arm"])["repetition"].count().clip(lower=1)
-    numbers = sorted({int(counts.min()), int(counts.max())})
-    return f"{' to '.join(map(str, numbers))} repetitions (seeds)" if numbers[-1] > 1 else "one repetition"
+def _labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with the words for an arm, its rule and its members where they are the same on all data sets."""
+    known = table[["arm", "rule", "members"]].astype(object).where(table.notna(), None)
+    labels = [style.arm_label(*row) if row[0] else None for row in known.itertuples(index=False)]
+    return table.assign(label=labels)[["part", "arm", "label", "value", "low", "high"]]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, cast
 
 import matplotlib
 import numpy as np
@@ -21,6 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
 from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.evaluation.findings import Fact as Fact
+from ensemble_vs_dropout.evaluation.findings.tables import check_table as check_table
 from ensemble_vs_dropout.plots import style as looks
 
 AxesArray = npt.NDArray[np.object_]
@@ -28,20 +30,6 @@ WIDTHS = {"single": 3.3, "double": 6.9}  # inches, of a column and of a page in 
 MARGIN = 0.08  # inches
 DPI = 200  # letters are a little wider in fewer dots, so a figure is laid out as it is written
 METADATA: dict[str, dict[str, Any]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-
-
-class Fact(NamedTuple):
-    """What is expected of a figure's numbers but follows from nothing: it is reported, never required.
-
-    Attributes:
-        statement: What should come out, in words.
-        held: Whether it did.
-        numbers: Those that say so.
-    """
-
-    statement: str
-    held: bool
-    numbers: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,27 +211,6 @@ def integer_ticks(ax: Axes, members: Iterable[int]) -> None:
     ax.set_xticks([], minor=True)
     if len(seen) == 1:
         ax.set_xlim(seen[0] / 2, seen[0] * 2)
-
-
-def check_table(
-    name: str, table: object, columns: Sequence[str], keys: Sequence[str], numbers: Sequence[str]
-) -> pd.DataFrame:
-    """Return `table` if it has the `columns`, of them some as `numbers`, and one row for each of `keys`."""
-    if not isinstance(table, pd.DataFrame):
-        raise InputError(f"{name} must be a DataFrame, got {type(table).__name__}")
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise InputError(f"{name} must have the columns {', '.join(columns)}; missing: {', '.join(missing)}")
-    if table.empty:
-        raise InputError(f"{name} must hold at least one row, got none")
-    for column in numbers:
-        if not pd.api.types.is_numeric_dtype(table[column]):
-            raise InputError(f"{name}[{column!r}] must hold numbers, got {table[column].dtype}")
-    twice = table.duplicated(list(keys))
-    if twice.any():
-        row = table.loc[twice, list(keys)].iloc[0].to_dict()
-        raise InputError(f"{name} must have one row for each {', '.join(keys)}, but has several for {row}; filter it")
-    return table
 
 
 def require(statement: str, holds: object, numbers: str = "") -> None:

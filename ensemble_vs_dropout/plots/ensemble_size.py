@@ -9,17 +9,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 
+from ensemble_vs_dropout.evaluation.findings.ensemble_size import ensemble_size
+from ensemble_vs_dropout.evaluation.findings.repetitions import NUMBERS
 from ensemble_vs_dropout.plots import style
-from ensemble_vs_dropout.plots.display import AxesArray, Display, check_table, draw_line, fold, integer_ticks, name_axes
-
-NUMBERS = ["value", "low", "high"]
+from ensemble_vs_dropout.plots.display import AxesArray, Display, draw_line, fold, integer_ticks, name_axes
 
 
 @dataclass(frozen=True, eq=False)
 class EnsembleSize(Display):
     """Quality against the number of networks or passes, one panel per metric, one line per arm and rule.
 
-    `table` has the columns role ("curve" or "reference"), arm, rule, members, metric, value, low, high.
+    `table` is that of `evaluation.findings.ensemble_size`, which says what enters and what is refused.
     """
 
     @classmethod
@@ -31,28 +31,11 @@ class EnsembleSize(Display):
         interval: str = "95 % bootstrap over examples",
         references: pd.DataFrame | None = None,
     ) -> EnsembleSize:
-        """Make the display.
+        """Make the display of the data set named `data`, where low and high of the curves are an `interval`.
 
-        Args:
-            curves: Columns arm, rule, members, metric, value, low, high.
-            data: The name of the data set.
-            interval: What low and high are.
-            references: Columns arm, metric, value (rule and members are said where they are there): arms
-                without a number of members to vary, drawn as dashed lines. Metrics that `curves` lacks are
-                left out.
-
-        Raises:
-            InputError: A missing column, no row, or several rows for one point.
+        `references` are drawn as dashed lines.
         """
-        keys = ["arm", "rule", "members", "metric"]
-        check_table("curves", curves, keys + NUMBERS, keys, ["members", *NUMBERS])
-        table = curves[keys + NUMBERS].sort_values("members", kind="stable").assign(role="curve")
-        if references is not None:
-            check_table("references", references, ["arm", "metric", "value"], ["arm", "metric"], ["value"])
-            known = references[references["metric"].isin(curves["metric"])]
-            known = known.reindex(columns=[*keys, "value"]).assign(role="reference", low=np.nan, high=np.nan)
-            table = pd.concat([table, known]) if len(known) else table
-        table = table.astype({"members": "Int64"})[["role", *keys, *NUMBERS]].reset_index(drop=True)
+        table = ensemble_size(curves, references=references).table
         caption = [f"Quality on {data}. Band: {interval}.", style.direction(table["metric"].unique())]
         if (table["role"] == "reference").any():
             caption.append("Dashed: one fixed prediction for comparison.")

@@ -5,26 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import recipe_label
+from ensemble_vs_dropout.evaluation.findings.learning_curves import learning_curves
 from ensemble_vs_dropout.plots import style
-from ensemble_vs_dropout.plots.display import (
-    AxesArray,
-    Display,
-    check_table,
-    draw_line,
-    fold,
-    name_axes,
-    starts_row,
-    title_room,
-)
+from ensemble_vs_dropout.plots.display import AxesArray, Display, draw_line, fold, name_axes, starts_row, title_room
 
 LINES = {"train": "--", "validation": ":", "test": "-"}
 DOTS = {"train": "o", "validation": "s", "test": "D"}  # where one epoch makes no line
@@ -34,48 +24,26 @@ DOTS = {"train": "o", "validation": "s", "test": "D"}  # where one epoch makes n
 class LearningCurves(Display):
     """Loss against epoch, one panel per recipe, and below it the gap between unseen and training examples.
 
-    `table` has the columns recipe, series ("train", "validation", "test" or the gap's name), epoch, networks
-    (how many still trained), value (their mean), low, high (one standard deviation away; NaN for one
-    network), and of (how many there were).
+    `table` is that of `evaluation.findings.learning_curves`, which says what enters and what is refused.
     """
 
     @classmethod
     def from_histories(cls, histories: pd.DataFrame, *, data: str) -> LearningCurves:
-        """Make the display.
-
-        Args:
-            histories: Columns recipe, repetition, member, epoch (from 1), loss, and val_loss, train_loss,
-                test_loss where known (the last two without dropout, at the end of the epoch).
-            data: The name of the data set.
-
-        Raises:
-            InputError: A missing column, no row, two rows for one epoch of a network, or no unseen examples.
-        """
-        keys = ["recipe", "repetition", "member", "epoch"]
-        check_table("histories", histories, [*keys, "loss"], keys, ["epoch", "loss"])
-        names = ("train_loss", "val_loss", "test_loss")
-        train, val, test = (name if _everywhere(histories, name) else None for name in names)
-        unseen = test or val
-        if unseen is None:
-            raise InputError("histories must have test_loss or val_loss for every recipe, else there is no gap to draw")
-        sources = {"train": train or "loss", "validation": val, "test": test}
-        wide = histories[keys].assign(**{name: histories[column] for name, column in sources.items() if column})
-        gap = "test minus train" if test else "validation minus train"
-        wide[f"gap: {gap}"] = _finite(wide["test" if test else "validation"]) - _finite(wide["train"])
+        """Make the display of the data set named `data`; `histories` is as in the finding."""
+        found = learning_curves(histories)
         caption = [
             f"Mean over networks; band: ±1 standard deviation over networks. Data: {data}.",
             "Networks stop at different epochs: each mean is over those still training,",
             "and epochs that fewer than half reached are left out.",
             "Train loss: of the whole network without dropout, at the end of the epoch."
-            if train
+            if found.told["train"] == "train_loss"
             else "Train loss: as met during the epoch, with dropout on where there is any.",
-            f"Gap: {gap} loss of the same network.",
+            f"Gap: {found.told['gap']} loss of the same network.",
         ]
-        lost = np.count_nonzero(~np.isfinite(wide.drop(columns=keys).to_numpy(dtype=float)))
-        if lost:
+        if lost := found.told["left_out"]:
             caption.append(f"Left out of the means: {lost} values that are infinite or undefined.")
         return cls(
-            _average(wide),
+            found.table,
             title=f"Learning curves and generalisation gap: {data}",
             interval="band: ±1 standard deviation over networks",
             caption=" ".join(caption),
@@ -131,26 +99,3 @@ class LearningCurves(Display):
 
 def _panel_title(ax: Axes, recipe: str, networks: int) -> str:
     return f"{style.wrap(recipe_label(recipe), title_room(ax), lines=3)} ({networks})"
-
-
-def _finite(values: pd.Series) -> pd.Series:
-    return values.astype(float).where(np.isfinite)
-
-
-def _everywhere(histories: pd.DataFrame, column: str) -> bool:
-    """Return whether every recipe has numbers in `column`: recipes must not be compared by different losses."""
-    return column in histories and bool(histories.groupby("recipe")[column].count().gt(0).all())
-
-
-def _average(wide: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and spread over networks for each recipe, series and epoch that half of them reached."""
-    keys = ["recipe", "repetition", "member", "epoch"]
-    tall = wide.melt(keys, var_name="series", value_name="loss")
-    tall = tall.assign(loss=_finite(tall["loss"])).sort_values("epoch", kind="stable")
-    groups = tall.groupby(["recipe", "series", "epoch"], sort=False)["loss"]
-    table = groups.agg(networks="size", value="mean", spread="std").reset_index()
-    table["low"], table["high"] = table["value"] - table["spread"], table["value"] + table["spread"]
-    networks = wide.groupby("recipe")[["repetition", "member"]].apply(lambda rows: len(rows.drop_duplicates()))
-    table["of"] = table["recipe"].map(networks)
-    reached = 2 * table["networks"] >= table["of"]
-    return table[reached].drop(columns="spread").reset_index(drop=True)

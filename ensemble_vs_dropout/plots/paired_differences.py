@@ -10,34 +10,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 
-from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.measures.significance import corrected_t_test, holm
+from ensemble_vs_dropout.evaluation.findings.paired_differences import LEVEL, paired_differences
+from ensemble_vs_dropout.evaluation.findings.repetitions import ROW
+from ensemble_vs_dropout.evaluation.findings.words import better_is
 from ensemble_vs_dropout.plots import style
-from ensemble_vs_dropout.plots.display import AxesArray, Display, name_axes, require
-from ensemble_vs_dropout.plots.repetitions import (
-    ROW,
-    better_is,
-    choose,
-    differences,
-    in_units,
-    interval_words,
-    left_out,
-    summarise,
-)
-
-LEVEL = 0.05
+from ensemble_vs_dropout.plots.display import AxesArray, Display, name_axes
+from ensemble_vs_dropout.plots.repetitions import in_units, interval_words, left_out
 
 
 @dataclass(frozen=True, eq=False)
 class PairedDifferences(Display):
     """On which data sets does an arm differ from the baseline, and by how much? A forest of paired differences.
 
-    The interval is that of the corrected resampled t-test (Nadeau and Bengio, 2003, Machine Learning 52), which allows
-    for random splits of one data set that share examples; the p-values are that test's.
+    The interval and the test are those of the corrected resampled t-test (Nadeau and Bengio, 2003).
 
-    `table` has the columns dataset, arm, rule, members, metric, row (from 0 at the top; arms lie side by side within
-    it), value (the arm less the baseline, mean over repetitions), low, high, repetitions, test_share, t, p_value,
-    p_adjusted (Holm, over all points), shown.
+    `table` is that of `evaluation.findings.paired_differences`, which says what enters and what is refused.
     """
 
     level: float = LEVEL
@@ -53,47 +40,17 @@ class PairedDifferences(Display):
         rule: str = "mean",
         test_share: float | Mapping[str, float] = 0.0,
     ) -> PairedDifferences:
-        """Make the display.
-
-        Args:
-            scores: Columns dataset, arm, rule, members, metric, value, low, high, repetition; split, condition and
-                severity where they are there (the clean test part is taken).
-            data: The name of the collection of data sets.
-            baseline: The arm that is subtracted, repetition by repetition.
-            metric: Of what the differences are.
-            rule: By which the members of every arm are combined; single networks are taken each alone.
-            test_share: n_test / n_train where the repetitions are random splits of one data set, of all data sets or
-                by name; 0 (the plain paired t-test) where they are seeds on one split.
-
-        Raises:
-            InputError: A missing column, a baseline, metric or data set that is not there, a share below 0, or several
-                rows for one point.
-        """
-        rows = differences(choose(scores, [metric], ["dataset"], rule=rule), ["dataset"], baseline)
-        share = rows["dataset"].map(test_share) if isinstance(test_share, Mapping) else float(test_share)
-        rows = rows.assign(test_share=share)
-        if not (np.isfinite(rows["test_share"]) & (rows["test_share"] >= 0)).all():
-            raise InputError(f"test_share must be n_test / n_train >= 0 of every data set, got {test_share!r}")
-        keys = ["dataset", *ROW, "metric"]
-        table = summarise(rows, [*keys, "test_share"], rows["test_share"])
-        tests = [_tested(group) for _, group in rows.groupby([*keys, "test_share"], sort=False, dropna=False)]
-        table[["t", "p_value"]] = tests
-        table["p_adjusted"] = holm(table["p_value"].astype(float))
-        table["shown"] = table["p_adjusted"] < LEVEL
-        lines = table.groupby("dataset", sort=False).ngroup()
-        arms = table.groupby(ROW, sort=False).ngroup()
-        table.insert(5, "row", lines + (arms - arms.max() / 2) * 0.7 / (arms.max() + 1))
-        corrected = (table["test_share"] > 0).any()
+        """Make the display of the data sets named `data`; all else is as in the finding."""
+        found = paired_differences(scores, baseline=baseline, metric=metric, rule=rule, test_share=test_share)
+        table = found.table
+        corrected, several = (table["test_share"] > 0).any(), (table["repetitions"] > 1).any()
         words = f"{'corrected ' if corrected else ''}{interval_words(table['repetitions'])}"
-        several = (table["repetitions"] > 1).any()
         caption = [
             f"Each arm less the {style.arm_label(baseline)} of the same repetition; left of 0 is "
             f"{'worse' if better_is(metric) > 0 else 'better'} than it.",
             f"Bar: {words}." if several else "One repetition: no interval and no test.",
             "Corrected for splits that share examples (Nadeau and Bengio, 2003)." if corrected else "",
-            f"Filled: shown at 5 % by the t-test, Holm over {int(table['p_value'].notna().sum())} tests."
-            if several
-            else "",
+            f"Filled: shown at 5 % by the t-test, Holm over {found.told['tests']} tests." if several else "",
             f"In brackets: networks or passes. Data: {data}.",
             left_out(table),
         ]
@@ -141,16 +98,3 @@ class PairedDifferences(Display):
 
 def _words(name: object) -> str:
     return style.wrap(str(name), 32, lines=2)
-
-
-def _tested(rows: pd.DataFrame) -> tuple[float, float]:
-    """Return t and p of the differences, NaN of a single one."""
-    values = rows["value"].to_numpy(dtype=float)
-    if len(values) < 2:
-        return float("nan"), float("nan")
-    t, p = corrected_t_test(values, float(rows["test_share"].iloc[0]))
-    naive, _ = corrected_t_test(values, 0.0)
-    require(
-        "the corrected t is no larger than the naive one", not abs(t) > abs(naive) + 1e-9, f"{t:.4g} and {naive:.4g}"
-    )
-    return t, p

@@ -8,16 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 
-from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.evaluation.findings.retention_sweep import retention_sweep
 from ensemble_vs_dropout.plots import style
-from ensemble_vs_dropout.plots.display import AxesArray, Display, Fact, draw_line, name_axes, require
-from ensemble_vs_dropout.plots.repetitions import better_is, choose, in_units, interval_words, left_out, summarise, told
+from ensemble_vs_dropout.plots.display import AxesArray, Display, draw_line, name_axes
+from ensemble_vs_dropout.plots.repetitions import in_units, interval_words, left_out
 
 PANELS = {"fixed": "units fixed: n the same for every p", "scaled": "kept units fixed: p n the same for every p"}
 LINES = {"test": "-", "train": "--"}
-SMALL = 0.3  # keep probabilities at which a network is expected to underfit
-NEAR = 0.1  # widths are rounded to whole units
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,46 +24,29 @@ class RetentionSweep(Display):
     The left panel keeps the number of units n (Figure 9a of Srivastava et al. 2014, JMLR 15), the right one the number
     p n of units that are kept on average (Figure 9b), where there is one. The network without dropout is p = 1.
 
-    `table` has the columns panel ("fixed", "scaled"), arm ("dropout", "single"), split, p (probability to keep a
-    unit), width, metric, value, low, high, repetitions.
+    `table` is that of `evaluation.findings.retention_sweep`, which says what enters and what is refused.
     """
 
     @classmethod
     def from_scores(
         cls, scores: pd.DataFrame, *, data: str, scaled: pd.DataFrame | None = None, metric: str = "error"
     ) -> RetentionSweep:
-        """Make the display.
-
-        Args:
-            scores: Columns rate (1 - p), arm, rule, members, metric, value, low, high; width, split ("test", and
-                "train" where known), repetition where they are there. Arm "dropout" is drawn against p, "single" is
-                the plain network, the same at whatever rate it stands. One width.
-            data: The name of the data set.
-            scaled: Likewise with width about proportional to 1 / p. The plain network is the one of width p n.
-            metric: What is drawn.
-
-        Raises:
-            InputError: A missing column, no dropout network, rates outside [0, 1), widths that vary otherwise, several
-                rows for one point, or a network that keeps every unit and is not the plain one.
-        """
-        given = {"fixed": scores} if scaled is None else {"fixed": scores, "scaled": scaled}
-        rows = pd.concat([_family(panel, table, metric) for panel, table in given.items()])
-        keys = ["panel", "arm", "split", "p", "width", "metric"]
-        table = summarise(rows, keys).sort_values(["panel", "p"], kind="stable", ignore_index=True)
-        words = interval_words(table["repetitions"])
+        """Make the display of the data set named `data`; all else is as in the finding."""
+        found = retention_sweep(scores, scaled=scaled, metric=metric)
+        words = interval_words(found.table["repetitions"])
         caption = [
             f"{style.metric_label(metric)} of one dropout network with scaled weights, without passes, against p, the",
             "probability to keep a unit: rate = 1 - p. Grey, at p = 1: the network without dropout.",
             f"Band and bar: {words}.",
             f"Data: {data}.",
-            left_out(table),
+            left_out(found.table),
         ]
         return cls(
-            table,
+            found.table,
             title=f"Which keep probability? Data: {data}",
             interval=f"band: {words}",
             caption=" ".join(filter(None, caption)),
-            facts=tuple(_facts(table)),
+            facts=found.facts,
         )
 
     def _mosaic(self) -> list[list[int]]:
@@ -104,74 +84,3 @@ class RetentionSweep(Display):
         for ax in axes:
             ax.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
         return list(handles.values())
-
-
-def _family(panel: str, scores: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the rows of a panel, and the plain network once."""
-    if isinstance(scores, pd.DataFrame) and "width" not in scores:
-        scores = scores.assign(width=1.0)
-    rows = choose(scores, [metric], ["rate", "width"], splits=list(LINES))
-    rows = rows.assign(panel=panel, p=(1.0 - rows["rate"]).round(12))
-    dropout, plain = rows[rows["arm"] == "dropout"], rows[rows["arm"] == "single"]
-    if dropout.empty:
-        raise InputError(f"scores must hold the arm 'dropout', got {', '.join(map(str, rows['arm'].unique()))}")
-    if not dropout["p"].between(0, 1, inclusive="right").all():
-        raise InputError(f"rate must lie in [0, 1), got {dropout['rate'].min()} to {dropout['rate'].max()}")
-    units = dropout["width"] * (dropout["p"] if panel == "scaled" else 1.0)
-    if units.max() > units.min() * (1 + NEAR):
-        rule = "width times p about the same" if panel == "scaled" else "one width"
-        raise InputError(f"the {panel} rows must have {rule} at every rate, got {units.min():.4g} to {units.max():.4g}")
-    plain = plain[np.isclose(plain["width"], units.median(), rtol=NEAR)]
-    once = ["panel", "arm", "rule", "split", "width", "metric", "repetition"]
-    plain = plain.groupby(once, dropna=False, as_index=False)[["value", "low", "high"]].mean().assign(p=1.0)
-    _check_p_one(dropout[dropout["p"] == 1], plain[plain["rule"] != EACH])
-    return pd.concat([dropout, plain])
-
-
-def _check_p_one(dropout: pd.DataFrame, plain: pd.DataFrame) -> None:
-    """Where nothing is dropped the network is the plain one; a mean over several plain networks is another number."""
-    pairs = dropout.merge(plain, on=["split", "repetition"], suffixes=("", "_of_plain"))
-    same = np.allclose(pairs["value"], pairs["value_of_plain"], rtol=1e-6, atol=1e-6)
-    numbers = f"{told(pairs['value'])} and {told(pairs['value_of_plain'])}"
-    require("the network that keeps every unit (p = 1) is the network without dropout", same, numbers)
-
-
-def _facts(table: pd.DataFrame) -> list[Fact]:
-    metric = table["metric"].iloc[0]
-    name = style.metric_label(metric)
-
-    def curve(*which: str) -> pd.DataFrame:
-        return table[(table[["panel", "arm", "split"]] == list(which)).all(axis=1)].set_index("p")
-
-    def worse(statement: str, one: float, other: float) -> Fact:
-        return Fact(statement, bool(better_is(metric) * (one - other) < 0), told([one, other], metric))
-
-    test, train, wide = (
-        curve("fixed", "dropout", "test"),
-        curve("fixed", "dropout", "train"),
-        curve("scaled", "dropout", "test"),
-    )
-    plain, facts = curve("fixed", "single", "train"), []
-    small = test.index[test.index <= SMALL]
-    middle = test.index[(test.index >= 0.4) & (test.index <= 0.6)]
-    if len(small) and len(middle):
-        half = middle[np.abs(middle - 0.5).argmin()]
-        statement = (
-            f"With few units kept the network underfits: test {name} at p = {small[0]:.2g} worse than at p = {half:.2g}"
-        )
-        facts.append(worse(statement, test["value"][small[0]], test["value"][half]))
-    if len(train.index[train.index <= SMALL]) and len(plain):
-        low = train.index[0]
-        statement = f"Underfitting shows in training: train {name} at p = {low:.2g} worse than at p = 1"
-        facts.append(worse(statement, train["value"][low], plain["value"].iloc[0]))
-    plateau = test[(test.index >= 0.4) & (test.index <= 0.8)]
-    if len(plateau) > 1 and np.isfinite(plateau[["low", "high"]].to_numpy()).all():
-        held = bool(plateau["low"].max() <= plateau["high"].min())
-        statement = f"Flat for p from 0.4 to 0.8: the intervals of the test {name} share a value"
-        facts.append(Fact(statement, held, told(plateau["value"], metric)))
-    shared = small.intersection(wide.index)
-    if len(shared):
-        low = shared[0]
-        statement = f"More units mend a small p: test {name} at p = {low:.2g} worse with n fixed than with p n fixed"
-        facts.append(worse(statement, test["value"][low], wide["value"][low]))
-    return facts

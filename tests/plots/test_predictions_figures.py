@@ -12,6 +12,8 @@ from matplotlib.colors import to_hex
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation import size_curves
+from ensemble_vs_dropout.evaluation.findings.accuracy_vs_confidence import THRESHOLDS
+from ensemble_vs_dropout.evaluation.findings.reliability_pooling import DIAGRAMS
 from ensemble_vs_dropout.measures import METRICS, Metric, aggregate, brier, entropy, error, nll, uncertainty
 from ensemble_vs_dropout.measures.temperature import apply_temperature, fit_temperature
 from ensemble_vs_dropout.plots import (
@@ -227,26 +229,6 @@ def test_facts_of_rules_follow_the_predictions():
     assert fact(alike, "differ by less than half a point").held
 
 
-def test_a_vote_of_two_that_prefers_the_first_class_is_refused(monkeypatch):
-    monkeypatch.setattr(combiner_comparison, "error", lambda probs, labels, ties="first": error(probs, labels))
-    with pytest.raises(InputError, match="vote of one or two members with random ties"):
-        CombinerComparison.from_predictions({"a": pool(5)}, labels(), data="d", **FEW)
-
-
-def test_averages_that_break_their_laws_are_refused(monkeypatch):
-    for parts, words in (
-        ((0.1, 0.0, 0.1), "geometric mean = mean member's"),
-        ((0.1, 0.1 - 9, 9), "NLL of the mean <="),
-    ):
-        wrong = pd.DataFrame([dict(zip(("members", "ambiguity", "ensemble"), parts, strict=True))])
-        if "<=" in words:
-            found = nll(aggregate(pool(5).probs, "geometric_mean"), labels()).mean()
-            wrong["ambiguity"] = 0.1 - found
-        monkeypatch.setattr(combiner_comparison, "ambiguity", lambda *args, wrong=wrong: wrong)
-        with pytest.raises(InputError, match=words):
-            CombinerComparison.from_predictions({"a": pool(5)}, labels(), data="d", **FEW)
-
-
 def test_arms_of_one_member_or_with_weights_are_left_out_or_refused():
     both = {"single": pool(1), "ensemble": pool(2)}
     assert set(CombinerComparison.from_predictions(both, labels(), data="d", **FEW).frame()["arm"]) == {"ensemble"}
@@ -381,7 +363,7 @@ def test_accuracy_counts_unknown_examples_as_wrong_and_few_not_at_all():
     table = display.frame().set_index(["panel", "arm", "threshold"])
     inside, outside = (part["mc_dropout"].probs.mean(axis=0) for part in (own, other))
     masked = 0
-    for tau in accuracy_vs_confidence.THRESHOLDS:
+    for tau in THRESHOLDS:
         kept = [row.max() >= tau for row in inside]
         many = sum(kept) + sum(row.max() >= tau for row in outside)
         right = sum(k and row.argmax() == y for k, row, y in zip(kept, inside, LABELS, strict=True))
@@ -420,17 +402,6 @@ def test_the_fact_of_accuracy_that_does_not_fall_holds_or_not():
         assert fact(display, "accuracy does not fall with the threshold").held is held
 
 
-def test_an_overall_accuracy_that_differs_at_threshold_0_is_refused(monkeypatch):
-    monkeypatch.setitem(METRICS, "accuracy", METRICS["error"])
-    with pytest.raises(InputError, match="at threshold 0, accuracy = overall accuracy must hold"):
-        made.BUILDERS["confidence"]()
-
-
-def test_more_examples_at_a_higher_threshold_are_refused():
-    with pytest.raises(InputError, match="a higher threshold retains no more"):
-        accuracy_vs_confidence._check([], labels(), np.array([0.1, 0.2]), np.array([5.0, 6.0]), np.array([1.0, 1.0]))
-
-
 def test_unnamed_too_few_or_different_examples_are_refused():
     given = {"a": pool(2)}
     with pytest.raises(InputError, match="other must name"):
@@ -449,7 +420,7 @@ def test_unnamed_too_few_or_different_examples_are_refused():
 def test_diagrams_and_bars_are_drawn_as_the_frame_has_them():
     display = made.reliability_pooling()
     frame, axes = display.frame(), display.plot()
-    for ax, way in zip(axes, reliability_pooling.DIAGRAMS, strict=False):
+    for ax, way in zip(axes, DIAGRAMS, strict=False):
         rows = frame[frame["panel"] == way]
         many = rows[rows["count"] >= 10]
         line = drawn(ax, reliability_pooling.WAYS[way])
@@ -507,21 +478,6 @@ def test_facts_of_calibration_hold_or_not_with_the_data():
     nlls = shifted.frame().query("panel == 'nll'").set_index("way")["value"]
     assert nlls["pool_then_calibrate"] > nlls["calibrate_then_pool"]
     assert not fact(shifted, "To calibrate the pool").held
-
-
-@pytest.mark.parametrize(
-    ("name", "wrong", "words"),
-    [
-        ("fit_temperature", lambda *args: 50.0, "NLL on validation data"),
-        ("ece", lambda *args: 0.0, "ECE >= "),
-        ("pool_then_calibrate", lambda *args: np.tile(np.eye(10)[3], (400, 1)), "labels do not change"),
-        ("aggregate", lambda probs, *args: apply_temperature(aggregate(probs), 0.2), "no more confident"),
-    ],
-)
-def test_calibration_that_breaks_its_laws_is_refused(monkeypatch, name, wrong, words):
-    monkeypatch.setattr(reliability_pooling, name, wrong)
-    with pytest.raises(InputError, match=words):
-        made.reliability_pooling()
 
 
 def test_members_that_do_not_match_or_are_alone_are_refused():

@@ -12,9 +12,10 @@ from scipy import stats
 
 from ensemble_vs_dropout import Predictions
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.measures import rankings, significance
+from ensemble_vs_dropout.evaluation.findings.repetitions import choose, differences, summarise
+from ensemble_vs_dropout.measures import significance
 from ensemble_vs_dropout.measures.decomposition import improvement
-from ensemble_vs_dropout.plots import bias_variance_diversity, critical_difference, eir_vs_der, paired_differences
+from ensemble_vs_dropout.plots import bias_variance_diversity, eir_vs_der
 from ensemble_vs_dropout.plots.architectures import Architectures
 from ensemble_vs_dropout.plots.bias_variance_diversity import BiasVarianceDiversity
 from ensemble_vs_dropout.plots.cost_frontier import CostFrontier
@@ -22,7 +23,7 @@ from ensemble_vs_dropout.plots.critical_difference import CriticalDifference
 from ensemble_vs_dropout.plots.dataset_size import DatasetSize
 from ensemble_vs_dropout.plots.eir_vs_der import EIRVersusDER
 from ensemble_vs_dropout.plots.paired_differences import PairedDifferences
-from ensemble_vs_dropout.plots.repetitions import choose, differences, interval_words, summarise
+from ensemble_vs_dropout.plots.repetitions import interval_words
 from ensemble_vs_dropout.plots.retention_sweep import RetentionSweep
 from ensemble_vs_dropout.plots.shift_robustness import ShiftRobustness
 
@@ -158,7 +159,7 @@ def test_a_network_that_keeps_every_unit_must_be_the_plain_one():
     same = pd.concat([scores[scores["arm"] != "single"], plain, plain.assign(arm="dropout")])
     RetentionSweep.from_scores(same, data="d")
     same.loc[same["arm"].eq("dropout") & same["rate"].eq(0), "value"] += 0.001
-    with pytest.raises(InputError, match=r"keeps every unit \(p = 1\) is the network without dropout must hold"):
+    with pytest.raises(InputError, match=r"keeps every unit \(p = 1\), those of the network without dropout"):
         RetentionSweep.from_scores(same, data="d")
 
 
@@ -296,7 +297,7 @@ def test_severity_0_must_be_the_clean_test_part():
     start = scores[scores["condition"] == "clean"].assign(condition="rotation")
     same = ShiftRobustness.from_scores(pd.concat([scores, start]), data="d")
     pd.testing.assert_frame_equal(same.frame(), ShiftRobustness.from_scores(scores, data="d").frame())
-    with pytest.raises(InputError, match="severity 0 of a shift is the clean test part must hold"):
+    with pytest.raises(InputError, match="at severity 0 of a shift, those of the clean test part"):
         ShiftRobustness.from_scores(pd.concat([scores, start.assign(value=start["value"] + 0.001)]), data="d")
 
 
@@ -550,7 +551,7 @@ def test_costs_that_were_not_counted_have_no_panel():
 def test_parameters_that_contradict_the_networks_are_refused(arm):
     scores, table = made.costs()
     table.loc[(table["arm"] == arm) & (table["width"] == 1), "parameters"] *= 1.01
-    with pytest.raises(InputError, match=rf"parameters of .*'{arm}'.* must hold"):
+    with pytest.raises(InputError, match=rf"costs must give .*'{arm}' .*as parameters"):
         CostFrontier.from_tables(scores, table, data="d")
 
 
@@ -627,12 +628,6 @@ def test_the_correction_widens_and_takes_a_share_for_each_data_set():
             PairedDifferences.from_scores(scores, data="d", test_share=wrong)
 
 
-def test_a_corrected_t_above_the_naive_one_is_refused(monkeypatch):
-    monkeypatch.setattr(paired_differences, "corrected_t_test", lambda values, share: (1 + share, 0.5))
-    with pytest.raises(InputError, match="no larger than the naive one"):
-        PairedDifferences.from_scores(made.several(), data="d", test_share=0.1)
-
-
 def test_one_repetition_is_drawn_without_interval_and_test():
     display = PairedDifferences.from_scores(made.several(repetitions=1), data="d")
     assert display.interval == "no interval: one repetition"
@@ -673,14 +668,6 @@ def test_a_higher_accuracy_ranks_first():
     turned = scores.assign(metric="accuracy", value=1 - scores["value"])
     accuracies = CriticalDifference.from_scores(turned, data="d", metric="accuracy").frame()
     pd.testing.assert_frame_equal(errors, accuracies)
-
-
-@pytest.mark.parametrize(("name", "wrong"), [("average_ranks", 1.1), ("nemenyi_critical_difference", 1.01)])
-def test_ranks_or_a_critical_difference_that_cannot_be_are_refused(monkeypatch, name, wrong):
-    right = getattr(rankings, name)
-    monkeypatch.setattr(critical_difference, name, lambda *given, **more: right(*given, **more) * wrong)
-    with pytest.raises(InputError, match="these numbers cannot be right"):
-        CriticalDifference.from_scores(made.several(), data="d")
 
 
 def test_an_arm_that_lacks_a_data_set_is_refused():
