@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+PARTIAL = ".partial-"  # how the name of a file begins that is on its way
+
 
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
@@ -29,7 +31,7 @@ def appearing(path: Path) -> Iterator[Path]:
         ...     [file.name for file in Path(folder).iterdir()]
         ['numbers.json']
     """
-    partial = path.with_name(f".partial-{uuid.uuid4().hex}-{path.name}")
+    partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}-{path.name}")
     try:
         yield partial
         flush(partial)

@@ -85,10 +85,11 @@ def run(
 ) -> None:
     """Make every run of a study that is not finished; interrupted, the same command goes on."""
     from ensemble_vs_dropout.experiments import Store, plan_of, read_study, run_study
-    from ensemble_vs_dropout.experiments.local import in_processes
+    from ensemble_vs_dropout.experiments.local import end_with_parent, in_processes
     from ensemble_vs_dropout.experiments.ray import run_on_ray
 
     check_known("executor", executor, ("local", "ray"))
+    end_with_parent()
     study, kept = read_study(file), Store(store)
     made, verbose = plan_of(study, kept, together=together), 0 if quiet else 1
     kept.keep_study(study.name, file.read_text(encoding="utf-8"))

@@ -43,7 +43,7 @@ def open_folder(folder: Path, asked: dict[str, Any], force: bool = False) -> Sto
             "another folder for a new one"
         )
     try:
-        store = Store(folder)
+        store = Store(folder, beside=(*_MADE, "manifest.json"))
     except InputError as error:
         raise InputError(str(error).replace("store", "out", 1)) from error
     found = read_asked(folder)

@@ -6,8 +6,10 @@ same study share the work without a word between them. What fails is noted and d
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from ensemble_vs_dropout.experiments.running import Given
 
 Tell = Callable[[Run, EpochEnd], None]
+_PARENT = "EVD_PARENT_PROCESS"  # the environment variable that tells a process who started it
 _POLL = 0.5  # seconds between two looks at runs in other hands
 
 
@@ -172,7 +175,7 @@ def make_group(
 def in_processes(file: Path, store: Path, others: int, together: int, checkpoint: bool) -> Iterator[None]:
     """Have so many other processes call the same study meanwhile; each takes what the others do not hold.
 
-    They end by themselves when nothing is left, and are ended if the body fails.
+    They end by themselves when nothing is left, are ended if the body fails, and end if this process is killed.
     """
     command = [
         sys.executable,
@@ -185,7 +188,8 @@ def in_processes(file: Path, store: Path, others: int, together: int, checkpoint
         str(store),
     ]
     command += ["--quiet", "--no-wait", "--jobs", "1", "--together", str(together), *["--checkpoint"] * checkpoint]
-    processes = [subprocess.Popen(command) for _ in range(others)]
+    environment = {**os.environ, _PARENT: str(os.getpid())}
+    processes = [subprocess.Popen(command, env=environment) for _ in range(others)]
     try:
         yield
     except BaseException:
@@ -195,6 +199,20 @@ def in_processes(file: Path, store: Path, others: int, together: int, checkpoint
     finally:
         for process in processes:
             process.wait()
+
+
+def end_with_parent() -> None:
+    """Have this process end when the one that started it by `in_processes` is gone, however that ended."""
+    parent = os.environ.get(_PARENT)
+    if parent is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(_POLL)
+        os._exit(1)  # what is finished is in the store, and locks end with the process
+
+    threading.Thread(target=watch, name="end_with_parent", daemon=True).start()
 
 
 def _epochs(run: Run) -> int:

@@ -326,8 +326,17 @@ def parse_study(text: str, where: str = "study") -> Study:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise InputError(f"{where}{line}: this is no YAML: {getattr(error, 'problem', error)}") from error
+    except RecursionError as error:
+        raise InputError(f"{where}: lists and keys stand too deep within each other; write a flat study") from error
+    except ValueError as error:  # a number of thousands of digits, a date that is none
+        raise InputError(f"{where}: a value cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{where}: a study must be keys and values, starting with name:, got {content!r}")
+    for key, value in _values(content):
+        if not _is_plain(value):
+            raise InputError(
+                f"{where}: {'.'.join(map(str, key))} must be text, a number, true, false or null, got {value!r:.100}"
+            )
     lines = dict(_lines(node))
     twice = next(_repeated(node), None)
     if twice:
@@ -366,7 +375,31 @@ def merged(base: Mapping[str, Any], varied: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _as_model(given: Any) -> dict[str, Any]:
-    return {"name": given} if isinstance(given, str) else dict(given)
+    if isinstance(given, str):
+        return {"name": given}
+    if not isinstance(given, Mapping):
+        raise InputError(f"model must be a name, or a name with its settings, as in {{name: mlp}}, got {given!r:.100}")
+    return dict(given)
+
+
+def _values(content: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Yield every value and key that is no list and no mapping, with its path."""
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            yield (*place, key), key
+            yield from _values(value, (*place, key))
+    elif isinstance(content, list):
+        for number, value in enumerate(content):
+            yield from _values(value, (*place, number))
+    else:
+        yield place, content
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether JSON can hold a value; a file can hold bytes, dates, and text that no encoding knows."""
+    if isinstance(value, str):
+        return not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return value is None or isinstance(value, bool | int | float)
 
 
 def _parts(study: Study) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:

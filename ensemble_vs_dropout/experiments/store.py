@@ -20,7 +20,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from os import PathLike
 from pathlib import Path
@@ -30,9 +30,10 @@ from filelock import FileLock, Timeout
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.experiments.plan import Run, digest_of_spec
-from ensemble_vs_dropout.files import digest_of_bytes, digest_of_file, flush_folder, write_flushed, write_whole
+from ensemble_vs_dropout.files import PARTIAL, digest_of_bytes, digest_of_file, flush_folder, write_flushed, write_whole
 
 FORMAT = 1
+_OWN = ("runs", "studies", "work", "failed", "damaged", "locks")
 
 
 class Keeping(Protocol):
@@ -132,6 +133,7 @@ class Store:
     Args:
         folder: Made if it is not there.
         create: Whether to make it; else it must be there.
+        beside: Names of what may lie beside the store's own files.
 
     Raises:
         InputError: The folder holds something else, was written by a newer version, or cannot be written.
@@ -146,21 +148,26 @@ class Store:
         (True, [b'[]'])
     """
 
-    def __init__(self, folder: str | PathLike[str], create: bool = True):
+    def __init__(self, folder: str | PathLike[str], create: bool = True, beside: Collection[str] = ()):
         self.folder = Path(folder)
         mark = self.folder / "store.json"
         try:
             if create and not mark.exists():
-                if self.folder.is_dir() and any(self.folder.iterdir()):
-                    raise InputError(
-                        f"store {str(folder)!r} holds something else ({next(self.folder.iterdir()).name}); give an "
-                        "empty or new folder"
-                    )
                 self.folder.mkdir(parents=True, exist_ok=True)
+                # What a process left that was killed while it made the store, or is making it now, is no stranger.
+                known = (mark.name, *_OWN, *beside)
+                names = sorted(path.name for path in self.folder.iterdir() if not path.name.startswith(PARTIAL))
+                strangers = [name for name in names if name not in known]
+                if strangers and not mark.exists():
+                    raise _ForeignError(
+                        f"store {str(folder)!r} holds something else ({strangers[0]}); give an empty or new folder"
+                    )
                 write_whole(mark, json.dumps({"format": FORMAT}).encode())
             found = json.loads(mark.read_text())["format"]
         except FileNotFoundError as error:
             raise InputError(f"store {str(folder)!r} holds no study: store.json is not there") from error
+        except _ForeignError:
+            raise
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"store {str(folder)!r} is damaged: store.json tells no format ({error})") from error
         except OSError as error:
@@ -371,6 +378,10 @@ class Store:
 
     def _place(self, run: Run) -> Path:
         return self.folder / "runs" / run.name
+
+
+class _ForeignError(InputError):
+    """A folder holds what no store has written."""
 
 
 class DamagedError(Exception):
