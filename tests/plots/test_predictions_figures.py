@@ -335,19 +335,6 @@ def test_facts_of_uncertainty_hold_or_not_with_the_data():
     assert not fact(OODEntropy.from_predictions(turned, turned, data="d", other="o", **FEW), "near 0").held
 
 
-@pytest.mark.parametrize(("shift", "words"), [(-1.0, "0 <= mutual information"), (9.0, "0 <= mutual information")])
-def test_impossible_mutual_information_is_refused(monkeypatch, shift, words):
-    monkeypatch.setattr(ood_entropy, "uncertainty", lambda *args: uncertainty(*args).assign(mutual_information=shift))
-    with pytest.raises(InputError, match=words):
-        made.BUILDERS["ood"]()
-
-
-def test_an_entropy_below_the_members_is_refused(monkeypatch):
-    monkeypatch.setattr(ood_entropy, "uncertainty", lambda *args: uncertainty(*args).assign(expected_entropy=99.0))
-    with pytest.raises(InputError, match="entropy of the mean >= mean entropy"):
-        made.BUILDERS["ood"]()
-
-
 def test_data_and_arms_that_say_nothing_of_disagreement_are_refused():
     with pytest.raises(InputError, match="at least 2 members"):
         OODEntropy.from_predictions({"a": pool(1)}, {"a": pool(1)}, data="d", other="o", quantity="mutual_information")
