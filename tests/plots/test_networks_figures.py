@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ensemble_vs_dropout import Predictions
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.measures import aggregate
-from ensemble_vs_dropout.plots import diversity_accuracy_plane, function_space
+from ensemble_vs_dropout.plots import diversity_accuracy_plane
 from ensemble_vs_dropout.plots.activations import Activations
 from ensemble_vs_dropout.plots.disagreement_images import DisagreementImages
 from ensemble_vs_dropout.plots.diversity_accuracy_plane import DiversityAccuracyPlane
@@ -352,14 +352,6 @@ def test_function_space_measures_what_it_says():
     assert (plane[abs(plane).argmax(axis=0), [0, 1]] > 0).all()
     shares = frame[frame["role"] == "variance"]["value"].tolist()
     assert shares == pytest.approx((values[[-1, -2]] / values.sum()).tolist())
-
-
-@pytest.mark.parametrize("broken", [np.triu(np.full((16, 16), 0.2), 1), np.full((16, 16), 0.1)])
-def test_disagreement_that_is_no_distance_is_refused(monkeypatch, broken):
-    paths, _, _ = made.trajectories(runs=2)
-    monkeypatch.setattr(function_space, "pairwise", lambda probs, labels: broken)
-    with pytest.raises(InputError, match=r"symmetric|with itself"):
-        FunctionSpace.from_predictions(paths, data="d")
 
 
 def test_runs_that_are_one_mode_hold_no_block_structure():
