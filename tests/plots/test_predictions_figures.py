@@ -582,22 +582,6 @@ def test_passes_that_are_all_alike_saturate():
     assert [one.held for one in growing.facts] == [False, False]
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda worth: worth - 0.5, "every worth >= 1"),
-        (lambda worth: worth + 0.1, "one network is worth 1"),
-        (lambda worth: np.where(worth > 1, worth + 0.1, worth), "ensemble of k networks is worth k"),
-        (lambda worth: np.where(np.arange(worth.shape[1]) < 10, worth, 5.0 - np.arange(worth.shape[1]) / 10), "fall"),
-    ],
-)
-def test_a_worth_that_cannot_be_is_refused(monkeypatch, change, words):
-    worth = deep_ensemble_equivalent.worth_of
-    monkeypatch.setattr(deep_ensemble_equivalent, "worth_of", lambda *args: change(worth(*args)))
-    with pytest.raises(InputError, match=words):
-        equivalent({"mc_dropout": made.predictions(20, 1.0, shared=1.2)})
-
-
 def test_an_ensemble_that_measures_nothing_is_refused():
     with pytest.raises(InputError, match="at least 2 members of equal weight"):
         DeepEnsembleEquivalent.from_predictions(pool(1), {"a": pool(2)}, labels(), data="d")
