@@ -13,8 +13,7 @@ from scipy import stats
 from ensemble_vs_dropout import Predictions
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.measures import rankings, significance
-from ensemble_vs_dropout.measures.decomposition import improvement
-from ensemble_vs_dropout.plots import bias_variance_diversity, critical_difference, eir_vs_der, paired_differences
+from ensemble_vs_dropout.plots import bias_variance_diversity, critical_difference, paired_differences
 from ensemble_vs_dropout.plots.architectures import Architectures
 from ensemble_vs_dropout.plots.bias_variance_diversity import BiasVarianceDiversity
 from ensemble_vs_dropout.plots.cost_frontier import CostFrontier
@@ -368,25 +367,13 @@ def test_the_scatter_draws_its_frame_and_marks_competent_pools():
     np.testing.assert_allclose(margins.lines[0].get_ydata(), curve["value"])
 
 
-@pytest.mark.parametrize("broken", [{"eir": 2.0}, {"lower": 0.999, "competent": True}])
-def test_rates_outside_their_bounds_are_refused(monkeypatch, broken):
-    def wrong(*given):
-        return pd.Series({**improvement(*given), **broken})
-
-    monkeypatch.setattr(eir_vs_der, "improvement", wrong)
-    with pytest.raises(InputError, match=r"these numbers cannot be right: EIR .* must hold"):
-        EIRVersusDER.from_predictions([("c", "ensemble", made.pool(0.7)[0])], made.pool(0.7)[1], data="d")
-
-
-def test_the_correlation_of_the_rates_is_told_both_ways(monkeypatch):
+def test_the_correlation_of_the_rates_is_told():
     display = EIRVersusDER.from_predictions(made.pools(), made.pool(0.9)[1], data="d")
     points = display.frame().query("panel == 'rates'")
     assert held(display) == [True]
     assert display.facts[0].numbers.startswith(f"r = {points['x'].corr(points['value']):.2f} over 16")
     few = EIRVersusDER.from_predictions(made.pools()[:2], made.pool(0.9)[1], data="d")
     assert few.facts == ()
-    turned = points.assign(value=-points["value"])
-    assert [fact.held for fact in eir_vs_der._facts(turned)] == [False]
 
 
 def test_pools_that_do_not_fit_are_refused_and_repetitions_are_points():
