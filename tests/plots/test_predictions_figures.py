@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation import size_curves
-from ensemble_vs_dropout.measures import METRICS, Metric, aggregate, brier, entropy, error, nll, uncertainty
+from ensemble_vs_dropout.measures import METRICS, aggregate, brier, entropy, error, nll, uncertainty
 from ensemble_vs_dropout.measures.temperature import apply_temperature, fit_temperature
 from ensemble_vs_dropout.plots import (
     accuracy_vs_confidence,
@@ -84,15 +84,6 @@ def test_passes_and_levels_are_drawn_as_the_frame_has_them():
     np.testing.assert_allclose(drawn(axes[2], "expected of k passes (closed form)").get_ydata(), expected["value"])
 
 
-def test_the_expected_brier_score_is_that_of_all_draws_with_replacement():
-    few = pool(4)
-    display = MCVersusWeightScaling.from_predictions(few, pool(1), labels(), data="d", sizes=[1, 2, 3], repeats=2)
-    frame = display.frame()
-    for k, value in frame[frame["series"] == "expected"][["members", "value"]].itertuples(index=False):
-        draws = [few.probs[list(chosen)].mean(axis=0) for chosen in itertools.product(range(4), repeat=k)]
-        assert value == pytest.approx(np.mean([brier(draw, labels()).mean() for draw in draws]))
-
-
 def test_draws_of_passes_scatter_around_what_all_draws_give():
     few = pool(3)
     display = MCVersusWeightScaling.from_predictions(few, pool(1), labels(), data="d", sizes=[2], repeats=3000)
@@ -133,23 +124,6 @@ def test_facts_of_passes_say_whether_weight_scaling_is_met():
     bad = MCVersusWeightScaling.from_predictions(passes, uniform, LABELS, data="d")
     assert [one.held for one in bad.facts] == [False, False, False]
     assert "first at k = 1" in fact(bad, "Between 10 and 100").numbers
-    curve = {"members": [1, 20, 50], "value": [0.3, 0.2, 0.19], "high": [0.31, 0.21, 0.2]}
-    table = pd.DataFrame({"series": "mc_dropout", "metric": "error", **curve})
-    table.loc[3] = {"series": "dropout", "metric": "error", "value": 0.2}
-    assert [one.held for one in mc_vs_weight_scaling._facts(table, 0.3)] == [True, True, True]
-
-
-def test_a_loss_that_averaging_makes_worse_is_refused(monkeypatch):
-    monkeypatch.setitem(METRICS, "nll", Metric(lambda probs, labels: -nll(probs, labels), "NLL (nats)"))
-    with pytest.raises(InputError, match=r"NLL and Brier score of averaged passes <= .* must hold"):
-        made.mc_versus_weight_scaling()
-
-
-def test_a_brier_score_that_does_not_split_is_refused(monkeypatch):
-    wrong = pd.DataFrame({"members": [0.5], "ambiguity": [0.1], "ensemble": [0.5]})
-    monkeypatch.setattr(mc_vs_weight_scaling, "ambiguity", lambda *args: wrong)
-    with pytest.raises(InputError, match="mean of its passes - their variance must hold"):
-        made.mc_versus_weight_scaling()
 
 
 def test_passes_of_several_networks_or_a_pool_as_weight_scaling_are_refused():
