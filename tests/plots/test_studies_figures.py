@@ -13,7 +13,7 @@ from scipy import stats
 from ensemble_vs_dropout import Predictions
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.measures import rankings, significance
-from ensemble_vs_dropout.plots import bias_variance_diversity, critical_difference, paired_differences
+from ensemble_vs_dropout.plots import critical_difference, paired_differences
 from ensemble_vs_dropout.plots.architectures import Architectures
 from ensemble_vs_dropout.plots.bias_variance_diversity import BiasVarianceDiversity
 from ensemble_vs_dropout.plots.cost_frontier import CostFrontier
@@ -417,16 +417,6 @@ def test_bias_variance_and_diversity_of_the_brier_score_are_those_of_a_slow_coun
     assert rows["average_bias"] == pytest.approx(bias)
 
 
-def test_the_parts_add_up_for_every_loss_and_size_and_one_member_has_no_diversity():
-    trials, labels = made.trials(members=5)
-    frame = BiasVarianceDiversity.from_predictions(trials, labels, data="d").frame()
-    parts = frame[frame["panel"] != "gain"].pivot(index=["loss", "members"], columns="part", values="value")
-    total = parts["average_bias"] + parts["average_variance"] - parts["diversity"]
-    np.testing.assert_allclose(parts["expected_loss"], total, atol=1e-9)
-    assert parts.xs(1, level="members")["diversity"].abs().max() < 1e-12
-    assert parts.groupby("loss")[["average_bias", "average_variance"]].nunique().eq(1).all(axis=None)
-
-
 def test_the_closed_form_is_the_mean_over_all_subsets():
     trials, labels = made.trials(count=2, members=4, examples=30)
     frame = BiasVarianceDiversity.from_predictions(trials, labels, data="d").frame()
@@ -452,45 +442,6 @@ def test_bias_variance_diversity_draws_its_frame():
     for ax, loss in zip(axes[6:], ("nll", "brier"), strict=True):
         points = frame[(frame["panel"] == "gain") & (frame["loss"] == loss)]
         np.testing.assert_allclose(ax.lines[0].get_data(), [points["x"], points["value"] * 100])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_single_precision_is_never_refused(count):
-    labels = np.arange(60) % 4
-    for seed in range(40):
-        logits = np.random.default_rng(seed).normal(0, 3, (count, 3, 60, 4)).astype("f4")
-        probs = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        probs /= probs.sum(axis=-1, keepdims=True)
-        BiasVarianceDiversity.from_predictions([Predictions(each) for each in probs], labels, data="d")
-
-
-@pytest.mark.parametrize("part", ["average_bias", "diversity"])
-def test_parts_that_do_not_add_up_are_refused(monkeypatch, part):
-    trials, labels = made.trials(count=2, members=3)
-    measure = bias_variance_diversity.decomposition.bias_variance_diversity
-    parts = bias_variance_diversity.decomposition.ambiguity
-    if part == "average_bias":
-
-        def wrong(*given):
-            return pd.Series({**measure(*given), "average_bias": 10.0})
-
-        monkeypatch.setattr(bias_variance_diversity.decomposition, "bias_variance_diversity", wrong)
-    else:
-        monkeypatch.setattr(
-            bias_variance_diversity.decomposition,
-            "ambiguity",
-            lambda *given: parts(*given).assign(ambiguity=lambda t: t["ambiguity"] + 0.01),
-        )
-    with pytest.raises(InputError, match=r"nll: risk = bias \+ variance - diversity must hold"):
-        BiasVarianceDiversity.from_predictions(trials, labels, data="d")
-
-
-def test_the_share_of_the_gain_that_diversity_tells_is_reported_both_ways():
-    points = pd.DataFrame({"panel": "gain", "loss": "nll", "x": [1.0, 2, 3, 4], "value": [1.0, 2, 3, 4.1]})
-    assert [fact.held for fact in bias_variance_diversity._facts(points)] == [True]
-    assert [fact.held for fact in bias_variance_diversity._facts(points.assign(value=[1.0, 3, 0, 2]))] == [False]
-    assert bias_variance_diversity._facts(points[:2]) == ()
 
 
 def test_odd_trials_are_drawn_or_refused():

@@ -1,4 +1,4 @@
-"""What a table must be before anything is computed from it."""
+"""What a table of the user's must hold before anything is found in it."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,7 @@ from ensemble_vs_dropout.checks import InputError
 def check_table(
     name: str, table: object, columns: Sequence[str], keys: Sequence[str], numbers: Sequence[str]
 ) -> pd.DataFrame:
-    """Return `table` if it has the `columns`, of them some as `numbers`, and one row for each of `keys`.
-
-    Raises:
-        InputError: It is no table, is empty, lacks a column, or has several rows for one point.
-
-    Example:
-        >>> table = pd.DataFrame({"arm": ["single"], "value": [0.1]})
-        >>> check_table("scores", table, ["arm", "value"], ["arm"], ["value"]).shape
-        (1, 2)
-    """
+    """Return `table` if it has the `columns`, of them some as `numbers`, and one row for each of `keys`."""
     if not isinstance(table, pd.DataFrame):
         raise InputError(f"{name} must be a DataFrame, got {type(table).__name__}")
     missing = [column for column in columns if column not in table]
