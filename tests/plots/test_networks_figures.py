@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from ensemble_vs_dropout import Predictions
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.measures import aggregate
-from ensemble_vs_dropout.plots import diversity_accuracy_plane
 from ensemble_vs_dropout.plots.activations import Activations
 from ensemble_vs_dropout.plots.disagreement_images import DisagreementImages
 from ensemble_vs_dropout.plots.diversity_accuracy_plane import DiversityAccuracyPlane
@@ -207,15 +206,6 @@ def test_the_plane_counts_labels_that_differ_from_those_of_the_clouds_base(cloud
     assert mean["accuracy"] - mean["accuracy_low"] == pytest.approx(own["accuracy"].std())
 
 
-def test_every_point_lies_between_the_bounds():
-    frame = made.BUILDERS["diversity_accuracy"]().frame()
-    for cloud, dots in frame[frame["role"] == "member"].groupby("cloud"):
-        own = np.mean(base_of(cloud).probs[0].argmax(axis=1) != made.truth())
-        high, _, low = diversity_accuracy_plane.limits(1 - dots["accuracy"].to_numpy(), own, 10)
-        assert (dots["disagreement"] <= high + 1e-12).all()
-        assert (dots["disagreement"] >= low - 1e-12).all()
-
-
 def test_passes_like_their_own_base_do_not_disagree_whatever_the_other_base_is():
     labels = np.arange(20) % 4
     right, half = (Predictions(one_hot((labels + off) % 4, 4)[None]) for off in (0, np.arange(20) < 10))
@@ -223,42 +213,6 @@ def test_passes_like_their_own_base_do_not_disagree_whatever_the_other_base_is()
     found = frame[frame["role"] == "member"].set_index("cloud")
     assert found["disagreement"].to_dict() == {"a": 0, "b": 0.5}
     assert frame[frame["role"] == "base"].set_index("cloud")["accuracy"].to_dict() == {"a": 0.5, "the base network": 1}
-
-
-def test_independent_errors_disagree_as_the_curve_says():
-    rng = np.random.default_rng(0)
-    truth = rng.integers(4, size=200_000)
-    first, second = (
-        np.where(rng.random(len(truth)) < wrong, (truth + rng.integers(1, 4, len(truth))) % 4, truth)
-        for wrong in (0.2, 0.35)
-    )
-    most, independent, least = diversity_accuracy_plane.limits(np.array(0.2), 0.35, 4)
-    assert (first != second).mean() == pytest.approx(independent, abs=0.005)
-    assert (most, least) == pytest.approx((0.55, 0.15))
-
-
-@pytest.mark.parametrize("broken", [0.0, 0.9])
-def test_disagreement_beyond_its_bounds_is_refused(monkeypatch, broken):
-    monkeypatch.setattr(diversity_accuracy_plane, "pairwise", lambda probs, labels: np.full((2, 2), broken))
-    with pytest.raises(InputError, match="disagreement <= sum of the errors"):
-        made.BUILDERS["diversity_accuracy"]()
-
-
-@pytest.mark.parametrize(
-    ("accuracies", "values", "held", "numbers"),
-    [
-        ([0.90, 0.89, 0.70], [0.5, 1.5, 9.0], False, "in 1 of 2 pairs (accuracies at most 1.0 points apart)"),
-        ([0.90, 0.91, 0.895], [0.5, 0.9, 1.5], True, "in 2 of 3 pairs (accuracies at most 1.0 points apart)"),
-        ([0.80, 0.7, 0.6, 0.5, 0.4, 0.3], [2.0, 0, 0, 0, 0, 0], True,
-         "in 4 of 5 pairs (accuracies at most 50.0 points apart)"),
-        ([0.80, 0.7], [1.0, 1.0], False, "in 0 of 2 pairs (accuracies at most 20.0 points apart)"),
-    ],
-)  # fmt: skip
-def test_networks_are_compared_with_the_points_of_about_their_accuracy(accuracies, values, held, numbers):
-    cloud = pd.DataFrame({"role": "member", "cloud": "a", "accuracy": accuracies, "value": values})
-    network = pd.DataFrame({"role": "member", "cloud": "i", "accuracy": [0.90], "value": [1.0]})
-    (fact,) = diversity_accuracy_plane._facts(pd.concat([network, cloud]), "i")
-    assert (fact.held, fact.numbers) == (held, f"higher disagreement / error {numbers}")
 
 
 def test_independent_networks_disagree_more_than_a_cloud_or_not():
