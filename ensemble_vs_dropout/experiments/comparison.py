@@ -459,13 +459,13 @@ class Comparison:
         single = self.scores[self.scores.arm.isin(["single", "dropout"])]
         examples = "95 % bootstrap over the test examples"
         found: dict[str, plots.Display] = {
-            "arm_intervals": plots.ArmIntervals.from_scores(self.scores, data=data, interval=f"95 % {self.interval}")
+            "arm_intervals": plots.ArmIntervals.from_scores(self.scores, dataset=data, interval=f"95 % {self.interval}")
         }
         if self._pools:
             found["ensemble_size"] = plots.EnsembleSize.from_curves(
-                self.sizes, data=data, interval=examples, references=single
+                self.sizes, dataset=data, interval=examples, references=single
             )
-        return found | {"learning_curves": plots.LearningCurves.from_histories(self.histories, data=data)}
+        return found | {"learning_curves": plots.LearningCurves.from_histories(self.histories, dataset=data)}
 
     def _further_displays(self) -> dict[str, plots.Display]:
         """Return the figures that take a few seconds more: is confidence honest, and right where it is high?"""
@@ -475,23 +475,23 @@ class Comparison:
         found: dict[str, plots.Display] = {}
         if self._has_reference:
             found["reliability_pooling"] = plots.ReliabilityPooling.from_predictions(
-                val[REFERENCE], self.labels["val"], test[REFERENCE], self.labels["test"], data=self._data
+                val[REFERENCE], self.labels["val"], test[REFERENCE], self.labels["test"], dataset=self._data
             )
         if self.settings.shifts:
             shifted = self.conditions[self.conditions.condition.isin(["clean", *self.settings.shifts])]
             found["shift_robustness"] = plots.ShiftRobustness.from_scores(
-                shifted[shifted.arm.isin(list(self.arms))], data=self._data, units=shift_units(self.settings)
+                shifted[shifted.arm.isin(list(self.arms))], dataset=self._data, units=shift_units(self.settings)
             )
         known, unknown = ({arm: runs for arm, runs in self.predictions.get(part, {}).items() if arm in self.arms}
                           for part in ("test", "other"))  # fmt: skip
         if unknown:
             found["ood_entropy_hist"] = plots.OODEntropy.from_predictions(
-                known, unknown, data=self._data, other=str(self.settings.other_data), resamples=200
+                known, unknown, dataset=self._data, other=str(self.settings.other_data), resamples=200
             )
         if len(self.labels["test"]) >= plots.accuracy_vs_confidence.LEAST:
             arms = {arm: runs for arm, runs in test.items() if arm in self.arms}
             found["accuracy_vs_confidence"] = plots.AccuracyVersusConfidence.from_predictions(
-                arms, self.labels["test"], data=self._data
+                arms, self.labels["test"], dataset=self._data
             )
         return found
 

@@ -325,7 +325,7 @@ def _mc_vs_weight_scaling(source: Source) -> plots.Display:
     found = source.first
     arms = found.of("mc_dropout", "dropout")
     return plots.MCVersusWeightScaling.from_predictions(
-        arms["mc_dropout"][0], arms["dropout"][0], found.labels["test"], data=found.data
+        arms["mc_dropout"][0], arms["dropout"][0], found.labels["test"], dataset=found.data
     )
 
 
@@ -337,13 +337,15 @@ def _retention_sweep(source: StudySource) -> plots.Display:
     plain = table.arm == "single"
     scaled = table[(np.isclose(width * keep, 1, atol=0.02) & ~plain) | (plain & (width == 1))]
     return plots.RetentionSweep.from_scores(
-        table[width == 1].drop_duplicates(), data=source.data, scaled=scaled.drop_duplicates() if len(scaled) else None
+        table[width == 1].drop_duplicates(),
+        dataset=source.data,
+        scaled=scaled.drop_duplicates() if len(scaled) else None,
     )
 
 
 def _dataset_size(source: StudySource) -> plots.Display:
     source.varies("train_size")
-    return plots.DatasetSize.from_scores(source.table, data=source.data)
+    return plots.DatasetSize.from_scores(source.table, dataset=source.data)
 
 
 def _architectures(source: StudySource) -> plots.Display:
@@ -361,7 +363,7 @@ def _architectures(source: StudySource) -> plots.Display:
         parts.append(table.assign(**named, **where, repetition=point.repetition))
     if not parts:
         raise Lacking
-    return plots.Architectures.from_histories(pd.concat(parts, ignore_index=True), data=source.data)
+    return plots.Architectures.from_histories(pd.concat(parts, ignore_index=True), dataset=source.data)
 
 
 def _exact_enumeration(source: StudySource) -> plots.Display:
@@ -383,7 +385,7 @@ def _exact_enumeration(source: StudySource) -> plots.Display:
             )  # fmt: skip
     if not nets:
         raise Lacking
-    return plots.ExactEnumeration.from_predictions(nets, data=source.data)
+    return plots.ExactEnumeration.from_predictions(nets, dataset=source.data)
 
 
 _EXACT = {"geometric": "geometric_mean", "arithmetic": "mean"}
@@ -397,7 +399,7 @@ def _ensemble_size(source: Source) -> plots.Display:
     evaluator = Evaluator(("error", "nll", "brier"), rules, resamples=100)
     return plots.EnsembleSize.from_curves(
         found.curves[found.curves.metric != "calibrated_nll"],
-        data=found.data,
+        dataset=found.data,
         references=evaluator.scores(alone, found.labels["test"]),
     )
 
@@ -406,7 +408,7 @@ def _combiner_comparison(source: Source) -> plots.Display:
     found = source.first
     arms = found.of("ensemble", "mc_dropout", least=2)
     return plots.CombinerComparison.from_predictions(
-        arms, found.labels["test"], data=found.data, sizes=(1, 2, 3, 5, 10, 20), subsets=10, resamples=200
+        arms, found.labels["test"], dataset=found.data, sizes=(1, 2, 3, 5, 10, 20), subsets=10, resamples=200
     )
 
 
@@ -416,7 +418,7 @@ def _ood(quantity: str) -> Callable[[Source], plots.Display]:
         arms = ["ensemble", "mc_dropout", *(["dropout"] if quantity == "entropy" else [])]
         known, unknown = (found.of(*arms, part=part) for part in ("test", "other"))
         return plots.OODEntropy.from_predictions(
-            known, unknown, data=found.data, other=found.other, quantity=quantity, resamples=200
+            known, unknown, dataset=found.data, other=found.other, quantity=quantity, resamples=200
         )
 
     return make
@@ -428,7 +430,7 @@ def _accuracy_vs_confidence(source: Source) -> plots.Display:
     if not known:
         raise Lacking
     return plots.AccuracyVersusConfidence.from_predictions(
-        known, found.labels["test"], unknown, data=found.data, other=found.other or None, resamples=200
+        known, found.labels["test"], unknown, dataset=found.data, other=found.other or None, resamples=200
     )
 
 
@@ -436,14 +438,14 @@ def _shift_robustness(source: StudySource) -> plots.Display:
     if not source.settings.shifts:
         raise Lacking
     source.varies()
-    return plots.ShiftRobustness.from_scores(source.table, data=source.data, units=shift_units(source.settings))
+    return plots.ShiftRobustness.from_scores(source.table, dataset=source.data, units=shift_units(source.settings))
 
 
 def _reliability_pooling(source: Source) -> plots.Display:
     found = source.first
     val, test = (found.of("ensemble", part=part, least=2)["ensemble"] for part in ("val", "test"))
     return plots.ReliabilityPooling.from_predictions(
-        val, found.labels["val"], test, found.labels["test"], data=found.data
+        val, found.labels["val"], test, found.labels["test"], dataset=found.data
     )
 
 
@@ -469,7 +471,7 @@ def _diversity_accuracy_plane(source: StudySource) -> plots.Display:
         **{f"MC dropout, rate {rate:g}": dropout[rate] for rate in sorted(dropout)},
     }
     base, labels = Predictions(plain[last][:1]), source.first.labels["test"]
-    return plots.DiversityAccuracyPlane.from_predictions(base, clouds, labels, data=source.data)
+    return plots.DiversityAccuracyPlane.from_predictions(base, clouds, labels, dataset=source.data)
 
 
 def _without_stopping(source: StudySource) -> None:
@@ -498,7 +500,7 @@ def _function_space(source: StudySource) -> plots.Display:
     return plots.FunctionSpace.from_predictions(
         [(epochs, Predictions(np.stack([one[0] for one in run]))) for run in runs],
         labels,
-        data=source.data,
+        dataset=source.data,
         weights=[np.stack([one[1] for one in run]) for run in runs],
         extra=[Predictions(run[-1][2]) for run in runs],
     )
@@ -511,7 +513,7 @@ def _deep_ensemble_equivalent(source: Source) -> plots.Display:
         several.pop("ensemble"),
         several,
         found.labels["test"],
-        data=found.data,
+        dataset=found.data,
         sizes=SIZES[1:],
         subsets=2,
         resamples=200,
@@ -527,7 +529,7 @@ def _eir_vs_der(source: StudySource) -> plots.Display:
         words = ", ".join(f"{key} {value}" for key, value in keys.items())
         for arm in ("ensemble", "mc_dropout"):
             pools.append((words, arm, found.of(arm)[arm]))
-    return plots.EIRVersusDER.from_predictions(pools, source.first.labels["test"], data=source.data)
+    return plots.EIRVersusDER.from_predictions(pools, source.first.labels["test"], dataset=source.data)
 
 
 def _bias_variance_diversity(source: StudySource) -> plots.Display:
@@ -539,7 +541,7 @@ def _bias_variance_diversity(source: StudySource) -> plots.Display:
     labels = found[0].labels["test"]
     if any(not np.array_equal(experiment.labels["test"], labels) for experiment in found):
         raise InputError("the trials must share their test part; a data set without one of its own is split anew")
-    return plots.BiasVarianceDiversity.from_predictions(trials, labels, data=source.data)
+    return plots.BiasVarianceDiversity.from_predictions(trials, labels, dataset=source.data)
 
 
 def _cost_frontier(source: StudySource) -> plots.Display:
@@ -551,17 +553,17 @@ def _cost_frontier(source: StudySource) -> plots.Display:
     ]
     if not costs:
         raise Lacking
-    return plots.CostFrontier.from_tables(source.table, pd.concat(costs, ignore_index=True), data=source.data)
+    return plots.CostFrontier.from_tables(source.table, pd.concat(costs, ignore_index=True), dataset=source.data)
 
 
 def _paired_differences(source: StudySource) -> plots.Display:
     source.varies("dataset", also=["train_size", "model.units", "epochs", "target"])
-    return plots.PairedDifferences.from_scores(source.table, data=source.data)
+    return plots.PairedDifferences.from_scores(source.table, dataset=source.data)
 
 
 def _critical_difference(source: StudySource) -> plots.Display:
     source.varies("dataset", also=["train_size", "model.units", "epochs", "target"])
-    return plots.CriticalDifference.from_scores(source.table, data=source.data)
+    return plots.CriticalDifference.from_scores(source.table, dataset=source.data)
 
 
 def _activations(source: StudySource) -> plots.Display:
@@ -578,7 +580,7 @@ def _activations(source: StudySource) -> plots.Display:
         kernels[arm], active[arm] = kernel, np.maximum(x @ kernel + bias, 0)
     shape = _data_of(point.runs[0]).input_shape
     return plots.Activations.from_arrays(
-        kernels, active, data=source.first.data, image_shape=shape if len(shape) > 1 else None
+        kernels, active, dataset=source.first.data, image_shape=shape if len(shape) > 1 else None
     )
 
 
@@ -607,7 +609,7 @@ def _rotated_example(source: StudySource) -> plots.Display:
     return plots.RotatedExample.from_predictions(
         [0.0, *map(float, names)],
         {arm: Predictions(turned(arm)[:, :, example]) for arm in ("mc_dropout", "ensemble")},
-        data=source.first.data,
+        dataset=source.first.data,
         classes=data.classes,
         images=np.stack(images),
         label=int(data.y_test[example]),
@@ -616,20 +618,20 @@ def _rotated_example(source: StudySource) -> plots.Display:
 
 def _kappa_error(source: Source) -> plots.Display:
     found = source.first
-    return plots.KappaError.from_predictions(found.several(), found.labels["test"], data=found.data)
+    return plots.KappaError.from_predictions(found.several(), found.labels["test"], dataset=found.data)
 
 
 def _disagreement_images(source: StudySource) -> plots.Display:
     found, data = source.first, _data_of(next(source.points())[0].runs[0])
     pools = {arm: runs[0] for arm, runs in found.of("ensemble", "mc_dropout", least=2).items()}
     return plots.DisagreementImages.from_predictions(
-        pools, data.x_test, found.labels["test"], data=found.data, classes=data.classes
+        pools, data.x_test, found.labels["test"], dataset=found.data, classes=data.classes
     )
 
 
 def _power_law(source: Source) -> plots.Display:
     found = source.first
-    return plots.PowerLaw.from_curves(found.curves, data=found.data)
+    return plots.PowerLaw.from_curves(found.curves, dataset=found.data)
 
 
 def _take(found: Mapping[str, T], name: str) -> T:

@@ -332,10 +332,10 @@ def parse_study(text: str, where: str = "study") -> Study:
         raise InputError(f"{where}: a value cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{where}: a study must be keys and values, starting with name:, got {content!r}")
-    for key, value in _values(content):
+    for path, value in _values(content):
         if not _is_plain(value):
             raise InputError(
-                f"{where}: {'.'.join(map(str, key))} must be text, a number, true, false or null, got {value!r:.100}"
+                f"{where}: {'.'.join(map(str, path))} must be text, a number, true, false or null, got {value!r:.100}"
             )
     lines = dict(_lines(node))
     twice = next(_repeated(node), None)

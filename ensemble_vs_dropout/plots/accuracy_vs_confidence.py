@@ -32,7 +32,7 @@ class AccuracyVersusConfidence(Display):
         labels: npt.ArrayLike,
         unknown: Arms | None = None,
         *,
-        data: str,
+        dataset: str,
         other: str | None = None,
         thresholds: Sequence[float] = THRESHOLDS,
         rule: str = "mean",
@@ -54,14 +54,14 @@ class AccuracyVersusConfidence(Display):
             f", mixed with {found.told['unknown']} unknown ones of {other}, on which every prediction counts as wrong"
         )
         caption = [
-            f"Confidence: the highest pooled probability. Data: {found.told['known']} examples of {data}"
+            f"Confidence: the highest pooled probability. Data: {found.told['known']} examples of {dataset}"
             f"{mixed if unknown is not None else ''}.",
             f"Accuracies of fewer than {LEAST} retained examples are not drawn. Band: {over}.",
             "In brackets: networks or passes combined.",
         ]
         return cls(
             found.table,
-            title=f"Is it right where it is confident? {f'Unknown: {other}, known' if other else 'Data'}: {data}",
+            title=f"Is it right where it is confident? {f'Unknown: {other}, known' if other else 'Data'}: {dataset}",
             interval=f"band: {over}",
             caption=" ".join(caption),
             facts=found.facts,

@@ -33,8 +33,8 @@ class Architectures(Display):
     """
 
     @classmethod
-    def from_histories(cls, histories: pd.DataFrame, *, data: str, metric: str = "error") -> Architectures:
-        """Make the display of the data set named `data`; all else is as in the finding.
+    def from_histories(cls, histories: pd.DataFrame, *, dataset: str, metric: str = "error") -> Architectures:
+        """Make the display of the data set named `dataset`; all else is as in the finding.
 
         Raises:
             InputError: As in the finding, or more architectures than lines that can be told apart.
@@ -52,14 +52,14 @@ class Architectures(Display):
             f"Above: {part[unseen.split('_')[0]]} {'loss' if unseen == unseen_loss else style.metric_label(metric)}; "
             f"below: {part[unseen_loss.split('_')[0]]} minus train loss of the same network.",
             "Line: mean over networks still training (from half of them on); bar at its end: ±1 standard deviation "
-            f"over networks. {_counts(found.told['networks'])} Data: {data}.",
+            f"over networks. {_counts(found.told['networks'])} Data: {dataset}.",
             "Train loss: without dropout, at the end of the epoch."
             if train == "train_loss"
             else "Train loss: as met during the epoch, with dropout on where there is any.",
         ]
         return cls(
             found.table,
-            title=f"Several architectures with and without dropout: {data}",
+            title=f"Several architectures with and without dropout: {dataset}",
             interval="bar: ±1 standard deviation over networks",
             caption=" ".join(caption),
             facts=found.facts,

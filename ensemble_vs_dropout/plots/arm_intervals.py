@@ -26,12 +26,12 @@ class ArmIntervals(Display):
     """
 
     @classmethod
-    def from_scores(cls, scores: pd.DataFrame, *, data: str, interval: str) -> ArmIntervals:
+    def from_scores(cls, scores: pd.DataFrame, *, dataset: str, interval: str) -> ArmIntervals:
         """Make the display.
 
         Args:
             scores: As in the finding.
-            data: The name of the data set.
+            dataset: The name of the data set.
             interval: What low and high are, for example "95 % bootstrap over examples".
         """
         found = arm_intervals(scores)
@@ -42,13 +42,13 @@ class ArmIntervals(Display):
         facts = [f"{name} {value}" for name, value in found.told.items()]
         caption = [
             f"Dot: {'each of several repetitions' if several else 'the measure'}; bar: {interval}.",
-            f"Data: {', '.join([data, *facts])}.",
+            f"Data: {', '.join([dataset, *facts])}.",
             "In brackets: networks or passes combined by the rule before.",
             style.direction(table["metric"].unique()),
         ]
         return cls(
             table,
-            title=f"Every arm with its interval: {data}",
+            title=f"Every arm with its interval: {dataset}",
             interval=f"bar: {interval}",
             caption=" ".join(filter(None, caption)),
         )

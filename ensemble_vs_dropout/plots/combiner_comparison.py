@@ -43,18 +43,18 @@ class CombinerComparison(Display):
         arms: Arms,
         labels: npt.ArrayLike,
         *,
-        data: str,
+        dataset: str,
         sizes: Sequence[int] = SIZES,
         subsets: int = 50,
         resamples: int = 1000,
         seed: int = 0,
     ) -> CombinerComparison:
-        """Make the display of the data set named `data`; all else is as in `combiner_comparison`."""
+        """Make the display of the data set named `dataset`; all else is as in `combiner_comparison`."""
         found = combiner_comparison(arms, labels, sizes=sizes, subsets=subsets, resamples=resamples, seed=seed)
         repeated = found.told["repetitions"] > 1
         caption = [
-            f"Error on {data}, mean over subsets of each arm's pool. Band: 95 % bootstrap over examples, of the mean",
-            "alone. A tie is broken at random (the expected error).",
+            f"Error on {dataset}, mean over subsets of each arm's pool. Band: 95 % bootstrap over examples, of the",
+            "mean alone. A tie is broken at random (the expected error).",
             "In a confidence-weighted vote, a vote counts as much as the member's highest probability.",
             "NLL: of the whole pool; the mean averages probabilities, the geometric mean logits;",
             f"bar: 95 % bootstrap over examples{' and repetitions' if repeated else ''}.",
@@ -62,7 +62,7 @@ class CombinerComparison(Display):
         ]
         return cls(
             found.table,
-            title=f"Average members, or let them vote? Data: {data}",
+            title=f"Average members, or let them vote? Data: {dataset}",
             interval=f"band and bar: 95 % bootstrap over examples{', in the bar repetitions too' if repeated else ''}",
             caption=" ".join(caption),
             facts=found.facts,

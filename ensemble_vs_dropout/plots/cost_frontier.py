@@ -41,9 +41,9 @@ class CostFrontier(Display):
 
     @classmethod
     def from_tables(
-        cls, scores: pd.DataFrame, costs: pd.DataFrame, *, data: str, metric: str = "error", rule: str = "mean"
+        cls, scores: pd.DataFrame, costs: pd.DataFrame, *, dataset: str, metric: str = "error", rule: str = "mean"
     ) -> CostFrontier:
-        """Make the display of the data set named `data`; all else is as in the finding."""
+        """Make the display of the data set named `dataset`; all else is as in the finding."""
         found = cost_frontier(scores, costs, metric=metric, rule=rule)
         keys, words = found.told["keys"], interval_words(found.table["repetitions"])
         widths = ", ".join(f"{width:g}" for width in found.told["widths"])
@@ -55,13 +55,13 @@ class CostFrontier(Display):
             "Last panel: networks of which all parameters add up to the same within 20 % (the fewest are named)."
             if split
             else "",
-            f"Data: {data}.",
+            f"Data: {dataset}.",
             style.direction([metric]),
             left_out(found.table),
         ]
         return cls(
             found.table,
-            title=f"What does quality cost? Data: {data}",
+            title=f"What does quality cost? Data: {dataset}",
             interval=f"bar: {words}",
             caption=" ".join(filter(None, caption)),
             facts=found.facts,

@@ -28,9 +28,9 @@ class CriticalDifference(Display):
 
     @classmethod
     def from_scores(
-        cls, scores: pd.DataFrame, *, data: str, metric: str = "error", rule: str = "mean", level: float = 0.05
+        cls, scores: pd.DataFrame, *, dataset: str, metric: str = "error", rule: str = "mean", level: float = 0.05
     ) -> CriticalDifference:
-        """Make the display of the data sets named `data`; all else is as in the finding."""
+        """Make the display of the data sets named `dataset`; all else is as in the finding."""
         found = critical_difference(scores, metric=metric, rule=rule, level=level)
         low, high = found.told["repetitions"]
         counts = f"{' to '.join(map(str, sorted({low, high})))} repetitions (seeds)" if high > 1 else "one repetition"
@@ -40,11 +40,11 @@ class CriticalDifference(Display):
             f"Mean rank of {style.metric_label(metric)} over {found.told['data_sets']} data sets; 1 is best. Thick "
             f"lines join arms that do not differ by Nemenyi's CD, the critical difference of mean ranks at {percent}.",
             f"Friedman's test of all arms at once: Iman and Davenport's F = {found.told['f']:.3g}, {p}.",
-            f"Ranks are of the mean over {counts}. In brackets: networks or passes. Data: {data}.",
+            f"Ranks are of the mean over {counts}. In brackets: networks or passes. Data: {dataset}.",
         ]
         return cls(
             _labelled(found.table),
-            title=f"Which arms rank differently over data sets? Data: {data}",
+            title=f"Which arms rank differently over data sets? Data: {dataset}",
             interval=f"CD: critical difference of mean ranks at {percent}",
             caption=" ".join(caption),
         )

@@ -32,12 +32,12 @@ class DatasetSize(Display):
         cls,
         scores: pd.DataFrame,
         *,
-        data: str,
+        dataset: str,
         metric: str = "error",
         rule: str = "mean",
         baseline: str = "single",
     ) -> DatasetSize:
-        """Make the display of the data set named `data`; all else is as in the finding."""
+        """Make the display of the data set named `dataset`; all else is as in the finding."""
         found = dataset_size(scores, metric=metric, rule=rule, baseline=baseline)
         words = interval_words(found.table["repetitions"])
         unsure = found.table["panel"].eq("gain") & found.table["low"].isna()
@@ -45,13 +45,13 @@ class DatasetSize(Display):
             f"Above: {style.metric_label(metric)}; below: by how much each arm is better than the "
             f"{style.arm_label(baseline)} of the same repetition. Band: {words}.",
             "Gains without a band are of one repetition." if unsure.any() else "",
-            f"In brackets: networks or passes combined by the rule before. Data: {data}.",
+            f"In brackets: networks or passes combined by the rule before. Data: {dataset}.",
             style.direction([metric]),
             left_out(found.table),
         ]
         return cls(
             found.table,
-            title=f"From how many training examples on does it help? Data: {data}",
+            title=f"From how many training examples on does it help? Data: {dataset}",
             interval=f"band: {words}",
             caption=" ".join(filter(None, caption)),
             facts=found.facts,

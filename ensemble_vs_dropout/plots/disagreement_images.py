@@ -13,17 +13,15 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from ensemble_vs_dropout.checks import InputError, check_at_least
-from ensemble_vs_dropout.evaluation.outcomes import check_arms
-from ensemble_vs_dropout.measures.aggregation import aggregate
-from ensemble_vs_dropout.measures.uncertainty import uncertainty
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.evaluation.findings.disagreement_images import VOTED, disagreement_images
 from ensemble_vs_dropout.plots import style
-from ensemble_vs_dropout.plots.display import AxesArray, Display, Fact, fold, name_axes, require
+from ensemble_vs_dropout.plots.display import AxesArray, Display, fold, name_axes
 from ensemble_vs_dropout.plots.pictures import check_pictures, draw_picture
-from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_labels
+from ensemble_vs_dropout.types import FloatArray, Predictions
 
 PANELS = {"most": "disagreed on most", "least": "disagreed on least"}
-COLUMNS, VOTED = 4, 2  # images in a row, and classes that are told with their votes
+COLUMNS = 4  # images in a row
 CELL = 1.36  # the height of an image and its words, in widths
 
 
@@ -31,11 +29,8 @@ CELL = 1.36  # the height of an image and its words, in widths
 class DisagreementImages(Display):
     """The test images on which the members of each arm disagree most and least, with their votes.
 
-    `table` has the columns panel ("most" or "least"), arm, members, rank (from 1), example, mutual_information (in
-    nats, the generalised Jensen-Shannon divergence of the members' predictions), label, predicted (by the mean of
-    the members), voted, value (the share of the members that predict the class `voted`), with a row for each of the
-    classes with the most votes. `images` holds the picture of each example shown. After Lakshminarayanan et al.
-    (2017), figures 10 to 12.
+    `table` is that of `evaluation.findings.disagreement_images`. `images` holds the picture of each example shown.
+    After Lakshminarayanan et al. (2017), figures 10 to 12.
     """
 
     images: Mapping[int, FloatArray] = field(default_factory=dict)
@@ -48,7 +43,7 @@ class DisagreementImages(Display):
         images: npt.ArrayLike,
         labels: npt.ArrayLike,
         *,
-        data: str,
+        dataset: str,
         classes: Sequence[str],
         number: int = 8,
     ) -> DisagreementImages:
@@ -58,41 +53,35 @@ class DisagreementImages(Display):
             predictions: For each arm at least two networks or passes.
             images: Shape (examples, height, width), or that with 1 or 3 channels; uint8 or floats.
             labels: Shape (examples,).
-            data: The name of the data set.
+            dataset: The name of the data set.
             classes: The names of the classes.
             number: How many images to show of each kind.
 
         Raises:
             InputError: An arm of one member, data that are no images, or parts that do not fit together.
         """
-        check_at_least("number", number, 1)
-        runs = {arm: own[0] for arm, own in check_arms(predictions, len(np.asarray(labels))).items()}
-        alone = [arm for arm, run in runs.items() if run.members < 2]
-        if alone:
-            raise InputError(f"disagreement needs at least 2 members, got 1 in {', '.join(alone)}; leave it out")
-        known = next(iter(runs.values())).classes
+        finding = disagreement_images(predictions, labels, number=number)
+        known = finding.told["classes"]
         if len(classes) != known:
             raise InputError(f"classes must name the {known} classes of the predictions, got {len(classes)} names")
-        truth = check_labels(labels, known)
-        pictures = check_pictures("images", images, len(truth), "labelled examples")
-        number = min(number, math.ceil(len(truth) / 2))
-        found = {arm: _measure(arm, run) for arm, run in runs.items()}
-        rows = [row for arm, run in runs.items() for row in _rows(arm, run, found[arm], truth, number)]
-        table = pd.DataFrame(rows)
-        told = [f"{style.arm_label(arm)} {own.mean():.3g} ±{own.std():.2g}" for arm, own in found.items()]
+        pictures = check_pictures("images", images, len(np.asarray(labels)), "labelled examples")
+        told = [
+            f"{style.arm_label(arm)} {mean:.3g} ±{spread:.2g}"
+            for arm, (mean, spread) in finding.told["spreads"].items()
+        ]
         caption = (
-            f"Test images of {data} on which the networks or passes of an arm (their number in brackets) have the most "
-            "and the least mutual information (generalised Jensen-Shannon divergence). Under an image: its true class; "
-            f"what the mean of the members predicts, ✗ where wrong; the {VOTED} classes with the most votes. Mutual "
+            f"Test images of {dataset} on which the networks or passes of an arm (their number in brackets) have the "
+            "most and the least mutual information (generalised Jensen-Shannon divergence). Under an image: its true "
+            f"class; what the mean of the members predicts, ✗ where wrong; the {VOTED} classes with the most votes. Mutual "
             f"information over all examples, in nats, mean ±1 standard deviation: {', '.join(told[:8])}."
         )
         return cls(
-            table,
-            title=f"Images that members disagree on: {data}",
+            finding.table,
+            title=f"Images that members disagree on: {dataset}",
             interval="",
             caption=caption,
-            facts=tuple(_facts(table)),
-            images={int(example): pictures[example] for example in table["example"].unique()},
+            facts=finding.facts,
+            images={int(example): pictures[example] for example in finding.table["example"].unique()},
             classes=tuple(map(str, classes)),
         )
 
@@ -144,47 +133,3 @@ class DisagreementImages(Display):
 
 def _cut(word: str, letters: int) -> str:
     return word if len(word) <= letters else f"{word[: letters - 1]}…"
-
-
-def _measure(arm: str, run: Predictions) -> FloatArray:
-    """Return the mutual information of each example."""
-    values = uncertainty(run.probs, run.weights)["mutual_information"].to_numpy()
-    most = math.log(min(run.members, run.classes))
-    require(
-        f"0 <= mutual information <= log min(members, classes) in {arm!r}",
-        values.min() >= 0 and (run.weights is not None or values.max() <= most + 1e-9),
-        f"{values.min():.3g} to {values.max():.3g}",
-    )
-    return values
-
-
-def _rows(arm: str, run: Predictions, unsure: FloatArray, truth: IntArray, number: int) -> list[dict[str, object]]:
-    predicted = aggregate(run.probs, "mean", run.weights).argmax(axis=1)
-    shares = aggregate(run.probs, "majority_vote", run.weights)
-    order = np.argsort(unsure, kind="stable")
-    rows: list[dict[str, object]] = []
-    for panel, examples in (("most", order[::-1][:number]), ("least", order[:number])):
-        for rank, example in enumerate(examples, start=1):
-            one = {"panel": panel, "arm": arm, "members": run.members, "rank": rank, "example": int(example)}
-            one |= {"mutual_information": unsure[example], "label": truth[example], "predicted": predicted[example]}
-            most = np.argsort(-shares[example], kind="stable")[:VOTED]
-            rows += [{**one, "voted": int(k), "value": shares[example, k]} for k in most if shares[example, k] > 0]
-    return rows
-
-
-def _facts(table: pd.DataFrame) -> list[Fact]:
-    shown = table.drop_duplicates(["arm", "panel", "rank"])
-    wrong = (
-        (shown["label"] != shown["predicted"]).groupby([shown["arm"], shown["panel"]], sort=False).agg(["sum", "size"])
-    )
-    facts = []
-    for arm in table["arm"].unique():
-        most, least = wrong.loc[(arm, "most")], wrong.loc[(arm, "least")]
-        facts.append(
-            Fact(
-                f"{style.arm_label(arm)} is wrong more often on the images its members disagree on most",
-                bool(most["sum"] > least["sum"]),
-                f"{most['sum']} of {most['size']} wrong; disagreed on least: {least['sum']} of {least['size']}",
-            )
-        )
-    return facts

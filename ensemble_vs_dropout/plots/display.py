@@ -213,16 +213,6 @@ def integer_ticks(ax: Axes, members: Iterable[int]) -> None:
         ax.set_xlim(seen[0] / 2, seen[0] * 2)
 
 
-def require(statement: str, holds: object, numbers: str = "") -> None:
-    """Refuse numbers for which something does not hold that follows from what they are said to be.
-
-    Raises:
-        InputError: It does not hold.
-    """
-    if not holds:
-        raise InputError(f"these numbers cannot be right: {statement} must hold{f', got {numbers}' if numbers else ''}")
-
-
 def title_room(ax: Axes) -> int:
     """Return how many characters of a title fit over the axes, roughly."""
     letter = 0.6 * float(ax.title.get_fontsize()) * ax.figure.dpi / 72

@@ -27,21 +27,21 @@ class EnsembleSize(Display):
         cls,
         curves: pd.DataFrame,
         *,
-        data: str,
+        dataset: str,
         interval: str = "95 % bootstrap over examples",
         references: pd.DataFrame | None = None,
     ) -> EnsembleSize:
-        """Make the display of the data set named `data`, where low and high of the curves are an `interval`.
+        """Make the display of the data set named `dataset`, where low and high of the curves are an `interval`.
 
         `references` are drawn as dashed lines.
         """
         table = ensemble_size(curves, references=references).table
-        caption = [f"Quality on {data}. Band: {interval}.", style.direction(table["metric"].unique())]
+        caption = [f"Quality on {dataset}. Band: {interval}.", style.direction(table["metric"].unique())]
         if (table["role"] == "reference").any():
             caption.append("Dashed: one fixed prediction for comparison.")
         return cls(
             table,
-            title=f"How much do more networks or passes help? Data: {data}",
+            title=f"How much do more networks or passes help? Data: {dataset}",
             interval=f"band: {interval}",
             caption=" ".join(filter(None, [*caption, _left_out(table)])),
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -13,87 +12,51 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
-from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction
-from ensemble_vs_dropout.measures.scores import error
+from ensemble_vs_dropout.evaluation.findings.exact_enumeration import FLOOR, RULES, exact_enumeration
+from ensemble_vs_dropout.evaluation.findings.exact_enumeration import SmallNetwork as SmallNetwork
 from ensemble_vs_dropout.plots import style
-from ensemble_vs_dropout.plots.display import AxesArray, Display, Fact, name_axes, require
-from ensemble_vs_dropout.types import FloatArray, IntArray, check_pair
+from ensemble_vs_dropout.plots.display import AxesArray, Display, name_axes
 
-LOOKS = {"weight scaling": (style.COLORS[0], "o"), "arithmetic mean": (style.COLORS[1], "^")}
+LOOKS = dict(zip(RULES, ((style.COLORS[0], "o"), (style.COLORS[1], "^")), strict=True))
 PANELS = {"error": ("error (%)", 100.0), "probability": ("probability of the true class (%)", 100.0)}
-FLOOR = 1e-17  # what a difference of 0 is drawn at
-PRECISION = {True: 1e-5, False: 1e-6}  # of probabilities in single precision, and otherwise
-
-
-class SmallNetwork(NamedTuple):
-    """A network so small that all its masks were enumerated.
-
-    Attributes:
-        words: What network it is.
-        masked_layers: How many nonlinear hidden layers come after a mask; 0 where masks only feed the softmax layer.
-        rate: The dropout rate, in [0, 1).
-        weight_scaling: Its prediction without masks, shape (examples, classes).
-        geometric_mean: The renormalised geometric mean over all masks, likewise.
-        arithmetic_mean: The mean over all masks, likewise.
-        labels: Shape (examples,).
-    """
-
-    words: str
-    masked_layers: int
-    rate: float
-    weight_scaling: FloatArray
-    geometric_mean: FloatArray
-    arithmetic_mean: FloatArray
-    labels: IntArray
 
 
 @dataclass(frozen=True, eq=False)
 class ExactEnumeration(Display):
     """Weight scaling and the arithmetic mean against the exact geometric mean of all masks, one dot per network.
 
-    `table` has the columns panel, role ("network" or "mean"), network (its number), words, masked_layers, rate,
-    rule, x, value, low, high. In the panels "error" and "probability" (of the true class, mean over examples) x is
-    that of the geometric mean and value that of the rule; in "difference" x is the place at its number of
-    masked layers and value the largest difference to a probability of the geometric mean. Its rows of role
-    "mean" hold the mean of the logarithms over networks with a rate above 0, one standard deviation around.
-    After Warde-Farley et al. (2013), Baldi and Sadowski (2013).
+    `table` is that of `evaluation.findings.exact_enumeration`. After Warde-Farley et al. (2013), Baldi and Sadowski
+    (2013).
     """
 
     @classmethod
-    def from_predictions(cls, nets: Sequence[SmallNetwork], *, data: str) -> ExactEnumeration:
+    def from_predictions(cls, nets: Sequence[SmallNetwork], *, dataset: str) -> ExactEnumeration:
         """Make the display.
 
         Args:
             nets: One record for each network.
-            data: The name of the data set.
+            dataset: The name of the data set.
 
         Raises:
             InputError: No network, numbers that are not what their names say, or weight scaling that is not the
                 geometric mean where it must be: with rate 0, or masks that only feed the softmax layer.
         """
-        if not nets:
-            raise InputError("nets must hold at least one network, got none")
-        table = pd.DataFrame([row for number, net in enumerate(nets) for row in _measure(number, net)])
-        differences = table[table["panel"] == "difference"]
-        means = [
-            _mean_of_logarithms(rows)
-            for _, rows in differences[differences["rate"] > 0].groupby(["masked_layers", "rule"], sort=True)
-        ]
-        table = pd.concat([table, pd.DataFrame(means)]) if means else table
-        order = ["panel", "role", "network", "words", "masked_layers", "rate", "rule", "x", "value", "low", "high"]
+        finding = exact_enumeration(nets)
+        table = finding.table
+        differences = table.loc[(table["panel"] == "difference") & (table["role"] == "network"), "value"]
         caption = [
-            f"Small networks, all masks enumerated: {len(nets)}. Data: {data}. Dashed: equal.",
+            f"Small networks, all masks enumerated: {len(nets)}. Data: {dataset}. Dashed: equal.",
             "Right: largest difference to a probability of the exact geometric mean, against the nonlinear layers "
             "that come after a mask (at 0, masks only feed the softmax layer, and weight scaling must be exact up to "
             "rounding); large: mean of the logarithms, bar: ±1 standard deviation over networks with a rate above 0.",
-            f"Differences below {FLOOR:g} are drawn there." if (differences["value"] < FLOOR).any() else "",
+            f"Differences below {FLOOR:g} are drawn there." if (differences < FLOOR).any() else "",
         ]
         return cls(
-            table.reindex(columns=order).astype({"network": "Int64"}).reset_index(drop=True),
-            title=f"Is weight scaling the geometric mean? All masks, {data}",
+            table,
+            title=f"Is weight scaling the geometric mean? All masks, {dataset}",
             interval="bar: ±1 standard deviation over networks",
             caption=" ".join(filter(None, caption)),
-            facts=tuple(_facts(table)),
+            facts=finding.facts,
         )
 
     def _mosaic(self) -> list[list[int]]:
@@ -136,81 +99,6 @@ class ExactEnumeration(Display):
         name_axes(ax, xlabel="nonlinear layers\nafter a mask", ylabel="largest difference\nof a probability")
 
 
-def _measure(number: int, net: SmallNetwork) -> list[dict[str, object]]:
-    """Return the rows of one network, or raise `InputError` where its numbers cannot be right."""
-    check_at_least("masked_layers", net.masked_layers, 0)
-    check_fraction("rate", net.rate)
-    exact, labels = check_pair(net.geometric_mean, net.labels)
-    rules = {"weight scaling": net.weight_scaling, "arithmetic mean": net.arithmetic_mean}
-    common = {"role": "network", "network": number, **dict(zip(net._fields[:3], net[:3], strict=True))}
-    of_exact, rows = _quality(exact, labels), []
-    for place, (rule, probs) in enumerate(rules.items()):
-        pooled = check_pair(probs, labels)[0]
-        if pooled.shape != exact.shape:
-            raise InputError(f"all predictions of {net.words!r} must have the shape {exact.shape}, got {pooled.shape}")
-        difference = float(np.abs(pooled - exact).max())
-        if net.rate == 0 or (net.masked_layers == 0 and rule == "weight scaling"):
-            why = "at rate 0" if net.rate == 0 else "where masks only feed the softmax layer"
-            limit = PRECISION[_single(pooled) or _single(exact)]
-            require(
-                f"the {rule} = the geometric mean {why}".replace("the weight", "weight"),
-                difference < limit,
-                f"a difference of {difference:.2g} for {net.words!r}",
-            )
-        for panel, value in _quality(pooled, labels).items():
-            rows.append({"panel": panel, **common, "rule": rule, "x": of_exact[panel], "value": value})
-        # Networks of the same number of layers lie side by side, in an order that repeats.
-        x = net.masked_layers + (place - 0.5) * 0.4 + 0.16 * (number * 0.618 % 1 - 0.5)
-        rows.append({"panel": "difference", **common, "rule": rule, "x": x, "value": difference})
-    return rows
-
-
-def _quality(probs: FloatArray, labels: IntArray) -> dict[str, float]:
-    true_class = probs[np.arange(len(labels)), labels]
-    return {"error": float(error(probs, labels).mean()), "probability": float(true_class.mean())}
-
-
-def _single(probs: FloatArray) -> bool:
-    """Return whether these numbers were computed in single precision, which shows in double precision too."""
-    return bool((probs == probs.astype(np.float32)).all())
-
-
-def _mean_of_logarithms(rows: pd.DataFrame) -> dict[str, object]:
-    logs = np.log10(rows["value"].clip(lower=FLOOR))
-    first = rows.iloc[0]
-    spread = logs.std()
-    ends = {"value": 10 ** logs.mean(), "low": 10 ** (logs.mean() - spread), "high": 10 ** (logs.mean() + spread)}
-    x = first["masked_layers"] + (list(LOOKS).index(first["rule"]) - 0.5) * 0.4
-    kept = {name: first[name] for name in ("panel", "masked_layers", "rule")}
-    return {**kept, "role": "mean", "x": x, **ends}
-
-
 def _dots(ax: Axes, x: pd.Series, y: pd.Series, rule: str) -> Artist:
     color, marker = LOOKS[rule]
     return ax.plot(x, y, linestyle="", marker=marker, color=color, alpha=0.6, markeredgewidth=0, label=rule)[0]
-
-
-def _facts(table: pd.DataFrame) -> list[Fact]:
-    rows = table[(table["rule"] == "weight scaling") & (table["role"] == "network")]
-    errors = rows[rows["panel"] == "error"]
-    gap = errors["value"] - errors["x"]
-    noise = float(gap.std() / np.sqrt(len(gap))) if len(gap) > 1 else 0.0
-    facts = [
-        Fact(
-            "the errors of weight scaling and of the exact geometric mean lie on the diagonal: their mean difference "
-            "over networks is within 2 standard errors of 0",
-            bool(abs(gap.mean()) <= 2 * noise + 1e-12),
-            f"{100 * gap.mean():+.3f} points, standard error {100 * noise:.3f}, {len(gap)} networks",
-        )
-    ]
-    generic = rows[(rows["panel"] == "difference") & (rows["masked_layers"] > 0) & (rows["rate"] > 0)]["value"]
-    if len(generic):
-        facts.append(
-            Fact(
-                "where masks come before nonlinear layers, weight scaling is not the geometric mean: some probability "
-                "of every network differs by more than 0.0001",
-                bool((generic > 1e-4).all()),
-                f"{int((generic > 1e-4).sum())} of {len(generic)} networks, smallest difference {generic.min():.2g}",
-            )
-        )
-    return facts

@@ -28,11 +28,11 @@ class LearningCurves(Display):
     """
 
     @classmethod
-    def from_histories(cls, histories: pd.DataFrame, *, data: str) -> LearningCurves:
-        """Make the display of the data set named `data`; `histories` is as in the finding."""
+    def from_histories(cls, histories: pd.DataFrame, *, dataset: str) -> LearningCurves:
+        """Make the display of the data set named `dataset`; `histories` is as in the finding."""
         found = learning_curves(histories)
         caption = [
-            f"Mean over networks; band: ±1 standard deviation over networks. Data: {data}.",
+            f"Mean over networks; band: ±1 standard deviation over networks. Data: {dataset}.",
             "Networks stop at different epochs: each mean is over those still training,",
             "and epochs that fewer than half reached are left out.",
             "Train loss: of the whole network without dropout, at the end of the epoch."
@@ -44,7 +44,7 @@ class LearningCurves(Display):
             caption.append(f"Left out of the means: {lost} values that are infinite or undefined.")
         return cls(
             found.table,
-            title=f"Learning curves and generalisation gap: {data}",
+            title=f"Learning curves and generalisation gap: {dataset}",
             interval="band: ±1 standard deviation over networks",
             caption=" ".join(caption),
         )

@@ -34,13 +34,13 @@ class PairedDifferences(Display):
         cls,
         scores: pd.DataFrame,
         *,
-        data: str,
+        dataset: str,
         baseline: str = "single",
         metric: str = "error",
         rule: str = "mean",
         test_share: float | Mapping[str, float] = 0.0,
     ) -> PairedDifferences:
-        """Make the display of the data sets named `data`; all else is as in the finding."""
+        """Make the display of the data sets named `dataset`; all else is as in the finding."""
         found = paired_differences(scores, baseline=baseline, metric=metric, rule=rule, test_share=test_share)
         table = found.table
         corrected, several = (table["test_share"] > 0).any(), (table["repetitions"] > 1).any()
@@ -51,12 +51,12 @@ class PairedDifferences(Display):
             f"Bar: {words}." if several else "One repetition: no interval and no test.",
             "Corrected for splits that share examples (Nadeau and Bengio, 2003)." if corrected else "",
             f"Filled: shown at 5 % by the t-test, Holm over {found.told['tests']} tests." if several else "",
-            f"In brackets: networks or passes. Data: {data}.",
+            f"In brackets: networks or passes. Data: {dataset}.",
             left_out(table),
         ]
         return cls(
             table,
-            title=f"Paired differences to the {style.arm_label(baseline)}: {data}",
+            title=f"Paired differences to the {style.arm_label(baseline)}: {dataset}",
             interval=f"bar: {words}" if several else "no interval: one repetition",
             caption=" ".join(filter(None, caption)),
         )

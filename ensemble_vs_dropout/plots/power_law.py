@@ -3,57 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
-from scipy.optimize import minimize_scalar
 
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.evaluation.findings.power_law import power_law
 from ensemble_vs_dropout.plots import style
-from ensemble_vs_dropout.plots.display import (
-    AxesArray,
-    Display,
-    Fact,
-    check_table,
-    draw_line,
-    fold,
-    integer_ticks,
-    name_axes,
-    require,
-)
-from ensemble_vs_dropout.types import FloatArray
-
-FITTED = ("nll", "calibrated_nll", "brier")
-STEEPEST, FLATTEST = 5.0, 0.05  # exponents that are tried
-NUMBERS = ["value", "low", "high"]
-KEYS = ["arm", "rule", "members", "metric"]
-
-
-class Law(NamedTuple):
-    """value = limit + gain * members ** -power, and how far from it the points lie."""
-
-    limit: float
-    gain: float
-    power: float
-    rmse: float
-    r_squared: float
-
-    def __call__(self, members: FloatArray) -> FloatArray:
-        """Return the values at these numbers of members."""
-        return self.limit + self.gain * np.asarray(members, dtype=float) ** -self.power
+from ensemble_vs_dropout.plots.display import AxesArray, Display, draw_line, fold, integer_ticks, name_axes
 
 
 @dataclass(frozen=True, eq=False)
 class PowerLaw(Display):
     """Quality against the number n of members with the law c + b n^-a, and what is left above c on two log axes.
 
-    `table` has the columns panel ("quality" or "excess"), role ("measured", "fit" or "limit", the c), arm, rule,
-    members, metric, value, low, high (NaN but for the measured quality), and of the fit limit (c), gain (b), power (a),
-    rmse and r_squared.
+    `table` is that of `evaluation.findings.power_law`.
 
     Lobacheva et al. (2020) fit the calibrated NLL. For the Brier score of a mean of members of equal weight a = 1 is
     no fit but exact, over all subsets of a pool.
@@ -61,7 +27,7 @@ class PowerLaw(Display):
 
     @classmethod
     def from_curves(
-        cls, curves: pd.DataFrame, *, data: str, interval: str = "95 % bootstrap over examples"
+        cls, curves: pd.DataFrame, *, dataset: str, interval: str = "95 % bootstrap over examples"
     ) -> PowerLaw:
         """Make the display.
 
@@ -69,39 +35,21 @@ class PowerLaw(Display):
             curves: Columns arm, rule, members, metric, value, low, high, as `size_curves` makes them from members of
                 equal weight; of the metrics nll, calibrated_nll and brier are drawn. Where mc_error is given and above
                 0, the Brier score need not follow the law exactly.
-            data: The name of the data set.
+            dataset: The name of the data set.
             interval: What low and high are.
 
         Raises:
             InputError: A missing column, several rows for one point, no curve with enough finite points (four, or two
-                for the Brier score), or a Brier score that cannot be right.
+                for the Brier score), or a Brier score off the law that it must follow.
         """
-        check_table("curves", curves, KEYS + NUMBERS, KEYS, ["members", *NUMBERS])
-        fitted = curves["metric"].isin(FITTED)
-        lost = int(np.count_nonzero(~np.isfinite(curves["value"][fitted])))
-        curves = curves[fitted & np.isfinite(curves["value"])]
-        tables, facts, short = [], [], []
-        for (arm, rule, metric), rows in curves.groupby(["arm", "rule", "metric"], sort=False):
-            ordered = rows.sort_values("members")
-            exact = metric == "brier" and rule == "mean"
-            if len(ordered) < (2 if exact else 4):
-                short.append(f"{style.metric_label(metric)} of {style.arm_label(arm, rule)}")
-                continue
-            n, values = ordered["members"].to_numpy(dtype=float), ordered["value"].to_numpy(dtype=float)
-            law = _fit(n, values, 1.0 if exact else None)
-            if exact and not ordered.get("mc_error", pd.Series(0.0)).gt(0).any():
-                off = float(np.abs(law(n) - values).max())
-                require("Brier score = limit + gain / members", off <= 1e-6, f"a difference of {off:.2g} ({arm})")
-            tables.append(_tabulate(ordered[KEYS + NUMBERS], law))
-            facts.append(_fact(arm, rule, metric, law, len(n)))
-        if not tables:
-            raise InputError(
-                f"curves must hold at least 4 finite points of one of {', '.join(FITTED)} for some arm and rule "
-                "(2 of the Brier score of the mean), got none; take more sizes"
-            )
-        table = pd.concat(tables, ignore_index=True)
+        finding = power_law(curves)
+        lost = finding.told["lost"]
+        short = [
+            f"{style.metric_label(metric)} of {style.arm_label(arm, rule)}"
+            for metric, arm, rule in finding.told["short"]
+        ]
         caption = [
-            f"Quality on {data}. Band: {interval}.",
+            f"Quality on {dataset}. Band: {interval}.",
             "Line: the law c + b/n^a with n networks or passes, fitted by least squares with c at least 0; for the",
             "Brier score of the mean a = 1, an exact law.",
             "Dotted: c, the limit of endlessly many. Below: what is above c; points at or under c have no place there.",
@@ -110,11 +58,11 @@ class PowerLaw(Display):
             "Lower is better.",
         ]
         return cls(
-            table,
-            title=f"Does quality follow a power law in the number of members? Data: {data}",
+            finding.table,
+            title=f"Does quality follow a power law in the number of members? Data: {dataset}",
             interval=f"band: {interval}",
             caption=" ".join(filter(None, caption)),
-            facts=tuple(facts),
+            facts=finding.facts,
         )
 
     def _metrics(self) -> list[str]:
@@ -161,56 +109,3 @@ class PowerLaw(Display):
                 ylabel=label if panel == "quality" else f"{label}\nabove the limit c",
             )
         return list(handles.values())
-
-
-def _fit(members: FloatArray, values: FloatArray, power: float | None) -> Law:
-    """Return the law of least squares whose limit is a possible loss, at least 0; None searches for the best power."""
-
-    def given(a: float) -> Law:
-        falling = members**-a
-        design = np.stack([np.ones(len(members)), falling], axis=1)
-        limit, gain = np.linalg.lstsq(design, values, rcond=None)[0]
-        if limit < 0:
-            limit, gain = 0.0, falling @ values / (falling @ falling)
-        squares = float(np.square(values - limit - gain * falling).sum())
-        spread = float(np.square(values - values.mean()).sum())
-        known = spread > (1e-12 * np.abs(values).max()) ** 2
-        r_squared = 1 - squares / spread if known else float("nan")
-        return Law(float(limit), float(gain), a, (squares / len(values)) ** 0.5, r_squared)
-
-    if power is not None:
-        return given(power)
-    bounds = float(np.log(FLATTEST)), float(np.log(STEEPEST))
-    starts = np.linspace(bounds[0], bounds[1], 25)
-    best = starts[np.argmin([given(float(np.exp(start))).rmse for start in starts])]
-    near = (max(bounds[0], best - 0.2), min(bounds[1], best + 0.2))
-    found = minimize_scalar(lambda log: given(float(np.exp(log))).rmse, bounds=near, method="bounded")
-    return given(float(np.exp(found.x)))
-
-
-def _tabulate(rows: pd.DataFrame, law: Law) -> pd.DataFrame:
-    """Return what is drawn of one curve in both panels."""
-    key = rows[["arm", "rule", "metric"]].iloc[0].to_dict()
-    grid = np.geomspace(rows["members"].min(), rows["members"].max(), 60)
-    excess = rows["value"] - law.limit
-    parts = [
-        rows.assign(panel="quality", role="measured"),
-        pd.DataFrame({"panel": "quality", "role": "fit", "members": grid, "value": law(grid)}),
-        pd.DataFrame({"panel": "quality", "role": "limit", "value": [law.limit]}),
-        rows.assign(panel="excess", role="measured", value=excess.where(excess > 0), low=np.nan, high=np.nan),
-    ]
-    if law.gain > 0:
-        above = law.gain * grid**-law.power
-        parts.append(pd.DataFrame({"panel": "excess", "role": "fit", "members": grid, "value": above}))
-    table = pd.concat(parts).assign(**key, **law._asdict())
-    return table[["panel", "role", *KEYS, *NUMBERS, *Law._fields]]
-
-
-def _fact(arm: str, rule: str, metric: str, law: Law, points: int) -> Fact:
-    found = np.isfinite(law.r_squared)
-    return Fact(
-        f"{style.metric_label(metric)} of {style.arm_label(arm, rule)} follows c + b/n^a",
-        bool(found and law.r_squared > 0.99),
-        f"c = {law.limit:.4f}, b = {law.gain:.4f}, a = {law.power:.2f}; "
-        f"R² = {law.r_squared:.4f}, rmse {law.rmse:.2g} over {points} points",
-    )

@@ -46,18 +46,18 @@ class ReliabilityPooling(Display):
         test: Predictions | Sequence[Predictions],
         test_labels: npt.ArrayLike,
         *,
-        data: str,
+        dataset: str,
         arm: str = "ensemble",
         bins: int = BINS,
         resamples: int = 1000,
         seed: int = 0,
     ) -> ReliabilityPooling:
-        """Make the display of the members of `arm` on the data set named `data`; all else is as in the finding."""
+        """Make the display of the members of `arm` on the data set named `dataset`; all else is as in the finding."""
         found = reliability_pooling(val, val_labels, test, test_labels, bins=bins, resamples=resamples, seed=seed)
         members = found.told["members"]
         over = f"95 % bootstrap over examples{' and repetitions' if found.told['repetitions'] > 1 else ''}"
         caption = [
-            f"Members and pool: {style.arm_label(arm, 'mean', members)}, test examples of {data}.",
+            f"Members and pool: {style.arm_label(arm, 'mean', members)}, test examples of {dataset}.",
             f"Temperatures were fitted to {found.told['validation_examples']} validation examples:",
             "one for each member, or one for the pool.",
             "Single: each member alone, all members' predictions in one diagram, and their mean NLL and ECE.",
@@ -67,7 +67,7 @@ class ReliabilityPooling(Display):
         ]
         return cls(
             found.table,
-            title=f"Calibrate before or after pooling? {style.arm_label(arm)} ({members}), data: {data}",
+            title=f"Calibrate before or after pooling? {style.arm_label(arm)} ({members}), data: {dataset}",
             interval=f"bar: {over}",
             caption=" ".join(caption),
             facts=found.facts,

@@ -29,21 +29,21 @@ class RetentionSweep(Display):
 
     @classmethod
     def from_scores(
-        cls, scores: pd.DataFrame, *, data: str, scaled: pd.DataFrame | None = None, metric: str = "error"
+        cls, scores: pd.DataFrame, *, dataset: str, scaled: pd.DataFrame | None = None, metric: str = "error"
     ) -> RetentionSweep:
-        """Make the display of the data set named `data`; all else is as in the finding."""
+        """Make the display of the data set named `dataset`; all else is as in the finding."""
         found = retention_sweep(scores, scaled=scaled, metric=metric)
         words = interval_words(found.table["repetitions"])
         caption = [
             f"{style.metric_label(metric)} of one dropout network with scaled weights, without passes, against p, the",
             "probability to keep a unit: rate = 1 - p. Grey, at p = 1: the network without dropout.",
             f"Band and bar: {words}.",
-            f"Data: {data}.",
+            f"Data: {dataset}.",
             left_out(found.table),
         ]
         return cls(
             found.table,
-            title=f"Which keep probability? Data: {data}",
+            title=f"Which keep probability? Data: {dataset}",
             interval=f"band: {words}",
             caption=" ".join(filter(None, caption)),
             facts=found.facts,

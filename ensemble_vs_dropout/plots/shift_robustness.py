@@ -36,16 +36,16 @@ class ShiftRobustness(Display):
         cls,
         scores: pd.DataFrame,
         *,
-        data: str,
+        dataset: str,
         metrics: Sequence[str] = ("error", "brier", "nll", "ece"),
         rule: str = "mean",
         units: Mapping[str, str] | None = None,
     ) -> ShiftRobustness:
-        """Make the display of the data set named `data`; all but `units` is as in the finding.
+        """Make the display of the data set named `dataset`; all but `units` is as in the finding.
 
         Args:
             scores: Of each arm, condition and severity.
-            data: The name of the data set.
+            dataset: The name of the data set.
             metrics: One column of panels each.
             rule: By which the members of every arm are combined.
             units: What the x axis of a condition is called, for example {"rotation": "rotation (degrees)"}; without
@@ -55,13 +55,13 @@ class ShiftRobustness(Display):
         words = interval_words(found.table["repetitions"])
         caption = [
             f"Severity 0 is the clean test part. Band: {words}.",
-            f"In brackets: networks or passes combined by the rule before. Data: {data}.",
+            f"In brackets: networks or passes combined by the rule before. Data: {dataset}.",
             style.direction(metrics),
             left_out(found.table),
         ]
         return cls(
             found.table,
-            title=f"How fast do the arms get worse under shift? Data: {data}",
+            title=f"How fast do the arms get worse under shift? Data: {dataset}",
             interval=f"band: {words}",
             caption=" ".join(filter(None, caption)),
             facts=found.facts,

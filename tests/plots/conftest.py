@@ -76,9 +76,9 @@ def scores(metrics=("error", "nll", "brier", "ece"), repetitions=1, arms=None):
 
 
 BUILDERS = {
-    "size": lambda: EnsembleSize.from_curves(curves(), data="fashion_mnist", references=references()),
-    "learning": lambda: LearningCurves.from_histories(histories(), data="fashion_mnist"),
-    "arms": lambda: ArmIntervals.from_scores(scores(), data="fashion_mnist", interval="95 % bootstrap"),
+    "size": lambda: EnsembleSize.from_curves(curves(), dataset="fashion_mnist", references=references()),
+    "learning": lambda: LearningCurves.from_histories(histories(), dataset="fashion_mnist"),
+    "arms": lambda: ArmIntervals.from_scores(scores(), dataset="fashion_mnist", interval="95 % bootstrap"),
 }
 for path in sorted(Path(__file__).parent.glob("made_*.py")):  # each holds BUILDERS of its own
     spec = importlib.util.spec_from_file_location(path.stem, path)

@@ -118,7 +118,7 @@ def trajectories(runs=3, checkpoints=8, examples=300, classes=10):
 def function_space():
     paths, labels, weights = trajectories()
     extra = [near(path, 15, 0.7, seed) for seed, (_, path) in enumerate(paths)]
-    return FunctionSpace.from_predictions(paths, labels, data="fashion_mnist", weights=weights, extra=extra)
+    return FunctionSpace.from_predictions(paths, labels, dataset="fashion_mnist", weights=weights, extra=extra)
 
 
 def hidden(side=8, units=60, examples=300):
@@ -164,7 +164,7 @@ def rotated():
     amounts, arms = turned()
     names = [str(digit) for digit in range(10)]
     return RotatedExample.from_predictions(
-        amounts, arms, data="fashion_mnist", classes=names, images=pictures(12), label=1
+        amounts, arms, dataset="fashion_mnist", classes=names, images=pictures(12), label=1
     )
 
 
@@ -173,15 +173,15 @@ def arms():
 
 
 BUILDERS = {
-    "exact_enumeration": lambda: ExactEnumeration.from_predictions(small_networks(), data="fashion_mnist"),
+    "exact_enumeration": lambda: ExactEnumeration.from_predictions(small_networks(), dataset="fashion_mnist"),
     "diversity_accuracy": lambda: DiversityAccuracyPlane.from_predictions(
-        base(), clouds(), truth(), data="fashion_mnist"
+        base(), clouds(), truth(), dataset="fashion_mnist"
     ),
     "function_space": function_space,
-    "activations": lambda: Activations.from_arrays(*hidden(), data="fashion_mnist", image_shape=(8, 8)),
+    "activations": lambda: Activations.from_arrays(*hidden(), dataset="fashion_mnist", image_shape=(8, 8)),
     "rotated_example": rotated,
-    "kappa_error": lambda: KappaError.from_predictions(arms(), truth(), data="fashion_mnist"),
+    "kappa_error": lambda: KappaError.from_predictions(arms(), truth(), dataset="fashion_mnist"),
     "disagreement_images": lambda: DisagreementImages.from_predictions(
-        arms(), pictures(400), truth(), data="fashion_mnist", classes=FASHION
+        arms(), pictures(400), truth(), dataset="fashion_mnist", classes=FASHION
     ),
 }

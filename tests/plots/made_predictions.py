@@ -71,32 +71,34 @@ def curves():
 
 
 def mc_versus_weight_scaling(**kwargs):
-    given = {"data": "fashion_mnist", "repeats": 40, "exact": masks()} | kwargs
+    given = {"dataset": "fashion_mnist", "repeats": 40, "exact": masks()} | kwargs
     return MCVersusWeightScaling.from_predictions(passes(), scaled(), LABELS, **given)
 
 
 def reliability_pooling():
     val, test = (predictions(8, 1.6, seed=seed, shared=1.2, sharpness=1.6) for seed in (1, 2))
-    return ReliabilityPooling.from_predictions(val, LABELS, test, LABELS, data="fashion_mnist", resamples=200)
+    return ReliabilityPooling.from_predictions(val, LABELS, test, LABELS, dataset="fashion_mnist", resamples=200)
 
 
 BUILDERS = {
     "mc_vs_ws": mc_versus_weight_scaling,
     "combiners": lambda: CombinerComparison.from_predictions(
-        arms(), LABELS, data="fashion_mnist", subsets=20, resamples=200
+        arms(), LABELS, dataset="fashion_mnist", subsets=20, resamples=200
     ),
-    "ood": lambda: OODEntropy.from_predictions(known(), unknown(), data="fashion_mnist", other="mnist", resamples=200),
+    "ood": lambda: OODEntropy.from_predictions(
+        known(), unknown(), dataset="fashion_mnist", other="mnist", resamples=200
+    ),
     "confidence": lambda: AccuracyVersusConfidence.from_predictions(
-        known(), LABELS, unknown(), data="fashion_mnist", other="mnist", resamples=200
+        known(), LABELS, unknown(), dataset="fashion_mnist", other="mnist", resamples=200
     ),
     "reliability": reliability_pooling,
     "equivalent": lambda: DeepEnsembleEquivalent.from_predictions(
         arms()["ensemble"],
         {"mc_dropout": predictions(20, 1.0, shared=1.2), "dropout": scaled()},
         LABELS,
-        data="fashion_mnist",
+        dataset="fashion_mnist",
         subsets=5,
         resamples=200,
     ),
-    "power_law": lambda: PowerLaw.from_curves(curves(), data="fashion_mnist"),
+    "power_law": lambda: PowerLaw.from_curves(curves(), dataset="fashion_mnist"),
 }

@@ -169,19 +169,19 @@ def several(names=("fashion_mnist", "digits", "wine", "iris", "breast_cancer", "
 
 def variance_trials():
     given, labels = trials()
-    return BiasVarianceDiversity.from_predictions(given, labels, data="fashion_mnist")
+    return BiasVarianceDiversity.from_predictions(given, labels, dataset="fashion_mnist")
 
 
 BUILDERS = {
     "retention": lambda: RetentionSweep.from_scores(
-        sweep(), data="fashion_mnist", scaled=sweep(scaled=True, rates=(0.0, 0.1, 0.2, 0.4, 0.5, 0.6, 0.8))
+        sweep(), dataset="fashion_mnist", scaled=sweep(scaled=True, rates=(0.0, 0.1, 0.2, 0.4, 0.5, 0.6, 0.8))
     ),
-    "dataset_size": lambda: DatasetSize.from_scores(sizes(), data="fashion_mnist"),
-    "architectures": lambda: Architectures.from_histories(histories(), data="fashion_mnist"),
-    "shift": lambda: ShiftRobustness.from_scores(shifts(), data="fashion_mnist"),
-    "eir": lambda: EIRVersusDER.from_predictions(pools(), pool(0.9)[1], data="fashion_mnist"),
+    "dataset_size": lambda: DatasetSize.from_scores(sizes(), dataset="fashion_mnist"),
+    "architectures": lambda: Architectures.from_histories(histories(), dataset="fashion_mnist"),
+    "shift": lambda: ShiftRobustness.from_scores(shifts(), dataset="fashion_mnist"),
+    "eir": lambda: EIRVersusDER.from_predictions(pools(), pool(0.9)[1], dataset="fashion_mnist"),
     "variance": variance_trials,
-    "cost": lambda: CostFrontier.from_tables(*costs(), data="fashion_mnist"),
-    "paired": lambda: PairedDifferences.from_scores(several(), data="fashion_mnist and 5 others", test_share=1 / 9),
-    "critical": lambda: CriticalDifference.from_scores(several(), data="5 others and fashion_mnist"),
+    "cost": lambda: CostFrontier.from_tables(*costs(), dataset="fashion_mnist"),
+    "paired": lambda: PairedDifferences.from_scores(several(), dataset="fashion_mnist and 5 others", test_share=1 / 9),
+    "critical": lambda: CriticalDifference.from_scores(several(), dataset="5 others and fashion_mnist"),
 }

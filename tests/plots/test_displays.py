@@ -17,7 +17,7 @@ def drawn(ax, label):
 
 
 def test_ensemble_size_draws_its_frame(tables):
-    display = EnsembleSize.from_curves(tables.curves(), data="d", references=tables.references())
+    display = EnsembleSize.from_curves(tables.curves(), dataset="d", references=tables.references())
     frame, axes = display.frame(), display.plot()
     for ax, metric, scale in zip(axes, ("error", "nll", "brier"), (100, 1, 1), strict=True):
         rows = frame[(frame["arm"] == "mc_dropout") & (frame["metric"] == metric)]
@@ -36,7 +36,7 @@ def test_ensemble_size_draws_its_frame(tables):
 
 def test_learning_curves_average_who_still_trains_until_half_have_stopped(tables):
     histories = tables.histories(networks=4, epochs=10)  # they stop after 10, 7, 4 and 1 epochs
-    display = LearningCurves.from_histories(histories, data="d")
+    display = LearningCurves.from_histories(histories, dataset="d")
     frame, axes = display.frame(), display.plot()
     rows = frame[(frame["recipe"] == "dropout") & (frame["series"] == "test")]
     assert rows["epoch"].tolist() == list(range(1, 8))
@@ -53,27 +53,27 @@ def test_learning_curves_average_who_still_trains_until_half_have_stopped(tables
 
 
 def test_learning_curves_fall_back_on_what_there_is(tables):
-    display = LearningCurves.from_histories(tables.histories(measured=False), data="d")
+    display = LearningCurves.from_histories(tables.histories(measured=False), dataset="d")
     assert set(display.frame()["series"]) == {"train", "validation", "gap: validation minus train"}
     assert "with dropout on" in display.caption
 
 
 def test_learning_curves_need_unseen_examples(tables):
     with pytest.raises(InputError, match="test_loss or val_loss"):
-        LearningCurves.from_histories(tables.histories(measured=False).drop(columns="val_loss"), data="d")
+        LearningCurves.from_histories(tables.histories(measured=False).drop(columns="val_loss"), dataset="d")
 
 
 def test_a_diverged_network_is_left_out_and_said(tables):
     histories = tables.histories()
     histories.loc[3, "test_loss"] = np.inf
-    display = LearningCurves.from_histories(histories, data="d")
+    display = LearningCurves.from_histories(histories, dataset="d")
     assert "2 values that are infinite" in display.caption  # the loss and its gap
     assert np.isfinite(display.frame()["value"]).all()
     display.plot()
 
 
 def test_arm_intervals_draw_their_frame(tables):
-    display = ArmIntervals.from_scores(tables.scores(), data="d", interval="95 %")
+    display = ArmIntervals.from_scores(tables.scores(), dataset="d", interval="95 %")
     frame, axes = display.frame(), display.plot()
     rows = frame[(frame["arm"] == "ensemble") & (frame["metric"] == "error")]
     line = drawn(axes[0], "ensemble")
@@ -93,16 +93,16 @@ def test_values_without_a_place_are_said(tables):
     scores = tables.scores(metrics=["nll"])
     scores["value"] = scores["low"] = scores["high"] = np.inf
     scores.loc[0, "value"] = np.nan
-    ax = ArmIntervals.from_scores(scores, data="d", interval="95 %").plot()[0]
+    ax = ArmIntervals.from_scores(scores, dataset="d", interval="95 %").plot()[0]
     assert [text.get_text() for text in ax.texts] == ["undefined"] + ["infinite"] * 8
     scores = tables.scores(metrics=["error"])
     scores.loc[0, "high"] = np.inf
-    ax = ArmIntervals.from_scores(scores, data="d", interval="95 %").plot()[0]
+    ax = ArmIntervals.from_scores(scores, dataset="d", interval="95 %").plot()[0]
     assert [line.get_marker() for line in ax.lines].count(">") == 1
 
 
 def test_repetitions_lie_side_by_side(tables):
-    frame = ArmIntervals.from_scores(tables.scores(repetitions=3), data="d", interval="95 %").frame()
+    frame = ArmIntervals.from_scores(tables.scores(repetitions=3), dataset="d", interval="95 %").frame()
     first = frame[(frame["metric"] == "error") & (frame["arm"] == "single")]["row"]
     assert len(set(first)) == 3
     assert first.between(-0.5, 0.5).all()
@@ -111,7 +111,7 @@ def test_repetitions_lie_side_by_side(tables):
 def test_infinite_points_of_a_curve_are_named_in_the_caption(tables):
     curves = tables.curves()
     curves.loc[curves["metric"].eq("nll") & curves["arm"].eq("ensemble"), ["value", "high"]] = np.inf
-    display = EnsembleSize.from_curves(curves, data="d")
+    display = EnsembleSize.from_curves(curves, dataset="d")
     display.plot()
     assert "NLL (nats) of ensemble, mean" in display.caption
 
@@ -121,39 +121,39 @@ def test_infinite_points_of_a_curve_are_named_in_the_caption(tables):
 @pytest.mark.parametrize("members", [(1,), (3, 4), (1, 10, 5000)])
 def test_odd_curves_are_drawn(tables, tmp_path, arms, members):
     curves = tables.curves(arms=arms, members=members, metrics=["error"])
-    EnsembleSize.from_curves(curves, data="$d" * 60).save(tmp_path / "figure")
+    EnsembleSize.from_curves(curves, dataset="$d" * 60).save(tmp_path / "figure")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arms", [["plain"], LONG])
 def test_odd_histories_are_drawn(tables, tmp_path, arms):
     histories = tables.histories(arms=arms, networks=1, epochs=1)
-    LearningCurves.from_histories(histories, data="$d" * 60).save(tmp_path / "figure")
+    LearningCurves.from_histories(histories, dataset="$d" * 60).save(tmp_path / "figure")
 
 
 @pytest.mark.slow
 def test_odd_scores_are_drawn(tables, tmp_path):
     arms = [(arm, "mean", place) for place, arm in enumerate(LONG, start=1)]
-    ArmIntervals.from_scores(tables.scores(arms=arms), data="d", interval="95 %").save(tmp_path / "many")
+    ArmIntervals.from_scores(tables.scores(arms=arms), dataset="d", interval="95 %").save(tmp_path / "many")
     one = tables.scores(arms=arms[:1], metrics=["error"]).drop(columns=["split", "repetition"])
-    ArmIntervals.from_scores(one, data="d", interval="95 %").save(tmp_path / "one")
+    ArmIntervals.from_scores(one, dataset="d", interval="95 %").save(tmp_path / "one")
 
 
 def test_tables_that_do_not_fit_are_refused(tables):
     curves = tables.curves()
     with pytest.raises(InputError, match="missing: low"):
-        EnsembleSize.from_curves(curves.drop(columns="low"), data="d")
+        EnsembleSize.from_curves(curves.drop(columns="low"), dataset="d")
     with pytest.raises(InputError, match="at least one row"):
-        EnsembleSize.from_curves(curves[:0], data="d")
+        EnsembleSize.from_curves(curves[:0], dataset="d")
     with pytest.raises(InputError, match="must be a DataFrame, got list"):
-        ArmIntervals.from_scores([1], data="d", interval="95 %")
+        ArmIntervals.from_scores([1], dataset="d", interval="95 %")
     with pytest.raises(InputError, match="has several for"):
-        EnsembleSize.from_curves(pd.concat([curves, curves]), data="d")
+        EnsembleSize.from_curves(pd.concat([curves, curves]), dataset="d")
     with pytest.raises(InputError, match="must hold numbers"):
-        EnsembleSize.from_curves(curves.astype({"value": str}), data="d")
+        EnsembleSize.from_curves(curves.astype({"value": str}), dataset="d")
     scores = tables.scores()
     with pytest.raises(InputError, match="one split"):
-        ArmIntervals.from_scores(pd.concat([scores, scores.assign(split="val")]), data="d", interval="95 %")
+        ArmIntervals.from_scores(pd.concat([scores, scores.assign(split="val")]), dataset="d", interval="95 %")
 
 
 def test_every_arm_keeps_its_style_and_no_two_share_one():
@@ -165,6 +165,6 @@ def test_every_arm_keeps_its_style_and_no_two_share_one():
 def test_dollar_signs_in_names_stay_text_on_users_axes(tables):
     ax = Figure(layout="constrained").subplots()
     curves = tables.curves(arms=["costs $5 or $6^"], metrics=["error"])
-    EnsembleSize.from_curves(curves, data="$d^$").plot(ax)
+    EnsembleSize.from_curves(curves, dataset="$d^$").plot(ax)
     ax.figure.canvas.draw()
     assert [text.get_parse_math() for text in (ax.title, *ax.get_legend().get_texts())] == [False, False]

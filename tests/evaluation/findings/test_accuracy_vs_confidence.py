@@ -18,7 +18,7 @@ def pool(seed, examples=90):
 
 def test_the_display_draws_the_table_of_the_finding():
     known, unknown = {"a": [pool(0), pool(1)]}, {"a": [pool(2, 50), pool(3, 50)]}
-    display = AccuracyVersusConfidence.from_predictions(known, LABELS, unknown, data="d", other="o", resamples=100)
+    display = AccuracyVersusConfidence.from_predictions(known, LABELS, unknown, dataset="d", other="o", resamples=100)
     finding = accuracy_vs_confidence(known, LABELS, unknown, resamples=100)
     pd.testing.assert_frame_equal(display.table, finding.table)
     assert display.facts == finding.facts

@@ -14,7 +14,7 @@ made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "plots" 
 
 def test_the_display_draws_the_table_of_the_finding():
     histories = made.histories(names=["a", "b"], epochs=8)
-    display, finding = Architectures.from_histories(histories, data="d"), architectures(histories)
+    display, finding = Architectures.from_histories(histories, dataset="d"), architectures(histories)
     pd.testing.assert_frame_equal(display.table, finding.table)
     assert display.facts == finding.facts
     assert finding.told["networks"] == {"plain": (3, 3), "dropout": (3, 3)}

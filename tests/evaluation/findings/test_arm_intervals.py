@@ -19,7 +19,7 @@ def scores(repetitions=3):
 
 
 def test_the_display_draws_the_table_of_the_finding_beside_arms_in_words():
-    display, finding = ArmIntervals.from_scores(scores(), data="d", interval="95 %"), arm_intervals(scores())
+    display, finding = ArmIntervals.from_scores(scores(), dataset="d", interval="95 %"), arm_intervals(scores())
     pd.testing.assert_frame_equal(display.table.drop(columns="label"), finding.table)
     assert finding.told == {"split": "test", "condition": "clean", "severity": 0}
     assert "split test, condition clean, severity 0" in display.caption

@@ -22,7 +22,7 @@ def found(runs):
 
 
 def test_the_display_draws_the_table_of_the_finding():
-    given = {"data": "d", "sizes": [2, 3], "subsets": 10, "resamples": 100}
+    given = {"dataset": "d", "sizes": [2, 3], "subsets": 10, "resamples": 100}
     runs = [pool(), pool(seed=1)]
     display, finding = CombinerComparison.from_predictions({"ensemble": runs}, LABELS, **given), found(runs)
     pd.testing.assert_frame_equal(display.table, finding.table)

@@ -17,7 +17,7 @@ made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "plots" 
 @pytest.mark.parametrize("split", [False, True])
 def test_the_display_draws_the_table_of_the_finding(split):
     display, finding = (
-        CostFrontier.from_tables(*made.costs(split=split), data="d"),
+        CostFrontier.from_tables(*made.costs(split=split), dataset="d"),
         cost_frontier(*made.costs(split=split)),
     )
     pd.testing.assert_frame_equal(display.table, finding.table)

@@ -17,7 +17,7 @@ made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "plots" 
 
 def test_the_display_draws_the_table_of_the_finding_with_arms_in_words():
     scores = made.several()
-    display, finding = CriticalDifference.from_scores(scores, data="d"), critical_difference(scores)
+    display, finding = CriticalDifference.from_scores(scores, dataset="d"), critical_difference(scores)
     shared = ["part", "arm", "value", "low", "high"]
     pd.testing.assert_frame_equal(display.table[shared], finding.table[shared])
     words = dict(zip(finding.table["arm"], display.table["label"], strict=True))
@@ -31,7 +31,7 @@ def test_members_that_vary_with_the_data_set_are_missing():
     arms = critical_difference(scores).table.set_index("arm")
     assert arms["members"].isna()["ensemble"]
     assert arms["members"]["mc_dropout"] == 100
-    assert "ensemble, mean" in set(CriticalDifference.from_scores(scores, data="d").table["label"])
+    assert "ensemble, mean" in set(CriticalDifference.from_scores(scores, dataset="d").table["label"])
 
 
 @pytest.mark.parametrize(("sets", "level"), [(3, 0.05), (9, 0.1)])

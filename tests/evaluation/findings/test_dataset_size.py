@@ -14,7 +14,7 @@ made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "plots" 
 
 def test_the_display_draws_the_table_of_the_finding():
     scores = made.sizes()
-    display, finding = DatasetSize.from_scores(scores, data="d"), dataset_size(scores)
+    display, finding = DatasetSize.from_scores(scores, dataset="d"), dataset_size(scores)
     pd.testing.assert_frame_equal(display.table, finding.table)
     assert display.facts == finding.facts
     assert len(finding.facts) == 4

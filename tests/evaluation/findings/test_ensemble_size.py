@@ -13,7 +13,7 @@ REFERENCES = pd.DataFrame({"arm": "dropout", "metric": ["error", "nll"], "value"
 
 
 def test_the_display_draws_the_table_of_the_finding():
-    display = EnsembleSize.from_curves(CURVES, data="d", references=REFERENCES)
+    display = EnsembleSize.from_curves(CURVES, dataset="d", references=REFERENCES)
     pd.testing.assert_frame_equal(display.table, ensemble_size(CURVES, references=REFERENCES).table)
 
 

@@ -20,7 +20,7 @@ def test_the_display_draws_the_table_of_the_finding():
     given = histories()
     given.loc[3, "test_loss"] = np.inf
     finding = learning_curves(given)
-    pd.testing.assert_frame_equal(LearningCurves.from_histories(given, data="d").table, finding.table)
+    pd.testing.assert_frame_equal(LearningCurves.from_histories(given, dataset="d").table, finding.table)
     assert finding.told == {"gap": "test minus train", "train": "train_loss", "left_out": 2}
 
 

@@ -15,7 +15,7 @@ made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "plots" 
 
 def test_the_display_draws_the_table_of_the_finding():
     scores = made.several()
-    display = PairedDifferences.from_scores(scores, data="d", test_share=0.1)
+    display = PairedDifferences.from_scores(scores, dataset="d", test_share=0.1)
     finding = paired_differences(scores, test_share=0.1)
     pd.testing.assert_frame_equal(display.table, finding.table)
     assert finding.told["tests"] == len(finding.table)

@@ -19,7 +19,7 @@ def pool(seed):
 
 def test_the_display_draws_the_table_of_the_finding():
     given = (pool(0), LABELS, pool(1), LABELS)
-    display = ReliabilityPooling.from_predictions(*given, data="d", resamples=100)
+    display = ReliabilityPooling.from_predictions(*given, dataset="d", resamples=100)
     finding = reliability_pooling(*given, resamples=100)
     pd.testing.assert_frame_equal(display.table, finding.table)
     assert display.facts == finding.facts

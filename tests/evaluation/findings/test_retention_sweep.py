@@ -16,7 +16,7 @@ made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "plots" 
 
 def test_the_display_draws_the_table_of_the_finding():
     scores, scaled = made.sweep(), made.sweep(scaled=True)
-    display = RetentionSweep.from_scores(scores, data="d", scaled=scaled)
+    display = RetentionSweep.from_scores(scores, dataset="d", scaled=scaled)
     finding = retention_sweep(scores, scaled=scaled)
     pd.testing.assert_frame_equal(display.table, finding.table)
     assert display.facts == finding.facts

@@ -16,7 +16,7 @@ made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "plots" 
 
 def test_the_display_draws_the_table_of_the_finding():
     scores = made.shifts(2)
-    display = ShiftRobustness.from_scores(scores, data="d", metrics=["nll", "error"])
+    display = ShiftRobustness.from_scores(scores, dataset="d", metrics=["nll", "error"])
     finding = shift_robustness(scores, metrics=["nll", "error"])
     pd.testing.assert_frame_equal(display.table, finding.table)
     assert display.facts == finding.facts

@@ -1,0 +1,63 @@
+"""Averaged passes against weight scaling: found without drawing; averaging makes no convex loss worse."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ensemble_vs_dropout.evaluation.findings.mc_vs_weight_scaling import mc_vs_weight_scaling
+from ensemble_vs_dropout.measures import brier, nll
+from ensemble_vs_dropout.plots import MCVersusWeightScaling
+from ensemble_vs_dropout.types import Predictions
+
+LABELS = np.arange(60) % 3
+
+
+def pool(members, seed=0, weights=None):
+    return Predictions(np.random.default_rng(seed).dirichlet(np.ones(3), (members, 60)), weights)
+
+
+def found(passes, **given):
+    return mc_vs_weight_scaling(passes, pool(1, seed=1), LABELS, **given)
+
+
+def test_the_display_draws_what_is_found():
+    given = {"sizes": [1, 5], "repeats": 4, "exact": pool(4, weights=[0.1, 0.2, 0.3, 0.4]), "seed": 2}
+    display = MCVersusWeightScaling.from_predictions(pool(6), pool(1, seed=1), LABELS, dataset="d", **given)
+    pd.testing.assert_frame_equal(display.table, found(pool(6), **given).table)
+    assert display.facts == found(pool(6), **given).facts
+
+
+@pytest.mark.parametrize("weights", [None, [0.1, 0.2, 0.3, 0.4]])
+def test_the_expected_brier_score_is_that_of_all_draws_with_replacement_down_to_the_pools(weights):
+    few = pool(4, weights=weights)
+    chances = np.full(4, 0.25) if weights is None else np.array(weights)
+    rows = found(few, sizes=[1, 2, 3], repeats=2).table.query("series == 'expected'")
+    for k, value in rows[["members", "value"]].itertuples(index=False):
+        draws = [list(chosen) for chosen in itertools.product(range(4), repeat=k)]
+        scores = [brier(few.probs[chosen].mean(axis=0), LABELS).mean() for chosen in draws]
+        assert value == pytest.approx(np.average(scores, weights=[chances[chosen].prod() for chosen in draws]))
+    gain = 2 * (rows["value"].iloc[0] - rows["value"].iloc[1])
+    whole = brier(np.average(few.probs, axis=0, weights=chances), LABELS).mean()
+    assert rows["value"].iloc[0] - gain == pytest.approx(whole)  # of endlessly many passes
+
+
+def test_averaged_passes_have_no_higher_nll_and_brier_score_than_their_members():
+    few = pool(3)
+    table = found(few, sizes=[1, 2, 50], repeats=400).table.query("series == 'mc_dropout'")
+    for metric, function in (("nll", nll), ("brier", brier)):
+        values = table[table["metric"] == metric].set_index("members")["value"]
+        members = np.mean([function(one, LABELS).mean() for one in few.probs])
+        assert values[1] == pytest.approx(members, rel=0.02)  # 400 draws of one
+        assert members > values[2] > values[50]
+
+
+@pytest.mark.parametrize(("size", "held"), [(1, False), (20, True), (200, False)])
+def test_the_fact_of_10_to_100_passes_follows_where_the_curve_meets_weight_scaling(size, held):
+    wrong, right = np.tile([0.45, 0.55], (2, 60, 1)), np.tile([0.7, 0.3], (2, 60, 1))
+    passes = Predictions(np.concatenate([right, wrong]))
+    scaled = Predictions(right[:1])
+    labels = np.zeros(60, int)
+    fact = mc_vs_weight_scaling(passes, scaled, labels, sizes=[size], repeats=50).facts[2]
+    assert fact.held is held
