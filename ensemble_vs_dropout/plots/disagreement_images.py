@@ -72,8 +72,8 @@ class DisagreementImages(Display):
         caption = (
             f"Test images of {dataset} on which the networks or passes of an arm (their number in brackets) have the "
             "most and the least mutual information (generalised Jensen-Shannon divergence). Under an image: its true "
-            f"class; what the mean of the members predicts, ✗ where wrong; the {VOTED} classes with the most votes. Mutual "
-            f"information over all examples, in nats, mean ±1 standard deviation: {', '.join(told[:8])}."
+            f"class; what the mean of the members predicts, ✗ where wrong; the {VOTED} classes with the most votes. "
+            f"Mutual information over all examples, in nats, mean ±1 standard deviation: {', '.join(told[:8])}."
         )
         return cls(
             finding.table,
