@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,22 @@ _AXES = {
 }
 
 
+@dataclass(frozen=True)
+class Paragraph:
+    """One answer of the verdict.
+
+    Attributes:
+        said: The answer.
+        about: Which arms it compares, or "" where it compares no two.
+    """
+
+    said: str
+    about: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.about}: {self.said}" if self.about else self.said
+
+
 def verdict(
     contrasts: pd.DataFrame,
     cost: pd.DataFrame,
@@ -41,6 +58,18 @@ def verdict(
     equal: pd.DataFrame | None = None,
     level: float = 0.95,
 ) -> str:
+    """Return `paragraphs` of the same arguments as text, one a line."""
+    return "\n".join(map(str, paragraphs(contrasts, cost, interval, worth, equal, level)))
+
+
+def paragraphs(
+    contrasts: pd.DataFrame,
+    cost: pd.DataFrame,
+    interval: str,
+    worth: pd.DataFrame | None = None,
+    equal: pd.DataFrame | None = None,
+    level: float = 0.95,
+) -> list[Paragraph]:
     """Return the verdict, one paragraph per question.
 
     Args:
@@ -54,24 +83,25 @@ def verdict(
     costs = cost.set_index("arm")
     measured = list(dict.fromkeys(contrasts.metric))
     metrics = [name for name in _METRICS if name in measured] or measured[:2]
-    paragraphs = []
+    found: list[Paragraph] = []
     for arm_a, rule_a, arm_b, rule_b in (*_QUESTIONS, *_further(contrasts)):
-        found = [_find(contrasts, arm_a, rule_a, arm_b, rule_b, metric) for metric in metrics]
-        rows = [row for row in found if row is not None]
+        both = [_find(contrasts, arm_a, rule_a, arm_b, rule_b, metric) for metric in metrics]
+        rows = [row for row in both if row is not None]
         if rows:
             a, b = _words(arm_a, rule_a), _words(arm_b, rule_b)
             sentences = "; ".join(_sentence(row, a, b) for row in rows)
-            paragraphs.append(f"{a[0].upper()}{a[1:]} against {b}: {sentences}{_price(costs, arm_a, arm_b)}.")
+            about = f"{a[0].upper()}{a[1:]} against {b}"
+            found.append(Paragraph(f"{sentences}{_price(costs, arm_a, arm_b)}.", about))
     if worth is not None:
         own = {arm.name for arm in arms_of(ARMS[REFERENCE].recipe)}
-        paragraphs += [_worth(row) for row in worth.itertuples() if row.arm in ARMS and row.arm not in own]
+        found += [Paragraph(_worth(row)) for row in worth.itertuples() if row.arm in ARMS and row.arm not in own]
     if equal is not None:
-        paragraphs += [told for arm in growing("passes") for told in _at_the_cost_of(arm, equal, costs)]
-    paragraphs.append(
+        found += [Paragraph(told) for arm in growing("passes") for told in _at_the_cost_of(arm, equal, costs)]
+    below = (
         f"Intervals are {level * 100:g} % for each number by itself, {interval}; p-values are adjusted by Holm over "
         "all pairs of a metric, and what is shown goes by these."
     )
-    return "\n".join(paragraphs)
+    return [*found, Paragraph(below)]
 
 
 def _find(contrasts: pd.DataFrame, a: str, rule_a: str, b: str, rule_b: str, metric: str) -> pd.Series | None:

@@ -9,7 +9,7 @@ import io
 import json
 import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from ensemble_vs_dropout import evaluation, report
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import (
+    ARMS,
     EACH,
     REFERENCE,
     find_arms,
@@ -35,6 +36,8 @@ from ensemble_vs_dropout.evaluation.arms import (
 )
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
+from ensemble_vs_dropout.evaluation.outcomes import Arms
+from ensemble_vs_dropout.evaluation.verdict import Paragraph, paragraphs
 from ensemble_vs_dropout.experiments import folder as folders
 from ensemble_vs_dropout.experiments.plan import Plan, Point, Run
 from ensemble_vs_dropout.experiments.settings import Settings
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from ensemble_vs_dropout.predictors import Ensemble
 
 _SPLITS = ("val", "test")
+_SHORT = ("arm_intervals", "ensemble_size", "learning_curves")  # of report.md, made of tables that are there
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,17 +211,22 @@ class Comparison:
             return "bootstrap over the test examples"
         return f"bootstrap over {repetitions} repetitions (new seeds) and the test examples"
 
-    @cached_property
-    def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    @property
+    def _evaluator(self) -> evaluation.Evaluator:
         wanted = self.settings
         rules = {arm: rules_of(arm, wanted.rules) for arm in self.arms}
-        evaluator = evaluation.Evaluator(wanted.metrics, rules, resamples=wanted.resamples, seed=wanted.seed)
-        return evaluator.tables(self.arms, self.labels["test"])
+        return evaluation.Evaluator(wanted.metrics, rules, resamples=wanted.resamples, seed=wanted.seed)
 
-    @property
+    @cached_property
+    def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return self._evaluator.tables(self.arms, self.labels["test"])
+
+    @cached_property
     def scores(self) -> pd.DataFrame:
         """One row per arm, rule and metric, with 95 % intervals; see `Evaluator.scores`."""
-        return self._tables[0]
+        if "_tables" in self.__dict__:  # for the price of the contrasts
+            return self._tables[0]
+        return self._evaluator.scores(self.arms, self.labels["test"])
 
     @property
     def contrasts(self) -> pd.DataFrame:
@@ -257,10 +266,19 @@ class Comparison:
         """How differently the members of each arm predict, and what that gains; see `evaluation.diversity_table`."""
         return evaluation.diversity_table(self.predictions["test"], self.labels["test"])
 
-    def verdict(self) -> str:
-        """Return the answer in plain sentences, made from the tables alone."""
+    @cached_property
+    def paragraphs(self) -> list[Paragraph]:
+        """The verdict, one paragraph for each question."""
         worth = self.worth if self._has_reference else None
-        return evaluation.verdict(self.contrasts, self.cost, self.interval, worth, self.equal_cost)
+        return paragraphs(self.contrasts, self.cost, self.interval, worth, self.equal_cost)
+
+    def verdict(self) -> str:
+        """Return the answer in plain sentences, one paragraph a line, made from the tables alone."""
+        return "\n".join(map(str, self.paragraphs))
+
+    def answer(self) -> str:
+        """Return the first paragraph of the verdict: the answer to the question that people come with."""
+        return str(self.paragraphs[0])
 
     def table(self) -> pd.DataFrame:
         """Return quality with intervals beside cost, one row per arm and rule, as strings."""
@@ -319,12 +337,12 @@ class Comparison:
             (path / "tables").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"out {str(path)!r} cannot be made: {error.strerror}") from error
-        displays = self._displays() | self._further_displays()
+        tables, displays = self._numbers(), self.figures()
         content = self._content(displays, drawn=True)
         for table in content.tables:
             text = report.latex_table(table, f"{table.title}: {self._data}.", quality_only=table.name == "quality")
             (path / "tables" / f"{table.name}.tex").write_text(text, encoding="utf-8")
-        for name, numbers in self._numbers().items():
+        for name, numbers in tables.items():
             numbers.to_csv(path / "tables" / f"{name}.csv", index=False)
         for name, display in displays.items():
             display.save(path / "figures" / name)
@@ -338,7 +356,7 @@ class Comparison:
         return report.compose(
             self.spec,
             self.environment,
-            verdict=self.verdict(),
+            verdict=self.paragraphs,
             notes=self.notes(),
             interval=self.interval,
             scores=self.scores,
@@ -350,7 +368,8 @@ class Comparison:
 
     def _numbers(self) -> dict[str, pd.DataFrame]:
         """Return all tables of numbers by the name of their file."""
-        tables = {"scores": self.scores, "contrasts": self.contrasts, "cost": self.cost, "equal_cost": self.equal_cost}
+        contrasts = self.contrasts  # first, for scores come with them
+        tables = {"scores": self.scores, "contrasts": contrasts, "cost": self.cost, "equal_cost": self.equal_cost}
         tables |= {"sizes": self.sizes} if self._pools else {}
         tables |= {"worth": self.worth, "diversity": self.diversity} if self._has_reference else {}
         return tables | ({"conditions": self.conditions} if self._has_conditions else {})
@@ -393,7 +412,7 @@ class Comparison:
         _write(path / "verdict.txt", self.verdict() + "\n")
         _write(path / "table.md", report.to_markdown(self.table()) + "\n")
         _write(path / "environment.json", json.dumps(self.environment, indent=2))
-        displays = self._displays()
+        displays = self.figures(_SHORT)
         for name, display in displays.items():
             display.save(path / "figures" / name)
         _write(path / "report.md", report.report_markdown(self._content(displays, drawn=False)))
@@ -440,7 +459,7 @@ class Comparison:
             "worth": _records(self.worth) if self._has_reference else [],
             "equal_cost": _records(self.equal_cost),
             **({"conditions": _records(self.conditions)} if self._has_conditions else {}),
-            "verdict": self.verdict().splitlines(),
+            "verdict": [str(paragraph) for paragraph in self.paragraphs],
             "spec": self.spec,
             "environment": self.environment,
             "folder": str(folder) if folder else None,
@@ -451,49 +470,91 @@ class Comparison:
     def _data(self) -> str:
         return f"{self.spec['dataset']}, {self.settings.model.name}"
 
-    def _displays(self) -> dict[str, plots.Display]:
-        """Return the figures of the report by the name of their files, in their order."""
-        from ensemble_vs_dropout import plots
+    def figures(self, names: Collection[str] | None = None) -> dict[str, plots.Display]:
+        """Return the figures of the report by the name of their files, in their order.
 
-        data = self._data
-        single = self.scores[self.scores.arm.isin(["single", "dropout"])]
-        examples = "95 % bootstrap over the test examples"
-        found: dict[str, plots.Display] = {
-            "arm_intervals": plots.ArmIntervals.from_scores(self.scores, dataset=data, interval=f"95 % {self.interval}")
+        Args:
+            names: Those that are wanted; None for all that this comparison has. One that it lacks is left out.
+        """
+        made = {
+            "arm_intervals": self._arm_intervals,
+            "ensemble_size": self._ensemble_size,
+            "learning_curves": self._learning_curves,
+            "reliability_pooling": self._reliability_pooling,
+            "shift_robustness": self._shift_robustness,
+            "ood_entropy_hist": self._ood_entropy,
+            "accuracy_vs_confidence": self._accuracy_vs_confidence,
         }
-        if self._pools:
-            found["ensemble_size"] = plots.EnsembleSize.from_curves(
-                self.sizes, dataset=data, interval=examples, references=single
-            )
-        return found | {"learning_curves": plots.LearningCurves.from_histories(self.histories, dataset=data)}
+        found = {name: make() for name, make in made.items() if names is None or name in names}
+        return {name: display for name, display in found.items() if display is not None}
 
-    def _further_displays(self) -> dict[str, plots.Display]:
-        """Return the figures that take a few seconds more: is confidence honest, and right where it is high?"""
+    def _arm_intervals(self) -> plots.Display:
         from ensemble_vs_dropout import plots
 
-        val, test = (self.predictions[split] for split in _SPLITS)
-        found: dict[str, plots.Display] = {}
-        if self._has_reference:
-            found["reliability_pooling"] = plots.ReliabilityPooling.from_predictions(
-                val[REFERENCE], self.labels["val"], test[REFERENCE], self.labels["test"], dataset=self._data
-            )
-        if self.settings.shifts:
-            shifted = self.conditions[self.conditions.condition.isin(["clean", *self.settings.shifts])]
-            found["shift_robustness"] = plots.ShiftRobustness.from_scores(
-                shifted[shifted.arm.isin(list(self.arms))], dataset=self._data, units=shift_units(self.settings)
-            )
-        known, unknown = ({arm: runs for arm, runs in self.predictions.get(part, {}).items() if arm in self.arms}
-                          for part in ("test", "other"))  # fmt: skip
-        if unknown:
-            found["ood_entropy_hist"] = plots.OODEntropy.from_predictions(
-                known, unknown, dataset=self._data, other=str(self.settings.other_data), resamples=200
-            )
-        if len(self.labels["test"]) >= plots.accuracy_vs_confidence.LEAST:
-            arms = {arm: runs for arm, runs in test.items() if arm in self.arms}
-            found["accuracy_vs_confidence"] = plots.AccuracyVersusConfidence.from_predictions(
-                arms, self.labels["test"], dataset=self._data
-            )
-        return found
+        return plots.ArmIntervals.from_scores(self.scores, dataset=self._data, interval=f"95 % {self.interval}")
+
+    def _ensemble_size(self) -> plots.Display | None:
+        from ensemble_vs_dropout import plots
+
+        alone = self.scores[self.scores.arm.isin([arm for arm, known in ARMS.items() if not known.grows])]
+        examples = "95 % bootstrap over the test examples"
+        if not self._pools:
+            return None
+        return plots.EnsembleSize.from_curves(self.sizes, dataset=self._data, interval=examples, references=alone)
+
+    def _learning_curves(self) -> plots.Display:
+        from ensemble_vs_dropout import plots
+
+        return plots.LearningCurves.from_histories(self.histories, dataset=self._data)
+
+    def _reliability_pooling(self) -> plots.Display | None:
+        from ensemble_vs_dropout import plots
+
+        if not self._has_reference:
+            return None
+        val, test = (self.predictions[split][REFERENCE] for split in _SPLITS)
+        return plots.ReliabilityPooling.from_predictions(
+            val, self.labels["val"], test, self.labels["test"], dataset=self._data
+        )
+
+    def _shift_robustness(self) -> plots.Display | None:
+        from ensemble_vs_dropout import plots
+
+        if not self.settings.shifts:
+            return None
+        shifted = self.conditions[self.conditions.condition.isin(["clean", *self.settings.shifts])]
+        return plots.ShiftRobustness.from_scores(
+            shifted[shifted.arm.isin(list(self.arms))], dataset=self._data, units=shift_units(self.settings)
+        )
+
+    def _ood_entropy(self) -> plots.Display | None:
+        from ensemble_vs_dropout import plots
+
+        known, unknown = self._known_and_unknown
+        if unknown is None:
+            return None
+        return plots.OODEntropy.from_predictions(
+            known, unknown, dataset=self._data, other=str(self.settings.other_data)
+        )
+
+    def _accuracy_vs_confidence(self) -> plots.Display | None:
+        from ensemble_vs_dropout import plots
+
+        if len(self.labels["test"]) < plots.accuracy_vs_confidence.LEAST:
+            return None
+        known, unknown = self._known_and_unknown
+        return plots.AccuracyVersusConfidence.from_predictions(
+            known, self.labels["test"], unknown, dataset=self._data, other=self.settings.other_data
+        )
+
+    @property
+    def _known_and_unknown(self) -> tuple[Arms, Arms | None]:
+        """The predictions of the arms for the test part, and for other data where there are any."""
+        known, unknown = (
+            {arm: runs for arm, runs in self.predictions.get(part, {}).items() if arm in self.arms}
+            for part in ("test", "other")
+        )
+        return known, unknown or None
 
 
 def comparisons(plan: Plan, store: Keeping) -> Iterator[tuple[dict[str, Any], Comparison]]:

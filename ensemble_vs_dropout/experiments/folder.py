@@ -64,6 +64,11 @@ def is_of_first_format(folder: Path) -> bool:
     return (folder / "spec.json").is_file() and not (folder / "store.json").exists()
 
 
+def is_a_comparison(folder: Path) -> bool:
+    """Return whether a folder holds a comparison, finished or not, of this format or the first."""
+    return (folder / ASKED).exists() or is_of_first_format(folder)
+
+
 def read_asked(folder: Path) -> dict[str, Any]:
     """Return what the comparison in a folder is, without the names of its runs; empty if there is none."""
     return {key: value for key, value in read_comparison(folder).items() if key not in ("runs", "chosen")}

@@ -22,11 +22,11 @@ import pandas as pd
 from ensemble_vs_dropout import plots
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.datasets import load_dataset, shift
-from ensemble_vs_dropout.evaluation import Evaluator, size_curves
-from ensemble_vs_dropout.evaluation.arms import REFERENCE, arms_of, judged, rules_of
+from ensemble_vs_dropout.evaluation.arms import arms_of
 from ensemble_vs_dropout.evaluation.sizes import SIZES
 from ensemble_vs_dropout.experiments import Plan, Settings, Store, plan_of, read_study, results
-from ensemble_vs_dropout.experiments.comparison import Comparison, shift_units
+from ensemble_vs_dropout.experiments.comparison import Comparison, comparisons, shift_units
+from ensemble_vs_dropout.experiments.folder import is_a_comparison
 from ensemble_vs_dropout.experiments.plan import Point, Run
 from ensemble_vs_dropout.plots.display import METADATA, WIDTHS
 from ensemble_vs_dropout.plots.style import SCALES
@@ -70,20 +70,6 @@ class Experiment:
         if not all(runs and runs[0].members >= least for runs in found.values()):
             raise Lacking
         return found
-
-    @cached_property
-    def curves(self) -> pd.DataFrame:
-        """Quality against the number of members."""
-        cheap = ("error", "nll", "brier")
-        wanted = [
-            (cheap, 10, SIZES),
-            (("calibrated_nll",), 2, SIZES[1:]),
-        ]  # the last one takes long, of each pass alone
-        parts = [
-            size_curves(self.several(), self.labels["test"], metrics, sizes=sizes, subsets=subsets, resamples=200)
-            for metrics, subsets, sizes in wanted
-        ]
-        return pd.concat(parts, ignore_index=True)
 
 
 @dataclass(frozen=True)
@@ -172,6 +158,14 @@ class StudySource:
         """The first point."""
         return next(self.experiments())[1]
 
+    @cached_property
+    def comparison(self) -> Comparison:
+        """The first point as a comparison."""
+        try:
+            return next(comparisons(self.plan, self.store))[1]
+        except InputError as error:
+            raise Lacking from error
+
 
 @dataclass(frozen=True)
 class ComparisonSource:
@@ -218,15 +212,14 @@ def read_sources(folders: Sequence[str | PathLike[str]]) -> list[Source]:
     """
     sources: list[Source] = []
     for folder in map(Path, folders):
-        if (folder / "store.json").exists():
-            store = Store(folder, create=False)
-            files = store.studies()
-            if not files:
-                raise InputError(f"the store {str(folder)!r} knows no study; evd study run FILE --store makes it know")
-            studies = [read_study(file) for file in files]
-            sources += [StudySource(study.name, plan_of(study, store), store) for study in studies]
-        else:
+        store = Store(folder, create=False) if (folder / "store.json").exists() else None
+        files = store.studies() if store else []
+        if is_a_comparison(folder) or store is None:
             sources.append(ComparisonSource(Comparison.load(folder), folder.resolve().name))
+        elif not files:
+            raise InputError(f"the store {str(folder)!r} knows no study; evd study run FILE --store makes it know")
+        studies = [read_study(file) for file in files]
+        sources += [StudySource(study.name, plan_of(study, store), store) for study in studies if store]
     return sources
 
 
@@ -321,6 +314,15 @@ def _words(spec: Mapping[str, Any], without: Sequence[str] = ()) -> str:
     return ", ".join(text for key, text in parts.items() if text and key not in varied) or "several data sets"
 
 
+def _of_report(name: str) -> Callable[[Source], plots.Display]:
+    """Return what draws a figure as the report of a comparison has it, of the same table."""
+
+    def make(source: Source) -> plots.Display:
+        return _take(source.comparison.figures([name]), name)
+
+    return make
+
+
 def _mc_vs_weight_scaling(source: Source) -> plots.Display:
     found = source.first
     arms = found.of("mc_dropout", "dropout")
@@ -391,19 +393,6 @@ def _exact_enumeration(source: StudySource) -> plots.Display:
 _EXACT = {"geometric": "geometric_mean", "arithmetic": "mean"}
 
 
-def _ensemble_size(source: Source) -> plots.Display:
-    found = source.first
-    found.of(REFERENCE)
-    alone = {arm: runs for arm, runs in judged(found.pools["test"]).items() if arm in ("single", "dropout", "wide")}
-    rules = {arm: rules_of(arm, ["mean"]) for arm in alone}
-    evaluator = Evaluator(("error", "nll", "brier"), rules, resamples=100)
-    return plots.EnsembleSize.from_curves(
-        found.curves[found.curves.metric != "calibrated_nll"],
-        dataset=found.data,
-        references=evaluator.scores(alone, found.labels["test"]),
-    )
-
-
 def _combiner_comparison(source: Source) -> plots.Display:
     found = source.first
     arms = found.of("ensemble", "mc_dropout", least=2)
@@ -412,25 +401,11 @@ def _combiner_comparison(source: Source) -> plots.Display:
     )
 
 
-def _ood(quantity: str) -> Callable[[Source], plots.Display]:
-    def make(source: Source) -> plots.Display:
-        found = source.first
-        arms = ["ensemble", "mc_dropout", *(["dropout"] if quantity == "entropy" else [])]
-        known, unknown = (found.of(*arms, part=part) for part in ("test", "other"))
-        return plots.OODEntropy.from_predictions(
-            known, unknown, dataset=found.data, other=found.other, quantity=quantity, resamples=200
-        )
-
-    return make
-
-
-def _accuracy_vs_confidence(source: Source) -> plots.Display:
+def _ood_mutual_information(source: Source) -> plots.Display:
     found = source.first
-    known, unknown = dict(found.pools.get("test", {})), found.pools.get("other")
-    if not known:
-        raise Lacking
-    return plots.AccuracyVersusConfidence.from_predictions(
-        known, found.labels["test"], unknown, dataset=found.data, other=found.other or None, resamples=200
+    known, unknown = (found.of("ensemble", "mc_dropout", part=part) for part in ("test", "other"))
+    return plots.OODEntropy.from_predictions(
+        known, unknown, dataset=found.data, other=found.other, quantity="mutual_information", resamples=200
     )
 
 
@@ -439,14 +414,6 @@ def _shift_robustness(source: StudySource) -> plots.Display:
         raise Lacking
     source.varies()
     return plots.ShiftRobustness.from_scores(source.table, dataset=source.data, units=shift_units(source.settings))
-
-
-def _reliability_pooling(source: Source) -> plots.Display:
-    found = source.first
-    val, test = (found.of("ensemble", part=part, least=2)["ensemble"] for part in ("val", "test"))
-    return plots.ReliabilityPooling.from_predictions(
-        val, found.labels["val"], test, found.labels["test"], dataset=found.data
-    )
 
 
 def _diversity_accuracy_plane(source: StudySource) -> plots.Display:
@@ -630,8 +597,7 @@ def _disagreement_images(source: StudySource) -> plots.Display:
 
 
 def _power_law(source: Source) -> plots.Display:
-    found = source.first
-    return plots.PowerLaw.from_curves(found.curves, dataset=found.data)
+    return plots.PowerLaw.from_curves(source.comparison.sizes, dataset=source.first.data)
 
 
 def _take(found: Mapping[str, T], name: str) -> T:
@@ -656,13 +622,13 @@ DRAWINGS = {
         _architectures, "architectures", "a study that varies the network, with patience null and watch [train]"
     ),
     "exact_enumeration": Drawing(_exact_enumeration, "exact", "a study of small networks with exact true"),
-    "ensemble_size": Drawing(_ensemble_size, "main", _ONE, of_study=False),
+    "ensemble_size": Drawing(_of_report("ensemble_size"), "main", _ONE, of_study=False),
     "combiner_comparison": Drawing(_combiner_comparison, "main", _ONE, of_study=False),
-    "ood_entropy_hist": Drawing(_ood("entropy"), "main", _OTHER, of_study=False),
-    "ood_mutual_information": Drawing(_ood("mutual_information"), "main", _OTHER, of_study=False),
-    "accuracy_vs_confidence": Drawing(_accuracy_vs_confidence, "main", _ONE, of_study=False),
+    "ood_entropy_hist": Drawing(_of_report("ood_entropy_hist"), "main", _OTHER, of_study=False),
+    "ood_mutual_information": Drawing(_ood_mutual_information, "main", _OTHER, of_study=False),
+    "accuracy_vs_confidence": Drawing(_of_report("accuracy_vs_confidence"), "main", _ONE, of_study=False),
     "shift_robustness": Drawing(_shift_robustness, "shifts", "a study of one point with shifts"),
-    "reliability_pooling": Drawing(_reliability_pooling, "main", _ONE, of_study=False),
+    "reliability_pooling": Drawing(_of_report("reliability_pooling"), "main", _ONE, of_study=False),
     "diversity_accuracy_plane": Drawing(
         _diversity_accuracy_plane, "trajectories", "a study of plain networks at several epochs and of several rates"
     ),

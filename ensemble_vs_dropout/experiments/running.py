@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import platform
@@ -18,7 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ensemble_vs_dropout import __version__
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.datasets import OVADIA, load_dataset, shift
 from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, find_arms, judged, rules_of
@@ -153,10 +154,13 @@ def builder_of(spec: Mapping[str, Any]) -> Builder:
         if settings:
             raise InputError(f"model {name!r} takes no settings of a study, got {', '.join(settings)}")
         return find_builder(name)
+    known = inspect.signature(NETWORKS[name]).parameters
+    for setting in settings:
+        check_known(f"setting of model {name!r}", setting, known)
     try:
         return NETWORKS[name](**settings)
-    except TypeError as error:
-        raise InputError(f"model {name!r}: {str(error).partition('() ')[2]}") from error
+    except TypeError as error:  # a number where a list is meant, and the like
+        raise InputError(f"model {name!r} cannot be made with {settings}: {error}") from error
 
 
 @lru_cache(maxsize=4)

@@ -199,14 +199,14 @@ class Store:
         try:
             sums = json.loads((place / "manifest.json").read_text())
         except (OSError, ValueError) as error:
-            raise DamagedError(f"{place.name}: manifest.json cannot be read ({error})") from error
+            raise DamagedError(place.name, f"manifest.json cannot be read ({error})") from error
         for file in files:
             try:
                 content = (place / file).read_bytes()
             except OSError as error:
-                raise DamagedError(f"{place.name}: {file} cannot be read ({error})") from error
+                raise DamagedError(place.name, f"{file} cannot be read ({error})") from error
             if not isinstance(sums, dict) or sums.get(file) != digest_of_bytes(content):
-                raise DamagedError(f"{place.name}: {file} has changed since it was written")
+                raise DamagedError(place.name, f"{file} has changed since it was written")
             found.append(content)
         return found
 
@@ -214,12 +214,12 @@ class Store:
         """Return the finished run of this name, or raise `DamagedError`."""
         try:
             if Path(name).name != name:
-                raise DamagedError(f"{name!r} is no name of a run")
+                raise DamagedError(name, "this is no name of a run")
             run = Run(json.loads((self.folder / "runs" / name / "spec.json").read_text()))
             if run.name != name:
-                raise DamagedError(f"{name}: spec.json is of another run")
+                raise DamagedError(name, "spec.json is of another run")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedError(f"{name}: spec.json cannot be read ({error})") from error
+            raise DamagedError(name, f"spec.json cannot be read ({error})") from error
         return run
 
     def put(self, run: Run, files: Mapping[str, bytes]) -> None:
@@ -385,7 +385,15 @@ class _ForeignError(InputError):
 
 
 class DamagedError(Exception):
-    """A finished run is not what was written."""
+    """A finished run is not what was written.
+
+    Attributes:
+        why: What is wrong with which file.
+    """
+
+    def __init__(self, run: str, why: str):
+        super().__init__(f"{run}: {why}")
+        self.why = why
 
 
 def _beside(place: Path) -> Path:

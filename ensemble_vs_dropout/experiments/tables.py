@@ -144,8 +144,10 @@ def damaged(runs: Sequence[Run], store: Keeping, all_files: bool = False) -> dic
                 _, spec = store.read(run, "scores.json", "spec.json")
                 whole = digest_of_spec(json.loads(spec)) == run.digest
                 files = [] if whole else ["spec.json"]
-            except (DamagedError, ValueError) as error:
-                files = [str(error).partition(": ")[2]]
+            except DamagedError as error:
+                files = [error.why]
+            except ValueError as error:
+                files = [f"spec.json cannot be read ({error})"]
         if files:
             broken[run.name] = files
     return broken

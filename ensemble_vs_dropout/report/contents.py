@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ensemble_vs_dropout.evaluation.verdict import Paragraph
 from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.report import words
 from ensemble_vs_dropout.report.figures import Figure
@@ -36,7 +37,7 @@ class Report:
 
     title: str
     subtitle: str
-    verdict: Sequence[str]
+    verdict: Sequence[Paragraph]
     notes: str
     quality: Table
     figures: Sequence[Figure]
@@ -57,7 +58,7 @@ def compose(
     spec: Mapping[str, Any],
     environment: Mapping[str, Any],
     *,
-    verdict: str,
+    verdict: Sequence[Paragraph],
     notes: str,
     interval: str,
     scores: pd.DataFrame,
@@ -71,7 +72,7 @@ def compose(
     Args:
         spec: What was run.
         environment: Versions, machine, and where the data came from.
-        verdict: One paragraph a line.
+        verdict: Its paragraphs, as `evaluation.verdict` makes them.
         notes: What a reader of any number must know, or "".
         interval: What the intervals spread over.
         scores: As `Evaluator.scores` makes them.
@@ -90,7 +91,7 @@ def compose(
     return Report(
         title=f"N independent networks, or one with dropout: {spec['dataset']}",
         subtitle=_subtitle(spec),
-        verdict=verdict.splitlines(),
+        verdict=verdict,
         notes=notes,
         quality=words.quality_in_words(scores, cost, contrasts, below),
         figures=figures,

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
+from ensemble_vs_dropout.evaluation.verdict import Paragraph
 from ensemble_vs_dropout.report.contents import Report
 from ensemble_vs_dropout.report.figures import Figure, inline_svg
 from ensemble_vs_dropout.report.tables import Cell, Table
@@ -59,12 +60,11 @@ def _prose(text: str) -> str:
     )
 
 
-def _lead(paragraph: str) -> Markup:
+def _lead(paragraph: Paragraph) -> Markup:
     """Return a paragraph of the verdict; what it is about is strong."""
-    about, colon, said = paragraph.partition(": ")
-    if not colon or " against " not in about:
-        return escape(_prose(paragraph))
-    return Markup("<strong>{}:</strong> {}").format(about, _prose(said))
+    if not paragraph.about:
+        return escape(_prose(paragraph.said))
+    return Markup("<strong>{}:</strong> {}").format(paragraph.about, _prose(paragraph.said))
 
 
 def _numbers_of(figure: Figure) -> Table:

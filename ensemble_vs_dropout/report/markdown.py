@@ -16,7 +16,7 @@ def report_markdown(report: Report) -> str:
     parts = [
         f"# {escape(report.title)}",
         escape(report.subtitle),
-        "\n".join(f"- {escape(line)}" for line in report.verdict),
+        "\n".join(f"- {escape(str(paragraph))}" for paragraph in report.verdict),
         *([escape(report.notes)] if report.notes else []),
         _section("##", report.quality),
         "## Figures",

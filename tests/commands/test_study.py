@@ -86,7 +86,7 @@ def test_a_study_that_fails_ends_with_its_reason_and_code_1(tmp_path):
     (tmp_path / "study.yaml").write_text(TEXT.replace("units: [4]", "unit: [4]"))
     done = call(tmp_path, "run", "--quiet")
     assert done.exit_code == 1
-    assert "unexpected keyword argument 'unit'" in done.stderr
+    assert "unknown setting of model 'mlp' 'unit'" in done.stderr
     assert "3 failed" in call(tmp_path, "status").stdout
     assert call(tmp_path, "clean").stdout.count("failed/") == 3
 

@@ -101,7 +101,9 @@ def test_a_comparison_allows_what_it_has_and_tells_what_the_others_need(tmp_path
         load_dataset("digits", train_size=100), mlp(units=(8,)), members=3, passes=6, epochs=2, repetitions=2, out=run,
         controls=True, verbose=0,
     )  # fmt: skip
-    (source,) = gallery.read_sources([run])
+    source, as_a_study = gallery.read_sources([run])
+    assert isinstance(source, gallery.ComparisonSource)
+    assert isinstance(as_a_study, gallery.StudySource)
     curves = gallery.DRAWINGS["ensemble_size"].make(source).frame()
     assert set(curves[curves.role == "reference"].arm) == {"single", "dropout", "wide"}
     done = CliRunner().invoke(app, ["figures", "--from", str(run), "--out", str(tmp_path / "out"), "--formats", "svg"])

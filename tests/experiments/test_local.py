@@ -135,9 +135,9 @@ def test_a_builder_that_raises_is_told_and_stops_nothing_but_with_fail_fast(tmp_
 @pytest.mark.parametrize(
     ("model", "told"),
     [
-        ("{name: mlp, unit: [8]}", "unexpected keyword argument 'unit'"),
+        ("{name: mlp, unit: [8]}", "unknown setting of model 'mlp' 'unit'"),
         ("{name: resnet}", "unknown model 'resnet'"),
-        ("{name: lenet, units: [8]}", "unexpected keyword argument 'units'"),
+        ("{name: lenet, units: [8]}", "unknown setting of model 'lenet' 'units'"),
     ],
 )
 def test_a_model_that_cannot_be_is_told_as_the_reason(tmp_path, model, told):

@@ -116,7 +116,7 @@ class TestOnACluster:
             store, plan = Store(tmp_path / transport), plan_of(text)
             report = run_on_ray(plan, store, transport=transport, verbose=0)
             assert len(report.made) == len(report.failed) == 2
-            assert all("unexpected keyword argument 'unit'" in reason for reason in report.failed.values())
+            assert all("unknown setting of model 'mlp' 'unit'" in reason for reason in report.failed.values())
 
 
 def test_without_ray_the_remedy_is_told(tmp_path, monkeypatch):

@@ -81,7 +81,7 @@ def files_of(run, arrays, arms, name, examples):
 
 
 def content_of(comparison, drawn=True):
-    return comparison._content(comparison._displays(), drawn=drawn)
+    return comparison._content(comparison.figures(["arm_intervals", "ensemble_size", "learning_curves"]), drawn=drawn)
 
 
 @pytest.fixture(scope="session")

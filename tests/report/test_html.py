@@ -7,6 +7,7 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 
+from ensemble_vs_dropout.evaluation.verdict import Paragraph
 from ensemble_vs_dropout.report import Figure, report_html
 from ensemble_vs_dropout.report.figures import inline_svg
 
@@ -95,7 +96,7 @@ def test_the_verdict_stands_first_and_the_settings_last(page, content):
     headings = [said for _, said in page.all("h2")]
     assert headings == ["Verdict", "Quality and cost", "Figures", "Cost", "Statistics", "What was run"]
     answer = next(index for index, (_, a, _) in enumerate(page.elements) if a.get("class") == "answer")
-    assert content.verdict[0].startswith("".join(page.elements[answer + 1][2]))
+    assert str(content.verdict[0]).startswith("".join(page.elements[answer + 1][2]))
 
 
 def test_every_id_is_there_once_and_every_reference_finds_one(text, page):
@@ -146,7 +147,7 @@ def test_facts_are_listed_with_whether_they_held(content):
 def test_a_verdict_of_one_line_and_a_report_without_figures_make_a_page(content):
     from dataclasses import replace
 
-    page = Page(report_html(replace(content, verdict=["Nothing to compare."], figures=[], notes="")))
+    page = Page(report_html(replace(content, verdict=[Paragraph("Nothing to compare.")], figures=[], notes="")))
     assert any(said.strip() == "Nothing to compare." for _, said in page.all("p"))
 
 
