@@ -6,10 +6,13 @@ import os
 import random
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 
 import numpy as np
+import psutil
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
@@ -280,3 +283,28 @@ def test_a_full_disk_is_told_and_it_goes_on_when_there_is_room(uninterrupted, pr
     assert [path for path in (store.folder / "runs").iterdir()] == []
     run_study(plan, store, verbose=0)
     assert results(plan, store).equals(results(uninterrupted[1], uninterrupted[0]))
+
+
+def test_a_process_ends_with_the_one_that_started_it(tmp_path):
+    """By whatever signal that one ends; the started one would train on for hours."""
+    child = (
+        "import time; from ensemble_vs_dropout.experiments.local import end_with_parent; end_with_parent(); "
+        "open('started', 'w').close(); time.sleep(60)"
+    )
+    parent = (
+        "import os, subprocess, sys; from pathlib import Path\n"
+        "from ensemble_vs_dropout.experiments.local import in_processes\n"
+        "start = subprocess.Popen\n"
+        f"subprocess.Popen = lambda command, env: start([sys.executable, '-c', {child!r}], env=env)\n"
+        "with in_processes(Path('s.yaml'), Path('store'), 1, 120, False):\n"
+        "    import time; time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent], cwd=tmp_path)
+    end = time.monotonic() + 60
+    while not (tmp_path / "started").exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    (started,) = psutil.Process(process.pid).children()
+    process.kill()
+    process.wait()
+    gone, alive = psutil.wait_procs([started], timeout=10)
+    assert (len(gone), alive) == (1, [])

@@ -3,7 +3,8 @@ from itertools import pairwise
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.experiments import parse_study, read_study
+from ensemble_vs_dropout.experiments import make_plan, parse_study, read_study
+from ensemble_vs_dropout.experiments.settings import make_settings
 
 TINY = """\
 name: tiny
@@ -116,3 +117,48 @@ def test_references_that_stand_for_billions_or_for_themselves_are_refused_at_onc
 def test_the_old_name_of_what_is_trained_is_refused_with_the_new_one():
     with pytest.raises(InputError, match="arms are ways to use networks"):
         parse_study("name: s\nbase: {dataset: digits, arms: [plain]}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "name: a\nbase:\n  dataset: digits\n  model:\n",
+            "model must be a name, or a name with its settings.*got None",
+        ),
+        ("name: a\nbase: {dataset: digits, model: 5}", "model must be a name.*got 5"),
+        ("name: a\nbase: {dataset: digits, model: [mlp]}", r"model must be a name.*got \['mlp'\]"),
+        ("name: a\nbase: {dataset: digits, model: {units: !!binary /////w==}}", "base.model.units must be text"),
+        ("name: a\nbase: {dataset: digits}\ncases: " + "[" * 5000 + "]" * 5000, "too deep within each other"),
+        ("name: a\nbase: {dataset: digits, seed: 1" + "0" * 5000 + "}", "a value cannot be read"),
+        ('name: a\nbase: {dataset: "\\ud800.npz"}', "base.dataset must be text"),
+        ("name: a\nbase: {dataset: 2026-11-26}", "base.dataset must be text"),
+    ],
+)
+def test_what_no_study_can_hold_is_one_line(text, told):
+    with pytest.raises(InputError, match=told):
+        parse_study(text)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000 + ".npz", "~nobody_of_that_name/a.npz"])
+def test_a_name_that_is_no_file_is_left_to_who_loads_it(name):
+    assert "data_sha256" not in make_plan(parse_study(f"name: a\nbase: {{dataset: {name}}}")).runs[0].spec
+
+
+def test_settings_of_a_comparison_are_refused_by_the_argument():
+    for given, told in (
+        ({"members": 0}, "members: .*got 0"),
+        ({"shifts": ["rotatio"]}, "unknown shift 'rotatio'"),
+        ({"rate": "auto", "tuning": {"dropout": {"rate": [0.2]}}}, "as many candidates as each other"),
+        ({"controls": True, "arms": ["single", "ensemble"]}, "controls must be false where arms are named"),
+    ):
+        with pytest.raises(InputError, match=told):
+            make_settings(dataset="digits", **given)
+
+
+def test_controls_train_the_wide_network_too():
+    plan = make_plan(parse_study("name: a\nbase: {dataset: digits, controls: true, members: 3}"))
+    runs = {run.spec["recipe"]: run for run in plan.runs}
+    assert {name: run.members for name, run in runs.items()} == {"plain": 3, "dropout": 3, "wide": 1}
+    without = make_plan(parse_study("name: a\nbase: {dataset: digits, members: 3}"))
+    assert {run.name for run in without.runs} < {run.name for run in plan.runs}

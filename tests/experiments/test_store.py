@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -243,3 +244,50 @@ def test_a_store_of_the_first_format_is_read_on(tmp_path):
     assert Store(tmp_path / "store").finished() == {run.name}
     (place / "spec.json").write_text(json.dumps({**spec, "members": 3}))
     assert store.damaged(run) == ["spec.json"]
+
+
+def test_what_a_process_left_that_was_killed_while_it_made_the_store_is_no_stranger(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / ".partial-0123-store.json").write_text("")
+    assert Store(tmp_path / "store").finished() == set()
+
+
+def test_a_store_whose_mark_was_lost_still_has_its_runs(store):
+    store.put(a_run(), FILES)
+    (store.folder / "store.json").unlink()
+    assert Store(store.folder).has(a_run())
+
+
+def test_several_that_make_one_store_at_the_same_moment_all_get_it(tmp_path):
+    def opened(number):
+        barrier.wait()
+        try:
+            Store(tmp_path / "store")
+        except InputError as error:
+            refused.append(error)
+
+    barrier, refused = threading.Barrier(8), []
+    threads = [threading.Thread(target=opened, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused == []
+
+
+def test_a_run_is_found_by_its_name_and_no_other_name_leads_out_of_the_store(store):
+    run = a_run()
+    store.put(run, FILES)
+    assert store.run(run.name) == run
+    for name in ("../store", "nothing-plain-0123", f"{run.name}/."):
+        with pytest.raises(DamagedError):
+            store.run(name)
+
+
+def test_one_process_holds_what_it_writes(store):
+    with (
+        store.hold("comparison"),
+        pytest.raises(InputError, match="being written by another"),
+        store.hold("comparison"),
+    ):
+        pass
