@@ -23,6 +23,9 @@ from ensemble_vs_dropout.models.classic_dropout import ClassicDropout
 from ensemble_vs_dropout.types import Dataset
 
 Builder = Callable[..., keras.Model]
+CONTRACT = (
+    "build must be a function of some of data, rate and width, or of nothing, that returns a compiled keras.Model"
+)
 _DROPOUT = {"inverted": keras.layers.Dropout, "classic": ClassicDropout}
 
 
@@ -179,17 +182,36 @@ def find_builder(name: str) -> Builder:
     return builder
 
 
-def build_for(builder: Builder, data: Dataset, *, rate: float, width: float = 1.0) -> keras.Model:
-    """Call a builder with those of `data`, `rate` and `width` that it takes."""
+def build_for(
+    builder: Builder, data: Dataset, *, rate: float, width: float = 1.0, needs_rate: bool = True
+) -> keras.Model:
+    """Call a builder with those of `data`, `rate` and `width` that it takes.
+
+    Args:
+        builder: As `CONTRACT` says.
+        data: What the network is for.
+        rate: Probability to drop a unit.
+        width: A factor on the sizes of its layers.
+        needs_rate: Whether the builder must take `rate`, to make the network with dropout and without.
+
+    Raises:
+        InputError: A builder that takes something else.
+    """
     taken = inspect.signature(builder).parameters
     anything = any(p.kind is p.VAR_KEYWORD for p in taken.values())
-    if not anything and "rate" not in taken:
+    given = {"data": data, "rate": rate, "width": width}
+    told = (
+        f"{getattr(builder, '__name__', builder)!r} takes ({', '.join(taken) or 'nothing'}): def build(data, rate): ..."
+    )
+    if needs_rate and not anything and "rate" not in taken:
         raise InputError(
             f"build must take the argument rate, so that one function makes the network with dropout and without; "
-            f"{getattr(builder, '__name__', builder)!r} takes ({', '.join(taken) or 'nothing'}): "
-            "def build(data, rate): ..."
+            f"{told}"
         )
-    given = {"data": data, "rate": rate, "width": width}
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    strange = [name for name, p in taken.items() if name not in given and p.default is p.empty and p.kind in named]
+    if strange:
+        raise InputError(f"{CONTRACT}; {told}")
     return builder(**{name: value for name, value in given.items() if anything or name in taken})
 
 
@@ -210,6 +232,20 @@ def matching_width(builder: Builder, data: Dataset, members: int) -> float:
         fits = build_for(builder, data, rate=0.0, width=middle).count_params() <= wanted
         low, high = (middle, high) if fits else (low, middle)
     return low
+
+
+def check_takes_nothing(build: Builder) -> None:
+    """Raise `InputError` if a builder cannot be called without arguments."""
+    try:
+        taken = inspect.signature(build).parameters.values()
+    except (TypeError, ValueError):  # what tells no signature
+        return
+    wanted = [p.name for p in taken if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    if wanted:
+        raise InputError(
+            f"build must take nothing here, got a function of ({', '.join(wanted)}); give what it takes, as in "
+            f"lambda: build({', '.join(f'{name}=...' for name in wanted)})"
+        )
 
 
 def takes_width(builder: Builder) -> bool:

@@ -19,6 +19,7 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError, by_keyword, check_at_least, check_known
 from ensemble_vs_dropout.files import digest_of_arrays
 from ensemble_vs_dropout.models.backend import global_state, keras, one_graph_each
+from ensemble_vs_dropout.models.builders import check_takes_nothing
 from ensemble_vs_dropout.models.costs import multiply_adds
 from ensemble_vs_dropout.models.heads import Head, read_head
 from ensemble_vs_dropout.models.inputs import Input, inputs_of
@@ -76,6 +77,7 @@ class Ensemble(Predictor):
         check_at_least("members", members, 1)
         if isinstance(build, keras.Model) or not callable(build):
             raise InputError(f"build must be a function that returns a compiled keras.Model, got {build!r}")
+        check_takes_nothing(build)
         self._build: Callable[[], keras.Model] | None = build
         self.seed = check_at_least("seed", seed, 0)
         self._models: list[keras.Model] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -19,10 +20,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.models.backend import keras
+from ensemble_vs_dropout.models.builders import Builder, build_for
 from ensemble_vs_dropout.predictors import Ensemble
-from ensemble_vs_dropout.types import FloatArray
-
-Build = Callable[[int, int], keras.Model]
+from ensemble_vs_dropout.types import Dataset, FloatArray, IntArray
 
 
 def dense_network(features: int, classes: int) -> keras.Model:
@@ -44,7 +44,9 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     """N independent networks that classify tables, for pipelines, cross-validation and grid search.
 
     Args:
-        build: `build(features, classes)` returns a new compiled Keras model; None for two layers of 64 units.
+        build: A function of some of `data` (a `Dataset` of the training examples), `rate` (0 here) and `width` (1), or
+            of nothing, that returns a new compiled Keras model, as for `compare`; `build(features, classes)`, two
+            numbers, is taken too. None for two layers of 64 units.
         members: Networks, at least 1.
         epochs: Epochs of training.
         batch_size: Examples in a step.
@@ -68,7 +70,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     def __init__(
         self,
-        build: Build | None = None,
+        build: Builder | None = None,
         members: int = 5,
         epochs: int = 20,
         batch_size: int = 32,
@@ -100,12 +102,14 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             raise ValueError(f"y must hold at least two classes, got one class: {self.classes_[0]!r}")
         find_rule(self.rule)  # said now if there is none, not after all training
         self._scaler = StandardScaler(with_mean=self.standardise, with_std=self.standardise).fit(features)
-        self._build = partial(self.build or dense_network, features.shape[1], len(self.classes_))
+        x, truth = self._scaled(features), encoder.transform(labels)
+        one_each = np.unique(truth, return_index=True)[1]
+        self._build = self._bound(x[one_each], truth[one_each])  # for unpickling, which needs no more
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.ensemble_ = Ensemble(self._build, self.members, seed)
+        self.ensemble_ = Ensemble(self._bound(x, truth), self.members, seed)
         self.ensemble_.fit(
-            self._scaled(features),
-            encoder.transform(labels),
+            x,
+            truth,
             epochs=self.epochs,
             batch_size=self.batch_size,
             strategy=self.strategy,
@@ -124,6 +128,16 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         """Return the labels, shape (examples,); of several highest the first."""
         best = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[best])
+
+    def _bound(self, features: FloatArray, labels: IntArray) -> Callable[[], keras.Model]:
+        """Return the builder with what it takes."""
+        build = self.build or dense_network
+        taken = inspect.signature(build).parameters
+        if not {"data", "rate", "width"} & set(taken) and len(taken) >= 2:
+            return partial(build, features.shape[1], len(self.classes_))
+        one = features[:1], labels[:1]  # a data set has three parts; builders look at shapes and classes
+        data = Dataset("training", features, labels, *one, *one, tuple(map(str, self.classes_)))
+        return partial(build_for, build, data, rate=0.0, needs_rate=False)
 
     def _scaled(self, features: FloatArray) -> FloatArray:
         return np.asarray(self._scaler.transform(features), dtype=np.float32)

@@ -395,3 +395,10 @@ def test_an_initializer_that_draws_by_keras_without_a_seed_is_a_matter_of_the_me
     second = Ensemble(build, members=2)
     for one, other in zip(first.models, second.models, strict=True):
         assert np.array_equal(one.get_weights()[0], other.get_weights()[0])
+
+
+def test_a_builder_that_wants_something_is_told_how_to_give_it():
+    with pytest.raises(
+        InputError, match=r"build must take nothing here, got a function of \(units, depth\).*lambda: build"
+    ):
+        Ensemble(lambda units, depth: None)

@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
+from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.predictors.estimator import EnsembleClassifier
 
@@ -103,3 +104,20 @@ def test_neither_order_nor_number_of_examples_changes_a_prediction(iris):
     expected, order = classifier.predict_proba(x), np.random.default_rng(0).permutation(len(x))
     np.testing.assert_allclose(classifier.predict_proba(x[order]), expected[order], atol=1e-6)
     np.testing.assert_allclose(classifier.predict_proba(x[:7]), expected[:7], atol=1e-6)
+
+
+def test_a_builder_is_called_with_what_it_takes(blobs):
+    x, y = blobs(60, 3, 3)
+    seen = {}
+
+    def of_data(data, rate, width=2.0):
+        seen.update(shape=data.x_train.shape, classes=data.classes, rate=rate, width=width)
+        return tiny(data.input_shape[0], len(data.classes))
+
+    fitted = small(build=of_data, epochs=1).fit(x, y)
+    assert fitted.predict(x).shape == (60,)
+    assert seen == {"shape": (60, 3), "classes": ("0", "1", "2"), "rate": 0.0, "width": 1.0}
+    of_nothing = small(build=lambda: tiny(3, 3), epochs=1).fit(x, y)
+    assert of_nothing.predict_proba(x).shape == (60, 3)
+    with pytest.raises(InputError, match="build must be a function of some of data, rate and width"):
+        small(build=lambda data, depth: None, epochs=1).fit(x, y)
