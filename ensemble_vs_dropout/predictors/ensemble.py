@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, by_keyword, check_at_least
+from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.files import digest_of_arrays
 from ensemble_vs_dropout.models.backend import global_state, keras
 from ensemble_vs_dropout.models.costs import multiply_adds
@@ -28,8 +29,8 @@ from ensemble_vs_dropout.predictors.members import Members
 from ensemble_vs_dropout.predictors.saving import loaded
 from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.seeds import derive
-from ensemble_vs_dropout.training import Fitted, Options, fit_members
-from ensemble_vs_dropout.training.arguments import make_schedule
+from ensemble_vs_dropout.training import Fitted, Options, evaluate_members, fit_members
+from ensemble_vs_dropout.training.arguments import make_schedule, read_part
 from ensemble_vs_dropout.training.checkpoints import Checkpoint
 from ensemble_vs_dropout.training.looped import mask_states
 
@@ -215,6 +216,53 @@ class Ensemble(Predictor):
         )  # fmt: skip
         fit_members(self._models, head, schedule, options, self._fitted)
         return self.histories
+
+    def evaluate(
+        self,
+        x: Any,
+        y: npt.ArrayLike | None = None,
+        *,
+        batch_size: int = 1024,
+        rules: Sequence[str] | None = None,
+        metrics: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Return how good each member is, and how good they are combined.
+
+        Args:
+            x: Features, shape (examples, ...), or a source of batches, whose sample weights are left out.
+            y: Labels 0..K-1, shape (examples,), whatever form the loss wants; left out with a source of batches.
+            batch_size: Examples at a time.
+            rules: Names in `RULES`; None for the means and the majority vote. One member has nothing to combine.
+            metrics: Names in `METRICS` for the rules; None for the standard ones. See `Evaluator`.
+
+        Returns:
+            Columns of ("member 0", ..., then the rules), metric, value. Of a member: its loss, in nats and with
+            penalties on weights, and its compiled metrics, in inference mode, as Keras' `evaluate` gives them; members
+            that diverged are left out. Of a rule: what `Evaluator.scores` gives.
+
+        Raises:
+            InputError: Labels that do not fit, an unknown rule or metric, or probabilities that memory does not hold.
+
+        Example:
+            >>> import keras, numpy as np
+            >>> def build():
+            ...     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
+            ...     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+            ...     return model
+            >>> ensemble = Ensemble(build, members=2)
+            >>> table = ensemble.evaluate(np.eye(2), [0, 1], rules=["mean"], metrics=["error"])
+            >>> (table["of"] + ": " + table["metric"]).tolist()
+            ['member 0: loss', 'member 0: accuracy', 'member 1: loss', 'member 1: accuracy', 'mean: error']
+        """
+        evaluator = Evaluator(metrics, rules, resamples=100)  # of which the values, not the intervals, are told
+        part = read_part(x, y, self._head, self._inputs)
+        predictions = self.predict_members(part.x, check_at_least("batch_size", batch_size, 1))
+        numbers = [k for k in range(len(self._models)) if k not in self._fitted.diverged]
+        logs = evaluate_members(self.models, part, batch_size, apart=self._whole)
+        rows = [(f"member {k}", *pair) for k, each in zip(numbers, logs, strict=True) for pair in each.items()]
+        scores = evaluator.scores({"ensemble": predictions}, part.y)
+        rows += scores[["rule", "metric", "value"]].itertuples(index=False, name=None)
+        return pd.DataFrame(rows, columns=["of", "metric", "value"])
 
     def _was_fitted(self, fitted: Fitted) -> None:
         """Take up what became of members that were fitted elsewhere."""

@@ -87,6 +87,15 @@ def make_schedule(
     )
 
 
+def read_part(x: Any, y: npt.ArrayLike | None, head: Head, inputs: Sequence[Input]) -> Part:
+    """Return examples and labels in memory, of arrays or of a source of batches, or raise `InputError`."""
+    if not Stream.reads(x):
+        return check_part("x, y", x, y, None, head, inputs)
+    if y is not None:
+        raise InputError("y must be left out with a source of batches: it yields labels too")
+    return Part(*Stream(x, head, inputs, name="the data").whole()[:2])
+
+
 def check_part(name: str, x: Any, y: Any, weights: Any, head: Head, inputs: Sequence[Input]) -> Part:
     """Return examples, labels and weights as arrays that fit together, or raise `InputError`."""
     if y is None:
