@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -16,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ensemble_vs_dropout.checks import InputError, by_keyword, check_at_least, check_known
+from ensemble_vs_dropout.checks import InputError, by_keyword, check_at_least
+from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.files import digest_of_arrays
-from ensemble_vs_dropout.models.backend import global_state, keras, one_graph_each
+from ensemble_vs_dropout.models.backend import global_state, keras
 from ensemble_vs_dropout.models.builders import check_takes_nothing
 from ensemble_vs_dropout.models.costs import multiply_adds
 from ensemble_vs_dropout.models.heads import Head, read_head
@@ -29,19 +28,12 @@ from ensemble_vs_dropout.predictors.base import Part, Predictor, check_weights_k
 from ensemble_vs_dropout.predictors.export import fuse
 from ensemble_vs_dropout.predictors.members import Members
 from ensemble_vs_dropout.predictors.saving import loaded
-from ensemble_vs_dropout.progress import EpochEnd, Progress
+from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.seeds import derive
-from ensemble_vs_dropout.training.arguments import make_schedule, wants_steps
-from ensemble_vs_dropout.training.checkpoints import Checkpoint, Keeper
-from ensemble_vs_dropout.training.guard import disagreement
-from ensemble_vs_dropout.training.loop import Engine, create_state, create_variables, on_device, train_members
-from ensemble_vs_dropout.training.looped import Batch, Looped, mask_states
-from ensemble_vs_dropout.training.schedule import Schedule
-from ensemble_vs_dropout.training.stacked import Stacked
-from ensemble_vs_dropout.training.stateless import CannotStack
-from ensemble_vs_dropout.training.strategy import AT_ONCE, STRATEGIES, Choice, choose
-from ensemble_vs_dropout.training.streams import Stream
-from ensemble_vs_dropout.training.unrolled import Unrolled
+from ensemble_vs_dropout.training import Fitted, Options, evaluate_members, fit_members
+from ensemble_vs_dropout.training.arguments import make_schedule, read_part
+from ensemble_vs_dropout.training.checkpoints import Checkpoint
+from ensemble_vs_dropout.training.looped import mask_states
 
 GLOBAL_GENERATOR = "global_seed_generator"  # Keras' name of what draws where a layer gives no seed
 
@@ -81,9 +73,8 @@ class Ensemble(Predictor):
         self._build: Callable[[], keras.Model] | None = build
         self.seed = check_at_least("seed", seed, 0)
         self._models: list[keras.Model] = []
-        self._histories: dict[int, list[dict[str, float]]] = {}
+        self._fitted = Fitted()
         self._starts: dict[str, int] = {}
-        self._diverged: set[int] = set()
         self._programs = Programs()
         self.add_members(members)
         self._head, self._inputs = read_head(self._models[0]), inputs_of(self._models[:1])
@@ -113,8 +104,7 @@ class Ensemble(Predictor):
         ensemble._head, ensemble._whole = heads[0], lazy
         ensemble._inputs = tuple(dict.fromkeys(inputs))
         ensemble._models = given
-        ensemble._histories = {member: [] for member in range(len(models))}
-        ensemble._starts, ensemble._diverged = {}, set()
+        ensemble._fitted, ensemble._starts = Fitted({member: [] for member in range(len(models))}), {}
         classes = {head.classes for head in heads}
         if len(classes) > 1:
             raise InputError(f"models must agree on the number of classes, got {sorted(classes)}")
@@ -123,17 +113,17 @@ class Ensemble(Predictor):
     @property
     def diverged(self) -> tuple[int, ...]:
         """The numbers of the members that diverged, which do not predict."""
-        return tuple(sorted(self._diverged))
+        return tuple(sorted(self._fitted.diverged))
 
     @property
     def models(self) -> Members:
         """The members, plain Keras models: `models[k]` is member k; those that diverged are left out of a loop."""
-        return Members(self._models, self._diverged, loaded)
+        return Members(self._models, self._fitted.diverged, loaded)
 
     @property
     def histories(self) -> pd.DataFrame:
         """One row per member and epoch: member, epoch, loss, the metrics, seconds."""
-        rows = [{"member": k, **row} for k, rows in sorted(self._histories.items()) for row in rows]
+        rows = [{"member": k, **row} for k, rows in sorted(self._fitted.histories.items()) for row in rows]
         frame = pd.DataFrame(rows, columns=None if rows else ["member", "epoch", "loss", "seconds"])
         return frame.astype({"member": int, "epoch": int})
 
@@ -212,157 +202,84 @@ class Ensemble(Predictor):
             InputError: Arguments that cannot be used, before anything is trained.
             FloatingPointError: A member diverged with `on_divergence="raise"`, or all did.
         """
-        if verbose not in ("auto", 0, 1, 2):
-            raise InputError(f"verbose must be 0, 1, 2 or 'auto', got {verbose!r}")
-        check_known("on_divergence", on_divergence, ("exclude", "raise"))
-        check_at_least("checkpoint_every", checkpoint_every, 0)
-        if checkpoint_every and checkpoint is None:
-            raise InputError("checkpoint_every needs checkpoint, the folder to write to")
-        if memory_limit is not None:
-            check_at_least("memory_limit", memory_limit, 1)
-        check_known("strategy", strategy, STRATEGIES)
+        options = Options(
+            strategy=strategy,
+            verbose=verbose,
+            memory_limit=memory_limit,
+            on_divergence=on_divergence,
+            on_epoch=on_epoch,
+            keeper=partial(Checkpoint, checkpoint) if checkpoint else None,
+            checkpoint_every=checkpoint_every,
+        )
         head = read_head(self._models[0])
         schedule = make_schedule(
             head, self._inputs, self.seed, x, y, validation_data, validation_split, watch, epochs, initial_epoch,
             batch_size, steps_per_epoch, shuffle, patience, class_weight, sample_weight, callbacks,
         )  # fmt: skip
-        schedule = self._scheduled(schedule)
-        todo = [k for k in range(len(self._models)) if k not in self._diverged and self._epochs_of(k) <= initial_epoch]
-        if initial_epoch == 0:
-            todo = [member for member in todo if member not in self._histories]
-        if not todo:
-            return self.histories
-        own = {member: list(callbacks(member)) for member in todo} if callbacks else {}
-        schedule = replace(
-            schedule,
-            callbacks=own.__getitem__ if callbacks else None,
-            stepwise=any(wants_steps(callback) for each in own.values() for callback in each),
-        )
-        with one_graph_each(), Progress(len(todo) * (epochs - initial_epoch), verbose) as progress:
-            self._train(todo, head, schedule, strategy, memory_limit, checkpoint, checkpoint_every,
-                        on_divergence == "raise", on_epoch, progress)  # fmt: skip
+        fit_members(self._models, head, schedule, options, self._fitted)
         return self.histories
 
-    def _train(
+    def evaluate(
         self,
-        todo: list[int],
-        head: Head,
-        schedule: Schedule,
-        strategy: str,
-        memory_limit: int | None,
-        checkpoint: str | PathLike[str] | None,
-        checkpoint_every: int,
-        raising: bool,
-        on_epoch: Callable[[EpochEnd], None] | None,
-        progress: Progress,
-    ) -> None:
-        members = len(self._models)
-        data = {} if isinstance(schedule.train, Stream) else {"train": on_device(schedule.train, head)}
-        data |= {name: on_device(part, head) for name, part in schedule.watched.items()}
-        sample = next(schedule.train.epoch(0, 0, 0, False)) if isinstance(schedule.train, Stream) else data["train"]
-        for member in todo:
-            create_state(self._models[member])
-        saved = self._keeper(checkpoint, checkpoint_every, schedule, self._models[todo[0]])
-        waiting = {}
-        for number, member in enumerate(todo):
-            rows = saved.load(member, self._models[member]) if saved else None
-            if rows is None:
-                waiting[member] = self._models[member]
-            else:
-                self._histories[member] = rows
-                progress.say(f"network {member + 1} of {members} was trained before")
-                progress.reach((number + 1) * (schedule.epochs - schedule.initial_epoch))
-        if not waiting:
-            return
-        # By all of them, not by those that wait, so that a resumed training computes as an uninterrupted one does.
-        choice = choose(strategy, self._planned([self._models[member] for member in todo]), schedule, memory_limit)
-        if progress.verbose == 2:
-            at_a_time = f", {choice.slots} at a time" if choice.slots > 1 else ""
-            progress.say(f"strategy {choice.strategy}{at_a_time}: {choice.reason}")
+        x: Any,
+        y: npt.ArrayLike | None = None,
+        *,
+        batch_size: int = 1024,
+        rules: Sequence[str] | None = None,
+        metrics: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Return how good each member is, and how good they are combined.
 
-        def report(end: EpochEnd) -> None:
-            progress.epoch(f"network {end.member + 1} of {members}", end)
-            if on_epoch:
-                on_epoch(end)
+        Args:
+            x: Features, shape (examples, ...), or a source of batches, whose sample weights are left out.
+            y: Labels 0..K-1, shape (examples,), whatever form the loss wants; left out with a source of batches.
+            batch_size: Examples at a time.
+            rules: Names in `RULES`; None for the means and the majority vote. One member has nothing to combine.
+            metrics: Names in `METRICS` for the rules; None for the standard ones. See `Evaluator`.
 
-        def finished(member: int, rows: list[dict[str, float]], diverged: bool) -> None:
-            if diverged:
-                loss = rows[-1].get("loss", 0.0)
-                what = "weights are no longer finite" if np.isfinite(loss) else f"the loss is {loss}"
-                told = (
-                    f"member {member}: {what} after epoch {rows[-1]['epoch']}; a lower learning rate or clipped "
-                    "gradients usually help"
-                )
-                if raising:
-                    raise FloatingPointError(told)
-                progress.say(f"{told}; it is kept out of the ensemble")
-                self._diverged.add(member)
-            self._histories[member] = rows
+        Returns:
+            Columns of ("member 0", ..., then the rules), metric, value. Of a member: its loss, in nats and with
+            penalties on weights, and its compiled metrics, in inference mode, as Keras' `evaluate` gives them; members
+            that diverged are left out. Of a rule: what `Evaluator.scores` gives.
 
-        schedule = replace(schedule, on_epoch=report)
-        _check_tokens(next(iter(waiting.values())), schedule)
-        engine = self._chosen_engine(choice, strategy, schedule, data, sample, list(waiting.values()), progress)
-        train_members(engine, waiting, self._histories, schedule, saved, time.perf_counter, finished)
-        if len(self._diverged) == members:
-            raise FloatingPointError(
-                f"all {members} members diverged; a lower learning rate or clipped gradients usually help"
-            )
+        Raises:
+            InputError: Labels that do not fit, an unknown rule or metric, or probabilities that memory does not hold.
 
-    def _chosen_engine(
-        self,
-        choice: Choice,
-        strategy: str,
-        schedule: Schedule,
-        data: dict[str, Batch],
-        sample: Batch,
-        models: list[keras.Model],
-        progress: Progress,
-    ) -> Engine:
-        """Return what trains by the chosen strategy, or by the next one that is right for these models."""
-        template = models[0]
-        for model in [template] if choice.strategy == "stacked" else models:
-            create_variables(model, sample)
-        try:
-            engine = _engine(choice, schedule, data, template)
-        except CannotStack as error:
-            if strategy == "stacked":
-                raise InputError(f'strategy="stacked" cannot train these members: {error}; use "unrolled"') from error
-            choice = replace(choice, strategy="unrolled", slots=min(choice.slots, AT_ONCE), xla=False)
-            if progress.verbose == 2:
-                progress.say(f"strategy unrolled, {choice.slots} at a time: {error}")
-            return self._chosen_engine(choice, strategy, schedule, data, sample, models, progress)
-        told = disagreement(partial(_engine, choice, template=template), models, schedule, data)
-        if told is None:
-            return engine
-        progress.say(f"strategy looped: {told}")
-        looped = Choice("looped", 1, False, told)
-        return self._chosen_engine(looped, strategy, schedule, data, sample, models, progress)
+        Example:
+            >>> import keras, numpy as np
+            >>> def build():
+            ...     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
+            ...     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+            ...     return model
+            >>> ensemble = Ensemble(build, members=2)
+            >>> table = ensemble.evaluate(np.eye(2), [0, 1], rules=["mean"], metrics=["error"])
+            >>> (table["of"] + ": " + table["metric"]).tolist()
+            ['member 0: loss', 'member 0: accuracy', 'member 1: loss', 'member 1: accuracy', 'mean: error']
+        """
+        evaluator = Evaluator(metrics, rules, resamples=100)  # of which the values, not the intervals, are told
+        part = read_part(x, y, self._head, self._inputs)
+        predictions = self.predict_members(part.x, check_at_least("batch_size", batch_size, 1))
+        numbers = [k for k in range(len(self._models)) if k not in self._fitted.diverged]
+        logs = evaluate_members(self.models, part, batch_size, apart=self._whole)
+        rows = [(f"member {k}", *pair) for k, each in zip(numbers, logs, strict=True) for pair in each.items()]
+        scores = evaluator.scores({"ensemble": predictions}, part.y)
+        rows += scores[["rule", "metric", "value"]].itertuples(index=False, name=None)
+        return pd.DataFrame(rows, columns=["of", "metric", "value"])
 
-    def _scheduled(self, schedule: Schedule) -> Schedule:
-        return schedule
-
-    def _keeper(
-        self, checkpoint: str | PathLike[str] | None, every: int, schedule: Schedule, model: keras.Model
-    ) -> Keeper | None:
-        return Checkpoint(checkpoint, schedule, model, every) if checkpoint else None
-
-    def _planned(self, models: list[keras.Model]) -> list[keras.Model]:
-        """Return the models by which the strategy is chosen."""
-        return models
-
-    def _epochs_of(self, member: int) -> int:
-        rows = self._histories.get(member, [])
-        return int(rows[-1]["epoch"]) if rows else 0
+    def _was_fitted(self, fitted: Fitted) -> None:
+        """Take up what became of members that were fitted elsewhere."""
+        self._fitted.histories.update(fitted.histories)
+        self._fitted.diverged.update(fitted.diverged)
 
     @property
     def members(self) -> int:
         """The number of members that predict."""
-        return len(self._models) - len(self._diverged)
+        return len(self._models) - len(self._fitted.diverged)
 
     @property
     def multiply_adds(self) -> int:
         """Products of weights with inputs that an example takes, summed over the networks that predict."""
-        predicting = (model for member, model in enumerate(self._models) if member not in self._diverged)
+        predicting = (model for member, model in enumerate(self._models) if member not in self._fitted.diverged)
         return sum(multiply_adds(loaded(model)) for model in predicting)
 
     @property
@@ -376,7 +293,7 @@ class Ensemble(Predictor):
 
     def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
         for member, model in enumerate(self._models):
-            if member in self._diverged:
+            if member in self._fitted.diverged:
                 continue
             programs = Programs() if isinstance(model, Path) else self._programs  # what is loaded again is not kept
             yield forward(loaded(model), x, programs)[None], None
@@ -399,8 +316,8 @@ class Ensemble(Predictor):
         """
         state = {
             "seed": self.seed,
-            "diverged": sorted(self._diverged),
-            "histories": [self._histories.get(member) for member in range(len(self._models))],
+            "diverged": sorted(self._fitted.diverged),
+            "histories": [self._fitted.histories.get(member) for member in range(len(self._models))],
         }
         saving.write(path, map(loaded, self._models), state)
 
@@ -428,8 +345,8 @@ class Ensemble(Predictor):
         ensemble = cls.from_models(models)
         ensemble._build = build or (lambda: saving.rebuilt(models[0]))
         ensemble.seed = int(state["seed"])
-        ensemble._diverged = set(state["diverged"])
-        ensemble._histories = {member: rows for member, rows in enumerate(state["histories"]) if rows is not None}
+        histories = {member: rows for member, rows in enumerate(state["histories"]) if rows is not None}
+        ensemble._fitted = Fitted(histories, set(state["diverged"]))
         return ensemble
 
     def _new_member(self, build: Callable[[], keras.Model], member: int) -> keras.Model:
@@ -452,22 +369,6 @@ class Ensemble(Predictor):
         for number, state in enumerate(mask_states(model)):
             state.assign([derive(self.seed, "masks", member, number), 0])
         return model
-
-
-def _check_tokens(model: keras.Model, schedule: Schedule) -> None:
-    """Raise if data hold numbers that an embedding has no row for: where XLA compiles, it would take the last row."""
-    if any(hasattr(layer, "embeddings") for layer in model._flatten_layers()):
-        for part in (schedule.train, *schedule.watched.values()):
-            if not isinstance(part, Stream):
-                forward(model, part.x, Programs())
-
-
-def _engine(choice: Choice, schedule: Schedule, data: dict[str, Batch], template: keras.Model) -> Engine:
-    if choice.strategy == "looped":
-        return Looped(schedule, data)
-    if choice.strategy == "unrolled":
-        return Unrolled(schedule, data, choice.slots)
-    return Stacked(schedule, data, choice.slots, template, choice.xla)
 
 
 def _digest(model: keras.Model) -> str:

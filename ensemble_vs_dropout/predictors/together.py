@@ -5,19 +5,21 @@ which repays compiling it where each ensemble alone is too small to.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from os import PathLike
 from typing import Any
 
 import numpy.typing as npt
 
-from ensemble_vs_dropout.checks import InputError, check_at_least
+from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.architecture import architecture
 from ensemble_vs_dropout.models.backend import keras
-from ensemble_vs_dropout.predictors.base import Predictor
+from ensemble_vs_dropout.models.heads import read_head
 from ensemble_vs_dropout.predictors.ensemble import Ensemble
 from ensemble_vs_dropout.progress import EpochEnd
-from ensemble_vs_dropout.training.checkpoints import Checkpoint, JointCheckpoint, Keeper
+from ensemble_vs_dropout.training import Fitted, Options, fit_members
+from ensemble_vs_dropout.training.arguments import make_schedule
+from ensemble_vs_dropout.training.checkpoints import Checkpoint, JointCheckpoint
 from ensemble_vs_dropout.training.schedule import Schedule
 
 
@@ -74,62 +76,30 @@ def fit_together(
     for name in ("callbacks", "checkpoint", "initial_epoch"):
         if name in settings:
             raise InputError(f"{name} has no meaning for ensembles that are trained together; leave it out")
-    joint = _Joint(ensembles, checkpoints, planned)
-    joint.fit(x, y, validation_data=validation_data, on_epoch=joint.telling(on_epoch), **settings)
-    joint.hand_back()
+    folders = checkpoints or [None] * len(ensembles)
+    owners = [(number, k) for number, one in enumerate(ensembles) for k in range(len(one._models))]
 
-
-class _Joint(Ensemble):
-    """One ensemble of all members, each of which goes on drawing by its own ensemble's seed and its number there."""
-
-    def __init__(
-        self,
-        ensembles: Sequence[Ensemble],
-        checkpoints: Sequence[str | PathLike[str] | None] | None,
-        planned: int | None,
-    ):
-        Predictor.__init__(self)
-        self._whole_plan = planned
-        self._ensembles, self._folders = ensembles, checkpoints or [None] * len(ensembles)
-        self._owners = [(number, k) for number, one in enumerate(ensembles) for k in range(len(one._models))]
-        self._build, self.seed = None, ensembles[0].seed
-        self._models = [ensembles[number]._models[k] for number, k in self._owners]
-        self._histories, self._starts, self._diverged = {}, {}, set()
-        self._head, self._programs = ensembles[0]._head, ensembles[0]._programs
-        self._inputs = ensembles[0]._inputs
-
-    def telling(self, on_epoch: Callable[[int, EpochEnd], None] | None) -> Callable[[EpochEnd], None] | None:
-        """Return what tells whose member it was."""
-        if on_epoch is None:
-            return None
-        told = on_epoch
-
-        def tell(end: EpochEnd) -> None:
-            number, member = self._owners[end.member]
-            told(number, replace(end, member=member))
-
-        return tell
-
-    def hand_back(self) -> None:
-        """Give each ensemble the histories of its members."""
-        for place, (number, member) in enumerate(self._owners):
-            self._ensembles[number]._histories[member] = self._histories[place]
-            if place in self._diverged:
-                self._ensembles[number]._diverged.add(member)
-
-    def _scheduled(self, schedule: Schedule) -> Schedule:
-        return replace(schedule, identities=[(self._ensembles[number].seed, k) for number, k in self._owners])
-
-    def _keeper(
-        self, checkpoint: str | PathLike[str] | None, every: int, schedule: Schedule, model: keras.Model
-    ) -> Keeper | None:
+    def keeper(schedule: Schedule, model: keras.Model, every: int) -> JointCheckpoint:
         kept = [
             Checkpoint(folder, replace(schedule, seed=one.seed), model, every) if folder else None
-            for one, folder in zip(self._ensembles, self._folders, strict=True)
+            for one, folder in zip(ensembles, folders, strict=True)
         ]
-        return JointCheckpoint([(kept[number], k) for number, k in self._owners], every) if any(kept) else None
+        return JointCheckpoint([(kept[number], k) for number, k in owners], every)
 
-    def _planned(self, models: list[keras.Model]) -> list[keras.Model]:
-        if self._whole_plan is None:
-            return models
-        return [models[0]] * check_at_least("planned", self._whole_plan, len(models))
+    def tell(end: EpochEnd) -> None:
+        number, member = owners[end.member]
+        if on_epoch:
+            on_epoch(number, replace(end, member=member))
+
+    chosen = {option.name: settings.pop(option.name) for option in fields(Options) if option.name in settings}
+    options = Options(planned=planned, on_epoch=tell, keeper=keeper if any(folders) else None, **chosen)
+    models = [ensembles[number]._models[k] for number, k in owners]
+    head = read_head(models[0])
+    schedule = make_schedule(head, ensembles[0]._inputs, ensembles[0].seed, x, y, validation_data, **settings)
+    schedule = replace(schedule, identities=[(ensembles[number].seed, k) for number, k in owners])
+    fitted = Fitted()
+    fit_members(models, head, schedule, options, fitted)
+    for number, ensemble in enumerate(ensembles):
+        own = {place: k for place, (owner, k) in enumerate(owners) if owner == number}
+        histories = {k: fitted.histories[place] for place, k in own.items()}
+        ensemble._was_fitted(Fitted(histories, {own[place] for place in fitted.diverged & own.keys()}))

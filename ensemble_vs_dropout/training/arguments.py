@@ -21,18 +21,18 @@ def make_schedule(
     seed: int,
     x: Any,
     y: npt.ArrayLike | None,
-    validation_data: Any,
-    validation_split: float,
-    watch: Mapping[str, Any] | None,
-    epochs: int,
-    initial_epoch: int,
-    batch_size: int,
-    steps_per_epoch: int | None,
-    shuffle: bool,
-    patience: int | None,
-    class_weight: Mapping[int, float] | None,
-    sample_weight: npt.ArrayLike | None,
-    callbacks: Any,
+    validation_data: Any = None,
+    validation_split: float = 0.0,
+    watch: Mapping[str, Any] | None = None,
+    epochs: int = 1,
+    initial_epoch: int = 0,
+    batch_size: int = 32,
+    steps_per_epoch: int | None = None,
+    shuffle: bool = True,
+    patience: int | None = None,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    callbacks: Any = None,
 ) -> Schedule:
     """Return the schedule, or raise `InputError` naming the argument."""
     check_at_least("epochs", epochs, 1)
@@ -85,6 +85,15 @@ def make_schedule(
         watched={name: _watched(name, part, head, inputs) for name, part in {**watched, **(watch or {})}.items()},
         callbacks=_checked_callbacks(callbacks),
     )
+
+
+def read_part(x: Any, y: npt.ArrayLike | None, head: Head, inputs: Sequence[Input]) -> Part:
+    """Return examples and labels in memory, of arrays or of a source of batches, or raise `InputError`."""
+    if not Stream.reads(x):
+        return check_part("x, y", x, y, None, head, inputs)
+    if y is not None:
+        raise InputError("y must be left out with a source of batches: it yields labels too")
+    return Part(*Stream(x, head, inputs, name="the data").whole()[:2])
 
 
 def check_part(name: str, x: Any, y: Any, weights: Any, head: Head, inputs: Sequence[Input]) -> Part:

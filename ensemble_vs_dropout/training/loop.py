@@ -5,19 +5,20 @@ An engine trains its loaded members for one epoch at a time; all else happens he
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.models.backend import keras, tf
-from ensemble_vs_dropout.models.heads import Head
-from ensemble_vs_dropout.models.programs import told_in_a_sentence
+from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
+from ensemble_vs_dropout.models.heads import Head, read_head
+from ensemble_vs_dropout.models.programs import Programs, told_in_a_sentence
 from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.training.checkpoints import Keeper, Row, Standing
-from ensemble_vs_dropout.training.looped import Logs, mask_states
+from ensemble_vs_dropout.training.looped import Batch, Logs, evaluate, logs_of, mask_states
 from ensemble_vs_dropout.training.schedule import Part, Schedule
 from ensemble_vs_dropout.training.stateless import variables
 from ensemble_vs_dropout.training.streams import Stream
@@ -192,6 +193,30 @@ def _evaluate(engine: Engine, slot: int, member: Member, part: str, schedule: Sc
     logs = engine.evaluate(slot, part, callbacks if schedule.stepwise else None)
     callbacks.on_test_end(logs)
     engine.read(slot)
+    return logs
+
+
+def evaluate_members(
+    models: Iterable[keras.Model], part: Part, batch_size: int, apart: bool = False
+) -> list[dict[str, float]]:
+    """Return each member's loss and compiled metrics on a part, in inference mode, as Keras' `evaluate` gives them.
+
+    Args:
+        models: The members, whose losses may want the labels in different forms.
+        part: Examples with their labels.
+        batch_size: Examples in a step where `test_step` is the user's own.
+        apart: Whether each member is let go before the next, at the price of a program for each.
+    """
+    step, programs, logs = partial(evaluate, batch_size), Programs(), []
+    data: dict[Head, Batch] = {}
+    with one_graph_each():
+        for model in models:
+            head = read_head(model)
+            if head not in data:
+                data[head] = on_device(part, head)
+            create_variables(model, data[head])
+            logs.append(_flat(logs_of(model, programs.run(step, model, *data[head]))))
+            programs = Programs() if apart else programs
     return logs
 
 

@@ -1,9 +1,13 @@
+from inspect import signature
+
 import numpy as np
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.predictors import Ensemble, fit_together
+from ensemble_vs_dropout.training import Options
+from ensemble_vs_dropout.training.arguments import make_schedule
 
 SIZES = (2, 1, 3)
 
@@ -72,6 +76,35 @@ def test_what_is_kept_is_taken_up_again_in_each_folder(blobs, small, tmp_path, m
     alone = Ensemble(small, 3, seed=12)  # a folder is that of its ensemble alone
     alone.fit(x, y, checkpoint=folders[2], on_epoch=lambda end: trained.append("alone"), **settings)
     assert "alone" not in trained
+
+
+def test_members_on_their_way_are_kept_in_each_folder(blobs, small, tmp_path):
+    x, y = blobs()
+    settings = {"epochs": 3, "verbose": 0, "strategy": "looped", "checkpoints": [tmp_path / "0", tmp_path / "1"]}
+
+    def interrupt(number, end):
+        if (number, end.epoch) == (1, 2):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_together(some_ensembles(small, (1, 1)), x, y, checkpoint_every=1, on_epoch=interrupt, **settings)
+    kept = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("member_*") if path.suffix != ".json"}
+    assert kept == {"0/member_000.keras", "1/member_000.epoch_2.npz"}
+    told, resumed, whole = [], some_ensembles(small, (1, 1)), some_ensembles(small, (1, 1))
+    fit_together(resumed, x, y, checkpoint_every=1, on_epoch=lambda n, end: told.append((n, end.epoch)), **settings)
+    fit_together(whole, x, y, **{**settings, "checkpoints": None})
+    assert told == [(1, 3)]
+    for one, other in zip(resumed, whole, strict=True):
+        for mine, theirs in zip(weights_of(one), weights_of(other), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def test_settings_that_are_left_out_are_those_of_fit():
+    fit, known = signature(Ensemble.fit).parameters, {}
+    for function in (make_schedule, Options):
+        known |= {name: p.default for name, p in signature(function).parameters.items() if name in fit}
+    assert set(fit) - set(known) == {"self", "checkpoint"}
+    assert known == {name: signature(make_schedule).empty if name in "xy" else fit[name].default for name in known}
 
 
 @pytest.mark.slow

@@ -1,0 +1,229 @@
+"""Members fitted under a schedule: what waits, by which strategy, and what became of each."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+
+from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
+from ensemble_vs_dropout.models.backend import keras, one_graph_each
+from ensemble_vs_dropout.models.heads import Head
+from ensemble_vs_dropout.models.programs import Programs, forward
+from ensemble_vs_dropout.progress import EpochEnd, Progress
+from ensemble_vs_dropout.training.arguments import wants_steps
+from ensemble_vs_dropout.training.checkpoints import Keeper, Row
+from ensemble_vs_dropout.training.guard import disagreement
+from ensemble_vs_dropout.training.loop import Engine, create_state, create_variables, on_device, train_members
+from ensemble_vs_dropout.training.looped import Batch, Looped
+from ensemble_vs_dropout.training.schedule import Schedule
+from ensemble_vs_dropout.training.stacked import Stacked
+from ensemble_vs_dropout.training.stateless import CannotStack
+from ensemble_vs_dropout.training.strategy import AT_ONCE, STRATEGIES, Choice, choose
+from ensemble_vs_dropout.training.streams import Stream
+from ensemble_vs_dropout.training.unrolled import Unrolled
+
+
+@dataclass
+class Fitted:
+    """What became of members so far.
+
+    Attributes:
+        histories: The rows of each member that was fitted, one for each epoch, by its number.
+        diverged: The numbers of those that diverged.
+    """
+
+    histories: dict[int, list[Row]] = field(default_factory=dict)
+    diverged: set[int] = field(default_factory=set)
+
+    def waiting(self, members: int, initial_epoch: int) -> list[int]:
+        """Return which of so many members are still to be fitted from an epoch on."""
+        if initial_epoch == 0:
+            return [k for k in range(members) if k not in self.diverged and k not in self.histories]
+        return [k for k in range(members) if k not in self.diverged and self._epochs_of(k) <= initial_epoch]
+
+    def _epochs_of(self, member: int) -> int:
+        rows = self.histories.get(member, [])
+        return int(rows[-1]["epoch"]) if rows else 0
+
+
+@dataclass(frozen=True)
+class Options:
+    """How members are fitted, whatever the schedule; see `Ensemble.fit`.
+
+    Attributes:
+        strategy: One of `STRATEGIES`.
+        verbose: 0, 1, 2 or "auto".
+        memory_limit: Bytes that training may take, or None for half of what is free.
+        on_divergence: "exclude" or "raise".
+        on_epoch: Called after each epoch of each member.
+        keeper: Makes, of the schedule, a member and `checkpoint_every`, what keeps members on disk.
+        checkpoint_every: Epochs after which members on their way are kept; 0 keeps finished ones only.
+        planned: The number of members by which the strategy is chosen; None for those that are to be fitted.
+
+    Raises:
+        InputError: One that cannot be used.
+    """
+
+    strategy: str = "auto"
+    verbose: str | int = "auto"
+    memory_limit: int | None = None
+    on_divergence: str = "exclude"
+    on_epoch: Callable[[EpochEnd], None] | None = None
+    keeper: Callable[[Schedule, keras.Model, int], Keeper] | None = None
+    checkpoint_every: int = 0
+    planned: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.verbose not in ("auto", 0, 1, 2):
+            raise InputError(f"verbose must be 0, 1, 2 or 'auto', got {self.verbose!r}")
+        check_known("on_divergence", self.on_divergence, ("exclude", "raise"))
+        check_at_least("checkpoint_every", self.checkpoint_every, 0)
+        if self.checkpoint_every and self.keeper is None:
+            raise InputError("checkpoint_every needs checkpoint, the folder to write to")
+        if self.memory_limit is not None:
+            check_at_least("memory_limit", self.memory_limit, 1)
+        check_known("strategy", self.strategy, STRATEGIES)
+
+
+def fit_members(
+    models: Sequence[keras.Model], head: Head, schedule: Schedule, options: Options, fitted: Fitted
+) -> None:
+    """Fit the members that are not fitted yet, each as if it were alone.
+
+    Args:
+        models: All members, by their numbers.
+        head: How their loss wants the labels.
+        schedule: What they are fitted to and for how long.
+        options: How.
+        fitted: What became of them before. Each member is added as soon as it is done, so that it is there whatever
+            happens to the others.
+
+    Raises:
+        InputError: The strategy cannot train these members, memory holds none, or a checkpoint is of another training.
+        FloatingPointError: A member diverged with `on_divergence="raise"`, or all did.
+    """
+    todo = fitted.waiting(len(models), schedule.initial_epoch)
+    if not todo:
+        return
+    if schedule.callbacks:
+        own = {member: list(schedule.callbacks(member)) for member in todo}
+        stepwise = any(wants_steps(callback) for each in own.values() for callback in each)
+        schedule = replace(schedule, callbacks=own.__getitem__, stepwise=stepwise)
+    with (
+        one_graph_each(),
+        Progress(len(todo) * (schedule.epochs - schedule.initial_epoch), options.verbose) as progress,
+    ):
+        _fit(todo, models, head, schedule, options, fitted, progress)
+
+
+def _fit(
+    todo: Sequence[int],
+    models: Sequence[keras.Model],
+    head: Head,
+    schedule: Schedule,
+    options: Options,
+    fitted: Fitted,
+    progress: Progress,
+) -> None:
+    members = len(models)
+    data = {} if isinstance(schedule.train, Stream) else {"train": on_device(schedule.train, head)}
+    data |= {name: on_device(part, head) for name, part in schedule.watched.items()}
+    sample = next(schedule.train.epoch(0, 0, 0, False)) if isinstance(schedule.train, Stream) else data["train"]
+    for member in todo:
+        create_state(models[member])
+    keeper = options.keeper(schedule, models[todo[0]], options.checkpoint_every) if options.keeper else None
+    waiting = {}
+    for number, member in enumerate(todo):
+        rows = keeper.load(member, models[member]) if keeper else None
+        if rows is None:
+            waiting[member] = models[member]
+        else:
+            fitted.histories[member] = rows
+            progress.say(f"network {member + 1} of {members} was trained before")
+            progress.reach((number + 1) * (schedule.epochs - schedule.initial_epoch))
+    if not waiting:
+        return
+    # By all of them, not by those that wait, so that a resumed training computes as an uninterrupted one does.
+    planned = [models[member] for member in todo]
+    if options.planned is not None:
+        planned = planned[:1] * check_at_least("planned", options.planned, len(todo))
+    choice = choose(options.strategy, planned, schedule, options.memory_limit)
+    if progress.verbose == 2:
+        at_a_time = f", {choice.slots} at a time" if choice.slots > 1 else ""
+        progress.say(f"strategy {choice.strategy}{at_a_time}: {choice.reason}")
+
+    def report(end: EpochEnd) -> None:
+        progress.epoch(f"network {end.member + 1} of {members}", end)
+        if options.on_epoch:
+            options.on_epoch(end)
+
+    def finished(member: int, rows: list[Row], diverged: bool) -> None:
+        if diverged:
+            loss = rows[-1].get("loss", 0.0)
+            what = "weights are no longer finite" if np.isfinite(loss) else f"the loss is {loss}"
+            told = (
+                f"member {member}: {what} after epoch {rows[-1]['epoch']}; a lower learning rate or clipped "
+                "gradients usually help"
+            )
+            if options.on_divergence == "raise":
+                raise FloatingPointError(told)
+            progress.say(f"{told}; it is kept out of the ensemble")
+            fitted.diverged.add(member)
+        fitted.histories[member] = rows
+
+    schedule = replace(schedule, on_epoch=report)
+    _check_tokens(next(iter(waiting.values())), schedule)
+    engine = _engine_for(list(waiting.values()), choice, options.strategy, schedule, data, sample, progress)
+    train_members(engine, waiting, fitted.histories, schedule, keeper, time.perf_counter, finished)
+    if len(fitted.diverged) == members:
+        raise FloatingPointError(
+            f"all {members} members diverged; a lower learning rate or clipped gradients usually help"
+        )
+
+
+def _check_tokens(model: keras.Model, schedule: Schedule) -> None:
+    """Raise if data hold numbers that an embedding has no row for: where XLA compiles, it would take the last row."""
+    if any(hasattr(layer, "embeddings") for layer in model._flatten_layers()):
+        for part in (schedule.train, *schedule.watched.values()):
+            if not isinstance(part, Stream):
+                forward(model, part.x, Programs())
+
+
+def _engine_for(
+    models: list[keras.Model],
+    choice: Choice,
+    asked: str,
+    schedule: Schedule,
+    data: dict[str, Batch],
+    sample: Batch,
+    progress: Progress,
+) -> Engine:
+    """Return what trains by the chosen strategy, or by the next one that is right for these models."""
+    template = models[0]
+    for model in [template] if choice.strategy == "stacked" else models:
+        create_variables(model, sample)
+    try:
+        engine = _engine(choice, schedule, data, template)
+    except CannotStack as error:
+        if asked == "stacked":
+            raise InputError(f'strategy="stacked" cannot train these members: {error}; use "unrolled"') from error
+        choice = replace(choice, strategy="unrolled", slots=min(choice.slots, AT_ONCE), xla=False)
+        if progress.verbose == 2:
+            progress.say(f"strategy unrolled, {choice.slots} at a time: {error}")
+        return _engine_for(models, choice, asked, schedule, data, sample, progress)
+    told = disagreement(partial(_engine, choice, template=template), models, schedule, data)
+    if told is None:
+        return engine
+    progress.say(f"strategy looped: {told}")
+    looped = Choice("looped", 1, False, told)
+    return _engine_for(models, looped, asked, schedule, data, sample, progress)
+
+
+def _engine(choice: Choice, schedule: Schedule, data: dict[str, Batch], template: keras.Model) -> Engine:
+    if choice.strategy == "looped":
+        return Looped(schedule, data)
+    if choice.strategy == "unrolled":
+        return Unrolled(schedule, data, choice.slots)
+    return Stacked(schedule, data, choice.slots, template, choice.xla)
