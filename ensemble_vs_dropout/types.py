@@ -179,9 +179,10 @@ class Cost:
         train_seconds: Measured seconds of training.
         predict_seconds: Measured seconds of predicting the whole test part, compilation aside.
         bytes: What the weights take that are stored for prediction, by their dtypes.
-        multiply_adds: Products of weights with inputs for one prediction, by all members; see `multiply_adds`.
-        trained_multiply_adds: Trained examples times the multiply-adds of one network, summed over epochs and networks:
-            the forward passes of training; going backward takes about twice as many again, in every arm.
+        multiply_adds: Multiply-accumulates (MACs), products of weights with inputs, for one prediction by all members;
+            see `models.costs.multiply_adds`.
+        trained_multiply_adds: Trained examples times the multiply-accumulates of one network, summed over epochs and
+            networks: the forward passes of training; going backward takes about twice as many again, in every arm.
         peak_memory: Bytes of memory that the process held at its highest while it predicted the test part, libraries
             and data included; see `memory.peak_memory`.
 

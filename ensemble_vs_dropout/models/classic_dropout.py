@@ -19,30 +19,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.copies import check_alike, check_seen, compile_like, copy_with
 from ensemble_vs_dropout.models.graphs import graph_of, nodes, times_used
-
-# What a factor passes through unchanged on its way to the next weights.
-_HOMOGENEOUS = (
-    keras.layers.Flatten,
-    keras.layers.Reshape,
-    keras.layers.Permute,
-    keras.layers.RepeatVector,
-    keras.layers.LeakyReLU,
-    keras.layers.MaxPooling1D,
-    keras.layers.MaxPooling2D,
-    keras.layers.MaxPooling3D,
-    keras.layers.AveragePooling1D,
-    keras.layers.AveragePooling2D,
-    keras.layers.AveragePooling3D,
-    keras.layers.GlobalAveragePooling1D,
-    keras.layers.GlobalAveragePooling2D,
-    keras.layers.GlobalMaxPooling1D,
-    keras.layers.GlobalMaxPooling2D,
-    keras.layers.ZeroPadding1D,
-    keras.layers.ZeroPadding2D,
-    keras.layers.UpSampling2D,
-    keras.layers.Dropout,
-)
-_WEIGHTED = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+from ensemble_vs_dropout.models.layers import HOMOGENEOUS, KERNELS
 
 
 @keras.saving.register_keras_serializable(package="ensemble_vs_dropout")
@@ -61,7 +38,11 @@ class ClassicDropout(keras.layers.Dropout):  # type: ignore[misc]  # Keras has n
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Drop units while training, scale all of them otherwise; the shape stays."""
+        """Drop units while training, scale all of them otherwise; the shape stays.
+
+        Ones that go through Keras' dropout tell which units are kept. What is kept is not divided, so this is another
+        operation than `draws.dropped`.
+        """
         inputs = keras.ops.cast(inputs, self.compute_dtype)  # whole numbers come as they are
         if not training:
             return inputs * keras.ops.cast(1 - self.rate, inputs.dtype)
@@ -144,7 +125,7 @@ def _following(graph: Any, tensor: Any, outer: list[Any], dropout: keras.layers.
         if inner is not None:
             for place in places:
                 yield from _following(inner, inner.inputs[place], [(graph, node), *outer], dropout)
-        elif type(node.operation) in _WEIGHTED:
+        elif type(node.operation) in KERNELS:
             yield node.operation
         elif _passes_a_factor(node.operation):
             yield from _following(graph, node.outputs[0], outer, dropout)
@@ -167,4 +148,4 @@ def _passes_a_factor(layer: keras.layers.Layer) -> bool:
         return layer.activation in (keras.activations.relu, keras.activations.linear)
     if type(layer) is keras.layers.ReLU:
         return layer.max_value is None and not layer.threshold
-    return isinstance(layer, ClassicDropout) or type(layer) in _HOMOGENEOUS
+    return isinstance(layer, ClassicDropout) or type(layer) in HOMOGENEOUS

@@ -1,4 +1,4 @@
-"""Multiply-adds: the products of weights with inputs that a prediction takes, counted from the shapes of the layers.
+"""Multiply-accumulates (MACs): the products of weights with inputs that a prediction takes, by the layers' shapes.
 
 Unlike seconds they depend on no machine, and unlike parameters they tell that a convolution uses its few weights often.
 """
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.models import layers
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.graphs import graph_of, nodes
 
@@ -15,7 +16,7 @@ Place = tuple[int, ...]  # the number of a node in the graph, then of one inside
 
 
 def multiply_adds(model: keras.Model) -> int:
-    """Return the multiply-adds of a model's prediction of one example.
+    """Return the multiply-accumulates (MACs) of a model's prediction of one example.
 
     Products of weights with inputs count, and those of queries, keys and values in attention. What acts on each number
     by itself counts 0: biases, activations, normalisation, dropout, pooling, looking up embeddings; and so does a layer
@@ -38,7 +39,7 @@ def multiply_adds(model: keras.Model) -> int:
 
 
 def by_place(model: keras.Model) -> dict[Place, int]:
-    """Return the multiply-adds of each node of a model's graph, of the nodes inside it, and at () of the whole.
+    """Return the multiply-accumulates of each node of a model's graph, of the nodes inside it, and at () of the whole.
 
     Raises:
         InputError: See `multiply_adds`.
@@ -46,7 +47,8 @@ def by_place(model: keras.Model) -> dict[Place, int]:
     graph = graph_of(model)
     if graph is None:
         raise InputError(
-            f"the model {model.name!r} must be functional or sequential, and built, for its multiply-adds to be counted"
+            f"the model {model.name!r} must be functional or sequential, and built, for its multiply-accumulates to be "
+            "counted"
         )
     example = [keras.KerasTensor((1, *tensor.shape[1:]), tensor.dtype) for tensor in graph.inputs]
     try:
@@ -55,9 +57,25 @@ def by_place(model: keras.Model) -> dict[Place, int]:
         raise
     except Exception as error:  # telling shapes may run a user's code
         raise InputError(
-            f"the multiply-adds of {model.name!r} cannot be counted, because a layer of it does not tell the shape of "
-            f"its outputs for one example: {error}"
+            f"the multiply-accumulates of {model.name!r} cannot be counted, because a layer of it does not tell the "
+            f"shape of its outputs for one example: {error}"
         ) from error
+
+
+def rough_multiply_adds(model: keras.Model) -> int:
+    """Return about the multiply-accumulates of a prediction of one example, for any built model and at once.
+
+    Each trainable weight counts at each place of its layer's output: biases, too, and what is looked up, but no
+    products of attention. A layer counts once, however often it is called, and an unknown size as 1. For dense and
+    convolution layers without biases this is `multiply_adds`.
+    """
+    inner = [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
+    return sum(_places(layer) * _size(*layer.trainable_weights) for layer in inner)
+
+
+def _places(layer: keras.layers.Layer) -> int:
+    shape = getattr(getattr(layer, "output", None), "shape", ()) if hasattr(layer, "kernel") else ()
+    return math.prod(size or 1 for size in shape[1:-1])
 
 
 def _in_graph(graph: Any, inputs: list[Any], place: Place) -> dict[Place, int]:
@@ -86,8 +104,8 @@ def _of_operation(operation: Any, args: Any, kwargs: dict[str, Any]) -> int:
     if not isinstance(operation, keras.layers.Layer):
         if type(operation).__name__ in _PRODUCTS:
             raise InputError(
-                f"the product {operation.name!r} stands outside any layer, so that its multiply-adds are not counted; "
-                "use a layer of Keras that computes it, such as Dense, EinsumDense, Dot or MultiHeadAttention"
+                f"the product {operation.name!r} stands outside any layer, so that its multiply-accumulates are not "
+                "counted; use a layer of Keras that computes it, such as Dense, EinsumDense, Dot or MultiHeadAttention"
             )
         return 0
     count = next((count for kind, count in _COUNTS.items() if _acts_as(operation, kind)), None)
@@ -95,14 +113,14 @@ def _of_operation(operation: Any, args: Any, kwargs: dict[str, Any]) -> int:
         output = _output_of(operation, args, kwargs)
         for shape in _unknown((args, kwargs, output)):
             raise InputError(
-                f"{what} acts on an axis of unknown size, {shape}, so that its multiply-adds are not known; give the "
-                "whole shape of an example to keras.Input"
+                f"{what} acts on an axis of unknown size, {shape}, so that its multiply-accumulates are not known; "
+                "give the whole shape of an example to keras.Input"
             )
         return count(operation, output, *args, **kwargs)
-    if operation.weights and not any(_acts_as(operation, kind) for kind in _ELEMENTWISE):
+    if operation.weights and not any(_acts_as(operation, kind) for kind in layers.ELEMENTWISE):
         raise InputError(
-            f"{what} has weights, and how often they are multiplied is not known; multiply-adds are counted for Keras' "
-            "dense, convolution, recurrent and attention layers, and models of them"
+            f"{what} has weights, and how often they are multiplied is not known; multiply-accumulates are counted for "
+            "Keras' dense, convolution, recurrent and attention layers, and models of them"
         )
     return 0
 
@@ -163,10 +181,10 @@ def _separable(layer: Any, output: Any, inputs: Any, **others: Any) -> int:
 def _recurrent(layer: Any, output: Any, sequences: Any, *others: Any, **further: Any) -> int:
     cells = layer.cell.cells if _acts_as(layer.cell, keras.layers.StackedRNNCells) else [layer.cell]
     for cell in cells:
-        if not any(_acts_as(cell, kind) for kind in _CELLS):
+        if not any(_acts_as(cell, kind) for kind in layers.CELLS):
             raise InputError(
                 f"the cell {cell.name!r} ({type(cell).__name__}) must be a SimpleRNNCell, GRUCell or LSTMCell of Keras "
-                "for the multiply-adds of its steps to be counted"
+                "for the multiply-accumulates of its steps to be counted"
             )
     return sequences.shape[1] * sum(_size(cell.kernel, cell.recurrent_kernel) for cell in cells)
 
@@ -202,36 +220,17 @@ def _dot(layer: Any, output: Any, inputs: Any, **others: Any) -> int:
 _COUNTS: dict[type[Any], Callable[..., int]] = {
     keras.layers.Dense: _dense,
     keras.layers.EinsumDense: _einsum,
-    keras.layers.Conv1D: _convolution,
-    keras.layers.Conv2D: _convolution,
-    keras.layers.Conv3D: _convolution,
-    keras.layers.Conv1DTranspose: _transposed,
-    keras.layers.Conv2DTranspose: _transposed,
-    keras.layers.Conv3DTranspose: _transposed,
-    keras.layers.DepthwiseConv1D: _depthwise,
-    keras.layers.DepthwiseConv2D: _depthwise,
-    keras.layers.SeparableConv1D: _separable,
-    keras.layers.SeparableConv2D: _separable,
-    keras.layers.SimpleRNN: _recurrent,
-    keras.layers.GRU: _recurrent,
-    keras.layers.LSTM: _recurrent,
-    keras.layers.RNN: _recurrent,
+    **dict.fromkeys(layers.CONVOLUTIONS, _convolution),
+    **dict.fromkeys(layers.TRANSPOSED, _transposed),
+    **dict.fromkeys(layers.DEPTHWISE, _depthwise),
+    **dict.fromkeys(layers.SEPARABLE, _separable),
+    **dict.fromkeys(layers.RECURRENT, _recurrent),
     keras.layers.Bidirectional: _bidirectional,
     keras.layers.TimeDistributed: _distributed,
     keras.layers.MultiHeadAttention: _heads,
     keras.layers.Attention: _attention,
     keras.layers.Dot: _dot,
 }
-_CELLS = (keras.layers.SimpleRNNCell, keras.layers.GRUCell, keras.layers.LSTMCell)
-_ELEMENTWISE = (
-    keras.layers.BatchNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.GroupNormalization,
-    keras.layers.RMSNormalization,
-    keras.layers.Normalization,
-    keras.layers.Embedding,
-    keras.layers.PReLU,
-)
 _PRODUCTS = {
     "Conv", "ConvTranspose", "DepthwiseConv", "Dot", "DotProductAttention", "Einsum", "Inner", "Matmul",
     "SeparableConv", "Tensordot", "Vdot",

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.graphs import graph_of
+from ensemble_vs_dropout.models.layers import IDENTITIES
 from ensemble_vs_dropout.types import IntArray
 
 TINY = float(np.finfo(np.float32).tiny)
@@ -31,10 +32,6 @@ _ACTIVATIONS = {
     for name in vars(keras.activations)
     if not name.startswith("_") and name not in ("get", "serialize", "deserialize")
 }
-_IDENTITIES = (  # layers and operations that predict what they are given, in another shape or dtype at most
-    "Reshape", "Flatten", "Squeeze", "ExpandDims", "Cast", "Identity", "ActivityRegularization", "Dropout",
-    "GaussianDropout", "GaussianNoise", "AlphaDropout",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -245,7 +242,7 @@ def _last_activation(tensor: Any, outer: tuple[Any, ...] = ()) -> str:
     if graph is not None:
         return _last_activation(graph.outputs[number], (*outer, node))
     name = _activation_of(operation)
-    leaves_as_is = type(operation).__name__ in _IDENTITIES and _of_keras(type(operation).call)
+    leaves_as_is = type(operation).__name__ in IDENTITIES and _of_keras(type(operation).call)
     if leaves_as_is or (isinstance(operation, keras.layers.Activation) and name == "linear"):
         return _last_activation(node.input_tensors[0], outer)
     return name

@@ -16,6 +16,7 @@ from ensemble_vs_dropout.models.backend import keras, keras_random, tf
 from ensemble_vs_dropout.models.draws import FUNCTIONS, drawing_by
 from ensemble_vs_dropout.models.graphs import layers_in_order
 from ensemble_vs_dropout.models.heads import input_of
+from ensemble_vs_dropout.models.layers import ATTENTION, BY_NORMAL, BY_RATE
 
 Choice = str | Sequence[str] | Callable[[keras.layers.Layer], bool]
 _TRACING = threading.RLock()
@@ -223,7 +224,7 @@ def turned_off(name: str, layer: keras.layers.Layer | None, *args: Any, **kwargs
     """
     if name == "dropout":
         return args[0] if args else kwargs["inputs"]
-    if name == "normal" and isinstance(layer, (keras.layers.GaussianDropout, keras.layers.GaussianNoise)):
+    if name == "normal" and isinstance(layer, BY_NORMAL):
         return _mean_of_normal(*args, **kwargs)
     if layer is not None and not is_foreign(layer):  # Keras' own do not use what they draw in inference mode
         return _drawn_by_keras(name, *args, **kwargs)
@@ -258,14 +259,14 @@ def _is_cell(layer: keras.layers.Layer) -> bool:
 
 
 def _is_random(layer: keras.layers.Layer) -> bool:
-    if isinstance(layer, (keras.layers.Dropout, keras.layers.GaussianDropout, keras.layers.AlphaDropout)):
+    if isinstance(layer, BY_RATE):
         return bool(layer.rate > 0)
     if isinstance(layer, keras.layers.GaussianNoise):
         return bool(layer.stddev > 0)
     if isinstance(layer, keras.layers.RNN):
         cells = getattr(layer.cell, "cells", [layer.cell])
         return any(getattr(cell, "dropout", 0) or getattr(cell, "recurrent_dropout", 0) for cell in cells)
-    if isinstance(layer, (keras.layers.Attention, keras.layers.AdditiveAttention)):
+    if isinstance(layer, ATTENTION):
         return bool(layer.dropout > 0)
     return False  # multi-head attention drops through a Dropout layer of its own, which is found by itself
 

@@ -20,8 +20,8 @@ from ensemble_vs_dropout.plots.repetitions import in_units, interval_words, left
 
 COSTS = {
     "parameters": "parameters to store",
-    "multiply_adds": "multiply-adds\nfor one prediction",
-    "trained_multiply_adds": "multiply-adds of training\n(forward)",
+    "multiply_adds": "multiply-accumulates (MACs)\nfor one prediction",
+    "trained_multiply_adds": "multiply-accumulates (MACs)\nof training (forward)",
     "trained": "trained examples times parameters",
 }
 MARKS = "osD^vP"
@@ -29,10 +29,10 @@ MARKS = "osD^vP"
 
 @dataclass(frozen=True, eq=False)
 class CostFrontier(Display):
-    """What do you get per parameter, per multiply-add and per unit of training? One point per arm and configuration.
+    """What do you get per parameter, per multiply-accumulate (MAC) and per unit of training?
 
-    Lines join the widths of one arm. Where networks of several widths are combined so that their parameters add up to
-    the same within 20 %, a last panel shows how to split a memory budget.
+    One point per arm and configuration; lines join the widths of one arm. Where networks of several widths are combined
+    so that their parameters add up to the same within 20 %, a last panel shows how to split a memory budget.
 
     `table` is that of `evaluation.findings.cost_frontier`, which says what enters and what is refused.
     """

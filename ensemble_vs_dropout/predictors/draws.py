@@ -1,8 +1,7 @@
 """What Keras' random layers draw in a pass: a matter of the pass and the example, whatever the batch.
 
 Each draw of a layer has a key; an example has a stretch of the key's stream, found by its number and the size of what
-is drawn for it, which is the same for all examples unless batches are padded differently. Rates are kept to 1 part in
-130,000, and exactly where they are a multiple of 1/256.
+is drawn for it, which is the same for all examples unless batches are padded differently.
 """
 
 import math
@@ -13,7 +12,7 @@ import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import draw_seed, keras, tf
-from ensemble_vs_dropout.models.draws import shape_of, words
+from ensemble_vs_dropout.models.draws import dropped, kept_in_passes, shape_of, units_per_word, words_by_operation
 from ensemble_vs_dropout.models.random_layers import turned_off
 
 
@@ -67,12 +66,8 @@ class Draws:
         shape = shape_of(inputs, noise_shape)
         count = math.prod(shape[1:])
         self.dropped += rate * count if isinstance(count, int) else 0
-        kind = tf.uint8 if (rate * 2**8).is_integer() else tf.uint16  # 8 bits do for a rate such as 0.5 or 0.25
-        levels = kind.max + 1
-        level = tf.constant(min(round(rate * levels), kind.max), kind)
-        drawn = tf.bitcast(self._words(self._key(seed), shape, per_word=4 // kind.size), kind)
-        kept = self._shaped(drawn >= level, shape)
-        return tf.where(kept, inputs / tf.cast(1 - rate, inputs.dtype), tf.zeros((), inputs.dtype))
+        drawn = self._words(self._key(seed), shape, units_per_word(rate))
+        return dropped(inputs, self._shaped(kept_in_passes(drawn, rate), shape), rate)
 
     def uniform(
         self, shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: Any = None
@@ -113,11 +108,11 @@ class Draws:
         blocks = (math.prod(shape[1:]) + 4 * per_word - 1) // (4 * per_word)
         if _for_all(shape):
             rows: Any = shape[0] if shape else 1
-            return tf.reshape(words(key, 0, rows * blocks), (rows, 4 * blocks))
+            return tf.reshape(words_by_operation(key, 0, rows * blocks), (rows, 4 * blocks))
         each = self._rows_each(shape[0])
         rows = each if self.shared else each * self.examples
         first = 0 if self.shared else tf.cast(self.first, tf.int64) * tf.cast(each * blocks, tf.int64)
-        return tf.reshape(words(key, first, rows * blocks), (rows, 4 * blocks))
+        return tf.reshape(words_by_operation(key, first, rows * blocks), (rows, 4 * blocks))
 
     def _rows_each(self, rows: Any) -> tf.Tensor:
         """Return how many rows an example has: more than one where a layer folds time into the batch."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
-from ensemble_vs_dropout.models.draws import shape_of
+from ensemble_vs_dropout.models.draws import dropped, shape_of
 from ensemble_vs_dropout.models.heads import input_of, read_head
 from ensemble_vs_dropout.models.inputs import inputs_of
 from ensemble_vs_dropout.models.programs import Programs, as_tensor, told_in_a_sentence
@@ -214,8 +214,7 @@ class _Given(_Masks):
         self._used += units
         examples = tf.shape(inputs)[0] // tf.shape(self.masks)[0]
         kept = tf.tile(tf.reshape(kept, (-1, *shape)), (examples, *[1] * len(shape)))
-        scaled = inputs / tf.cast(1 - rate, inputs.dtype) if rate < 1 else tf.zeros_like(inputs)
-        return tf.where(kept, scaled, tf.zeros((), inputs.dtype))
+        return dropped(inputs, kept, rate) if rate < 1 else tf.zeros_like(inputs)
 
 
 def _acting_by(

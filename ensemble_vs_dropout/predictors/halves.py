@@ -56,7 +56,7 @@ class Halves:
         )
 
     def multiply_adds(self) -> tuple[int, int]:
-        """Return the multiply-adds for an example that are computed once, and those of each pass.
+        """Return the multiply-accumulates (MACs) for an example that are computed once, and those of each pass.
 
         Raises:
             InputError: They cannot be counted; see `models.costs.multiply_adds`.

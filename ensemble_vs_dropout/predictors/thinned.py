@@ -11,6 +11,7 @@ from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.classic_dropout import ClassicDropout, stock_layer
 from ensemble_vs_dropout.models.copies import compile_like, copy_with
 from ensemble_vs_dropout.models.graphs import graph_of, times_used
+from ensemble_vs_dropout.models.layers import AFFINE
 from ensemble_vs_dropout.models.random_layers import always_on
 
 Acting = Callable[[], AbstractContextManager[Any]]  # a context in which a layer draws one certain mask
@@ -50,8 +51,7 @@ def thinned_network(model: keras.Model, acting: dict[int, Acting], name: str) ->
 
 def _fixed(layer: keras.layers.Layer, acting: Acting) -> keras.layers.Layer:
     """Return a layer that multiplies and adds what this one does in its context."""
-    plain = (keras.layers.Dropout, keras.layers.GaussianDropout, keras.layers.GaussianNoise, keras.layers.AlphaDropout)
-    if not isinstance(layer, plain):
+    if not isinstance(layer, AFFINE):
         raise InputError(
             f"the random layer {layer.name!r} ({type(layer).__name__}) does more than multiply and add, so that no "
             "stock layer can stand for it with a fixed mask"

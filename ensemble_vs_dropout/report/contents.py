@@ -110,8 +110,8 @@ def compose(
 
 
 _COST_NOTE = (
-    "Multiply-adds are products of weights with inputs; what precedes the first random layer counts once for all "
-    "passes. Memory is that of the whole process while the test part was predicted."
+    "Multiply-accumulates (MACs) are products of weights with inputs; what precedes the first random layer counts once "
+    "for all passes. Memory is that of the whole process while the test part was predicted."
 )
 _DIVERSITY_NOTE = (
     "How differently the members predict, networks and passes alike, and what combining them gains on their mean. "

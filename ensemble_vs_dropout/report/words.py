@@ -27,9 +27,9 @@ _BESIDE_QUALITY = {
 _COSTS = {
     "parameters": ("parameters", "{:,.0f}", 1),
     "bytes": ("weights (MB)", "{:,.2f}", 1e-6),
-    "multiply_adds": ("multiply-adds a prediction", "{:,.0f}", 1),
+    "multiply_adds": ("multiply-accumulates (MACs) a prediction", "{:,.0f}", 1),
     "trained": ("trained examples x parameters", "{:.3g}", 1),
-    "trained_multiply_adds": ("trained examples x multiply-adds", "{:.3g}", 1),
+    "trained_multiply_adds": ("trained examples x multiply-accumulates (MACs)", "{:.3g}", 1),
     "passes": ("passes", "{:.0f}", 1),
     "train_seconds": ("train (s)", "{:.1f}", 1),
     "predict_seconds": ("predict test (s)", "{:.2f}", 1),

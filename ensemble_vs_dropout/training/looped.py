@@ -13,8 +13,9 @@ import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.models.draws import words_by_operation
 from ensemble_vs_dropout.models.programs import Programs
-from ensemble_vs_dropout.training.masks import own_masks, words_by_operation
+from ensemble_vs_dropout.training.masks import own_masks
 from ensemble_vs_dropout.training.schedule import Schedule
 from ensemble_vs_dropout.training.streams import Stream
 

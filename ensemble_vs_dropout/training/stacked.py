@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.models.draws import words_by_arithmetic
 from ensemble_vs_dropout.training import stateless
 from ensemble_vs_dropout.training.looped import EVALUATED, Batch, Logs, logs_of
-from ensemble_vs_dropout.training.masks import own_masks, words_by_arithmetic
+from ensemble_vs_dropout.training.masks import own_masks
 from ensemble_vs_dropout.training.schedule import Schedule
 from ensemble_vs_dropout.training.stateless import CannotStack
 

@@ -9,6 +9,8 @@ from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.models.architecture import architecture, inner_optimizers
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.classic_dropout import ClassicDropout
+from ensemble_vs_dropout.models.costs import rough_multiply_adds
+from ensemble_vs_dropout.models.layers import GOOD_FOR_XLA
 from ensemble_vs_dropout.training.schedule import Schedule
 from ensemble_vs_dropout.training.streams import Stream
 
@@ -19,29 +21,6 @@ _STEP_SECONDS = 1e-4  # that a step costs whatever it does
 _SPEED = 8e10  # operations a second, about
 _SHORT = {"stacked": 1.0, "unrolled": 3.0}  # seconds one after the other below which compiling is not repaid
 AT_ONCE = 5  # models in one unrolled graph: more bring nothing, and a graph of many is slow to make
-# Layers that XLA compiles well when they are vectorised; on a CPU its convolutions and loops are slow or fail.
-_GOOD_FOR_XLA = (
-    keras.layers.InputLayer,
-    keras.layers.Dense,
-    keras.layers.Activation,
-    keras.layers.ReLU,
-    keras.layers.LeakyReLU,
-    keras.layers.Softmax,
-    keras.layers.Dropout,
-    ClassicDropout,
-    keras.layers.Flatten,
-    keras.layers.Reshape,
-    keras.layers.Rescaling,
-    keras.layers.Normalization,
-    keras.layers.BatchNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.Embedding,
-    keras.layers.Add,
-    keras.layers.Concatenate,
-    keras.layers.GlobalAveragePooling1D,
-    keras.models.Sequential,
-    keras.models.Model,
-)
 
 
 @dataclass(frozen=True)
@@ -119,9 +98,7 @@ def why_not_stacked(models: Sequence[keras.Model]) -> str | None:
 
 
 def _compiles_well(layer: keras.layers.Layer) -> bool:
-    if isinstance(layer, keras.Model):
-        return True
-    return type(layer) in _GOOD_FOR_XLA
+    return isinstance(layer, keras.Model) or type(layer) in (*GOOD_FOR_XLA, ClassicDropout)
 
 
 def _state_bytes(model: keras.Model) -> int:
@@ -178,13 +155,8 @@ def _seconds_alone(models: Sequence[keras.Model], schedule: Schedule) -> float:
 
 
 def _product_seconds(model: keras.Model, batch_size: int) -> float:
-    """Return about how long the products of a step take: one with each weight at each place, two for the gradients."""
-    products = 0
-    for layer in model._flatten_layers(include_self=False):
-        if not isinstance(layer, keras.Model):
-            places = getattr(getattr(layer, "output", None), "shape", ())[1:-1] if hasattr(layer, "kernel") else ()
-            products += _size(places) * sum(_size(weight.shape) for weight in layer.trainable_weights)
-    return 6.0 * products * batch_size / _SPEED
+    """Return about how long the products of a step take: those of a prediction, and twice as many for the gradients."""
+    return 6.0 * rough_multiply_adds(model) * batch_size / _SPEED
 
 
 def _even(members: int, at_once: int) -> int:

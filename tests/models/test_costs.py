@@ -1,4 +1,4 @@
-"""Multiply-adds, against TensorFlow's profiler, against layers whose every product is 1, and by hand."""
+"""Multiply-accumulates, against TensorFlow's profiler, against layers whose every product is 1, and by hand."""
 
 import math
 
@@ -11,7 +11,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.builders import NETWORKS, mlp
-from ensemble_vs_dropout.models.costs import by_place, multiply_adds
+from ensemble_vs_dropout.models.costs import by_place, multiply_adds, rough_multiply_adds
 from ensemble_vs_dropout.models.random_layers import random_layers
 from ensemble_vs_dropout.predictors.halves import Halves
 
@@ -279,6 +279,29 @@ def test_the_whole_is_the_sum_of_its_places():
     inner = sequential((6,), LAYERS.Dense(9), LAYERS.Dense(2))
     model = sequential((6,), LAYERS.Dense(6), inner, LAYERS.Dense(3))
     assert by_place(model) == {(0,): 36, (1, 0): 54, (1, 1): 18, (1,): 72, (2,): 6, (): 114}
+
+
+# Roughly
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: sequential((6,), LAYERS.Dense(9, use_bias=False), LAYERS.Dropout(0.5), LAYERS.Dense(2, use_bias=False)),
+        lambda: sequential((9, 8, 2), LAYERS.Conv2D(4, 3, use_bias=False), LAYERS.Conv2D(3, 2, 2, use_bias=False)),
+        lambda: sequential((7, 2), LAYERS.Conv1D(4, 3, use_bias=False), LAYERS.ReLU(), LAYERS.Dense(3, use_bias=False)),
+    ],
+)
+def test_the_rough_count_is_the_exact_one_for_dense_and_convolution_layers_without_biases(model):
+    assert rough_multiply_adds(model()) == multiply_adds(model()) > 0
+
+
+def test_the_rough_count_adds_biases_and_refuses_nothing():
+    model = sequential((7, 2), LAYERS.Conv1D(4, 3), LAYERS.Dense(3))
+    assert rough_multiply_adds(model) == multiply_adds(model) + 5 * 4 + 5 * 3
+    assert rough_multiply_adds(sequential((4, 4, 1), LAYERS.ConvLSTM1D(2, 2))) > 0
+    inner = sequential((6,), LAYERS.Dense(9, use_bias=False))
+    assert rough_multiply_adds(sequential((6,), inner, LAYERS.Dense(2, use_bias=False))) == 6 * 9 + 9 * 2
 
 
 # What cannot be counted

@@ -14,8 +14,9 @@ import pytest
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.models.draws import words_by_operation
 from ensemble_vs_dropout.predictors import Ensemble, MonteCarloDropout, WeightScaling
-from ensemble_vs_dropout.training.masks import own_masks, words_by_operation
+from ensemble_vs_dropout.training.masks import own_masks
 
 _spec = importlib.util.spec_from_file_location("model_zoo", Path(__file__).with_name("model_zoo.py"))
 model_zoo = importlib.util.module_from_spec(_spec)

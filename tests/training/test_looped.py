@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from ensemble_vs_dropout.models.backend import keras
+from ensemble_vs_dropout.models.draws import words_by_operation
 from ensemble_vs_dropout.predictors import Ensemble
-from ensemble_vs_dropout.training.masks import own_masks, words_by_operation
+from ensemble_vs_dropout.training.masks import own_masks
 
 
 def rich_model():

@@ -1,0 +1,57 @@
+"""Lists of Keras' layer types by what they do, for all that must tell one layer from another.
+
+A list says what is known of these types; a type of the user's own is in none of them, unless it inherits from one and
+the list is asked by `isinstance`.
+"""
+
+from ensemble_vs_dropout.models.backend import keras
+
+# What disturbs units while training, by a `rate`; where that is 0 it does nothing.
+BY_RATE = (keras.layers.Dropout, keras.layers.GaussianDropout, keras.layers.AlphaDropout)
+# What does so by normal numbers; where each is their mean it does nothing.
+BY_NORMAL = (keras.layers.GaussianDropout, keras.layers.GaussianNoise)
+# What multiplies and adds, given its draws, so that Rescaling can stand in for it.
+AFFINE = (*BY_RATE, keras.layers.GaussianNoise)
+# What drops scores of attention, by its `dropout`.
+ATTENTION = (keras.layers.Attention, keras.layers.AdditiveAttention)
+
+# Layers with products of weights and inputs, one list for each way to count them; see `costs`.
+CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+RECURRENT = (keras.layers.SimpleRNN, keras.layers.GRU, keras.layers.LSTM, keras.layers.RNN)
+CELLS = (keras.layers.SimpleRNNCell, keras.layers.GRUCell, keras.layers.LSTMCell)  # of recurrent layers
+
+# Layers with one kernel that all inputs go into, so that a factor of the inputs can be put into it.
+KERNELS = (keras.layers.Dense, *CONVOLUTIONS)
+
+# Layers whose weights act on each number by itself, or are looked up: they cost no products.
+ELEMENTWISE = (
+    keras.layers.BatchNormalization, keras.layers.LayerNormalization, keras.layers.GroupNormalization,
+    keras.layers.RMSNormalization, keras.layers.Normalization, keras.layers.Embedding, keras.layers.PReLU,
+)  # fmt: skip
+
+# Layers that give c times their outputs for c times their inputs, c above 0, whatever their settings: a factor passes
+# through them on its way to the next kernel.
+HOMOGENEOUS = (
+    keras.layers.Flatten, keras.layers.Reshape, keras.layers.Permute, keras.layers.RepeatVector, keras.layers.LeakyReLU,
+    keras.layers.MaxPooling1D, keras.layers.MaxPooling2D, keras.layers.MaxPooling3D, keras.layers.AveragePooling1D,
+    keras.layers.AveragePooling2D, keras.layers.AveragePooling3D, keras.layers.GlobalAveragePooling1D,
+    keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling1D, keras.layers.GlobalMaxPooling2D,
+    keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D, keras.layers.UpSampling2D, keras.layers.Dropout,
+)  # fmt: skip
+
+# Layers that XLA compiles well when they are vectorized; on a CPU its convolutions and loops are slow or fail.
+GOOD_FOR_XLA = (
+    keras.layers.InputLayer, keras.layers.Dense, keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU,
+    keras.layers.Softmax, keras.layers.Dropout, keras.layers.Flatten, keras.layers.Reshape, keras.layers.Rescaling,
+    keras.layers.Normalization, keras.layers.BatchNormalization, keras.layers.LayerNormalization,
+    keras.layers.Embedding, keras.layers.Add, keras.layers.Concatenate, keras.layers.GlobalAveragePooling1D,
+)  # fmt: skip
+
+# Names of layers and operations that predict what they are given, in another shape or dtype at most.
+IDENTITIES = (
+    "Reshape", "Flatten", "Squeeze", "ExpandDims", "Cast", "Identity", "ActivityRegularization", "Dropout",
+    "GaussianDropout", "GaussianNoise", "AlphaDropout",
+)  # fmt: skip
