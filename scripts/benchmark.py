@@ -213,7 +213,8 @@ def _measure_evaluation(name: str) -> dict[str, float]:
 
 TINY = """
 name: tiny
-base: {dataset: fashion_mnist_10k, train_size: 1000, model: {name: mlp, units: [32]}, members: 3, passes: 5, epochs: 3}
+base: {dataset: fashion_mnist_10k, train_size: 1000, model: {name: mlp, units: [32]}, members: 3, passes: 5, epochs: 3,
+  resamples: 1000}
 repetitions: 100
 """
 

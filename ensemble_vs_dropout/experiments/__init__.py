@@ -1,6 +1,7 @@
-"""Experiments: one comparison, and studies of hundreds of runs that survive anything.
+"""Experiments: studies of hundreds of runs that survive anything, and comparisons, which are studies of one point.
 
-* `comparing`: `compare`, the main job; `comparison`: what it found; `runs`: the folder that keeps it
+* `comparing`: `compare`, the main job
+* `comparison`: what the runs of one point found; `folder`: where a comparison lies; `first_format`: as it lay once
 * `ways`: every way to use trained networks of one kind, and what each costs; `memory`: their peak memory
 * `settings`: what a study file says, checked key by key
 * `plan`: the runs it comes to, each trained once, and which are trained together
