@@ -250,7 +250,7 @@ def _measure_studies(case: dict[str, Any]) -> dict[str, float]:
     from ensemble_vs_dropout.experiments import running as training
 
     study = studies.parse_study(TINY.replace("repetitions: 100", f"repetitions: {case['repetitions']}"))
-    training.data_of(next(iter(studies.make_plan(study).runs)).spec)
+    training.data_of(next(iter(studies.make_plan(study).runs)).settings)
     spent = [0.0]
 
     def timed(function: Any) -> Any:

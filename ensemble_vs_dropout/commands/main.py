@@ -82,10 +82,13 @@ def compare(
     started = time.perf_counter()
     from ensemble_vs_dropout.experiments.comparing import compare as run
     from ensemble_vs_dropout.experiments.running import data_of
+    from ensemble_vs_dropout.experiments.settings import make_settings
     from ensemble_vs_dropout.measures import STANDARD_METRICS, STANDARD_RULES
 
-    loaded = {"dataset": dataset, "target": target, "train_size": train_size, "label_noise": label_noise}
-    name = data_of({**loaded, "data_seed": seed}).name
+    loaded = make_settings(
+        dataset=dataset, target=target, train_size=train_size, label_noise=label_noise, seed=seed
+    )  # fmt: skip
+    name = data_of(loaded).name
     folder = out or Path("runs") / f"{name}-{model.replace(':', '.').replace('/', '.')}-{seed}"
     try:
         with _insistent_interrupt():

@@ -227,7 +227,7 @@ def _data(data: Dataset | str, loading: Mapping[str, Any], seed: int) -> tuple[D
     """Return the data, the settings that name them, and their digest where none do."""
     if isinstance(data, str):
         named = {"dataset": data, **loading}
-        return data_of({**named, "data_seed": seed}), named, {}
+        return data_of(make_settings(**named, data_seed=seed)), named, {}
     given = [name for name, value in loading.items() if value]
     if given:
         raise InputError(f"{given[0]} is for data that are loaded by name; give it to load_dataset instead")
@@ -241,7 +241,8 @@ def _data(data: Dataset | str, loading: Mapping[str, Any], seed: int) -> tuple[D
 def _again(asked: Mapping[str, Any], data: Dataset) -> Dataset | None:
     """Return what a run would load, or None where it could not: of other fractions, or no longer there."""
     try:
-        again = data_of({**asked, "dataset": asked["name"], "data_seed": asked["seed"]})
+        loading = {name: asked[name] for name in ("target", "train_size", "label_noise")}
+        again = data_of(make_settings(**loading, dataset=asked["name"], data_seed=asked["seed"]))
     except (InputError, OSError):
         return None
     return again if again.asked == data.asked and again.name == data.name else None

@@ -115,9 +115,7 @@ class Comparison:
     def histories(self) -> pd.DataFrame:
         """One row per recipe, repetition, member and epoch."""
         tables = [
-            pd.read_csv(io.BytesIO(self._read(run, "histories.csv"))).assign(
-                recipe=run.spec["recipe"], repetition=repetition
-            )
+            pd.read_csv(io.BytesIO(self._read(run, "histories.csv"))).assign(recipe=run.recipe, repetition=repetition)
             for repetition, runs in enumerate(self.runs)
             for run in runs
         ]
@@ -188,7 +186,7 @@ class Comparison:
         from ensemble_vs_dropout.experiments.running import networks_of
 
         return [
-            {run.spec["recipe"]: self.trained.get(run.name) or networks_of(run, self.store) for run in runs}
+            {run.recipe: self.trained.get(run.name) or networks_of(run, self.store) for run in runs}
             for runs in self.runs
         ]
 

@@ -31,23 +31,25 @@ def estimate(plan: Plan) -> pd.DataFrame:
     """
     rows, sizes = [], dict[str, tuple[float, int]]()
     for group in plan.groups:
-        spec = group.runs[0].spec
-        data = data_of(spec)
-        network = digest([spec[key] for key in ("recipe", "dataset", "target", "model", "width")])
+        first = group.runs[0]
+        wanted, recipe = first.settings, RECIPES[first.recipe]
+        data, rate = data_of(wanted), float(wanted.rate) * recipe.rate if recipe.dropout else 0.0
+        network = digest([first.spec[key] for key in ("recipe", "dataset", "target", "model", "width")])
         if network not in sizes:
-            sizes[network] = _size(build_for(builder_of(spec), data, rate=spec.get("rate", 0.0), width=spec["width"]))
+            sizes[network] = _size(build_for(builder_of(wanted.model), data, rate=rate, width=wanted.width))
         products, parameters = sizes[network]
         examples, predicted = len(data.x_train), len(data.x_val) + len(data.x_test)
-        work = group.members * (3.0 * spec["epochs"] * examples + predicted)
+        work = group.members * (3.0 * wanted.epochs * examples + predicted)
         computing = work * products / _SPEED
         cells, kept = predicted * len(data.classes) * 4, 0
         for run in group.runs:
-            members = run.members + (run.spec["passes"] + 1 if RECIPES[spec["recipe"]].dropout else 0)
-            computing += run.spec.get("passes", 0) * predicted * products / _SPEED
+            passes = run.settings.passes if recipe.dropout else 0
+            members = run.members + passes + recipe.dropout
+            computing += passes * predicted * products / _SPEED
             kept += members * cells + run.members * parameters * 4 + 20_000
         seconds = _GROUP_SECONDS + _RUN_SECONDS * len(group.runs) + computing
         rows.append(
-            [spec["recipe"], spec["dataset"], examples, len(group.runs), group.members, seconds, computing, kept / 1e6]
+            [recipe.name, wanted.dataset, examples, len(group.runs), group.members, seconds, computing, kept / 1e6]
         )
     columns = ["recipe", "dataset", "examples", "runs", "networks", "seconds", "computing", "megabytes"]
     return pd.DataFrame(rows, columns=columns).round(1)

@@ -22,7 +22,7 @@ import pandas as pd
 from ensemble_vs_dropout import plots
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.datasets import load_dataset, shift
-from ensemble_vs_dropout.evaluation.arms import arms_of
+from ensemble_vs_dropout.evaluation.arms import RECIPES, arms_of
 from ensemble_vs_dropout.evaluation.sizes import SIZES
 from ensemble_vs_dropout.experiments import Plan, Settings, Store, plan_of, read_study, results
 from ensemble_vs_dropout.experiments.comparison import Comparison, comparisons, shift_units
@@ -112,7 +112,7 @@ class StudySource:
     @property
     def data(self) -> str:
         """What the study is about, in words: what all its points share."""
-        return _words(next(self.points())[0].runs[0].spec, self.plan.study.keys)
+        return _words(next(self.points())[0].runs[0], self.plan.study.keys)
 
     def varies(self, *keys: str, also: Sequence[str] = ()) -> None:
         """Go on if these keys vary, and no others than those of `also`."""
@@ -150,8 +150,8 @@ class StudySource:
                         labels[arm] = values
                     elif part in ("val", "test", "other"):
                         pools.setdefault(part, {}).setdefault(arm, []).append(Predictions(values))
-            spec = points[0].runs[-1].spec
-            yield points[0].keys, Experiment(_words(spec), pools, labels, spec["other_data"] or "")
+            last = points[0].runs[-1]
+            yield points[0].keys, Experiment(_words(last), pools, labels, last.settings.other_data or "")
 
     @cached_property
     def first(self) -> Experiment:
@@ -178,8 +178,7 @@ class ComparisonSource:
     def first(self) -> Experiment:
         """The comparison."""
         found = self.comparison
-        spec = found.spec
-        words = f"{spec['dataset']}, {spec['model']['name']}"
+        words = f"{found.spec['dataset']}, {found.settings.model.name}"
         pools = {part: {arm: list(runs) for arm, runs in arms.items()} for part, arms in found.predictions.items()}
         return Experiment(words, pools, found.labels)
 
@@ -296,19 +295,20 @@ def _first_made(drawing: Drawing, sources: Sequence[Source]) -> Drawn | str:
     )
 
 
-def _words(spec: Mapping[str, Any], without: Sequence[str] = ()) -> str:
+def _words(run: Run, without: Sequence[str] = ()) -> str:
     """Return data, their number and the network in words."""
-    model = spec["model"]
-    units = model.get("units", ())
+    wanted = run.settings
+    own = dict(wanted.model.model_extra or {})
+    units = own.pop("units", ())
     layers = "-".join(map(str, units)) if isinstance(units, list | tuple) else str(units)
-    further = ", ".join(f"{key} {value}" for key, value in model.items() if key not in ("name", "units"))
+    further = ", ".join(f"{key} {value}" for key, value in own.items())
     parts = {
-        "dataset": Path(spec["dataset"]).name,
-        "train_size": f"{spec['train_size']:,} training examples" if spec["train_size"] else "",
-        "label_noise": f"{spec['label_noise']:.0%} wrong labels" if spec["label_noise"] else "",
-        "model": ", ".join(filter(None, [f"{model['name']} {layers}".strip(), further])),
-        "width": f"{spec['width']:g} times as wide" if spec["width"] != 1 else "",
-        "rate": f"rate {spec['rate']:g}" if "rate" in spec else "",
+        "dataset": Path(wanted.dataset).name,
+        "train_size": f"{wanted.train_size:,} training examples" if wanted.train_size else "",
+        "label_noise": f"{wanted.label_noise:.0%} wrong labels" if wanted.label_noise else "",
+        "model": ", ".join(filter(None, [f"{wanted.model.name} {layers}".strip(), further])),
+        "width": f"{wanted.width:g} times as wide" if wanted.width != 1 else "",
+        "rate": f"rate {wanted.rate:g}" if RECIPES[run.recipe].dropout else "",
     }
     varied = {key.partition(".")[0] for key in without}
     return ", ".join(text for key, text in parts.items() if text and key not in varied) or "several data sets"
@@ -357,11 +357,11 @@ def _architectures(source: StudySource) -> plots.Display:
     without = [key for key in ("dataset", "train_size", "label_noise", "rate") if key not in vary]
     parts = []
     for point, run, table in source.tables("histories.csv"):
-        if run.spec["patience"] is not None:
+        if run.settings.patience is not None:
             raise Lacking
         known = [part for part in ("val_", "test_") if f"{part}accuracy" in table]
         named = {f"{part}error": 1 - table[f"{part}accuracy"] for part in known}
-        where = {"architecture": _words(run.spec, without), "recipe": run.spec["recipe"]}
+        where = {"architecture": _words(run, without), "recipe": run.recipe}
         parts.append(table.assign(**named, **where, repetition=point.repetition))
     if not parts:
         raise Lacking
@@ -371,17 +371,16 @@ def _architectures(source: StudySource) -> plots.Display:
 def _exact_enumeration(source: StudySource) -> plots.Display:
     nets = []
     for run in source.plan.runs:
-        if run.spec.get("exact") and run.spec["model"]["name"] == "mlp" and "units" in run.spec["model"]:
-            found, units = source.arrays(run), run.spec["model"]["units"] * run.spec["model"].get("depth", 1)
+        wanted, own = run.settings, run.settings.model.model_extra or {}
+        if RECIPES[run.recipe].dropout and wanted.exact and wanted.model.name == "mlp" and "units" in own:
+            found, units = source.arrays(run), own["units"] * own.get("depth", 1)
             means = {f"{name}_mean": found[f"exact/{rule}"][0] for name, rule in _EXACT.items()}
-            words = f"{'-'.join(map(str, units))}, rate {run.spec['rate']:g}"
-            layers = len(units) - (
-                not run.spec["model"].get("input_rate")
-            )  # the last mask only feeds the softmax layer
+            words = f"{'-'.join(map(str, units))}, rate {wanted.rate:g}"
+            layers = len(units) - (not own.get("input_rate"))  # the last mask only feeds the softmax layer
             scaled = _take(found, "test/dropout")[0]
             nets.append(
                 plots.SmallNetwork(
-                    words, layers, run.spec["rate"], scaled, means["geometric_mean"], means["arithmetic_mean"],
+                    words, layers, float(wanted.rate), scaled, means["geometric_mean"], means["arithmetic_mean"],
                     found["labels/test"],
                 )
             )  # fmt: skip
@@ -424,7 +423,7 @@ def _diversity_accuracy_plane(source: StudySource) -> plots.Display:
     for point, settings in source.points():
         for run in point.runs if point.repetition == 0 else ():
             found = source.arrays(run)
-            if run.spec["recipe"] == "plain":
+            if run.recipe == "plain":
                 plain[settings.epochs] = _take(found, "test/ensemble")
             elif "rate" in point.keys:
                 scaled, passes = (_take(found, f"test/{arm}") for arm in ("dropout", "mc_dropout"))
@@ -453,12 +452,12 @@ def _function_space(source: StudySource) -> plots.Display:
     found: dict[int, dict[int, tuple[Any, ...]]] = {}
     for point, _ in source.points():
         for run in point.runs:
-            if run.spec["recipe"] == "dropout" and "rate" not in point.keys:
+            if run.recipe == "dropout" and "rate" not in point.keys:
                 arrays, models = source.arrays(run), source.arrays(run, "models.npz")
                 weights = np.concatenate([v.ravel() for name, v in models.items() if name.startswith("0/")])
                 of_run = found.setdefault(point.repetition, {})
                 scaled, passes = (_take(arrays, f"test/{arm}") for arm in ("dropout", "mc_dropout"))
-                of_run[run.spec["epochs"]] = scaled[0], weights, passes
+                of_run[run.settings.epochs] = scaled[0], weights, passes
                 labels = arrays["labels/test"]
     if len(found) < 2:
         raise Lacking
@@ -537,13 +536,14 @@ def _activations(source: StudySource) -> plots.Display:
     kernels, active = {}, {}
     point, _ = next(source.points())
     for run in point.runs:
-        model = run.spec["model"]
-        if model["name"] != "mlp" or model.get("activation", "relu") != "relu" or model.get("batch_norm"):
+        model = run.settings.model
+        own = model.model_extra or {}
+        if model.name != "mlp" or own.get("activation", "relu") != "relu" or own.get("batch_norm"):
             raise Lacking
         kernel, bias, *_ = source.arrays(run, "models.npz").values()
         x = _data_of(run).x_test
         x = x.reshape(len(x), -1).astype(float) / (255 if x.dtype == np.uint8 else 1)
-        arm = arms_of(run.spec["recipe"])[0].name
+        arm = arms_of(run.recipe)[0].name
         kernels[arm], active[arm] = kernel, np.maximum(x @ kernel + bias, 0)
     shape = _data_of(point.runs[0]).input_shape
     return plots.Activations.from_arrays(
@@ -552,9 +552,10 @@ def _activations(source: StudySource) -> plots.Display:
 
 
 def _rotated_example(source: StudySource) -> plots.Display:
-    of_recipe = {run.spec["recipe"]: run for run in next(source.points())[0].runs}
+    of_recipe = {run.recipe: run for run in next(source.points())[0].runs}
     plain, run = (_take(of_recipe, name) for name in ("plain", "dropout"))
-    if not run.spec["keep_shifted"] or run.spec["shifts"].get("rotation", "severities") == "severities":
+    wanted = run.settings
+    if not wanted.keep_shifted or wanted.shifts.get("rotation", "severities") == "severities":
         raise Lacking  # the figure is of degrees
     found, data = {**source.arrays(plain), **source.arrays(run)}, _data_of(run)
     names = sorted({name.split("/")[2] for name in found if name.startswith("shifted/rotation/")}, key=float)
@@ -608,8 +609,8 @@ def _take(found: Mapping[str, T], name: str) -> T:
 
 
 def _data_of(run: Run) -> Dataset:
-    spec = run.spec
-    return load_dataset(spec["dataset"], target=spec["target"], train_size=spec["train_size"], seed=spec["data_seed"])
+    wanted = run.settings
+    return load_dataset(wanted.dataset, target=wanted.target, train_size=wanted.train_size, seed=run.spec["data_seed"])
 
 
 _ONE = "networks with and without dropout on the same data, as evd compare and every study keep them"

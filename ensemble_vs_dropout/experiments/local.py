@@ -217,7 +217,7 @@ def end_with_parent() -> None:
 
 def _epochs(run: Run) -> int:
     """Return the epochs of all networks of a run, if none stops early."""
-    return run.members * int(run.spec["epochs"])
+    return run.members * int(run.spec["epochs"])  # of ten thousand runs, which are not worth checking
 
 
 def told(error: Exception) -> tuple[str, str]:
@@ -238,7 +238,7 @@ def _telling(plan: Plan, progress: Progress) -> Tell:
     def words(run: Run, member: int) -> str:
         if plan.study.keys or run.name in {trial.name for trial in plan.points[0].trials}:
             return f"{run.name}, network {member + 1}"
-        recipe = RECIPES[run.spec["recipe"]]
-        return f"repetition {run.spec['repetition'] + 1} of {plan.study.repetitions}, {recipe.one} {member + 1}"
+        recipe = RECIPES[run.recipe]
+        return f"repetition {run.repetition + 1} of {plan.study.repetitions}, {recipe.one} {member + 1}"
 
     return lambda run, end: progress.epoch(words(run, end.member), end)

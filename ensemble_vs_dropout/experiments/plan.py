@@ -15,7 +15,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
@@ -57,9 +57,24 @@ class Run:
         return digest_of_spec(self.spec)
 
     @property
+    def recipe(self) -> str:
+        """What is trained, a name in `RECIPES`."""
+        return str(self.spec["recipe"])
+
+    @property
+    def repetition(self) -> int:
+        """From 0."""
+        return int(self.spec["repetition"])
+
+    @cached_property
+    def settings(self) -> Settings:
+        """How it is trained and judged; what has no meaning for its recipe is as by default."""
+        return Settings.model_validate({key: self.spec[key] for key in Settings.model_fields if key in self.spec})
+
+    @property
     def members(self) -> int:
         """The networks to train: one where the recipe is of a single network, whatever the size of the ensembles."""
-        return 1 if RECIPES[self.spec["recipe"]].single else int(self.spec["members"])
+        return 1 if RECIPES[self.recipe].single else int(self.spec["members"])
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, find_arms, judged, rules_of
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.experiments.plan import RESULTS, Run
+from ensemble_vs_dropout.experiments.settings import ModelSettings, Settings
 from ensemble_vs_dropout.experiments.store import Keeping
 from ensemble_vs_dropout.experiments.ways import Ways
 from ensemble_vs_dropout.files import digest_of_arrays
@@ -76,32 +77,32 @@ def make_runs(
     Raises:
         InputError: The group cannot be made: data, builder or settings do not fit.
     """
-    spec = runs[0].spec
+    wanted, recipe = runs[0].settings, RECIPES[runs[0].recipe]
     for run in runs:
-        if run.spec.get("arms"):
-            find_arms(run.spec["arms"])  # arms of the user's own are registered in this process
-    recipe = RECIPES[spec["recipe"]]
-    data = (given and given.data) or data_of(spec)
-    builder = (given and given.builder) or builder_of(spec)
-    width = spec["width"] * (matching_width(builder, data, spec["members"]) if recipe.single else 1)
+        if run.settings.arms:
+            find_arms(run.settings.arms)  # arms of the user's own are registered in this process
+    data = (given and given.data) or data_of(wanted)
+    builder = (given and given.builder) or builder_of(wanted.model)
+    width = wanted.width * (matching_width(builder, data, wanted.members) if recipe.single else 1)
+    rate = float(wanted.rate) * recipe.rate if recipe.dropout else 0.0
     started = time.perf_counter()
 
     def build() -> keras.Model:
-        return build_for(builder, data, rate=spec.get("rate", 0.0) * recipe.rate, width=width)
+        return build_for(builder, data, rate=rate, width=width)
 
-    ensembles = [Ensemble(build, run.members, derive(run.spec["seed"], "repetition", _repetition(run))) for run in runs]
+    ensembles = [Ensemble(build, run.members, derive(run.settings.seed, "repetition", run.repetition)) for run in runs]
     try:
         fit_together(
             ensembles,
             data.x_train,
             data.y_train,
             (data.x_val, data.y_val),
-            watch={part: _part(data, part) for part in spec["watch"]},
+            watch={part: _part(data, part) for part in wanted.watch},
             checkpoints=checkpoints,
             planned=planned,
-            epochs=spec["epochs"],
-            batch_size=spec["batch_size"],
-            patience=spec["patience"],
+            epochs=wanted.epochs,
+            batch_size=wanted.batch_size,
+            patience=wanted.patience,
             verbose=0,
             on_epoch=(lambda number, end: on_epoch(runs[number], end)) if on_epoch else None,
         )
@@ -142,14 +143,18 @@ def networks_of(run: Run, store: Keeping) -> Ensemble:
     return Ensemble.from_models(models)
 
 
-def data_of(spec: Mapping[str, Any]) -> Dataset:
-    """Return the data of a run."""
-    return _load(spec["dataset"], spec["target"], spec["train_size"], spec["label_noise"], spec["data_seed"])
+def data_of(settings: Settings) -> Dataset:
+    """Return the data that settings name."""
+    return _load(settings.dataset, settings.target, settings.train_size, settings.label_noise, _data_seed(settings))
 
 
-def builder_of(spec: Mapping[str, Any]) -> Builder:
-    """Return the builder that a run names, or raise `InputError`."""
-    name, settings = spec["model"]["name"], {k: v for k, v in spec["model"].items() if k != "name"}
+def _data_seed(settings: Settings) -> int:
+    return settings.seed if settings.data_seed is None else settings.data_seed
+
+
+def builder_of(model: ModelSettings) -> Builder:
+    """Return the builder that settings name, or raise `InputError`."""
+    name, settings = model.name, model.model_extra or {}
     if name not in NETWORKS:
         if settings:
             raise InputError(f"model {name!r} takes no settings of a study, got {', '.join(settings)}")
@@ -172,21 +177,17 @@ def _part(data: Dataset, name: str) -> tuple[npt.NDArray[np.generic], IntArray]:
     return getattr(data, f"x_{name}"), getattr(data, f"y_{name}")
 
 
-def _repetition(run: Run) -> int:
-    return int(run.spec["repetition"])
-
-
 def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: float) -> Files:
-    spec, started = run.spec, time.perf_counter()
-    masks = derive(spec["seed"], "masks", _repetition(run))
-    parts = {part: _part(data, part) for part in PARTS if part == "val" or part in spec["splits"]}
+    wanted, recipe, started = run.settings, run.recipe, time.perf_counter()
+    masks = derive(wanted.seed, "masks", run.repetition)
+    parts = {part: _part(data, part) for part in PARTS if part == "val" or part in wanted.splits}
     inputs = {part: x for part, (x, _) in parts.items()}
-    passes = spec.get("passes", 1)
-    asked = [arm.name for arm in find_arms(spec["arms"])] if spec.get("arms") else None
-    predictions, costs = ways(spec["recipe"], ensemble, len(data.x_train), inputs, passes, masks, asked)
+    passes = wanted.passes
+    asked = [arm.name for arm in find_arms(wanted.arms)] if wanted.arms else None
+    predictions, costs = ways(recipe, ensemble, len(data.x_train), inputs, passes, masks, asked)
     costs = {arm: cost for arm, cost in costs.items() if asked is None or arm in asked}
     seconds += time.perf_counter() - started
-    tables = [_scores(spec, predictions[part], parts[part][1], split=part) for part in spec["splits"]]
+    tables = [_scores(wanted, predictions[part], parts[part][1], split=part) for part in wanted.splits]
     kept: dict[str, npt.NDArray[Any]] = {
         f"{part}/{arm}": p.probs for part in ("val", "test") for arm, p in predictions.get(part, {}).items()
     }
@@ -196,26 +197,26 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
         for arm, p in predictions.get(part, {}).items()
         if p.weights is not None
     }
-    for name, amount in conditions(spec):
-        x = shift(data.x_test, name, seed=spec["data_seed"], **amount)
-        shifted, (severity,) = ways.predict(spec["recipe"], ensemble, x, passes, masks, asked), amount.values()
-        tables.append(_scores(spec, shifted, data.y_test, condition=name, severity=severity))
-        if n := spec["keep_shifted"]:
+    for name, amount in conditions(wanted.shifts):
+        x = shift(data.x_test, name, seed=_data_seed(wanted), **amount)
+        shifted, (severity,) = ways.predict(recipe, ensemble, x, passes, masks, asked), amount.values()
+        tables.append(_scores(wanted, shifted, data.y_test, condition=name, severity=severity))
+        if n := wanted.keep_shifted:
             kept |= {f"shifted/{name}/{severity:g}/{arm}": p.probs[:, :n] for arm, p in shifted.items()}
-    if spec["other_data"]:
-        other = _other(spec["other_data"], data)
-        strange = ways.predict(spec["recipe"], ensemble, other.x_test, passes, masks, asked)
-        found, _ = Evaluator(seed=spec["seed"]).detection(predictions["test"], strange, spec["resamples"])
+    if wanted.other_data:
+        other = _other(wanted.other_data, data)
+        strange = ways.predict(recipe, ensemble, other.x_test, passes, masks, asked)
+        found, _ = Evaluator(seed=wanted.seed).detection(predictions["test"], strange, wanted.resamples)
         tables.append(found.assign(condition=other.name))
         kept |= {f"other/{arm}": p.probs for arm, p in strange.items()}
-    if spec.get("exact"):
+    if wanted.exact and RECIPES[recipe].dropout:
         exact = ExactDropout(next(iter(ensemble.models)))
         for rule in ("mean", "geometric_mean"):
             pooled = Predictions(exact.predict(data.x_test, rule=rule)[None])
-            table = _scores(spec, {"exact_dropout": pooled}, data.y_test)
+            table = _scores(wanted, {"exact_dropout": pooled}, data.y_test)
             tables.append(table.assign(rule=rule, members=exact.members))
             kept[f"exact/{rule}"] = pooled.probs
-    scores = pd.concat(tables, ignore_index=True).assign(repetition=_repetition(run))
+    scores = pd.concat(tables, ignore_index=True).assign(repetition=run.repetition)
     weights = {
         f"{member}/{number}": values
         for member, model in enumerate(ensemble.models)
@@ -250,9 +251,9 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
     }
 
 
-def conditions(spec: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def conditions(shifts: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the shifts of a run: a name, and its severity or amount."""
-    for name, wanted in spec["shifts"].items():
+    for name, wanted in shifts.items():
         if wanted == "severities":
             yield from ((name, {"severity": severity}) for severity in range(1, 6))
         else:
@@ -270,16 +271,16 @@ def _other(name: str, data: Dataset) -> Dataset:
 
 
 def _scores(
-    spec: Mapping[str, Any],
+    wanted: Settings,
     arms: Mapping[str, Predictions],
     labels: IntArray,
     **where: Any,
 ) -> pd.DataFrame:
     """Return one row per arm, rule and metric of a run."""
-    asked = {arm.name for arm in find_arms(spec["arms"])} if spec.get("arms") else None
+    asked = {arm.name for arm in find_arms(wanted.arms)} if wanted.arms else None
     arms = {arm: found for arm, found in judged(arms).items() if asked is None or arm not in ARMS or arm in asked}
-    rules = {arm: rules_of(arm, spec["rules"]) for arm in arms}
-    evaluator = Evaluator(spec["metrics"], rules, resamples=spec["resamples"], seed=spec["seed"])
+    rules = {arm: rules_of(arm, wanted.rules) for arm in arms}
+    evaluator = Evaluator(wanted.metrics, rules, resamples=wanted.resamples, seed=wanted.seed)
     return evaluator.scores(arms, labels, **where)
 
 

@@ -33,7 +33,7 @@ from pydantic import (
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import OVADIA, SHIFTS
-from ensemble_vs_dropout.evaluation.arms import RECIPES, find_arms
+from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, find_arms
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.measures.metrics import find_metric
@@ -228,7 +228,7 @@ class Settings(_Checked):
     def _known_rules(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in (name for name in names if ":" in name):
             find_rule(name)
-        return _known("rule", names, RULES)
+        return _known("rule", names, {**RULES, EACH: None})
 
     @field_validator("metrics")
     @classmethod

@@ -55,7 +55,7 @@ def plan_of(
     def judged(trial: Run) -> float | None:
         if store is None or trial.name not in there:
             return math.inf if store and store.failure(trial) is not None else 0.0 if guess else None
-        metric, arm = trial.spec["metrics"][0], RECIPES[trial.spec["recipe"]].judge
+        metric, arm = trial.settings.metrics[0], RECIPES[trial.recipe].judge
         try:
             values = [row[4] for row in scores_of(trial, store) if (row[0], row[1], row[3]) == (arm, EACH, metric)]
         except InputError:  # it is damaged, and will be made again
@@ -169,8 +169,8 @@ def made_otherwise(runs: Sequence[Run], store: Keeping) -> dict[str, str]:
 def _effort(point: Point, run: Run, tuned: bool) -> list[Any]:
     if not tuned:
         return []
-    recipe = run.spec["recipe"]
-    trials = {trial.name for trial in point.trials if trial.spec["recipe"] == recipe}
+    recipe = run.recipe
+    trials = {trial.name for trial in point.trials if trial.recipe == recipe}
     return [
         len(trials),
         ", ".join(f"{key}={value_in_a_cell(value)}" for key, value in point.chosen.get(recipe, {}).items()),

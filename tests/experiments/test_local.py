@@ -83,7 +83,7 @@ def test_a_run_holds_what_it_was_made_from_and_what_it_found(uninterrupted):
         "cost.json", "manifest.json",
     }  # fmt: skip
     with np.load(folder / "predictions.npz", allow_pickle=False) as file:
-        labels = data_of(run.spec).y_test
+        labels = data_of(run.settings).y_test
         np.testing.assert_array_equal(file["labels/test"], labels)
         assert file["test/mc_dropout"].shape == (3, len(labels), 10)
         assert file["val/dropout_ensemble"].shape[0] == 2

@@ -9,6 +9,7 @@ from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.experiments import make_plan, parse_study
 from ensemble_vs_dropout.experiments.comparing import compare
 from ensemble_vs_dropout.experiments.running import builder_of, conditions, data_of, make_runs
+from ensemble_vs_dropout.experiments.settings import ModelSettings
 from ensemble_vs_dropout.models.builders import mlp
 
 BASE = (
@@ -62,8 +63,7 @@ def test_shifts_are_further_conditions_of_the_same_predictions():
 
 
 def test_amounts_severities_and_published_grids_are_told_apart():
-    spec = {"shifts": {"rotation": "ovadia", "blur": "severities", "translation": [2, 4]}}
-    found = list(conditions(spec))
+    found = list(conditions({"rotation": "ovadia", "blur": "severities", "translation": [2, 4]}))
     assert [amount for name, amount in found if name == "rotation"] == [{"amount": a} for a in OVADIA["rotation"]]
     assert [amount for name, amount in found if name == "blur"] == [{"severity": s} for s in range(1, 6)]
     assert [amount for name, amount in found if name == "translation"] == [{"amount": 2}, {"amount": 4}]
@@ -134,7 +134,7 @@ def test_models_can_be_built_again_from_what_is_kept():
     with np.load(io.BytesIO(files["models.npz"]), allow_pickle=False) as file:
         weights = [file[f"0/{number}"] for number in range(len(model.get_weights()))]
     model.set_weights(weights)
-    data = data_of(run.spec)
+    data = data_of(run.settings)
     with np.load(io.BytesIO(files["predictions.npz"]), allow_pickle=False) as file:
         expected = file["test/ensemble"][0]
     np.testing.assert_allclose(keras.ops.softmax(model(data.x_test, training=False)), expected, atol=1e-5)
@@ -142,4 +142,4 @@ def test_models_can_be_built_again_from_what_is_kept():
 
 def test_a_builder_of_the_users_own_takes_no_settings():
     with pytest.raises(InputError, match="takes no settings of a study, got units"):
-        builder_of({"model": {"name": "mine:build", "units": [3]}})
+        builder_of(ModelSettings(name="mine:build", units=[3]))
