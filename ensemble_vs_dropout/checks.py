@@ -57,6 +57,9 @@ def check_known(kind: str, name: object, known: Iterable[str]) -> str:
     raise InputError(f"unknown {kind} {name!r}{hint}; known: {', '.join(names)}")
 
 
+_SEEN: dict[str, tuple[int, int] | None] = {}  # modules of the user's own, as their files were at first
+
+
 def load_named(kind: str, name: str) -> Any:
     """Return what `package.module:name` names; modules where the user stands are found too.
 
@@ -76,6 +79,13 @@ def load_named(kind: str, name: str) -> Any:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise InputError(f"{kind} {name!r}: cannot import {module_name!r}: {error}") from error
+    file = getattr(module, "__file__", None)
+    state = (Path(file).stat().st_mtime_ns, Path(file).stat().st_size) if file and Path(file).is_file() else None
+    if _SEEN.setdefault(module_name, state) != state:
+        raise InputError(
+            f"{kind} {name!r}: {file} has changed since Python imported it, and what was imported is the old; restart "
+            "Python"
+        )
     if not hasattr(module, attribute):
         raise InputError(f"{kind} {name!r}: {module_name!r} has no {attribute!r}")
     return getattr(module, attribute)

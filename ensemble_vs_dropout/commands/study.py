@@ -92,6 +92,7 @@ def run(
     end_with_parent()
     study, kept = read_study(file), Store(store)
     made, verbose = plan_of(study, kept, together=together), 0 if quiet else 1
+    _tell_versions(made, kept)
     kept.keep_study(study.name, file.read_text(encoding="utf-8"))
     if jobs is None:
         whole = plan_of(study, kept, guess=True, together=together)
@@ -257,9 +258,16 @@ def _tell(made: Plan, kept: Store, folder: Path, quiet: bool) -> None:
 
 
 def _tell_versions(made: Plan, kept: Store) -> None:
-    """Say so where runs are of a version that found other results."""
-    from ensemble_vs_dropout.experiments.tables import made_otherwise
+    """Say so where runs are of a version that found other results, or had another default."""
+    from ensemble_vs_dropout.experiments.tables import made_otherwise, with_resamples_of_before
 
+    before = with_resamples_of_before(made.runs, kept)
+    if before:
+        print(
+            f"evd: {before} runs are there with 1,000 resamples, the default of before; write resamples: 1000 into "
+            "base to keep them, else they are made again with 10,000",
+            file=sys.stderr,
+        )
     others = made_otherwise(made.runs, kept)
     if others:
         print(

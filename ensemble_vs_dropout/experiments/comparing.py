@@ -17,23 +17,25 @@ from typing import Any
 import yaml
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction, check_known, load_named
+from ensemble_vs_dropout.datasets import shift
 from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, STANDARD_ARMS, Arm, find_arms
 from ensemble_vs_dropout.experiments.comparison import Comparison
-from ensemble_vs_dropout.experiments.folder import is_finished, open_folder
+from ensemble_vs_dropout.experiments.folder import asked_of, claim, is_finished, open_folder
 from ensemble_vs_dropout.experiments.local import in_processes, run_study
+from ensemble_vs_dropout.experiments.plan import Run
 from ensemble_vs_dropout.experiments.ray import run_on_ray
-from ensemble_vs_dropout.experiments.running import PARTS, Given, data_of
+from ensemble_vs_dropout.experiments.running import PARTS, Given, architecture_of, conditions, data_of, other_data
 from ensemble_vs_dropout.experiments.settings import Settings, Study, make_settings
-from ensemble_vs_dropout.experiments.store import Keeping, Memory, Store
+from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Memory, Store
 from ensemble_vs_dropout.experiments.tables import plan_of
 from ensemble_vs_dropout.files import digest, digest_of_arrays
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
-from ensemble_vs_dropout.models.architecture import architecture
+from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.builders import NETWORKS, Builder, Network, build_for, find_builder, matching_width
 from ensemble_vs_dropout.models.heads import input_of, read_head
 from ensemble_vs_dropout.models.random_layers import random_layers
-from ensemble_vs_dropout.predictors import Ensemble, MonteCarloDropout, WeightScaling
+from ensemble_vs_dropout.predictors import Ensemble, ExactDropout, MonteCarloDropout, WeightScaling
 from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.types import Dataset
 
@@ -137,10 +139,12 @@ def compare(
     chosen = find_arms(_registered(controls) if arms is None else arms)
     if len(chosen) < 2:
         raise InputError(f"arms must name at least two arms, to compare them, got {[arm.name for arm in chosen]}")
+    if members == 1 and len([arm for arm in chosen if arm.grows != "networks"]) < 2:
+        raise InputError("members must be at least 2 to compare these arms: of one network there is no ensemble, got 1")
     loading = {"target": target, "train_size": train_size, "label_noise": label_noise}
     dataset, named, facts = _data(data, loading, seed)
     builder = find_builder(build) if isinstance(build, str) else build
-    model, names = _model(builder, build), _names(arms, chosen)
+    model, names = _model(builder, build, dataset), _names(arms, chosen)
     settings = make_settings(
         **named, model=model, members=members, rate=rate, passes=passes, epochs=epochs, patience=patience,
         batch_size=batch_size, seed=seed, controls=controls and not names, arms=names, tuning=tuning,
@@ -149,65 +153,97 @@ def compare(
     )  # fmt: skip
     networks = _check(builder, dataset, settings, {arm.recipe for arm in chosen})
     if "<" in model["name"]:
-        facts |= {"builder_sha256": digest([architecture(one, lasting=True) for one in networks])}
+        facts |= {"builder_sha256": digest([architecture_of(one) for one in networks])}
     given = Given(dataset if "data_sha256" in facts else None, builder if "builder_sha256" in facts else None)
     if jobs > 1 or executor != "local":
-        _check_travels(facts, arms, [*metrics, *rules], out)
-    study = Study(name=_title(dataset, model), base=settings.given(), repetitions=repetitions)
-    asked = {"format": 1, "settings": settings.given(), "repetitions": repetitions, "facts": facts}
-    store: Keeping = open_folder(Path(out), asked, force) if out is not None else Memory()
+        _check_travels(facts, chosen, names, [*metrics, *rules], out)
+    study = Study(name="comparison", base=settings.given(), repetitions=repetitions)
+    asked = asked_of(settings.given(), repetitions, facts, plan_of(study, facts=facts).runs[0])
+    study = study.model_copy(update={"name": f"{_title(dataset, model)}-{digest(asked)[:8]}"})
+    store: Keeping = open_folder(Path(out)) if out is not None else Memory()
     with store.hold("comparison") if isinstance(store, Store) else nullcontext():
+        if isinstance(store, Store):
+            claim(store.folder, asked, force)
         with Progress(1, verbose) as progress:
             for line in [f"{dataset.name}: {dataset.source}", *dataset.notes] if isinstance(data, str) else ():
                 progress.say(line)
-        return _compare(study, settings, store, facts, given, out, jobs, executor, verbose)
+        _check_runs(plan_of(study, store, facts=facts).runs, store, builder, dataset)
+        _make(study, store, facts, given, jobs, executor, verbose)
+        return _found(study, settings, store, facts, given)
 
 
-def _compare(
+def _make(
     study: Study,
-    settings: Settings,
     store: Keeping,
     facts: Mapping[str, str],
     given: Given,
-    out: str | PathLike[str] | None,
     jobs: int,
     executor: str,
     verbose: str | int,
-) -> Comparison:
-    """Make what is not made yet, and look at all of it."""
+) -> None:
+    """Make the runs that are not made yet."""
     plan = plan_of(study, store, facts=facts)
     if jobs > 1:  # a group for each process, if there are as many runs
         together = max(1, sum(run.members for run in plan.runs) // jobs)
         plan = plan_of(study, store, facts=facts, together=together)
     whole = not plan.open and all(store.has(run) and not store.damaged(run) for run in plan.runs)
-    if whole and out is not None and is_finished(Path(out)):
-        return Comparison.load(out)
-    with Progress(1, verbose) as progress:
-        there = len([run for run in plan.runs if store.has(run)])
-        if there:
-            progress.say(f"going on with the unfinished run in {out}: {there} of {len(plan.runs)} parts are finished")
-    file = store.keep_study(study.name, _yaml(study)) if isinstance(store, Store) and not facts else None
+    if whole:
+        return
+    there = len([run for run in plan.runs if store.has(run)])
+    if there and isinstance(store, Store):
+        with Progress(1, verbose) as progress:
+            progress.say(
+                f"going on with the unfinished run in {store.folder}: {there} of {len(plan.runs)} parts are finished"
+            )
+    if not isinstance(store, Store):
+        run_study(plan, store, fail_fast=True, each=True, given=given, verbose=verbose)
+        return
+    file = None if facts else store.keep_study(study.name, _yaml(study))
     if executor == "ray":
-        assert isinstance(store, Store)
-        run_on_ray(plan, store, fail_fast=True, verbose=verbose)
-    else:
-        with in_processes(file, Path(out), jobs - 1, plan.together, checkpoint=True) if file and out else nullcontext():
-            run_study(
-                plan, store, verify=True, fail_fast=True, checkpoint=isinstance(store, Store), each=True, given=given,
-                verbose=verbose,
-            )  # fmt: skip
+        run_on_ray(plan, store, verify=True, fail_fast=True, verbose=verbose)
+        return
+    with in_processes(file, store.folder, jobs - 1, plan.together, checkpoint=True) if file else nullcontext():
+        run_study(
+            plan, store, verify=True, fail_fast=True, checkpoint=True, each=True, given=given, verbose=verbose
+        )  # fmt: skip
+
+
+def _found(study: Study, settings: Settings, store: Keeping, facts: Mapping[str, str], given: Given) -> Comparison:
+    """Return the comparison of runs that are made, and write what is made of them unless it is there."""
     plan = plan_of(study, store, facts=facts)
-    comparison = Comparison(
-        settings,
-        [point.runs for point in plan.points],
-        store,
-        facts,
-        [point.chosen for point in plan.points if point.chosen],
-        given.trained,
-    )
-    if out is not None:
-        comparison.write(Path(out))
+    if plan.open:
+        failed = [reason for point in plan.points for run in point.trials if (reason := store.failure(run))]
+        raise FloatingPointError(f"nothing could be chosen, as all candidates failed: {failed[0] if failed else ''}")
+    points = plan.points
+    chosen = [point.chosen for point in points if point.chosen]
+    comparison = Comparison(settings, [point.runs for point in points], store, facts, chosen, given.trained)
+    if isinstance(store, Store) and not is_finished(store.folder):
+        comparison.write(store.folder)
     return comparison
+
+
+def _check_runs(runs: Sequence[Run], store: Keeping, builder: Builder, data: Dataset) -> None:
+    """Raise `InputError` if finished runs are of other networks than the builder makes now.
+
+    A run is known by the file of the builder; what that imports may have changed.
+    """
+    seen: dict[tuple[Any, ...], str] = {}
+    for run in (run for run in runs if store.has(run) and ":" in run.settings.model.name):
+        recipe, wanted = RECIPES[run.recipe], run.settings
+        rate = float(wanted.rate) * recipe.rate if recipe.dropout else 0.0
+        width = matching_width(builder, data, wanted.members) if recipe.single else 1.0
+        network = (rate, width)
+        if network not in seen:
+            seen[network] = architecture_of(build_for(builder, data, rate=rate, width=width))
+        try:
+            told = json.loads(store.read(run, "environment.json")[0]).get("architecture")
+        except (DamagedError, ValueError):
+            continue  # it will be set aside
+        if told not in (None, seen[network]):
+            raise InputError(
+                f"the finished run {run.name} is of another network than {wanted.model.name!r} makes now, whose own "
+                "file is the same; give another folder"
+            )
 
 
 def _registered(controls: bool) -> list[str]:
@@ -220,7 +256,9 @@ def _names(arms: Sequence[str | Arm] | None, chosen: Sequence[Arm]) -> tuple[str
     if arms is None:
         own = any(arm.name not in STANDARD_ARMS for arm in chosen)
         return tuple(arm.name for arm in chosen) if own else ()
-    return tuple(arm.name if isinstance(arm, Arm) else arm for arm in arms)
+    places = list(ARMS)
+    names = [arm.name if isinstance(arm, Arm) else arm for arm in arms]
+    return tuple(sorted(names, key=lambda name: places.index(find_arms([name])[0].name)))
 
 
 def _data(data: Dataset | str, loading: Mapping[str, Any], seed: int) -> tuple[Dataset, dict[str, Any], dict[str, str]]:
@@ -254,18 +292,22 @@ def _digest(data: Dataset | None) -> str:
     return digest_of_arrays(getattr(data, f"{kind}_{part}") for part in PARTS for kind in "xy")
 
 
-def _model(builder: Builder, build: Builder | str) -> dict[str, Any]:
+def _model(builder: Builder, build: Builder | str, data: Dataset) -> dict[str, Any]:
     """Return the settings that name a builder; the name holds "<" where none leads to it."""
     if isinstance(build, str):
         return {"name": build}
     if isinstance(builder, Network) and builder.name in NETWORKS:
         taken = inspect.signature(NETWORKS[builder.name]).parameters
         other = {
-            name: builder.settings[name]
-            for name, parameter in taken.items()
-            if name != "rate" and builder.settings[name] != parameter.default
+            name: value
+            for name, value in builder.settings.items()
+            if name in taken and name != "rate" and value != taken[name].default
         }
-        return {"name": builder.name, **json.loads(json.dumps(other))}
+        again = NETWORKS[builder.name](**other)
+        both = [architecture_of(build_for(one, data, rate=0.5)) for one in (again, builder)]
+        if both[0] == both[1]:
+            return {"name": builder.name, **json.loads(json.dumps(other, default=int))}
+        return {"name": f"<{builder.name}>"}
     name = f"{getattr(builder, '__module__', '')}:{getattr(builder, '__qualname__', type(builder).__qualname__)}"
     try:
         found = load_named("model", name) if "__main__" not in name else None
@@ -289,6 +331,14 @@ def _check(builder: Builder, data: Dataset, settings: Settings, recipes: Set[str
         Ensemble(lambda: build_for(builder, data, rate=0.0), 2, settings.seed)  # would members start identical?
     if any(RECIPES[recipe].single for recipe in recipes):
         matching_width(builder, data, settings.members)
+    if settings.exact:
+        ExactDropout(networks[-1])
+    for name, amount in conditions(settings.shifts):
+        shift(data.x_test[:2], name, seed=settings.seed, **amount)
+    if settings.other_data:
+        other_data(settings.other_data, data)
+    for rule in settings.rules:
+        find_rule(rule)
     return networks
 
 
@@ -311,7 +361,7 @@ def _check_network(builder: Builder, data: Dataset, rate: float) -> keras.Model:
 
 
 def _check_travels(
-    facts: Mapping[str, str], arms: Sequence[str | Arm] | None, measured: Sequence[str], out: Any
+    facts: Mapping[str, str], arms: Sequence[Arm], names: Sequence[str], measured: Sequence[str], out: Any
 ) -> None:
     """Raise `InputError` unless other processes can make the runs."""
     rule = "more than 1 job, and executor ray, need"
@@ -321,8 +371,8 @@ def _check_travels(
         raise InputError(f"{rule} data that other processes can load: a name or a file, got arrays of this process")
     if "builder_sha256" in facts:
         raise InputError(f"{rule} a network that other processes can import, as package.module:function")
-    names = [arm.name if isinstance(arm, Arm) else arm for arm in arms or ()]
-    own = [name for name in names if ":" not in name and name not in STANDARD_ARMS]
+    imported = {find_arms([name])[0].name for name in names if ":" in name}
+    own = [arm.name for arm in arms if arm.name not in STANDARD_ARMS and arm.name not in imported]
     own += [name for name in measured if ":" not in name and name not in _OF_THE_PACKAGE]
     if own:
         raise InputError(
@@ -333,7 +383,7 @@ def _check_travels(
 
 def _title(data: Dataset, model: Mapping[str, Any]) -> str:
     """Return the name of the study."""
-    return re.sub(r"[^\w+-]+", "_", f"{data.name}-{model['name']}").strip("_")[:100] or "comparison"
+    return re.sub(r"[^\w+-]+", "_", f"{data.name}-{model['name']}").strip("_+-")[:80] or "comparison"
 
 
 def _yaml(study: Study) -> str:

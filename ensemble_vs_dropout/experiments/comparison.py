@@ -130,7 +130,7 @@ class Comparison:
                 arm = row.pop("arm")
                 numbers = {name: float("nan") if value is None else value for name, value in row.items()}
                 rows.setdefault(arm, []).append(Cost(**numbers))
-        return cost_table({arm: rows[arm] for arm in judged(rows)})
+        return cost_table({arm: rows[arm] for arm in judged(rows) if arm in rows})
 
     @cached_property
     def conditions(self) -> pd.DataFrame:
@@ -307,7 +307,9 @@ class Comparison:
         last = self.histories.groupby(["recipe", "repetition", "member"]).agg(
             epochs=("epoch", "max"), best=("val_loss", lambda losses: losses.to_numpy().argmin() + 1)
         )
-        last["cut"] = (last.epochs == self.settings.epochs) & (last.best == last.epochs)
+        at_most = {(run.recipe, r): run.settings.epochs for r, runs in enumerate(self.runs) for run in runs}
+        most = [at_most[recipe, repetition] for recipe, repetition, _ in last.index]
+        last["cut"] = (last.epochs == most) & (last.best == last.epochs)
         parts = [
             f"{int(group.cut.sum())} of {len(group)} {recipe_label(str(kind))}"
             for kind, group in last.groupby("recipe", sort=False)
@@ -383,8 +385,9 @@ class Comparison:
             InputError: The folder holds something else, and `force` is not given.
         """
         path = Path(folder)
-        store = folders.open_folder(path, self.asked, force)
+        store = folders.open_folder(path)
         with store.hold("comparison"):
+            folders.claim(path, self.asked, force)
             for run in (run for runs in self.runs for run in runs if not store.has(run)):
                 names = ("environment", "cost", "scores", "models")
                 files = [*(f"{name}.json" for name in names), "models.npz", "histories.csv", "predictions.npz"]
@@ -394,12 +397,7 @@ class Comparison:
     @property
     def asked(self) -> dict[str, Any]:
         """What was asked for, as `comparison.json` has it."""
-        return {
-            "format": 1,
-            "settings": self.settings.given(),
-            "repetitions": len(self.runs),
-            "facts": dict(self.facts),
-        }
+        return folders.asked_of(self.settings.given(), len(self.runs), self.facts, self.runs[0][0])
 
     def write(self, path: Path) -> Path:
         """Write what is made of the runs to the folder that `folders.open_folder` gave."""
@@ -434,6 +432,8 @@ class Comparison:
         found = folders.read_comparison(path)
         if "runs" not in found:
             raise InputError(f"{str(path)!r} holds no finished run: the same evd compare goes on with what is there")
+        if folders.has_changed(path):
+            raise InputError(f"{str(path)!r} is damaged: comparison.json changed since; run the comparison again")
         store = Store(path, create=False)
         try:
             settings = Settings.model_validate(found["settings"])
@@ -498,7 +498,9 @@ class Comparison:
         examples = "95 % bootstrap over the test examples"
         if not self._pools:
             return None
-        return plots.EnsembleSize.from_curves(self.sizes, dataset=self._data, interval=examples, references=alone)
+        return plots.EnsembleSize.from_curves(
+            self.sizes, dataset=self._data, interval=examples, references=alone if len(alone) else None
+        )
 
     def _learning_curves(self) -> plots.Display:
         from ensemble_vs_dropout import plots
@@ -565,14 +567,18 @@ def comparisons(plan: Plan, store: Keeping) -> Iterator[tuple[dict[str, Any], Co
     points: dict[str, list[Point]] = {}
     for point in plan.points:
         points.setdefault(json.dumps(point.keys, sort_keys=True), []).append(point)
-    settings = [one for _, one in plan.study.points()]
+    settings = {json.dumps(keys, sort_keys=True): one for keys, one in plan.study.points()}
     whole = [
-        (of_one, wanted)
-        for of_one, wanted in zip(points.values(), settings, strict=True)
-        if all(point.runs and all(run.name in there for run in point.runs) for point in of_one)
+        (of_one, settings[key])
+        for key, of_one in points.items()
+        if "test" in settings[key].splits
+        and all(point.runs and all(run.name in there for run in point.runs) for point in of_one)
     ]
     if not whole:
-        raise InputError(f"no point of the study {plan.study.name!r} is finished; evd study run makes its runs")
+        raise InputError(
+            f"no point of the study {plan.study.name!r} is finished with scores of the test part; evd study run makes "
+            "its runs, and splits must hold test"
+        )
     for of_one, wanted in whole:
         chosen = [point.chosen for point in of_one if point.chosen]
         yield of_one[0].keys, Comparison(wanted, [point.runs for point in of_one], store, plan.facts, chosen)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import ARMS, predicted_for
+from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.experiments.plan import Run, make_plan
 from ensemble_vs_dropout.experiments.settings import Settings, Study, make_settings
 from ensemble_vs_dropout.experiments.store import Memory
@@ -74,7 +75,7 @@ def _files(folder: Path, spec: dict[str, Any], run: Run, repetition: int, runs: 
         "histories.csv": own.drop(columns=["recipe", "repetition"]).to_csv(index=False).encode(),
         "cost.json": of_recipe.to_json(orient="records").encode(),
         "environment.json": json.dumps(told).encode(),
-        "scores.json": json.dumps({"columns": [], "data": []}).encode(),
+        "scores.json": json.dumps({"columns": SCORE_COLUMNS, "data": []}).encode(),
         "models.json": json.dumps({"not_described": f"they lie in {folder / 'models'}"}).encode(),
         "models.npz": b"",
     }

@@ -11,10 +11,13 @@ Another comparison is refused, or with force takes its place: what is made of ru
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.experiments.plan import Run
 from ensemble_vs_dropout.experiments.store import Store
 from ensemble_vs_dropout.files import digest_of_file, write_whole
 
@@ -26,16 +29,11 @@ _MADE = (
 )  # fmt: skip
 
 
-def open_folder(folder: Path, asked: dict[str, Any], force: bool = False) -> Store:
-    """Return the store in a folder, which from now on is the folder of this comparison.
-
-    Args:
-        folder: Made if it is not there.
-        asked: What is compared, as JSON can hold it.
-        force: Take the place of another comparison; its runs stay.
+def open_folder(folder: Path) -> Store:
+    """Return the store in a folder, which is made if it is not there.
 
     Raises:
-        InputError: The folder holds something else or another comparison, or cannot be written.
+        InputError: The folder holds something else, or cannot be written.
     """
     if is_of_first_format(folder):
         raise InputError(
@@ -43,20 +41,62 @@ def open_folder(folder: Path, asked: dict[str, Any], force: bool = False) -> Sto
             "another folder for a new one"
         )
     try:
-        store = Store(folder, beside=(*_MADE, "manifest.json"))
+        return Store(folder, beside=(*_MADE, "manifest.json"))
     except InputError as error:
         raise InputError(str(error).replace("store", "out", 1)) from error
+
+
+def claim(folder: Path, asked: dict[str, Any], force: bool = False) -> None:
+    """Make a folder that is held the folder of this comparison.
+
+    Args:
+        folder: As `open_folder` took it.
+        asked: What is compared, as `asked_of` gives it.
+        force: Take the place of another comparison: what is made of its runs is removed, and the runs stay.
+
+    Raises:
+        InputError: The folder holds another comparison.
+    """
     found = read_asked(folder)
     if found == asked:
-        return store
+        return
     if found and not force:
         raise InputError(
             f"out {str(folder)!r} holds another comparison ({', '.join(_changed(found, asked))} differ); give another "
             "folder, or --force to put this one in its place (the runs of both stay)"
         )
     (folder / "manifest.json").unlink(missing_ok=True)
+    for name in _MADE if found else ():
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     write_asked(folder, asked)
-    return store
+
+
+def asked_of(settings: Mapping[str, Any], repetitions: int, facts: Mapping[str, str], run: Run) -> dict[str, Any]:
+    """Return what a comparison is, as JSON can hold it: its settings, and digests of data and network.
+
+    Args:
+        settings: Those that are not as by default.
+        repetitions: How many.
+        facts: Digests of what exists in Python alone.
+        run: One of its runs, whose spec has the digests of files.
+    """
+    files = {key: value for key, value in run.spec.items() if key.endswith("_sha256")}
+    return {
+        "format": 1, "settings": dict(settings), "repetitions": repetitions, "facts": dict(facts), "files": files,
+    }  # fmt: skip
+
+
+def has_changed(folder: Path) -> bool:
+    """Return whether `comparison.json` is another than the manifest says."""
+    try:
+        sums = json.loads((folder / "manifest.json").read_text())
+        return bool(sums[ASKED] != digest_of_file(folder / ASKED))
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
 
 
 def is_of_first_format(folder: Path) -> bool:
@@ -111,9 +151,12 @@ def _files(folder: Path) -> list[Path]:
 
 def _changed(found: dict[str, Any], asked: dict[str, Any]) -> list[str]:
     """Return the names of what differs, of settings one by one."""
-    nested = ("settings", "facts")
+    nested = ("settings", "facts", "files")
     flat = [
-        {**{k: v for k, v in one.items() if k not in nested}, **one.get("settings", {}), **one.get("facts", {})}
+        {
+            **{k: v for k, v in one.items() if k not in nested},
+            **{k: v for name in nested for k, v in one.get(name, {}).items()},
+        }
         for one in (found, asked)
     ]
     return sorted(key for key in {*flat[0], *flat[1]} if flat[0].get(key) != flat[1].get(key))

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -83,7 +83,7 @@ def run_study(
             tell = _telling(stage, progress) if progress.live or progress.verbose == 2 or each else None
             make = partial(
                 make_group, store=store, report=report, progress=progress, fail_fast=fail_fast, checkpoint=checkpoint,
-                tell=tell, given=given,
+                tell=tell, given=given, trials={trial.name for point in stage.points for trial in point.trials},
             )  # fmt: skip
             _run_stage(stage, store, report, progress, make, wait or plan.open, each)
     return report
@@ -142,8 +142,12 @@ def make_group(
     checkpoint: bool = False,
     tell: Tell | None = None,
     given: Given | None = None,
+    trials: Collection[str] = (),
 ) -> None:
-    """Make those runs of a group that are neither finished nor in other hands; `tell` hears of each epoch."""
+    """Make those runs of a group that are neither finished nor in other hands.
+
+    `tell` hears of each epoch. Of the `trials` others may be chosen, so that a network that diverges stops nothing.
+    """
     with store.claim(group.runs) as mine:
         todo = [run for run in mine if run.name not in report.failed]
         if not todo:
@@ -156,7 +160,7 @@ def make_group(
             for run, files in make_runs(todo, group.members, folders, tell, given):
                 if isinstance(files, Exception):
                     note_failure(run, *told(files), store, report, progress)
-                    if fail_fast:
+                    if fail_fast and run.name not in trials:
                         raise FloatingPointError(f"{run.name} failed: {files}")
                 else:
                     store.put(run, files)

@@ -229,7 +229,11 @@ def _run(settings: Settings, recipe: str, repetition: int, facts: Mapping[str, s
         spec["data_seed"] = spec["seed"]
     for key in _DROPOUT_ONLY if not RECIPES[recipe].dropout else ():
         del spec[key]
-    files = {"data_sha256": _data_file(settings.dataset), "builder_sha256": _source(settings.model.name)}
+    files = {
+        "data_sha256": _data_file(settings.dataset),
+        "builder_sha256": _source(settings.model.name),
+        "other_sha256": _data_file(settings.other_data) if settings.other_data else None,
+    }
     content = {key: _sum(file) for key, file in files.items() if file}  # what has changed is other
     return Run({"recipe": recipe, "repetition": repetition, **content, **facts, **spec})
 
@@ -242,6 +246,12 @@ def _sum(file: Path) -> str:
 @lru_cache
 def _sum_of(file: Path, *state: int) -> str:
     return digest_of_file(file)
+
+
+def state_of_data(name: str) -> tuple[Any, ...]:
+    """Return what tells whether the file of a data set has changed; () for one that is no file."""
+    file = _data_file(name)
+    return (str(file.resolve()), file.stat().st_mtime_ns, file.stat().st_size) if file else ()
 
 
 def _data_file(name: str) -> Path | None:

@@ -24,11 +24,12 @@ from ensemble_vs_dropout.datasets import OVADIA, load_dataset, shift
 from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, find_arms, judged, rules_of
 from ensemble_vs_dropout.evaluation.cost import cost_table
-from ensemble_vs_dropout.experiments.plan import RESULTS, Run
+from ensemble_vs_dropout.experiments.plan import RESULTS, Run, state_of_data
 from ensemble_vs_dropout.experiments.settings import ModelSettings, Settings
 from ensemble_vs_dropout.experiments.store import Keeping
 from ensemble_vs_dropout.experiments.ways import Ways
-from ensemble_vs_dropout.files import digest_of_arrays
+from ensemble_vs_dropout.files import digest, digest_of_arrays
+from ensemble_vs_dropout.models.architecture import architecture
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.builders import NETWORKS, Builder, build_for, find_builder, matching_width
 from ensemble_vs_dropout.predictors import Ensemble, ExactDropout, fit_together
@@ -122,6 +123,11 @@ def make_runs(
         yield run, _files(run, ensemble, data, ways, trained * run.members / sum(r.members for r in runs))
 
 
+def architecture_of(model: keras.Model) -> str:
+    """Return the digest of all of a network but its weights, the same in every process."""
+    return digest(architecture(model, lasting=True))
+
+
 def networks_of(run: Run, store: Keeping) -> Ensemble:
     """Return the trained networks of a finished run, built anew from what is kept of them.
 
@@ -145,7 +151,9 @@ def networks_of(run: Run, store: Keeping) -> Ensemble:
 
 def data_of(settings: Settings) -> Dataset:
     """Return the data that settings name."""
-    return _load(settings.dataset, settings.target, settings.train_size, settings.label_noise, _data_seed(settings))
+    wanted = settings
+    loading = (wanted.target, wanted.train_size, wanted.label_noise, _data_seed(wanted))
+    return _load(wanted.dataset, *loading, state=state_of_data(wanted.dataset))
 
 
 def _data_seed(settings: Settings) -> int:
@@ -169,7 +177,10 @@ def builder_of(model: ModelSettings) -> Builder:
 
 
 @lru_cache(maxsize=4)
-def _load(name: str, target: str | None, train_size: int | None, label_noise: float, seed: int) -> Dataset:
+def _load(
+    name: str, target: str | None, train_size: int | None, label_noise: float, seed: int, state: tuple[Any, ...]
+) -> Dataset:
+    """Load data, or take them from the last few; `state` is that of the file, so that what has changed is loaded."""
     return load_dataset(name, target=target, train_size=train_size, label_noise=label_noise, seed=seed)
 
 
@@ -204,11 +215,12 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
         if n := wanted.keep_shifted:
             kept |= {f"shifted/{name}/{severity:g}/{arm}": p.probs[:, :n] for arm, p in shifted.items()}
     if wanted.other_data:
-        other = _other(wanted.other_data, data)
+        other = other_data(wanted.other_data, data)
         strange = ways.predict(recipe, ensemble, other.x_test, passes, masks, asked)
         found, _ = Evaluator(seed=wanted.seed).detection(predictions["test"], strange, wanted.resamples)
         tables.append(found.assign(condition=other.name))
         kept |= {f"other/{arm}": p.probs for arm, p in strange.items()}
+        kept |= {f"weights/other/{arm}": p.weights for arm, p in strange.items() if p.weights is not None}
     if wanted.exact and RECIPES[recipe].dropout:
         exact = ExactDropout(next(iter(ensemble.models)))
         for rule in ("mean", "geometric_mean"):
@@ -238,6 +250,7 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
         "sizes": data.sizes,
         "data_sha256": digest_of_arrays(array for part in PARTS for array in _part(data, part)),
         "parameters": next(iter(ensemble.models)).count_params(),
+        "architecture": architecture_of(next(iter(ensemble.models))),
     }
     kept |= {f"labels/{part}": y for part, (_, y) in parts.items() if part != "train"}
     return {
@@ -260,8 +273,9 @@ def conditions(shifts: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
             yield from ((name, {"amount": amount}) for amount in (OVADIA[name] if wanted == "ovadia" else wanted))
 
 
-def _other(name: str, data: Dataset) -> Dataset:
-    other = _load(name, None, None, 0.0, 0)
+def other_data(name: str, data: Dataset) -> Dataset:
+    """Return data that do not belong, or raise `InputError` if they are of another shape or type."""
+    other = _load(name, None, None, 0.0, 0, state=state_of_data(name))
     if other.input_shape != data.input_shape or other.x_test.dtype != data.x_test.dtype:
         raise InputError(
             f"other_data must have examples of the shape and type of {data.name!r}, {data.input_shape} of "

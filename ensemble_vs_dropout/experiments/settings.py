@@ -459,7 +459,9 @@ def _check_together(varied: Mapping[str, Any], settings: Settings) -> None:
         return
     how = settings.how
     if set(settings.trained) - {"plain", "dropout"}:
-        raise ValueError("recipes of your own cannot be tuned; give rate a number, and leave out tuning")
+        raise ValueError(
+            "controls, and recipes of your own, cannot be tuned; give rate a number, and leave out tuning, or them"
+        )
     if "dropout" in settings.trained and (str(settings.rate) == AUTO) != ("rate" in how.dropout):
         raise ValueError("rate must be auto where tuning.dropout lists candidates of rate, and only there")
     numbers = {recipe: len(how.candidates(recipe)) for recipe in settings.trained}
@@ -469,6 +471,8 @@ def _check_together(varied: Mapping[str, Any], settings: Settings) -> None:
             f"recipes must have as many candidates as each other, for equal tuning effort; there are {told}"
         )
     tuned = {key for recipe in settings.trained for key in getattr(how, recipe)}
+    if ":" in settings.model.name and any(key.startswith("model") for key in tuned):
+        raise ValueError(f"model.* can be tuned for the networks of this package, not for {settings.model.name!r}")
     both = sorted(key for key in varied if key in tuned and varied[key] != AUTO)
     if both:  # its rows would be named by values that nothing was trained with
         raise ValueError(f"{both[0]} is tuned, so grid and cases must not vary it; leave it out of one of them")

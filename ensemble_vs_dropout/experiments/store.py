@@ -98,7 +98,7 @@ class Memory:
 
     def put(self, run: Run, files: Mapping[str, bytes]) -> None:
         """Keep a finished run."""
-        self._runs[run.name] = dict(files)
+        self._runs[run.name] = {"spec.json": json.dumps(run.spec).encode(), **files}
         self._failed.pop(run.name, None)
 
     def damaged(self, run: Run) -> list[str]:
@@ -133,7 +133,7 @@ class Store:
     Args:
         folder: Made if it is not there.
         create: Whether to make it; else it must be there.
-        beside: Names of what may lie beside the store's own files.
+        beside: Names of what may lie beside finished runs whose `store.json` was lost.
 
     Raises:
         InputError: The folder holds something else, was written by a newer version, or cannot be written.
@@ -155,7 +155,7 @@ class Store:
             if create and not mark.exists():
                 self.folder.mkdir(parents=True, exist_ok=True)
                 # What a process left that was killed while it made the store, or is making it now, is no stranger.
-                known = (mark.name, *_OWN, *beside)
+                known = (mark.name, *_OWN, *(beside if any(self.folder.glob("runs/*/manifest.json")) else ()))
                 names = sorted(path.name for path in self.folder.iterdir() if not path.name.startswith(PARTIAL))
                 strangers = [name for name in names if name not in known]
                 if strangers and not mark.exists():

@@ -166,6 +166,13 @@ def made_otherwise(runs: Sequence[Run], store: Keeping) -> dict[str, str]:
     return found
 
 
+def with_resamples_of_before(runs: Sequence[Run], store: Keeping) -> int:
+    """Return how many runs are not there, but are with the resamples that were the default before."""
+    there = store.finished()
+    missing = [run for run in runs if run.name not in there and run.settings.resamples == 10_000]
+    return sum(Run({**run.spec, "resamples": 1000}).name in there for run in missing)
+
+
 def _effort(point: Point, run: Run, tuned: bool) -> list[Any]:
     if not tuned:
         return []

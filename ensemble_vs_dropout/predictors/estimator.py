@@ -132,8 +132,11 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     def _bound(self, features: FloatArray, labels: IntArray) -> Callable[[], keras.Model]:
         """Return the builder with what it takes."""
         build = self.build or dense_network
-        taken = inspect.signature(build).parameters
-        if not {"data", "rate", "width"} & set(taken) and len(taken) >= 2:
+        taken = inspect.signature(build).parameters.values()
+        places = [
+            p.name for p in taken if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+        if len(places) >= 2 and not {"data", "rate", "width"} & set(places):
             return partial(build, features.shape[1], len(self.classes_))
         one = features[:1], labels[:1]  # a data set has three parts; builders look at shapes and classes
         data = Dataset("training", features, labels, *one, *one, tuple(map(str, self.classes_)))

@@ -121,13 +121,14 @@ _DIVERSITY_NOTE = (
 
 def _subtitle(spec: Mapping[str, Any]) -> str:
     model = spec["model"]
-    size = f", {model['parameters']:,} parameters" if "parameters" in model else ""
+    size = f", {model['parameters']:,} parameters" if model.get("parameters") else ""
+    training = f"{spec['sizes']['train']:,} training and " if spec["sizes"].get("train") else ""
     parts = [
         f"{model['name']}{size}",
         _count(spec["members"], "network"),
         f"dropout at {_rate(spec)} with {_count(spec['passes'], 'pass', 'es')}",
         _count(spec["repetitions"], "repetition"),
-        f"{spec['sizes']['train']:,} training and {spec['sizes']['test']:,} test examples",
+        f"{training}{spec['sizes']['test']:,} test examples",
     ]
     return " · ".join(parts)
 
@@ -183,7 +184,7 @@ def _command(spec: Mapping[str, Any]) -> tuple[str, str]:
     notes = [f"Whether it is the same data, their sha256 tells: {spec['data_sha256']}."]
     if not spec["named"]:
         notes.insert(0, "The data were given as arrays, or by an older version: name them by dataset, or a file.")
-    in_python = [key for key in ("data_seed", "tuning", "resamples") if key in spec]
+    in_python = [key for key in _IN_PYTHON if key in spec]
     in_python += ["shifts"] if any(amounts != "severities" for amounts in shifts.values()) else []
     if in_python:
         given = ", ".join(f"{key}={spec[key]!r}" for key in in_python)
@@ -196,6 +197,9 @@ def _command(spec: Mapping[str, Any]) -> tuple[str, str]:
         told = ", ".join(f"{key}={value!r}" for key, value in own.items())
         notes.insert(0, f"{model} was given {told} in Python or in a study, which no option says.")
     return f"evd compare {' '.join(parts)}", " ".join(notes)
+
+
+_IN_PYTHON = ("data_seed", "tuning", "resamples", "width", "splits", "keep_shifted")  # settings without an option
 
 
 def _without(spec: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -9,12 +9,20 @@ import pytest
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.experiments.comparison import Comparison
-from ensemble_vs_dropout.experiments.folder import finish, is_finished, open_folder
+from ensemble_vs_dropout.experiments.folder import claim, finish, is_finished
+from ensemble_vs_dropout.experiments.folder import open_folder as open_store
 from ensemble_vs_dropout.experiments.plan import Run
 
 ASKED = {"format": 1, "settings": {"dataset": "toy", "members": 3}, "repetitions": 2, "facts": {}}
 OTHER = {**ASKED, "settings": {"dataset": "toy", "members": 5, "seed": 1}}
 FIRST = Path(__file__).parent / "first_format"
+
+
+def open_folder(folder, asked, force=False):
+    store = open_store(folder)
+    with store.hold("comparison"):
+        claim(folder, asked, force)
+    return store
 
 
 def complete(folder):
@@ -66,6 +74,29 @@ def test_force_puts_another_in_its_place_and_keeps_the_runs(tmp_path):
     assert store.finished() == runs != set()
     assert not is_finished(tmp_path)
     assert json.loads((tmp_path / "comparison.json").read_text()) == OTHER
+    assert {path.name for path in tmp_path.iterdir()} == {"store.json", "runs", "locks", "comparison.json"}
+
+
+def test_a_comparison_that_another_process_writes_is_not_touched_by_force(tmp_path):
+    store = complete(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
+    with store.hold("comparison"), pytest.raises(InputError, match="being written by another process"):
+        open_folder(tmp_path, OTHER, force=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == before
+
+
+@pytest.mark.parametrize("name", ["report.md", "figures"])
+def test_what_has_the_name_of_a_report_but_is_not_ours_is_refused(tmp_path, name):
+    (tmp_path / name).mkdir() if name == "figures" else (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=f"holds something else \\({name}\\)"):
+        open_folder(tmp_path, ASKED, force=True)
+
+
+def test_a_comparison_whose_marks_were_lost_goes_on_with_its_runs(tmp_path):
+    runs = complete(tmp_path).finished()
+    for name in ("store.json", "comparison.json", "manifest.json", "scores.csv"):
+        (tmp_path / name).unlink()
+    assert open_folder(tmp_path, ASKED).finished() == runs
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -130,5 +161,13 @@ def test_a_damaged_folder_of_version_0_1_is_refused(tmp_path):
 def test_a_comparison_of_runs_that_are_not_there_is_refused(tmp_path, name):
     complete(tmp_path)
     (tmp_path / "comparison.json").write_text(json.dumps({**ASKED, "runs": [[name]]}))
+    finish(tmp_path)
     with pytest.raises(InputError, match="is damaged"):
+        Comparison.load(tmp_path)
+
+
+def test_a_changed_comparison_json_is_damage(tmp_path):
+    complete(tmp_path)
+    (tmp_path / "comparison.json").write_text(json.dumps({**OTHER, "runs": []}))
+    with pytest.raises(InputError, match=r"comparison\.json changed since"):
         Comparison.load(tmp_path)

@@ -1,5 +1,7 @@
 """A comparison is a study of one point: the same runs, the same tables, and what one can do both can."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -152,7 +154,7 @@ def toy():
 
 
 def test_what_other_processes_cannot_find_is_refused_with_the_reason(tmp_path):
-    settings = {"members": 1, "passes": 2, "epochs": 1, "repetitions": 1, "verbose": 0, "jobs": 2}
+    settings = {"members": 2, "passes": 2, "epochs": 1, "repetitions": 1, "verbose": 0, "jobs": 2}
     with pytest.raises(InputError, match="more than 1 job, and executor ray, need out, a folder"):
         compare("digits", "mlp", **settings)
     with pytest.raises(InputError, match="data that other processes can load: a name or a file, got arrays"):
@@ -214,3 +216,114 @@ def test_heads_are_read_before_anything_is_kept(tmp_path):
     with pytest.raises(InputError, match="needs images"):
         compare("letter", "lenet", **SMALL, repetitions=1, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def table(path, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(90, 3)).astype("float32")
+    np.savez(path, x=x, y=(x[:, seed % 3] > 0).astype(int))
+
+
+FEW = {"members": 2, "passes": 3, "repetitions": 1, "epochs": 1, "verbose": 0}
+
+
+@pytest.mark.slow
+def test_a_file_that_changed_is_loaded_anew_and_is_another_comparison(tmp_path):
+    data, out = tmp_path / "d.npz", tmp_path / "run"
+    table(data, 0)
+    first = compare(str(data), mlp(units=(4,)), **FEW, out=out)
+    table(data, 1)
+    with pytest.raises(InputError, match=r"holds another comparison \(data_sha256 differ\)"):
+        compare(str(data), mlp(units=(4,)), **FEW, out=out)
+    second = compare(str(data), mlp(units=(4,)), **FEW, out=out, force=True)
+    assert not second.scores.value.equals(first.scores.value)
+    table(data, 0)
+    again = compare(str(data), mlp(units=(4,)), **FEW, out=out, force=True)
+    pd.testing.assert_frame_equal(again.scores, first.scores)
+    with pytest.raises(InputError, match="holds another comparison"):
+        second.save(out)
+
+
+@pytest.mark.slow
+def test_force_leaves_no_table_of_the_other_comparison(tmp_path):
+    out = tmp_path / "run"
+    compare("digits", mlp(units=(4,)), **{**FEW, "train_size": 100}, shifts={"rotation": [30]}, out=out)
+    assert (out / "conditions.csv").exists()
+    compare("digits", mlp(units=(4,)), **{**FEW, "train_size": 100, "members": 1}, out=out, force=True)
+    assert not [name for name in ("conditions.csv", "worth.csv", "diversity.csv") if (out / name).exists()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arms", [["ensemble", "mc_dropout"], ["mc_dropout", "dropout_ensemble"]])
+def test_arms_without_a_single_network_have_all_tables_and_figures(arms, tmp_path):
+    table(tmp_path / "d.npz", 0)
+    found = compare(str(tmp_path / "d.npz"), mlp(units=(4,)), **FEW, arms=arms, out=tmp_path / "run")
+    assert list(dict.fromkeys(found.scores.arm)) == arms == found.cost.arm.tolist()
+    assert (tmp_path / "run" / "figures" / "ensemble_size.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"exact": True}, "max_units"),
+        ({"other_data": "letter"}, "other_data must have examples of the shape"),
+        ({"other_data": "no_such_data"}, "no_such_data"),
+        ({"rules": ["mean", "weighted_mean"]}, "needs weights"),
+        ({"arms": ["ensemble", "dropout_ensemble"], "members": 1}, "members must be at least 2 to compare these arms"),
+        ({"shifts": ["rotation"], "data": "letter"}, "rotation"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_before_training(settings, told, monkeypatch):
+    from ensemble_vs_dropout.experiments import running
+
+    monkeypatch.setattr(running, "fit_together", lambda *_, **__: pytest.fail("trained"))
+    data = settings.pop("data", "digits") if "data" in settings else "digits"
+    with pytest.raises(InputError, match=told):
+        compare(data, "mlp", **{**FEW, **settings})
+
+
+@pytest.mark.slow
+def test_a_candidate_that_diverges_is_not_chosen_and_stops_nothing():
+    found = compare(
+        "digits", mlp(units=(4,), optimizer="sgd"), **{**FEW, "epochs": 2, "train_size": 100}, rate="auto",
+        tuning={"plain": {"model.learning_rate": [0.01, 1e30]}, "dropout": {"rate": [0.2, 0.5]}},
+    )  # fmt: skip
+    assert found.chosen[0]["plain"] == {"model.learning_rate": 0.01}
+
+
+def test_settings_of_a_network_of_this_process_cannot_be_tuned():
+    with pytest.raises(InputError, match="can be tuned for the networks of this package"):
+        compare(
+            "digits", lambda data, rate: mlp(units=(4,))(data, rate), **FEW, rate="auto",
+            tuning={"plain": {"model.units": [[8], [16]]}, "dropout": {"rate": [0.2, 0.5]}},
+        )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_network_of_a_standard_name_but_another_body_is_not_taken_for_the_standard_one():
+    other = replace(mlp(units=(4,)), body=mlp(units=(9,)).body)
+    found = compare("digits", other, **{**FEW, "train_size": 100})
+    assert set(found.facts) == {"builder_sha256"}
+    assert found.spec["model"]["parameters"] == 64 * 9 + 9 + 9 * 10 + 10
+
+
+@pytest.mark.slow
+def test_what_a_builders_module_imports_is_part_of_the_network(tmp_path, monkeypatch):
+    """The file of the builder is the same, and so is the name of the run; what it builds is not."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "sizes_of_mine.py").write_text("UNITS = 4\n")
+    (tmp_path / "nets_of_mine.py").write_text(
+        "import sizes_of_mine\nfrom ensemble_vs_dropout.models.builders import mlp\n"
+        "def build(data, rate):\n    return mlp(units=(sizes_of_mine.UNITS,))(data, rate)\n"
+    )
+    settings = {**FEW, "train_size": 100, "out": tmp_path / "run"}
+    compare("digits", "nets_of_mine:build", **settings)
+    compare("digits", "nets_of_mine:build", **settings)
+    import sizes_of_mine
+
+    sizes_of_mine.UNITS = 9
+    with pytest.raises(InputError, match="is of another network than 'nets_of_mine:build' makes now"):
+        compare("digits", "nets_of_mine:build", **settings)
+    (tmp_path / "nets_of_mine.py").write_text((tmp_path / "nets_of_mine.py").read_text() + "# edited\n")
+    with pytest.raises(InputError, match="has changed since Python imported it"):
+        compare("digits", "nets_of_mine:build", **settings)
