@@ -92,6 +92,7 @@ def make_runs(
         return build_for(builder, data, rate=rate, width=width)
 
     ensembles = [Ensemble(build, run.members, derive(run.settings.seed, "repetition", run.repetition)) for run in runs]
+    kind = architecture_of(next(iter(ensembles[0].models)))  # before training, which may leave its marks
     try:
         fit_together(
             ensembles,
@@ -120,7 +121,8 @@ def make_runs(
             continue
         if given:
             given.trained[run.name] = ensemble
-        yield run, _files(run, ensemble, data, ways, trained * run.members / sum(r.members for r in runs))
+        seconds = trained * run.members / sum(r.members for r in runs)
+        yield run, _files(run, ensemble, data, ways, seconds, kind)
 
 
 def architecture_of(model: keras.Model) -> str:
@@ -188,7 +190,7 @@ def _part(data: Dataset, name: str) -> tuple[npt.NDArray[np.generic], IntArray]:
     return getattr(data, f"x_{name}"), getattr(data, f"y_{name}")
 
 
-def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: float) -> Files:
+def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: float, kind: str) -> Files:
     wanted, recipe, started = run.settings, run.recipe, time.perf_counter()
     masks = derive(wanted.seed, "masks", run.repetition)
     parts = {part: _part(data, part) for part in PARTS if part == "val" or part in wanted.splits}
@@ -250,7 +252,7 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
         "sizes": data.sizes,
         "data_sha256": digest_of_arrays(array for part in PARTS for array in _part(data, part)),
         "parameters": next(iter(ensemble.models)).count_params(),
-        "architecture": architecture_of(next(iter(ensemble.models))),
+        "architecture": kind,
     }
     kept |= {f"labels/{part}": y for part, (_, y) in parts.items() if part != "train"}
     return {
