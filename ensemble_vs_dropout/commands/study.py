@@ -21,6 +21,7 @@ TOGETHER = 120  # as `experiments.plan` has it, whose import takes long
 app = typer.Typer(no_args_is_help=True, help="Many comparisons from one file, each training done once and kept.")
 File = Annotated[Path, typer.Argument(help="The study, a YAML file.", show_default=False)]
 Folder = Annotated[Path, typer.Option("--store", help="Folder that keeps the runs, of this study and of others.")]
+Table = Annotated[Path | None, typer.Option("--out", help="A .csv or .parquet file; else the table is printed as CSV.")]
 Together = Annotated[
     int, typer.Option(min=1, help="Networks trained together, at most; fewer make more groups for more processes.")
 ]
@@ -132,7 +133,7 @@ def status(file: File, store: Folder = _STORE) -> None:
 def results(
     file: File,
     store: Folder = _STORE,
-    out: Annotated[Path | None, typer.Option(help="A .csv or .parquet file; else the table is printed as CSV.")] = None,
+    out: Table = None,
 ) -> None:
     """Write one table of all finished runs: the keys that vary, then arm, rule, metric, value and interval."""
     from ensemble_vs_dropout.experiments import results as read
@@ -171,7 +172,7 @@ def _write(table: pd.DataFrame, out: Path | None) -> None:
 def contrasts(
     file: File,
     store: Folder = _STORE,
-    out: Annotated[Path | None, typer.Option(help="A .csv or .parquet file; else the table is printed as CSV.")] = None,
+    out: Table = None,
 ) -> None:
     """Write one table of the paired differences between arms at every finished point, with their tests."""
     from ensemble_vs_dropout.experiments.comparison import contrasts_of

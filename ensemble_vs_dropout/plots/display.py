@@ -22,7 +22,6 @@ from matplotlib.legend import Legend
 
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.evaluation.findings import Fact as Fact
-from ensemble_vs_dropout.evaluation.findings.tables import check_table as check_table
 from ensemble_vs_dropout.plots import style as looks
 
 AxesArray = npt.NDArray[np.object_]

@@ -31,20 +31,23 @@ class LearningCurves(Display):
     def from_histories(cls, histories: pd.DataFrame, *, dataset: str) -> LearningCurves:
         """Make the display of the data set named `dataset`; `histories` is as in the finding."""
         found = learning_curves(histories)
+        alike = found.told["train"] == "train_loss"
         caption = [
             f"Mean over networks; band: ±1 standard deviation over networks. Data: {dataset}.",
             "Networks stop at different epochs: each mean is over those still training,",
             "and epochs that fewer than half reached are left out.",
             "Train loss: of the whole network without dropout, at the end of the epoch."
-            if found.told["train"] == "train_loss"
+            if alike
             else "Train loss: as met during the epoch, with dropout on where there is any.",
-            f"Gap: {found.told['gap']} loss of the same network.",
+            f"Gap: {found.told['gap']} loss of the same network."
+            if alike
+            else f"Gap: {found.told['gap']} loss; no generalization gap, as the two are not of the same network.",
         ]
         if lost := found.told["left_out"]:
             caption.append(f"Left out of the means: {lost} values that are infinite or undefined.")
         return cls(
             found.table,
-            title=f"Learning curves and generalisation gap: {dataset}",
+            title=f"Learning curves{' and generalization gap' if alike else ''}: {dataset}",
             interval="band: ±1 standard deviation over networks",
             caption=" ".join(caption),
         )

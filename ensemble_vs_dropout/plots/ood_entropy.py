@@ -47,23 +47,17 @@ class OODEntropy(Display):
         resamples: int = 1000,
         seed: int = 0,
     ) -> OODEntropy:
-        """Make the display.
+        """Make the display of known and unknown data; all but their names is as in the finding.
 
         Args:
-            known: Members of each arm on data like those it was trained on, one `Predictions`, or one for each
-                repetition, whose examples share one histogram.
-            unknown: Likewise on data of other classes.
+            known: By arm, like `unknown`.
+            unknown: Of the same arms.
             dataset: The name of the known data set.
             other: The name of the unknown one.
-            members: The first so many members are combined; numbers beyond an arm's are left out, and an arm with
-                fewer than all of them is shown at its own.
-            quantity: "entropy" of the members' mean, or "mutual_information", for which one member, which cannot
-                disagree with itself, is left out.
-            resamples: Bootstrap resamples of the examples, and of the repetitions where there are several.
+            members: How many are combined.
+            quantity: "entropy" or "mutual_information".
+            resamples: Of the bootstrap.
             seed: Of the resamples.
-
-        Raises:
-            InputError: Arms that differ between known and unknown, an unknown quantity, or nothing left to draw.
         """
         finding = ood_entropy(known, unknown, members=members, quantity=quantity, resamples=resamples, seed=seed)
         repeated = finding.told["repetitions"] > 1

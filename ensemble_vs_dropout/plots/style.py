@@ -11,6 +11,7 @@ import matplotlib.style
 import seaborn
 
 from ensemble_vs_dropout.evaluation import arms as registry
+from ensemble_vs_dropout.evaluation.findings.words import metric_label as metric_label
 from ensemble_vs_dropout.measures import METRICS
 
 
@@ -98,16 +99,6 @@ def arm_label(arm: str, rule: object = None, members: object = None) -> str:
     if members is not None and members != 1:
         label += f" ({members})"
     return label
-
-
-def metric_label(metric: str) -> str:
-    """Return what an axis says, with the unit.
-
-    Example:
-        >>> metric_label("error"), metric_label("my_own")
-        ('error (%)', 'my own')
-    """
-    return METRICS[metric].label if metric in METRICS else str(metric).replace("_", " ")
 
 
 def metric_scale(metric: str) -> float:

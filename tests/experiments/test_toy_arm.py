@@ -1,10 +1,7 @@
 """An arm and a recipe of a user's own, registered in one place, are seen wherever arms are."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,15 +18,8 @@ repetitions: 2
 """
 
 
-def evd(arguments, folder):
-    command = [sys.executable, "-m", "ensemble_vs_dropout.commands.main", *arguments.split()]
-    done = subprocess.run(command, cwd=folder, env={**os.environ, "COLUMNS": "100"}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, evd):
     found = tmp_path_factory.mktemp("toy")
     shutil.copy(Path(__file__).with_name("toy_arms.py"), found)
     evd(COMPARE, found)
@@ -37,7 +27,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_tables_of_a_comparison_have_it(folder):
+def test_the_tables_of_a_comparison_have_it(folder, evd):
     told = json.loads(evd(f"{COMPARE} --json", folder))
     arms = ["single", "ensemble", "mc_dropout", "light_trio"]
     assert list(dict.fromkeys(row["arm"] for row in told["scores"])) == arms
@@ -49,7 +39,7 @@ def test_the_tables_of_a_comparison_have_it(folder):
 
 
 @pytest.mark.slow
-def test_the_verdict_the_report_and_the_figures_name_it(folder):
+def test_the_verdict_the_report_and_the_figures_name_it(folder, evd):
     verdict = (folder / "run" / "verdict.txt").read_text()
     assert "The averaged trio of lightly dropped networks against the averaged ensemble" in verdict
     assert "The trio of 2 lightly dropped networks is worth" in verdict
@@ -61,7 +51,7 @@ def test_the_verdict_the_report_and_the_figures_name_it(folder):
 
 
 @pytest.mark.slow
-def test_a_study_by_two_processes_has_it(folder):
+def test_a_study_by_two_processes_has_it(folder, evd):
     (folder / "study.yaml").write_text(STUDY)
     evd("study run study.yaml --store store --jobs 2 --quiet", folder)
     evd("study results study.yaml --store store --out table.csv", folder)

@@ -1,10 +1,7 @@
 """A metric and a rule of a user's own, named where they are asked for, are seen wherever metrics and rules are."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -24,15 +21,8 @@ repetitions: 2
 """
 
 
-def evd(arguments, folder):
-    command = [sys.executable, "-m", "ensemble_vs_dropout.commands.main", *arguments.split()]
-    done = subprocess.run(command, cwd=folder, env={**os.environ, "COLUMNS": "100"}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, evd):
     found = tmp_path_factory.mktemp("toy")
     shutil.copy(Path(__file__).with_name("toy_measures.py"), found)
     evd(f"{COMPARE} --quiet --json", found)
@@ -40,7 +30,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_tables_of_a_comparison_have_them(folder):
+def test_the_tables_of_a_comparison_have_them(folder, evd):
     told = json.loads(evd(f"{COMPARE} --quiet --json", folder))
     for table in ("scores", "contrasts"):
         assert {row["metric"] for row in told[table]} == {
@@ -55,7 +45,7 @@ def test_the_tables_of_a_comparison_have_them(folder):
 
 
 @pytest.mark.slow
-def test_the_report_and_its_figures_name_them(folder):
+def test_the_report_and_its_figures_name_them(folder, evd):
     evd("report run --quiet", folder)
     page = (folder / "run-report" / "report.html").read_text()
     assert "cost of errors" in page
@@ -66,7 +56,7 @@ def test_the_report_and_its_figures_name_them(folder):
 
 
 @pytest.mark.slow
-def test_a_study_by_two_processes_has_them(folder):
+def test_a_study_by_two_processes_has_them(folder, evd):
     (folder / "study.yaml").write_text(STUDY)
     evd("study run study.yaml --store store --jobs 2 --quiet", folder)
     evd("study results study.yaml --store store --out table.csv", folder)

@@ -56,6 +56,11 @@ def test_learning_curves_fall_back_on_what_there_is(tables):
     display = LearningCurves.from_histories(tables.histories(measured=False), dataset="d")
     assert set(display.frame()["series"]) == {"train", "validation", "gap: validation minus train"}
     assert "with dropout on" in display.caption
+    assert "no generalization gap" in display.caption
+    assert display.title == "Learning curves: d"
+    assert LearningCurves.from_histories(tables.histories(), dataset="d").title.startswith(
+        "Learning curves and generalization gap"
+    )
 
 
 def test_learning_curves_need_unseen_examples(tables):
