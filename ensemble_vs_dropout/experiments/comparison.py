@@ -165,7 +165,7 @@ class Comparison:
             "sizes": known["sizes"] or {"train": self.settings.train_size, **sizes},
             "classes": known["classes"] or [str(k) for k in range(self._arrays[0]["val/" + self._any].shape[-1])],
             "data_sha256": told.get("data_sha256"),
-            "named": given.pop("dataset") if "data_sha256" not in self.facts else None,
+            "loaded_as": given.pop("dataset") if "data_sha256" not in self.facts else None,
             "model": model,
             "repetitions": len(self.runs),
             **{key: value for key, value in given.items() if key in always or value != unset[key]},

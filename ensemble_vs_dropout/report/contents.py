@@ -163,7 +163,7 @@ def _command(spec: Mapping[str, Any]) -> tuple[str, str]:
     model = str(spec["model"]["name"])
     shifts = spec.get("shifts", {})
     options = {
-        "dataset": spec["named"] or spec["dataset"],
+        "dataset": spec["loaded_as"] or spec["dataset"],
         "target": spec.get("target"),
         "train-size": spec.get("train_size"),
         "label-noise": spec.get("label_noise") or None,
@@ -182,7 +182,7 @@ def _command(spec: Mapping[str, Any]) -> tuple[str, str]:
     parts = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
     parts += [f"--{flag}" for flag in ("controls", "exact") if spec.get(flag)]
     notes = [f"Whether it is the same data, their sha256 tells: {spec['data_sha256']}."]
-    if not spec["named"]:
+    if not spec["loaded_as"]:
         notes.insert(0, "The data were given as arrays, or by an older version: name them by dataset, or a file.")
     in_python = [key for key in _IN_PYTHON if key in spec]
     in_python += ["shifts"] if any(amounts != "severities" for amounts in shifts.values()) else []

@@ -7,7 +7,7 @@ from ensemble_vs_dropout.report.contents import _command
 SPEC = {
     "dataset": "digits", "model": {"name": "mlp"}, "members": 3, "rate": 0.5, "passes": 20, "repetitions": 2,
     "epochs": 5, "patience": None, "batch_size": 64, "seed": 7, "controls": True, "data_sha256": "abc",
-    "named": "digits",
+    "loaded_as": "digits",
 }  # fmt: skip
 
 
@@ -28,14 +28,14 @@ def test_the_command_has_every_setting_of_the_run():
 
 
 def test_the_command_loads_the_data_as_they_were_loaded():
-    asked = {"named": "/tmp/my data.csv", "target": "the label", "train_size": 50, "label_noise": 0.2}
+    asked = {"loaded_as": "/tmp/my data.csv", "target": "the label", "train_size": 50, "label_noise": 0.2}
     found = options(**asked, dataset="my data")
     assert [found[f"--{name}"] for name in ("dataset", "target", "train-size", "label-noise")] == [
         "/tmp/my data.csv", "the label", "50", "0.2",
     ]  # fmt: skip
     assert "by no option: data_seed=3" in _command({**SPEC, "data_seed": 3})[1]
     assert "by no option" not in _command(SPEC)[1]
-    assert "given as arrays" in _command({**SPEC, "named": None})[1]
+    assert "given as arrays" in _command({**SPEC, "loaded_as": None})[1]
 
 
 def test_the_command_has_what_was_judged_besides():
