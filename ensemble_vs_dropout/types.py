@@ -111,6 +111,8 @@ class Predictions:
         probs: Shape (members, examples, classes), rows summing to 1.
         weights: One non-negative weight for each member, summing to 1, or None for equal ones.
         method: How they were made, in words.
+        further: Where the members are passes of one network: what more networks of its kind predict, each combined by
+            itself, by rule; shape (networks, examples, classes). Scores are then means over all these networks.
 
     Raises:
         InputError: Another shape, or values that are not probabilities; the message says which and by how much.
@@ -123,9 +125,16 @@ class Predictions:
     probs: FloatArray
     weights: FloatArray | None = None
     method: str = ""
+    further: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "probs", check_probabilities(self.probs))
+        for rule, probs in self.further.items():
+            if check_probabilities(probs).shape[1:] != self.probs.shape[1:]:
+                raise InputError(
+                    f"further[{rule!r}] must have the shape (networks, {self.examples}, {self.classes}), got "
+                    f"{np.shape(probs)}"
+                )
         if self.weights is not None:
             object.__setattr__(self, "weights", check_weights(self.weights, self.members))
 
@@ -149,6 +158,7 @@ class Predictions:
         arrays = {"probs": self.probs, "method": np.array(self.method)}
         if self.weights is not None:
             arrays["weights"] = self.weights
+        arrays |= {f"further/{rule}": probs for rule, probs in self.further.items()}
         with Path(path).open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
 
@@ -157,7 +167,8 @@ class Predictions:
         """Read what `save` wrote; a file with a pickle inside is refused."""
         try:
             with np.load(path, allow_pickle=False) as file:
-                return cls(file["probs"], file.get("weights"), str(file["method"]))
+                further = {name[8:]: file[name] for name in file.files if name.startswith("further/")}
+                return cls(file["probs"], file.get("weights"), str(file["method"]), further)
         except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise

@@ -27,6 +27,18 @@ RULE_LABELS = {
     "max": "maximum",
     EACH: "each alone, averaged",
 }
+# The questions people come with, in their order: two rows of a table each, (arm, rule, arm, rule).
+QUESTIONS = (
+    ("ensemble", "mean", "mc_dropout", "mean"),
+    ("ensemble", "mean", "dropout", EACH),
+    ("ensemble", "mean", "single", EACH),
+    ("dropout", EACH, "single", EACH),
+    ("mc_dropout", "mean", "single", EACH),
+    ("mc_dropout", "mean", "dropout", EACH),
+    ("ensemble", "mean", "ensemble", "majority_vote"),
+    ("dropout_ensemble", "mean", "ensemble", "mean"),
+    ("ensemble", "mean", "wide", "mean"),
+)
 T = TypeVar("T")
 
 
@@ -68,7 +80,8 @@ class Arm:
         grows: What more of it is more of: "networks", "passes", or "" where it is always one.
         combined: Whether it is asked by every rule; else its members' mean is taken.
         alone: Whether each member is judged alone, and the scores averaged over the members.
-        first: Whether it uses the first network alone, and costs no more than that.
+        own: Whether every network is used by itself, with members of its own, such as passes; the scores are averaged
+            over the networks, and the costs are those of one.
         phrase: How a sentence calls it; the label if it is empty, and "the averaged ..." if it grows by networks.
         sized: How a sentence calls `{members}` of them, where there are several.
         one: What it is with one member.
@@ -81,7 +94,7 @@ class Arm:
     grows: Literal["networks", "passes", ""] = ""
     combined: bool = False
     alone: bool = False
-    first: bool = False
+    own: bool = False
     phrase: str = ""
     sized: str = ""
     one: str = ""
@@ -134,11 +147,11 @@ for _arm in (
         one="a single network",
     ),
     Arm(
-        "dropout", "dropout (weight scaling)", "dropout", f"{_PREDICTORS}:weight_scaling", first=True,
+        "dropout", "dropout (weight scaling)", "dropout", f"{_PREDICTORS}:members", alone=True,
         sized="dropout by weight scaling",
     ),
     Arm(
-        "mc_dropout", "MC dropout", "dropout", f"{_PREDICTORS}:monte_carlo", grows="passes", combined=True, first=True,
+        "mc_dropout", "MC dropout", "dropout", f"{_PREDICTORS}:monte_carlo", grows="passes", combined=True, own=True,
         sized="{members}-pass MC dropout", one="one pass of MC dropout",
     ),
     Arm(
@@ -232,12 +245,10 @@ def judged(predicted: Mapping[str, T]) -> dict[str, T]:
 
 def _judged(predicted: Mapping[str, T]) -> Iterator[tuple[str, T]]:
     for arm in ARMS.values():
-        if arm.name in predicted:
-            yield arm.name, predicted[arm.name]
-        elif arm.alone:
-            found = next((one.name for one in _twins(arm) if one.name in predicted), None)
-            if found:
-                yield arm.name, predicted[found]
+        sources = [*(one.name for one in _twins(arm)), arm.name]  # folders of before have one network of some arms
+        found = next((name for name in sources if name in predicted), None)
+        if found:
+            yield arm.name, predicted[found]
     yield from ((name, value) for name, value in predicted.items() if name not in ARMS)
 
 
@@ -290,6 +301,42 @@ def recipe_label(recipe: str) -> str:
         'dropout networks'
     """
     return RECIPES[recipe].label if recipe in RECIPES else arm_label(recipe)
+
+
+def questions(rows: Sequence[tuple[str, str]]) -> list[tuple[str, str, str, str]]:
+    """Return the planned questions that rows of a table answer: (arm, rule, arm, rule).
+
+    A registered arm that no standard question is about is compared with the ensemble. An arm that is judged alone, but
+    of which there is one network, may have its mean in the place of "each".
+
+    Args:
+        rows: Arm and rule of every row.
+
+    Example:
+        >>> questions([("dropout", "each"), ("single", "each"), ("mine", "mean")])
+        [('dropout', 'each', 'single', 'each')]
+    """
+    there = set(rows)
+    asked = {arm for question in QUESTIONS for arm in question[::2]}
+    further = [arm for arm in ARMS if arm not in asked and any(arm == row[0] for row in rows)]
+    wanted = [*QUESTIONS, *((arm, EACH if ARMS[arm].alone else "mean", REFERENCE, "mean") for arm in further)]
+
+    def row(arm: str, rule: str) -> tuple[str, str] | None:
+        given = (one for one in ((arm, rule), (arm, "mean")) if one in there and (rule in (EACH, one[1])))
+        return next(given, None)
+
+    pairs = [(row(*question[:2]), row(*question[2:])) for question in wanted]
+    return [(*a, *b) for a, b in pairs if a and b]
+
+
+def shared(a: str, b: str) -> bool:
+    """Return whether two arms are known to use the same networks: those of one recipe.
+
+    Example:
+        >>> shared("dropout", "mc_dropout"), shared("dropout", "ensemble"), shared("mine", "mine")
+        (True, False, True)
+    """
+    return a == b or (a in ARMS and b in ARMS and ARMS[a].recipe == ARMS[b].recipe)
 
 
 def row_label(arm: str, rule: str, members: int) -> str:

@@ -14,16 +14,19 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.evaluation.arms import growing
-from ensemble_vs_dropout.evaluation.outcomes import Arms, check_arms, pool, resampled_weights, row_means
+from ensemble_vs_dropout.evaluation.outcomes import (
+    Arms,
+    check_arms,
+    outcome_of_examples,
+    pool,
+    resampled_weights,
+    row_means,
+)
 from ensemble_vs_dropout.evaluation.sizes import SubsetCurve, subset_curves
 from ensemble_vs_dropout.measures import METRICS
-from ensemble_vs_dropout.measures.resampling import (
-    bootstrap_p_value,
-    percentile_interval,
-    weighted_means,
-)
+from ensemble_vs_dropout.measures.resampling import percentile_interval, weighted_means
 from ensemble_vs_dropout.measures.significance import holm
-from ensemble_vs_dropout.types import FloatArray, Predictions, check_labels
+from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_labels
 
 AXES = ("parameters", "trained", "passes", "train_seconds", "predict_seconds")
 _ROUNDING = 1e-12
@@ -55,13 +58,14 @@ def equivalence(
         rules: How an arm is combined; "mean" where nothing is said, and for the reference. "each" is the average over
             its members alone.
         subsets: Of the reference at each size, at most.
-        resamples: Of the bootstrap: over examples with one repetition, else over repetitions and examples.
+        resamples: Of the bootstrap over repetitions and examples.
         level: Of the interval.
         seed: Of subsets and resamples.
 
     Returns:
         One row per arm: arm, rule, members, metric, value, worth, low, high, pool (the size of the reference). A worth
-        of infinity is "more than the pool".
+        of infinity is "more than the pool". low and high are missing with one repetition: what other networks would be
+        worth cannot be told from it.
 
     Raises:
         InputError: The reference is missing or has one member, or the metric is no mean of examples.
@@ -73,7 +77,8 @@ def equivalence(
         >>> equivalence(arms, np.zeros(60, int), metric="brier").worth.tolist()
         [4.0]
     """
-    runs = _checked(arms, labels, metric, resamples, level)
+    check_at_least("resamples", resamples, 100)
+    runs = _checked(arms, labels, metric, level)
     size = runs[check_known("reference", reference, runs)][0].members
     if size < 2 or any(run.weights is not None for run in runs[reference]):
         raise InputError(
@@ -112,7 +117,7 @@ def equivalence(
     rows = [
         [one.arm, one.rule, one.members, metric, sign * values[len(at) + i], point[i], *bounds, size]
         for i, one in enumerate(pooled)
-        for bounds in [percentile_interval(draws[:, i], level)]
+        for bounds in [percentile_interval(draws[:, i], level) if len(columns) > 1 else (np.nan, np.nan)]
     ]
     return pd.DataFrame(rows, columns=["arm", "rule", "members", "metric", "value", "worth", "low", "high", "pool"])
 
@@ -125,7 +130,6 @@ def equal_cost(
     sampled: Collection[str] | None = None,
     axes: Sequence[str] = AXES,
     subsets: int = 20,
-    resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -143,15 +147,15 @@ def equal_cost(
             registered arms that grow by passes.
         axes: Columns of `cost`.
         subsets: At each size, at most.
-        resamples: As in `equivalence`.
         level: A difference is shown below 1 - level.
-        seed: Of subsets and resamples.
+        seed: Of the subsets.
 
     Returns:
-        One row per axis, budget and arm: axis, budget, arm, members, cost, value, low, high (the bootstrap interval of
-        value), best (the lowest value, or highest where that is better), p_adjusted (that it differs from the best;
-        paired bootstrap, Holm within the budget; NaN for the best itself), shown (that it is worse) and metric. The
-        best is chosen on the same data: with many near ties its lead looks a little too sure.
+        One row per axis, budget and arm: axis, budget, arm, members, cost, value, low, high (over repetitions and
+        examples; over examples alone with one repetition), best (the lowest value, or highest where that is better),
+        p_adjusted (that it differs from the best; a paired t over repetitions and examples, Holm within the budget; NaN
+        for the best itself, and with one repetition), shown (that it is worse) and metric. The best is chosen on the
+        same data: with many near ties its lead looks a little too sure.
 
     Example:
         >>> from ensemble_vs_dropout import Predictions
@@ -168,7 +172,7 @@ def equal_cost(
             f"cost must have one row for some of the arms {list(arms)}, got {costs.index.tolist()}, and axes must name "
             f"at least one of its columns, got {list(axes)}"
         )
-    runs = _checked({arm: arms[arm] for arm in known}, labels, metric, resamples, level)
+    runs = _checked({arm: arms[arm] for arm in known}, labels, metric, level)
     truth = check_labels(labels, runs[known[0]][0].classes)
     by_passes = growing("passes") if sampled is None else sampled
     offers = _offers({arm: each[0].members for arm, each in runs.items()}, costs, by_passes, axes)
@@ -179,18 +183,29 @@ def equal_cost(
     places = {pair: i for i, pair in enumerate((arm, size) for arm in known for size in curves[arm][0].sizes)}
     sign = -1.0 if METRICS[metric].higher_is_better else 1.0
     columns = sign * np.stack(
-        [np.concatenate([curves[arm][r].of_examples for arm in known]) for r in range(len(runs[known[0]]))]
+        [
+            np.concatenate([_of_all_networks(runs[arm][r], curves[arm][r], truth, metric) for arm in known])
+            for r in range(len(runs[known[0]]))
+        ]
     )
-    values, draws = columns.mean(axis=(0, 2)), np.concatenate(list(resampled(columns, resamples, seed)))
     tables = []
     for axis in axes:
         for budget in sorted({offer.budget for offer in offers if offer.axis == axis}):
             rows = [offer for offer in offers if (offer.axis, offer.budget) == (axis, budget)]
             at = [places[offer.arm, offer.members] for offer in rows]
-            tables.append(_ranked(rows, values[at], draws[:, at], sign, level))
+            tables.append(_ranked(rows, columns[:, at], sign, level))
     if not tables:
         raise InputError(f"cost must know at least one of {', '.join(axes)} for some arm, got NaN for all")
     return pd.concat(tables, ignore_index=True).assign(metric=metric)
+
+
+def _of_all_networks(run: Predictions, curve: SubsetCurve, labels: IntArray, metric: str) -> FloatArray:
+    """Return each example's score at every size, (sizes, examples); that of all members counts further networks too."""
+    scores = np.array(curve.of_examples)
+    others = [METRICS[metric].function(probs, labels) for probs in run.further.get("mean", ())]
+    if others and curve.sizes[-1] == run.members:
+        scores[-1] = np.mean([scores[-1], *others], axis=0)
+    return scores
 
 
 @dataclass(frozen=True)
@@ -224,26 +239,26 @@ def _offers(
     return offers
 
 
-def _ranked(rows: list[_Offer], values: FloatArray, draws: FloatArray, sign: float, level: float) -> pd.DataFrame:
+def _ranked(rows: list[_Offer], columns: FloatArray, sign: float, level: float) -> pd.DataFrame:
+    """Return the arms of one budget beside the best, from (repetitions, arms, examples); lower is better."""
+    scored = [outcome_of_examples(row.arm, "mean", row.members, "", columns[:, [i]]) for i, row in enumerate(rows)]
+    values = np.array([one.value for one in scored])
     best = int(values.argmin())
-    with np.errstate(invalid="ignore"):
-        p_values = [bootstrap_p_value(draws[:, i] - draws[:, best]) if i != best else np.nan for i in range(len(rows))]
-    p_adjusted = holm(p_values)
+    known = np.isfinite(values) & (np.arange(len(rows)) != best) & (len(columns) > 1)
+    differences = [one.minus(scored[best]) if able else None for one, able in zip(scored, known, strict=True)]
+    p_adjusted = holm([d.spread().p_value(d.value) if d else np.nan for d in differences])
     table = pd.DataFrame([vars(row) for row in rows])
-    bounds = [sorted(sign * bound for bound in percentile_interval(draws[:, i], level)) for i in range(len(rows))]
+    bounds = [sorted(sign * bound for bound in one.interval(level)) for one in scored]
     table["value"], table[["low", "high"]] = sign * values, bounds
     table["best"], table["p_adjusted"] = np.arange(len(rows)) == best, p_adjusted
-    table["shown"] = p_adjusted < 1 - level
+    table["shown"] = (p_adjusted < 1 - level) | (np.isposinf(values) & np.isfinite(values[best]))
     return table
 
 
-def _checked(
-    arms: Arms, labels: npt.ArrayLike, metric: str, resamples: int, level: float
-) -> dict[str, list[Predictions]]:
+def _checked(arms: Arms, labels: npt.ArrayLike, metric: str, level: float) -> dict[str, list[Predictions]]:
     if not METRICS[check_known("metric", metric, METRICS)].per_example:
         usable = ", ".join(name for name, known in METRICS.items() if known.per_example)
         raise InputError(f"{metric!r} is no mean of examples, which is needed here; take one of {usable}")
-    check_at_least("resamples", resamples, 100)
     if not 0 < level < 1:
         raise InputError(f"level must lie between 0 and 1, got {level!r}")
     return check_arms(arms, len(np.asarray(labels)), same_members=True)

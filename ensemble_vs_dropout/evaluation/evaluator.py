@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import norm
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
-from ensemble_vs_dropout.evaluation.arms import ARMS, EACH
+from ensemble_vs_dropout.evaluation.arms import ARMS, EACH, questions, shared
 from ensemble_vs_dropout.evaluation.outcomes import Arms, Outcome, detect, evaluate, pool, runs_of
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.measures.detection import HIGHER_IS_BETTER
 from ensemble_vs_dropout.measures.metrics import find_metric
-from ensemble_vs_dropout.measures.resampling import bca_interval, bootstrap_p_value, percentile_interval
 from ensemble_vs_dropout.measures.significance import holm, mcnemar
+from ensemble_vs_dropout.measures.spread import spread_of
 from ensemble_vs_dropout.types import FloatArray
 
 SCORE_COLUMNS = [
@@ -29,8 +26,10 @@ SCORE_COLUMNS = [
 ]  # fmt: skip
 CONTRAST_COLUMNS = [
     "arm_a", "rule_a", "arm_b", "rule_b", "metric", "difference", "low", "high", "p_value", "p_adjusted", "test",
-    "better", "detectable",
+    "better", "detectable", "family", "value_a", "value_b", "margin", "p_equivalent", "equivalent",
 ]  # fmt: skip
+PLANNED, EXPLORATORY, ALL_PAIRS = "planned", "exploratory", "all pairs"
+UNTESTED = "none: of these networks only"
 
 
 @dataclass(frozen=True)
@@ -39,22 +38,30 @@ class Evaluator:
 
     An arm is one `Predictions`, or a sequence of them, one for each repetition of the whole experiment.
 
+    Intervals and p-values speak of training again, and of other test examples: they span networks and examples
+    (`measures.spread`). A unit is what is trained anew: a network where the networks are judged one by one (the rule
+    "each", and the networks of `Predictions.further`), the whole repetition where its members are combined. Of one
+    unit nothing can be said of training again: intervals then span the test examples alone, and there is no p-value.
+
     Attributes:
         metrics: Names in `METRICS`, or "package.module:NAME" of one's own; None for the standard ones: error, NLL
             plain and calibrated, Brier score, ECE.
         rules: Names in `RULES`, or "package.module:function" of one's own, for all arms or by arm; None for the means
             and the majority vote. The rule "each" combines nothing: it averages the metric over the members, each
             alone.
-        resamples: Bootstrap resamples, shared by all arms.
+        resamples: Bootstrap resamples of the examples, for measures that are no means of examples, such as the ECE;
+            more than 1,000 are not needed and not drawn.
         level: Of the intervals; a contrast is shown if its adjusted p-value is below 1 - level.
-        interval: "percentile", or "bca" for means of examples: bias-corrected and accelerated (Efron 1987), which
-            follows skew.
         seed: Of the resamples.
+        fixed: Whether these trained networks alone are compared: intervals and tests span the test examples, the test
+            being McNemar's where each example's score is 0 or 1. They say nothing of training again.
+        margins: By metric, in its own unit (an error of 0.005 is half a percentage point): the largest difference that
+            does not matter. Two arms are equivalent if theirs is shown to be smaller (two one-sided tests).
 
     Example:
         >>> from ensemble_vs_dropout import Predictions
         >>> rng = np.random.default_rng(0)
-        >>> arms = {"a": Predictions(rng.dirichlet([1, 1], (3, 50))), "b": Predictions(rng.dirichlet([1, 1], (1, 50)))}
+        >>> arms = {name: [Predictions(rng.dirichlet([1, 1], (1, 50))) for _ in range(3)] for name in "ab"}
         >>> evaluator = Evaluator(metrics=["error"], rules=["mean"])
         >>> evaluator.contrasts(arms, rng.integers(2, size=50)).better.tolist()
         ['neither']
@@ -65,7 +72,8 @@ class Evaluator:
     resamples: int = 10_000
     level: float = 0.95
     seed: int = 0
-    interval: Literal["percentile", "bca"] = "percentile"
+    fixed: bool = False
+    margins: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         for argument, names in (("metrics", self.metrics), ("rules", self.rules)):
@@ -81,7 +89,10 @@ class Evaluator:
         check_at_least("resamples", self.resamples, 100)
         if not 0 < self.level < 1:
             raise InputError(f"level must lie between 0 and 1, got {self.level!r}")
-        check_known("interval", self.interval, ("percentile", "bca"))
+        for name, margin in (self.margins or {}).items():
+            check_known("metric in margins", name, self.metrics or STANDARD_METRICS)
+            if not 0 < margin < float("inf"):
+                raise InputError(f"margin of {name} must be a number above 0, got {margin!r}")
 
     def scores(
         self,
@@ -101,9 +112,9 @@ class Evaluator:
             severity: How strongly.
 
         Returns:
-            Columns arm, rule, members, metric, value, low, high (bootstrap: over examples with one repetition, else
-            over repetitions and examples; percentiles are centred on the value for measures that are no means),
-            split, condition, severity, and repetition, which is missing where the row averages several.
+            Columns arm, rule, members, metric, value, low, high (over networks and examples; over examples alone where
+            the arm has one unit; cut at 0, below which no metric of this package falls), split, condition, severity,
+            and repetition, which is missing where the row averages several.
         """
         return self._scores(self._outcomes(arms, labels), arms, split, condition, severity)
 
@@ -111,15 +122,23 @@ class Evaluator:
         """Return one row per metric and pair of rows of `scores`.
 
         Returns:
-            Columns arm_a, rule_a, arm_b, rule_b, metric, difference (a minus b), low, high (paired bootstrap),
-            p_value, p_adjusted (Holm, over all pairs of the metric), test, better: "a", "b", or "neither" when no
-            difference is shown, and detectable: the true difference that would be shown as often as not at Holm's
-            strictest step, by the spread of the bootstrap; smaller ones mostly go unseen.
+            Columns arm_a, rule_a, arm_b, rule_b, metric, difference (a minus b), low, high, p_value, p_adjusted, test,
+            better: "a", "b", or "neither" when no difference is shown, detectable, family, value_a, value_b, margin,
+            p_equivalent, equivalent.
 
-            The test is McNemar's where each example's score is 0 or 1 (errors) and there is one prediction an arm; it
-            compares fitted networks, so with repetitions, and for an average over members, it is the paired
-            bootstrap, as for all other metrics. That gives no p-value below 2 / (resamples + 1), before it is
-            adjusted: with too many pairs for the resamples nothing could be shown, which is warned of.
+            Units that stand in the same places are paired. Where the numbers of units differ, the repetitions are
+            paired if the arms use the same networks, else each arm has a variance of its own.
+
+            Holm's correction of p_value is over a family. The planned questions of the verdict (`arms.QUESTIONS`) are
+            one. The other pairs are exploratory, and are corrected for all pairs of the metric; so are all where no
+            planned question is among them. low and high are simultaneous intervals (Bonferroni's, of the same family).
+            Where Holm's correction shows more than these, the interval ends at 0: it holds 0 just if nothing is shown.
+
+            detectable is the true difference that would be shown as often as not at the strictest step; smaller ones
+            mostly go unseen. p_equivalent is that of two one-sided tests against the margin, corrected by Holm's method
+            in the same family (Schuirmann, 1987); margin, p_equivalent and equivalent are missing or false without one.
+
+            Between a finite and an infinite score, as the NLL of a vote, nothing is tested: the finite one is better.
         """
         return self._contrasts(self._outcomes(arms, labels))
 
@@ -153,7 +172,7 @@ class Evaluator:
         truth = np.asarray(labels)
         metrics = {name: METRICS[name] for name in self.metrics or STANDARD_METRICS}
         pooled = list(pool(arms, {arm: self._rules_of(arm) for arm in arms}, truth))
-        return evaluate(pooled, truth, metrics, self.resamples, self.seed, jackknife=self.interval == "bca")
+        return evaluate(pooled, truth, metrics, self.resamples, self.seed)
 
     def _rules_of(self, arm: str) -> Sequence[str]:
         rules = self.rules.get(arm) if isinstance(self.rules, Mapping) else self.rules
@@ -163,48 +182,98 @@ class Evaluator:
         several = len(runs_of(next(iter(arms.values())))) > 1
         where = [split, condition, severity, pd.NA if several else 0]
         rows = [
-            [o.arm, o.rule, o.members, o.metric, o.value, *self._interval(o.draws, o.value, o.jackknife), *where]
-            for o in outcomes
+            [o.arm, o.rule, o.members, o.metric, o.value, *o.interval(self.level, self.fixed), *where] for o in outcomes
         ]
         return pd.DataFrame(rows, columns=SCORE_COLUMNS).astype({"repetition": "Int64"})
 
     def _contrasts(self, outcomes: list[Outcome]) -> pd.DataFrame:
-        tables = []
-        resamples = len(outcomes[0].draws)
-        for metric in dict.fromkeys(o.metric for o in outcomes):
-            pairs = combinations([o for o in outcomes if o.metric == metric], 2)
-            table = pd.DataFrame([self._contrast(a, b) for a, b in pairs], columns=CONTRAST_COLUMNS)
-            table["p_adjusted"] = holm(table.p_value.astype(float))
-            shown = table.p_adjusted < 1 - self.level
-            higher = METRICS[metric].higher_is_better if metric in METRICS else HIGHER_IS_BETTER[metric]
-            a_wins = (table.difference > 0) == higher
-            table["better"] = np.where(shown, np.where(a_wins, "a", "b"), "neither")
-            tests = max(1, int(table.p_value.notna().sum()))
-            table["detectable"] *= norm.isf((1 - self.level) / tests / 2)
-            if (table.test == "paired bootstrap").any() and 2 * tests / (resamples + 1) >= 1 - self.level:
-                warnings.warn(
-                    f"{resamples} resamples can show no difference in {metric} among {tests} pairs: the smallest "
-                    f"adjusted p-value is {min(1.0, 2 * tests / (resamples + 1)):.3g}; give at least "
-                    f"{int(4 * tests / (1 - self.level))} resamples, or compare fewer arms and rules",
-                    stacklevel=3,
-                )
-            tables.append(table)
-        return pd.concat(tables, ignore_index=True)
+        tables = [
+            self._of_metric(metric, [o for o in outcomes if o.metric == metric])
+            for metric in dict.fromkeys(o.metric for o in outcomes)
+        ]
+        found = pd.concat(tables, ignore_index=True)
+        return found.astype({"equivalent": bool})
 
-    def _contrast(self, a: Outcome, b: Outcome) -> list[object]:
+    def _of_metric(self, metric: str, outcomes: list[Outcome]) -> pd.DataFrame:
+        pairs = [_Pair(a, b, self.fixed) for a, b in combinations(outcomes, 2)]
+        planned = {frozenset((q[:2], q[2:])) for q in questions([(o.arm, o.rule) for o in outcomes])}
+        of_plan = np.array([frozenset(pair.rows) in planned for pair in pairs], dtype=bool)
+        margin = (self.margins or {}).get(metric, np.nan)
+        p_values = np.array([pair.p_value for pair in pairs])
+        p_equivalent = np.array([pair.p_beyond(margin) for pair in pairs])
+        higher = METRICS[metric].higher_is_better if metric in METRICS else HIGHER_IS_BETTER[metric]
+        adjusted, equivalent = _by_family(p_values, of_plan), _by_family(p_equivalent, of_plan)
+        known = np.isfinite(p_values)
+        tests = np.where(of_plan, (known & of_plan).sum(), known.sum())
+        rows = []
+        for place, pair in enumerate(pairs):
+            shown = adjusted[place] < 1 - self.level or np.isinf(pair.difference)
+            a_wins = (pair.difference > 0) == higher
+            half = pair.spread.half_width(1 - (1 - self.level) / max(1, tests[place]))
+            family = ALL_PAIRS if not planned else PLANNED if of_plan[place] else EXPLORATORY
+            rows.append(
+                [
+                    *(pair.a.arm, pair.a.rule, pair.b.arm, pair.b.rule, metric, pair.difference),
+                    *_bounds(pair.difference, half, shown),
+                    *(p_values[place], adjusted[place], pair.test),
+                    "neither" if not shown else "a" if a_wins else "b",
+                    half if np.isfinite(p_values[place]) else np.nan,
+                    *(family, pair.a.value, pair.b.value),
+                    *(margin, equivalent[place], equivalent[place] < 1 - self.level),
+                ]
+            )
+        return pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
+
+
+class _Pair:
+    """Two outcomes of one metric: their difference, what it is spread by, and the test that this allows."""
+
+    def __init__(self, a: Outcome, b: Outcome, fixed: bool):
+        self.a, self.b = a, b
+        self.rows = ((a.arm, a.rule), (b.arm, b.rule))
         with np.errstate(invalid="ignore"):  # two infinite scores have no difference: NaN
-            draws, difference = a.draws - b.draws, float(np.subtract(a.value, b.value))
-        if a.wrong is not None and b.wrong is not None:
-            p_value, test = mcnemar(a.wrong, b.wrong)
+            self.difference = float(np.subtract(a.value, b.value))
+        alike = a.units.shape == b.units.shape
+        paired = alike or shared(a.arm, b.arm)
+        whole = a.by_repetition.minus(b.by_repetition)
+        self.test, groups = "t over examples", []
+        if not np.isfinite(self.difference):
+            self.test = "none: infinite"
+        elif not fixed and paired:
+            differences = a.minus(b) if alike else whole
+            groups, self.test = [differences.group], f"paired t over {_units(differences)} and examples"
+        elif not fixed:
+            groups, self.test = [a.group, b.group], f"t over {_units(a, b)} and examples"
+        if any(len(scores) < 2 for scores, _ in groups):
+            groups, self.test = [], UNTESTED
+        total = whole.over_examples if np.isfinite(self.difference) else np.nan
+        self.spread = spread_of(groups, total, a.degrees)
+        if fixed and a.wrong is not None and b.wrong is not None:
+            self.p_value, self.test = mcnemar(a.wrong, b.wrong)
         else:
-            p_value, test = bootstrap_p_value(draws), "paired bootstrap"
-        with np.errstate(invalid="ignore"):
-            left_out = tuple(of_a - of_b for of_a, of_b in zip(a.jackknife, b.jackknife, strict=True))
-            spread = float(draws.std())
-        low, high = self._interval(draws, difference, left_out)
-        return [a.arm, a.rule, b.arm, b.rule, a.metric, difference, low, high, p_value, np.nan, test, "", spread]
+            self.p_value = float("nan") if self.test.startswith("none") else self.spread.p_value(self.difference)
 
-    def _interval(self, draws: FloatArray, value: float, left_out: tuple[FloatArray, ...]) -> tuple[float, float]:
-        if left_out:
-            return bca_interval(draws, value, left_out, self.level)
-        return percentile_interval(draws, self.level)
+    def p_beyond(self, margin: float) -> float:
+        """Of "the difference is the margin or more"; NaN where there is no test."""
+        return float("nan") if np.isnan(self.p_value) else self.spread.tail(margin - abs(self.difference))
+
+
+def _units(*outcomes: Outcome) -> str:
+    """Return what the units are, in words."""
+    words = ["networks" if o.units.shape[1] > 1 else "repetitions" for o in outcomes]
+    return ", ".join(sorted(set(words), reverse=True))
+
+
+def _by_family(p_values: FloatArray, of_plan: npt.NDArray[np.bool_]) -> FloatArray:
+    """Correct the planned tests for each other, and the others for all."""
+    adjusted = holm(p_values)
+    adjusted[of_plan] = holm(p_values[of_plan])
+    return adjusted
+
+
+def _bounds(difference: float, half: float, shown: bool) -> tuple[float, float]:
+    """Return the simultaneous interval, which ends at 0 where less would not agree with what is shown."""
+    if not np.isfinite(difference):
+        return difference, difference
+    low, high = difference - half, difference + half
+    return (max(low, 0.0), high) if shown and difference > 0 else (low, min(high, 0.0)) if shown else (low, high)

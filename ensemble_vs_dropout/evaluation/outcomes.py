@@ -1,60 +1,102 @@
-"""One arm, rule and metric: its value, and its value in each bootstrap resample.
+"""One arm, rule and metric: its value for every network, and how these values hang on the examples.
 
-All outcomes share the same resamples, so that the difference of two outcomes is paired draw by draw. With one
-repetition the examples are resampled; with several, repetitions and examples are, independently of each other, because
-all repetitions are tested on the same examples (a crossed design; Owen, 2007, "The pigeonhole bootstrap").
+All arms are tested on the same examples, and those that share networks on the same networks. What two outcomes have in
+common is in their deviations: the product of two rows is the covariance of two scores over draws of the examples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.evaluation.arms import EACH, judged_alone
 from ensemble_vs_dropout.measures.aggregation import aggregate
 from ensemble_vs_dropout.measures.detection import DETECTORS, detection, strangeness
 from ensemble_vs_dropout.measures.metrics import Metric
-from ensemble_vs_dropout.measures.resampling import bootstrap_weights, jackknife_weights, weighted_means
+from ensemble_vs_dropout.measures.resampling import bootstrap_weights
+from ensemble_vs_dropout.measures.spread import Spread, spread_of
 from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_labels
 
 Arms = Mapping[str, Predictions | Sequence[Predictions]]
 _CHUNK = 500  # resamples at a time: bounds the memory of their weights
+_ENOUGH = 1000  # resamples, to know a variance to 5 %
 _KEPT = 2**27  # weights that are kept for the next call, a byte each: 128 MiB
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
-    """The value of one arm, rule and metric, and what its interval is made from.
+    """What one arm scored under one rule by one metric.
 
     Attributes:
-        draws: Its value in each bootstrap resample.
-        jackknife: Its values with groups of examples left out, and with single repetitions: what a BCa interval needs.
-            Empty without need, and for measures that are no means, whose centred draws have no bias to correct.
-        wrong: The per-example errors where each is 0 or 1.
+        units: The score of every unit, shape (repetitions, units of each). A unit is what is trained anew: a network
+            judged alone, by weight scaling or by its own passes; or the combination of all networks of a repetition.
+        deviations: How the scores hang on the examples, shape (units, any), such that `deviations @ deviations.T` is
+            their covariance over draws of the examples.
+        degrees: The examples less one.
+        wrong: The errors of each example, where there is one unit and each is 0 or 1.
     """
 
     arm: str
     rule: str
     members: int
     metric: str
-    value: float
-    draws: FloatArray
-    jackknife: tuple[FloatArray, ...]
+    units: FloatArray
+    deviations: FloatArray
+    degrees: int
     wrong: FloatArray | None = None
+
+    @cached_property
+    def value(self) -> float:
+        """The mean over all units."""
+        return float(self.units.mean())
+
+    @cached_property
+    def by_repetition(self) -> Outcome:
+        """The same with one unit for each repetition, the mean of its units."""
+        repetitions, count = self.units.shape
+        means = self.deviations.reshape(repetitions, count, -1).mean(axis=1)
+        return replace(self, units=self.units.mean(axis=1, keepdims=True), deviations=means)
+
+    def minus(self, other: Outcome) -> Outcome:
+        """Return the differences of the units that stand in the same places."""
+        with np.errstate(invalid="ignore"):  # two infinite scores have no difference: NaN
+            return replace(self, units=self.units - other.units, deviations=self.deviations - other.deviations)
+
+    @property
+    def group(self) -> tuple[FloatArray, FloatArray]:
+        """The scores of the units, and their covariance over draws of the examples."""
+        return self.units.ravel(), self.deviations @ self.deviations.T
+
+    @property
+    def over_examples(self) -> float:
+        """The variance of the value over draws of the examples, for these networks."""
+        return float((self.deviations.mean(axis=0) ** 2).sum())
+
+    def spread(self, fixed: bool = False) -> Spread:
+        """Return the spread of the value over networks and examples; over examples alone if `fixed`, or of one unit."""
+        groups = [] if fixed or self.units.size == 1 else [self.group]
+        return spread_of(groups, self.over_examples, self.degrees)
+
+    def interval(self, level: float = 0.95, fixed: bool = False) -> tuple[float, float]:
+        """Return the interval of the value, cut at 0 for scores that are not negative; an infinite one has no width."""
+        if not np.isfinite(self.value):
+            return self.value, self.value
+        half = self.spread(fixed).half_width(level)
+        return max(0.0 if self.units.min() >= 0 else -np.inf, self.value - half), self.value + half
 
 
 @dataclass(frozen=True)
 class Pooled:
     """One arm under one rule: `trials[repetition][trial]` of shape (examples, classes).
 
-    There is one trial for a combined prediction; under the rule "each" every member is a trial, and the metric, not
-    the prediction, is averaged over them.
+    There is one trial for a combined prediction, and one more for each further network; under the rule "each" every
+    member is a trial. The metric, not the prediction, is averaged over trials.
     """
 
     arm: str
@@ -115,33 +157,61 @@ def pool(arms: Arms, rules: Mapping[str, Sequence[str]], labels: IntArray) -> It
             if rule == EACH:
                 yield Pooled(arm, rule, 1, [[p.astype(np.float64) for p in run.probs] for run in runs])
             elif members > 1 or rule == only:  # one member has nothing to combine
-                yield Pooled(arm, rule, members, [[aggregate(run.probs, rule, run.weights)] for run in runs])
+                yield Pooled(arm, rule, members, [[*_combined(arm, run, rule)] for run in runs])
+
+
+def _combined(arm: str, run: Predictions, rule: str) -> Iterator[FloatArray]:
+    """Yield the combined prediction, and those of the further networks."""
+    if run.further and rule not in run.further:
+        raise InputError(
+            f"rule {rule!r} was not kept for all networks of arm {arm!r}, only {', '.join(run.further)}; run the same "
+            "with this rule among its rules"
+        )
+    yield aggregate(run.probs, rule, run.weights)
+    yield from (probs.astype(np.float64) for probs in run.further.get(rule, ()))
 
 
 def evaluate(
-    pooled: Sequence[Pooled],
-    labels: IntArray,
-    metrics: Mapping[str, Metric],
-    resamples: int,
-    seed: int,
-    jackknife: bool = False,
+    pooled: Sequence[Pooled], labels: IntArray, metrics: Mapping[str, Metric], resamples: int, seed: int
 ) -> list[Outcome]:
-    """Return every outcome with `resamples` draws; those of measures that are no means are centred."""
-    repetitions = len(pooled[0].trials)
-    measured = _Measured(pooled, labels, metrics)
-    few = resamples * len(labels) <= _KEPT
-    weights = (kept_weights if few else resampled_weights)(seed, len(labels), repetitions, resamples)
-    draws = np.concatenate([measured(*pair) for pair in weights], axis=1)
-    left_out = [measured(*pair) for pair in _leaving_out(len(labels), repetitions)] if jackknife else []
-    outcomes = []
-    for number, (one, name) in enumerate(measured.keys):
-        metric = metrics[name]
-        value = measured.value(number)
-        drawn = draws[number] if metric.per_example else _centred(draws[number], value)
-        wrong = measured.binary(number) if metric.per_example else None
-        without = tuple(values[number] for values in left_out) if metric.per_example else ()
-        outcomes.append(Outcome(one.arm, one.rule, one.members, name, value, drawn, without, wrong))
-    return outcomes
+    """Return every outcome; of a measure that is no mean of examples, the covariances come from bootstrap draws."""
+    return [_outcome(one, name, metrics[name], labels, resamples, seed) for one in pooled for name in metrics]
+
+
+def _outcome(one: Pooled, name: str, metric: Metric, labels: IntArray, resamples: int, seed: int) -> Outcome:
+    numbers = {len(trials) for trials in one.trials}
+    if len(numbers) > 1:
+        raise InputError(
+            f"arm {one.arm!r} must have the same networks in each repetition under rule {one.rule!r}, got "
+            f"{' and '.join(map(str, sorted(numbers)))} of them"
+        )
+    trials = [trial for trials in one.trials for trial in trials]
+    what, shape = (one.arm, one.rule, one.members, name), (len(one.trials), len(one.trials[0]))
+    if metric.per_example:
+        rows = np.array([metric.function(trial, labels) for trial in trials], dtype=np.float64)
+        return outcome_of_examples(*what, rows.reshape(*shape, -1))
+    units = np.array([metric.value(trial, labels) for trial in trials])
+    drawn = [
+        [_whole(metric, trial, labels, weights) for trial in trials]
+        for weights in kept_weights(seed, len(labels), min(resamples, _ENOUGH))
+    ]
+    draws = np.concatenate(drawn, axis=1)
+    deviations = _centred(draws) / np.sqrt(draws.shape[1] - 1)
+    return Outcome(*what, units.reshape(shape), deviations, len(labels) - 1)
+
+
+def outcome_of_examples(arm: str, rule: str, members: int, metric: str, rows: FloatArray) -> Outcome:
+    """Return the outcome of a score that is a mean of examples, from (repetitions, units of each, examples)."""
+    examples = rows.shape[2]
+    flat = rows.reshape(-1, examples)
+    wrong = flat[0] if len(flat) == 1 and np.isin(flat, (0, 1)).all() else None
+    deviations = _centred(flat) / np.sqrt(max(1, examples * (examples - 1)))
+    return Outcome(arm, rule, members, metric, rows.mean(axis=2), deviations, examples - 1, wrong)
+
+
+def _centred(rows: FloatArray) -> FloatArray:
+    with np.errstate(invalid="ignore"):  # an infinite score has no deviations
+        return np.asarray(rows - rows.mean(axis=1, keepdims=True))
 
 
 def resampled_weights(
@@ -154,19 +224,20 @@ def resampled_weights(
         yield bootstrap_weights(rng, examples, size), bootstrap_weights(rng, repetitions, size)
 
 
-def kept_weights(seed: int, examples: int, repetitions: int, resamples: int) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """Yield the same, kept for the next call: a study judges hundreds of runs on the same examples."""
-    for counts, repeats in _counts(seed, examples, repetitions, resamples):
-        yield counts / examples, repeats
+def kept_weights(seed: int, examples: int, resamples: int) -> Iterator[FloatArray]:
+    """Yield those of examples, kept for the next call: a study judges hundreds of runs on the same examples."""
+    if resamples * examples > _KEPT:
+        yield from (weights for weights, _ in resampled_weights(seed, examples, 1, resamples))
+        return
+    for counts in _counts(seed, examples, resamples):
+        yield counts / examples
 
 
 @lru_cache(maxsize=1)
-def _counts(seed: int, examples: int, repetitions: int, resamples: int) -> list[tuple[IntArray, FloatArray]]:
+def _counts(seed: int, examples: int, resamples: int) -> list[IntArray]:
     """Return how often each resample holds each example, in bytes: no more than 255 times, by any chance."""
-    return [
-        (np.rint(weights * examples).astype(np.uint8), repeats)
-        for weights, repeats in resampled_weights(seed, examples, repetitions, resamples)
-    ]
+    drawn = resampled_weights(seed, examples, 1, resamples)
+    return [np.rint(weights * examples).astype(np.uint8) for weights, _ in drawn]
 
 
 def detect(own: Arms, other: Arms, resamples: int, seed: int) -> list[Outcome]:
@@ -181,91 +252,34 @@ def detect(own: Arms, other: Arms, resamples: int, seed: int) -> list[Outcome]:
                 f"own and other must have the same repetitions and classes, but arm {arm!r} has {len(runs)} and "
                 f"{len(others)} repetitions, {runs[0].classes} and {others[0].classes} classes"
             )
-    scores = {
-        arm: [[strangeness(run.probs, run.weights) for run in pair] for pair in zip(runs, outside[arm], strict=True)]
-        for arm, runs in inside.items()
-    }
-    keys = [(arm, detector) for arm in inside for detector in DETECTORS]
-    both = [[tuple(part[detector].to_numpy() for part in pair) for pair in scores[arm]] for arm, detector in keys]
-    rng, chunks = stream(seed, "bootstrap"), []
-    repetitions = len(next(iter(inside.values())))
-    for start in range(0, resamples, _CHUNK):
-        size = min(_CHUNK, resamples - start)
-        weights = [bootstrap_weights(rng, len(part), size) for part in both[0][0]]
-        repeats = bootstrap_weights(rng, repetitions, size)[:, :, None]
-        chunks.append(
-            [(repeats * np.stack([detection(*p, *weights) for p in pairs], axis=1)).sum(axis=1) for pairs in both]
-        )
+    rng, size = stream(seed, "bootstrap"), min(resamples, _ENOUGH)
+    sizes = [next(iter(part.values()))[0].examples for part in (inside, outside)]
+    weights = [bootstrap_weights(rng, examples, size) for examples in sizes]
     outcomes = []
-    for place, (arm, detector) in enumerate(keys):
-        values = pd.concat([detection(*pair) for pair in both[place]]).mean()
-        draws = np.concatenate([chunk[place] for chunk in chunks])
-        outcomes += [
-            Outcome(arm, detector, inside[arm][0].members, metric, float(values[metric]), draws[:, i], ())
-            for i, metric in enumerate(values.index)
+    for arm, runs in inside.items():
+        alone = arm in judged_alone()
+        pairs = [
+            pair
+            for both in zip(runs, outside[arm], strict=True)
+            for pair in zip(*(_units(run, alone) for run in both), strict=True)
         ]
+        scores = [[strangeness(probs, run_weights) for probs, run_weights in pair] for pair in pairs]
+        for detector in DETECTORS:
+            each = [[part[detector].to_numpy() for part in pair] for pair in scores]
+            values = pd.concat([detection(*pair) for pair in each])
+            drawn = np.stack([detection(*pair, *weights).to_numpy() for pair in each])  # (units, resamples, metrics)
+            deviations = (drawn - drawn.mean(axis=1, keepdims=True)) / np.sqrt(size - 1)
+            members = 1 if alone else runs[0].members
+            for place, metric in enumerate(values.columns):
+                units = values[metric].to_numpy().reshape(len(runs), -1)
+                found = (units, deviations[..., place], min(sizes) - 1)
+                outcomes.append(Outcome(arm, detector, members, metric, *found))
     return outcomes
 
 
-def _leaving_out(examples: int, repetitions: int) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """Return weights of examples and repetitions that leave out some of the one, then some of the other."""
-    groups = jackknife_weights(examples)
-    yield groups, np.full((len(groups), repetitions), 1 / repetitions)
-    if repetitions > 1:
-        yield np.full((repetitions, examples), 1 / examples), jackknife_weights(repetitions)
-
-
-class _Measured:
-    """Every arm, rule and metric, ready to be measured on resamples: means of examples as one product of matrices."""
-
-    def __init__(self, pooled: Sequence[Pooled], labels: IntArray, metrics: Mapping[str, Metric]):
-        self.keys = [(one, name) for one in pooled for name in metrics]
-        self._labels, self._metrics = labels, metrics
-        rows = {
-            number: [
-                np.mean([metrics[name].function(trial, labels) for trial in trials], axis=0) for trials in one.trials
-            ]
-            for number, (one, name) in enumerate(self.keys)
-            if metrics[name].per_example
-        }
-        repetitions = len(pooled[0].trials)
-        self._place = {number: slice(i * repetitions, (i + 1) * repetitions) for i, number in enumerate(rows)}
-        self._rows = np.array([row for each in rows.values() for row in each], dtype=np.float64).T
-
-    def __call__(self, examples: FloatArray, repeats: FloatArray) -> FloatArray:
-        """Return each measure on resamples with these weights of examples and repetitions: (measures, resamples)."""
-        means = weighted_means(examples, self._rows) if self._rows.size else None
-        values = []
-        for number, (one, name) in enumerate(self.keys):
-            if number in self._place:
-                assert means is not None
-                of_runs = means[:, self._place[number]]
-            else:
-                metric = self._metrics[name]
-                of_runs = np.stack(
-                    [
-                        np.mean([_whole(metric, trial, self._labels, examples) for trial in trials], axis=0)
-                        for trials in one.trials
-                    ],
-                    axis=1,
-                )
-            values.append(row_means(repeats, of_runs))
-        return np.stack(values)
-
-    def value(self, number: int) -> float:
-        """Return a measure on the examples as they are."""
-        if number in self._place:
-            return float(self._rows[:, self._place[number]].mean())
-        one, name = self.keys[number]
-        metric = self._metrics[name]
-        return float(np.mean([[metric.value(trial, self._labels) for trial in trials] for trials in one.trials]))
-
-    def binary(self, number: int) -> FloatArray | None:
-        """Return the per-example errors if there is one prediction only, so that they are 0 or 1."""
-        one, _ = self.keys[number]
-        rows: FloatArray = self._rows[:, self._place[number]][:, 0]
-        single = len(one.trials) == len(one.trials[0]) == 1
-        return rows if single and ((rows == 0) | (rows == 1)).all() else None
+def _units(run: Predictions, alone: bool) -> list[tuple[FloatArray, FloatArray | None]]:
+    """Return the members and weights of what is judged: each member by itself, or all together."""
+    return [(member[None], None) for member in run.probs] if alone else [(run.probs, run.weights)]
 
 
 def _whole(metric: Metric, probs: FloatArray, labels: IntArray, weights: FloatArray) -> FloatArray:
@@ -280,16 +294,6 @@ def measured_slowly(metric: Metric, probs: FloatArray, labels: IntArray, weights
     counts = np.rint(weights * len(labels)).astype(int)
     picks = (np.repeat(np.arange(len(labels)), count) for count in counts)
     return np.array([metric.value(probs[pick], labels[pick]) for pick in picks])
-
-
-def _centred(draws: FloatArray, value: float) -> FloatArray:
-    """Take off the bootstrap's estimate of the bias of a measure that is no mean, such as the ECE.
-
-    Resampling adds noise to every bin and so raises the ECE; without this its interval could lie above its value. A
-    measure that is never negative stays so.
-    """
-    shifted = draws + (value - draws.mean())
-    return np.maximum(shifted, 0.0) if draws.min() >= 0 else shifted
 
 
 def row_means(weights: FloatArray, values: FloatArray) -> FloatArray:

@@ -9,21 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ensemble_vs_dropout.evaluation.arms import ARMS, EACH, REFERENCE, arm_label, arms_of, growing
+from ensemble_vs_dropout.evaluation.arms import ARMS, REFERENCE, arm_label, arms_of, growing, questions
+from ensemble_vs_dropout.evaluation.evaluator import UNTESTED
 from ensemble_vs_dropout.measures import METRICS
 
-# The questions people come with, in their order; each is answered if its arms were run.
-_QUESTIONS = (
-    ("ensemble", "mean", "mc_dropout", "mean"),
-    ("ensemble", "mean", "dropout", "mean"),
-    ("ensemble", "mean", "single", EACH),
-    ("dropout", "mean", "single", EACH),
-    ("mc_dropout", "mean", "single", EACH),
-    ("mc_dropout", "mean", "dropout", "mean"),
-    ("ensemble", "mean", "ensemble", "majority_vote"),
-    ("dropout_ensemble", "mean", "ensemble", "mean"),
-    ("ensemble", "mean", "wide", "mean"),
-)
 _METRICS = ("error", "nll")  # those of the verdict, where they are measured; else the first two that are
 _AXES = {
     "parameters": "parameters",
@@ -83,25 +72,54 @@ def paragraphs(
     costs = cost.set_index("arm")
     measured = list(dict.fromkeys(contrasts.metric))
     metrics = [name for name in _METRICS if name in measured] or measured[:2]
+    rows = [(row.arm_a, row.rule_a) for row in contrasts.itertuples()]
+    rows += [(row.arm_b, row.rule_b) for row in contrasts.itertuples()]
     found: list[Paragraph] = []
-    for arm_a, rule_a, arm_b, rule_b in (*_QUESTIONS, *_further(contrasts)):
+    answered = []
+    for arm_a, rule_a, arm_b, rule_b in questions(rows):
         both = [_find(contrasts, arm_a, rule_a, arm_b, rule_b, metric) for metric in metrics]
-        rows = [row for row in both if row is not None]
-        if rows:
+        known = [row for row in both if row is not None]
+        answered += known
+        if known:
             a, b = _words(arm_a, rule_a), _words(arm_b, rule_b)
-            sentences = "; ".join(_sentence(row, a, b) for row in rows)
+            only = "of these networks only: " if all(row.test == UNTESTED for row in known) else ""
+            sentences = "; ".join(_sentence(row, a, b) for row in known)
             about = f"{a[0].upper()}{a[1:]} against {b}"
-            found.append(Paragraph(f"{sentences}{_price(costs, arm_a, arm_b)}.", about))
+            found.append(Paragraph(f"{only}{sentences}{_price(costs, arm_a, arm_b, first=not found)}.", about))
     if worth is not None:
         own = {arm.name for arm in arms_of(ARMS[REFERENCE].recipe)}
         found += [Paragraph(_worth(row)) for row in worth.itertuples() if row.arm in ARMS and row.arm not in own]
     if equal is not None:
         found += [Paragraph(told) for arm in growing("passes") for told in _at_the_cost_of(arm, equal, costs)]
-    below = (
-        f"Intervals are {level * 100:g} % for each number by itself, {interval}; p-values are adjusted by Holm over "
-        "all pairs of a metric, and what is shown goes by these."
-    )
-    return [*found, Paragraph(below)]
+    return [*found, Paragraph(_how_tested(pd.DataFrame(answered), interval, level))]
+
+
+def _how_tested(answered: pd.DataFrame, interval: str, level: float) -> str:
+    """Say what the intervals and p-values are, and what would go unseen."""
+    simultaneous = f"Intervals are simultaneous {level * 100:g} % intervals, {interval}"
+    if answered.empty:
+        return f"{simultaneous}."
+    tests = answered[answered.p_value.notna()].groupby("metric", sort=False).size()
+    told = [simultaneous]
+    if len(tests):
+        told.append(
+            "p-values are adjusted by Holm over the planned questions of a metric "
+            f"({tests.max()} could be tested), and what is shown goes by these"
+        )
+    unseen = [
+        f"{_size(name, detectable)} of {_metric_words(name)}"
+        for name, detectable in answered.groupby("metric", sort=False).detectable.max().items()
+        if math.isfinite(detectable)
+    ]
+    sentences = [f"{'; '.join(told)}."]
+    if unseen:
+        sentences.append(f"Differences below {' and '.join(unseen)} may go unseen.")
+    if (answered.test == UNTESTED).any():
+        sentences.append(
+            "Where it says of these networks only, nothing is known of what training again would find: more "
+            "repetitions tell."
+        )
+    return " ".join(sentences)
 
 
 def _find(contrasts: pd.DataFrame, a: str, rule_a: str, b: str, rule_b: str, metric: str) -> pd.Series | None:
@@ -118,16 +136,10 @@ def _find(contrasts: pd.DataFrame, a: str, rule_a: str, b: str, rule_b: str, met
             row = hit.iloc[0].copy()
             if sign < 0:
                 row["difference"], row["low"], row["high"] = -row.difference, -row.high, -row.low
+                row["value_a"], row["value_b"] = row.value_b, row.value_a
                 row["better"] = {"a": "b", "b": "a"}.get(row.better, "neither")
             return row
     return None
-
-
-def _further(contrasts: pd.DataFrame) -> list[tuple[str, str, str, str]]:
-    """Return a question for each registered arm that none of the standard ones is about."""
-    asked = {arm for question in _QUESTIONS for arm in question[::2]}
-    there = [arm for arm in ARMS if arm not in asked and arm in {*contrasts.arm_a, *contrasts.arm_b}]
-    return [(arm, EACH if ARMS[arm].alone else "mean", REFERENCE, "mean") for arm in there]
 
 
 def _words(arm: str, rule: str) -> str:
@@ -141,43 +153,68 @@ def _words(arm: str, rule: str) -> str:
 
 
 def _sentence(row: pd.Series, a: str, b: str) -> str:
-    known = METRICS[row.metric]
-    scale, what = known.scale, _metric_words(row.metric)
-    unit = " points" if scale == 100 else " nats" if "(nats)" in known.label else ""
-    digits = 2 if scale == 100 else 3
+    known, what = METRICS[row.metric], _metric_words(row.metric)
     if not math.isfinite(row.difference):
-        infinite = a if row.difference > 0 else b
         if math.isnan(row.difference):
             return f"the {what} of both is infinite"
         why = " (it gives some true classes probability 0)" if row.metric in ("nll", "calibrated_nll") else ""
-        return f"the {what} of {infinite} is infinite{why}"
-    size = f"{abs(row.difference) * scale:.{digits}f}{unit}"
-    low, high = sorted((row.low * scale, row.high * scale))
-    if row.better == "neither":
+        return f"the {what} of {a if row.difference > 0 else b} is infinite{why}"
+    digits = 2 if known.scale == 100 else 3
+    low, high = (round(bound * known.scale, digits) + 0.0 for bound in (row.low, row.high))  # no minus before a zero
+    sure = "" if math.isnan(row.p_value) else f", {_p(row.p_adjusted)}"
+    within = f", and is shown to be below {_size(row.metric, row.margin)}" if row.equivalent else ""
+    if row.better == "neither" and row.test != UNTESTED:
         sign = "-" if row.difference < 0 else ""
-        return (
-            f"no difference in {what} shown ({sign}{size}, {low:.{digits}f} to {high:.{digits}f}, {_p(row.p_adjusted)};"
-            f" at this size, one below {row.detectable * scale:.{digits}f}{unit} would mostly go unseen)"
-        )
+        size = f"{sign}{_size(row.metric, row.difference)}"
+        if row.equivalent:
+            return (
+                f"the difference in {what} is shown to be below {_size(row.metric, row.margin)} "
+                f"({size}, {low:.{digits}f} to {high:.{digits}f})"
+            )
+        return f"no difference in {what} shown ({size}, {low:.{digits}f} to {high:.{digits}f}{sure})"
     less = row.difference < 0
     if less:
-        low, high = -high, -low
-    return f"{size} {'less' if less else 'more'} {what} ({low:.{digits}f} to {high:.{digits}f}, {_p(row.p_adjusted)})"
+        low, high = 0.0 - high, 0.0 - low
+    unit, whole = _unit(row.metric), abs(row.value_b) * known.scale
+    share = abs(row.difference / row.value_b) if row.value_b else math.nan
+    relative = f", {share * 100:.0f} % {'less' if less else 'more'}" if math.isfinite(share) else ""
+    of = f" of {whole:.{digits}f}" if math.isfinite(share) else ""
+    return (
+        f"{abs(row.difference) * known.scale:.{digits}f}{of}{unit} {'less' if less else 'more'} {what} "
+        f"({low:.{digits}f} to {high:.{digits}f}{sure}){relative}{within}"
+    )
+
+
+def _unit(metric: str) -> str:
+    """Return what differences of a metric are in."""
+    known = METRICS[metric]
+    return " percentage points" if known.scale == 100 else " nats" if "(nats)" in known.label else ""
+
+
+def _size(metric: str, value: float) -> str:
+    """Return the size of a difference, with its unit."""
+    scale = METRICS[metric].scale
+    return f"{abs(value) * scale:.{2 if scale == 100 else 3}f}{_unit(metric)}"
 
 
 def _worth(row: Any) -> str:
     """Say what an arm is worth in independent networks, with its interval."""
-
-    def number(value: float) -> str:
-        return f"more than {row.pool}" if math.isinf(value) else f"{value:.1f}"
-
     known = ARMS[row.arm]
     name = (known.sized or known.phrase or known.label).format(members=row.members)
-    by = f"by {_metric_words(row.metric)}"
+    name, by = f"{name[0].upper()}{name[1:]}", f"by {_metric_words(row.metric)}"
+    if math.isnan(row.low):
+        return f"What {name[0].lower()}{name[1:]} is worth in networks cannot be told from one repetition."
     if row.high <= 1:
-        return f"{name[0].upper()}{name[1:]} is worth no more than 1 independent network here, {by}."
-    networks = "1 independent network" if number(row.worth) == "1.0" else f"{number(row.worth)} independent networks"
-    return f"{name[0].upper()}{name[1:]} is worth {networks} here ({number(row.low)} to {number(row.high)}), {by}."
+        return f"{name} is worth no more than 1 independent network here, {by}."
+    if row.low <= 1 and math.isinf(row.high):
+        return f"What {name[0].lower()}{name[1:]} is worth in networks cannot be told here, {by}: anything fits."
+    if row.worth <= 1:
+        best = f"more than {row.pool}" if math.isinf(row.high) else f"{row.high:.1f}"
+        return f"{name} does not reach 1 independent network here (at best {best}), {by}."
+    if math.isinf(row.high):
+        likely = f"more than {row.pool}" if math.isinf(row.worth) else f"{row.worth:.1f}"
+        return f"{name} is worth at least {row.low:.1f} independent networks here (likely {likely}), {by}."
+    return f"{name} is worth {row.worth:.1f} independent networks here ({row.low:.1f} to {row.high:.1f}), {by}."
 
 
 def _at_the_cost_of(arm: str, equal: pd.DataFrame, costs: pd.DataFrame) -> list[str]:
@@ -198,7 +235,7 @@ def _at_the_cost_of(arm: str, equal: pd.DataFrame, costs: pd.DataFrame) -> list[
     if not parts:
         return []
     metric = _metric_words(str(equal.metric.iloc[0]))
-    return [f"Best {metric} for no more than {arm_label(arm)} costs in {'; '.join(parts)}."]
+    return [f"Best {metric} for no more than {arm_label(arm)} costs, chosen on the test data, in {'; '.join(parts)}."]
 
 
 def _sized(arm: str, members: int) -> str:
@@ -216,16 +253,25 @@ def _p(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
-def _price(costs: pd.DataFrame, a: str, b: str) -> str:
+def _price(costs: pd.DataFrame, a: str, b: str, first: bool) -> str:
+    """Return what a costs in the measure of b; the first price says what it counts."""
     if a == b or a not in costs.index or b not in costs.index:
         return ""
-    known = {"trained": "training work", "passes": "forward passes"}
-    ratios = {words: float(costs[name][a] / costs[name][b]) for name, words in known.items() if name in costs}
-    told = [f"{_times(ratio)} {words}" for words, ratio in ratios.items() if math.isfinite(ratio)]
+    counted = "multiply_adds" in costs and costs["multiply_adds"][[a, b]].notna().all()
+    words = {
+        "trained": f"training work{' (parameters x examples seen)' if first else ''}",
+        **({"multiply_adds": "multiply-accumulates of predicting"} if counted else {"passes": "forward passes"}),
+    }
+    ratios = {said: float(costs[name][a] / costs[name][b]) for name, said in words.items() if name in costs}
+    told = [f"{_times(ratio)} {said}" for said, ratio in ratios.items() if math.isfinite(ratio)]
     return f", for {' and '.join(told)}" if told else ""
 
 
 def _times(ratio: float) -> str:
     if abs(ratio - 1) < 0.05:
         return "about the same"
-    return f"{ratio:.3g} times the" if ratio >= 0.1 else f"1/{1 / ratio:.3g} of the"
+    return f"{_two_digits(ratio)} times the" if ratio >= 0.1 else f"1/{_two_digits(1 / ratio)} of the"
+
+
+def _two_digits(number: float) -> str:
+    return f"{number:.2g}" if number < 100 else f"{float(f'{number:.2g}'):,.0f}"

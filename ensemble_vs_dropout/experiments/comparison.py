@@ -36,7 +36,7 @@ from ensemble_vs_dropout.evaluation.arms import (
 )
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
-from ensemble_vs_dropout.evaluation.outcomes import Arms
+from ensemble_vs_dropout.evaluation.outcomes import Arms, pool
 from ensemble_vs_dropout.evaluation.verdict import Paragraph, paragraphs
 from ensemble_vs_dropout.experiments import folder as folders
 from ensemble_vs_dropout.experiments.plan import Plan, Point, Run
@@ -44,7 +44,7 @@ from ensemble_vs_dropout.experiments.settings import Settings
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Store
 from ensemble_vs_dropout.experiments.tables import scores_of, value_in_a_cell
 from ensemble_vs_dropout.files import write_whole
-from ensemble_vs_dropout.measures import METRICS, aggregate
+from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.report import Figure, Report
 from ensemble_vs_dropout.types import Cost, IntArray, Predictions
 
@@ -107,7 +107,9 @@ class Comparison:
             for name, probs in arrays.items():
                 part, _, arm = name.partition("/")
                 if part in (*_SPLITS, "other"):
-                    one = Predictions(probs, arrays.get(f"weights/{name}"))
+                    beside = f"further/{name}/"
+                    further = {key.removeprefix(beside): arrays[key] for key in arrays if key.startswith(beside)}
+                    one = Predictions(probs, arrays.get(f"weights/{name}"), further=further)
                     found.setdefault(part, {}).setdefault(arm, []).append(one)
         return found
 
@@ -204,10 +206,11 @@ class Comparison:
     @property
     def interval(self) -> str:
         """What the intervals spread over."""
-        repetitions = len(self.runs)
+        repetitions, members = len(self.runs), self.settings.members
         if repetitions == 1:
-            return "bootstrap over the test examples"
-        return f"bootstrap over {repetitions} repetitions (new seeds) and the test examples"
+            return "over the test examples, and over training again where networks are judged one by one"
+        each = f" of {members} networks" if members > 1 else ""
+        return f"over training again ({repetitions} repetitions{each}) and the test examples"
 
     @property
     def _evaluator(self) -> evaluation.Evaluator:
@@ -290,10 +293,9 @@ class Comparison:
         infinite = self.scores[np.isposinf(self.scores.value.astype(float))]
         parts = []
         for arm, rule in infinite[["arm", "rule"]].drop_duplicates().itertuples(index=False):
-            runs_of_arm = self.arms[arm]
-            pooled = [r.probs if rule == EACH else aggregate(r.probs, rule, r.weights)[None] for r in runs_of_arm]
-            nll = [METRICS["nll"].function(probs, self.labels["test"]) for each in pooled for probs in each]
-            label = row_label(arm, rule, 1 if rule == EACH else runs_of_arm[0].members)
+            (pooled,) = pool({arm: self.arms[arm]}, {arm: [rule]}, self.labels["test"])
+            nll = [METRICS["nll"].function(probs, self.labels["test"]) for each in pooled.trials for probs in each]
+            label = row_label(arm, rule, pooled.members)
             parts.append(f"{label} on {np.isinf(nll).sum()} of {np.size(nll)} predictions")
         if not parts:
             return ""

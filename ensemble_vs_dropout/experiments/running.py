@@ -197,32 +197,29 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
     inputs = {part: x for part, (x, _) in parts.items()}
     passes = wanted.passes
     asked = [arm.name for arm in find_arms(wanted.arms)] if wanted.arms else None
-    predictions, costs = ways(recipe, ensemble, len(data.x_train), inputs, passes, masks, asked)
+    predictions, costs = ways(recipe, ensemble, len(data.x_train), inputs, passes, masks, asked, wanted.rules)
     costs = {arm: cost for arm, cost in costs.items() if asked is None or arm in asked}
     seconds += time.perf_counter() - started
     tables = [_scores(wanted, predictions[part], parts[part][1], split=part) for part in wanted.splits]
     kept: dict[str, npt.NDArray[Any]] = {
         f"{part}/{arm}": p.probs for part in ("val", "test") for arm, p in predictions.get(part, {}).items()
     }
-    kept |= {
-        f"weights/{part}/{arm}": p.weights
-        for part in ("val", "test")
-        for arm, p in predictions.get(part, {}).items()
-        if p.weights is not None
-    }
+    for part in ("val", "test"):
+        kept |= _beside(part, predictions.get(part, {}))
     for name, amount in conditions(wanted.shifts):
         x = shift(data.x_test, name, seed=_data_seed(wanted), **amount)
-        shifted, (severity,) = ways.predict(recipe, ensemble, x, passes, masks, asked), amount.values()
+        shifted, (severity,) = ways.predict(recipe, ensemble, x, passes, masks, asked, wanted.rules), amount.values()
         tables.append(_scores(wanted, shifted, data.y_test, condition=name, severity=severity))
         if n := wanted.keep_shifted:
             kept |= {f"shifted/{name}/{severity:g}/{arm}": p.probs[:, :n] for arm, p in shifted.items()}
     if wanted.other_data:
         other = other_data(wanted.other_data, data)
         strange = ways.predict(recipe, ensemble, other.x_test, passes, masks, asked)
-        found, _ = Evaluator(seed=wanted.seed).detection(predictions["test"], strange, wanted.resamples)
+        own, unlike = judged(predictions["test"]), judged(strange)
+        found, _ = Evaluator(seed=wanted.seed).detection(own, unlike, wanted.resamples)
         tables.append(found.assign(condition=other.name))
         kept |= {f"other/{arm}": p.probs for arm, p in strange.items()}
-        kept |= {f"weights/other/{arm}": p.weights for arm, p in strange.items() if p.weights is not None}
+        kept |= _beside("other", strange)
     if wanted.exact and RECIPES[recipe].dropout:
         exact = ExactDropout(next(iter(ensemble.models)))
         for rule in ("mean", "geometric_mean"):
@@ -264,6 +261,16 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
         "scores.json": json.dumps(scores.astype(object).to_dict("split", index=False)).encode(),
         "cost.json": cost_table({arm: [cost] for arm, cost in costs.items()}).to_json(orient="records").encode(),
     }
+
+
+def _beside(part: str, predictions: Mapping[str, Predictions]) -> dict[str, npt.NDArray[Any]]:
+    """Return what predictions hold besides their members, by its name in `predictions.npz`."""
+    found: dict[str, npt.NDArray[Any]] = {}
+    for arm, one in predictions.items():
+        found |= {f"further/{part}/{arm}/{rule}": probs for rule, probs in one.further.items()}
+        if one.weights is not None:
+            found[f"weights/{part}/{arm}"] = one.weights
+    return found
 
 
 def conditions(shifts: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,23 +12,20 @@ import numpy.typing as npt
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, load_named
-from ensemble_vs_dropout.evaluation.arms import ARMS, Arm, arms_of, predicted_for
+from ensemble_vs_dropout.evaluation.arms import ARMS, EACH, Arm, arms_of, predicted_for
 from ensemble_vs_dropout.experiments.memory import peak_memory
+from ensemble_vs_dropout.measures import aggregate
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.costs import multiply_adds
 from ensemble_vs_dropout.predictors import Ensemble, MonteCarloDropout, WeightScaling
 from ensemble_vs_dropout.predictors.base import Predictor
-from ensemble_vs_dropout.types import Cost, Predictions
+from ensemble_vs_dropout.seeds import derive
+from ensemble_vs_dropout.types import Cost, FloatArray, Predictions
 
 
 def members(trained: Ensemble, passes: int, seed: int) -> Predictor:
     """Return the networks themselves."""
     return trained
-
-
-def weight_scaling(trained: Ensemble, passes: int, seed: int) -> Predictor:
-    """Return the first network, with nothing dropped."""
-    return WeightScaling(_first(trained))
 
 
 def monte_carlo(trained: Ensemble, passes: int, seed: int) -> Predictor:
@@ -55,10 +53,12 @@ class Ways:
         passes: int,
         seed: int,
         arms: Sequence[str] | None = None,
+        rules: Sequence[str] = ("mean",),
     ) -> tuple[dict[str, dict[str, Predictions]], dict[str, Cost]]:
         """Return `predictions[part][arm]`, and what each arm costs.
 
-        An arm whose members are judged alone has a cost, and no predictions of its own; see `arms.judged`.
+        An arm whose members are judged alone has a cost, and no predictions of its own; see `arms.judged`. An arm that
+        uses every network by itself keeps the members of the first, and what the others predict by each rule.
 
         Args:
             recipe: A name in `RECIPES`.
@@ -68,6 +68,7 @@ class Ways:
             passes: Of Monte Carlo dropout.
             seed: Of its masks.
             arms: Names of those that are asked for; None for all of the recipe.
+            rules: Those that arms will be judged by.
         """
         asked = [arm.name for arm in arms_of(recipe)] if arms is None else arms
         wanted = {*asked, *predicted_for(asked)}
@@ -76,15 +77,17 @@ class Ways:
         for arm in arms_of(recipe):
             if arm.name not in wanted:
                 continue
-            predictor = WeightScaling(_first(trained)) if arm.alone else find(arm)(trained, passes, seed)
-            histories = _survivors(trained, first=arm.first)
+            networks = _apart(trained, seed) if arm.own else [(trained, seed)]
+            predictor = WeightScaling(_first(trained)) if arm.alone else find(arm)(networks[0][0], passes, seed)
+            histories = _survivors(trained)
             found, seconds, peak = self._measured(arm.name, predictor, inputs)
-            each = len(trained.models) if arm.alone else 1  # what one network costs on average
+            each = len(trained.models) if arm.alone or arm.own else 1  # what one network costs on average
             costs[arm.name] = _cost(predictor, _first(trained), histories, examples, each, seconds, peak)
             if arm.alone:
                 continue
             for part, predicted in found.items():
-                predictions[part][arm.name] = predicted
+                others = self._others(arm, networks, inputs[part], passes, rules)
+                predictions[part][arm.name] = replace(predicted, further=others)
         return predictions, costs
 
     def predict(
@@ -95,14 +98,37 @@ class Ways:
         passes: int,
         seed: int,
         arms: Sequence[str] | None = None,
+        rules: Sequence[str] = ("mean",),
     ) -> dict[str, Predictions]:
         """Return what each arm predicts for further inputs; no cost is measured."""
         found = {}
         for name in predicted_for(arm.name for arm in arms_of(recipe) if arms is None or arm.name in arms):
-            predictor = find(ARMS[name])(trained, passes, seed)
+            arm = ARMS[name]
+            networks = _apart(trained, seed) if arm.own else [(trained, seed)]
+            predictor = find(arm)(networks[0][0], passes, seed)
             self._share(name, predictor)
-            found[name] = predictor.predict_members(x)
+            others = self._others(arm, networks, x, passes, rules)
+            found[name] = replace(predictor.predict_members(x), further=others)
         return found
+
+    def _others(
+        self,
+        arm: Arm,
+        networks: Sequence[tuple[Ensemble, int]],
+        x: npt.NDArray[np.generic],
+        passes: int,
+        rules: Sequence[str],
+    ) -> dict[str, FloatArray]:
+        """Return by rule what the networks after the first predict, each combined by itself."""
+        combined: dict[str, list[FloatArray]] = {}
+        for network, seed in networks[1:]:
+            predictor = find(arm)(network, passes, seed)
+            self._share(arm.name, predictor)
+            members = predictor.predict_members(x)
+            for rule in arm.rules(["mean", *(rule for rule in rules if rule not in ("mean", EACH))]):
+                probs = aggregate(members.probs, rule, members.weights)
+                combined.setdefault(rule, []).append(probs.astype(members.probs.dtype))
+        return {rule: np.stack(probs) for rule, probs in combined.items()}
 
     def _share(self, arm: str, predictor: Predictor) -> None:
         predictor.share(self._first.setdefault(arm, predictor))
@@ -126,10 +152,17 @@ def find(arm: Arm) -> Callable[[Ensemble, int, int], Predictor]:
     return load_named(f"predictor of arm {arm.name!r}", arm.predictor)
 
 
-def _survivors(trained: Ensemble, first: bool) -> pd.DataFrame:
-    """Return the histories of the networks that did not diverge, or of the first of them."""
-    histories = trained.histories[~trained.histories.member.isin(trained.diverged)]
-    return histories[histories.member == histories.member.min()] if first else histories
+def _apart(trained: Ensemble, seed: int) -> list[tuple[Ensemble, int]]:
+    """Return every network by itself, and the seed of what it draws."""
+    return [
+        (Ensemble.from_models([model]), derive(seed, "network", number) if number else seed)
+        for number, model in enumerate(trained.models)
+    ]
+
+
+def _survivors(trained: Ensemble) -> pd.DataFrame:
+    """Return the histories of the networks that did not diverge."""
+    return trained.histories[~trained.histories.member.isin(trained.diverged)]
 
 
 def _cost(

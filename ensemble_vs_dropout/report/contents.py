@@ -151,10 +151,12 @@ def _tests(contrasts: pd.DataFrame) -> str:
         return "There is one row alone, and nothing to compare it with."
     tests = " and ".join(f"{test} ({count} contrasts)" for test, count in contrasts.test.value_counts().items())
     return (
-        f"Every pair of rows, on the same examples: {tests}. Intervals are 95 % paired bootstrap intervals of the "
-        "difference. P-values are adjusted by Holm over all pairs of a metric, and a difference counts as shown where "
-        "the adjusted one is below 0.05; neither means that none is shown, not that there is none. Detectable is the "
-        "difference that would be shown as often as not at Holm's strictest step: smaller ones mostly go unseen."
+        f"Every pair of rows, on the same examples: {tests}. Variance components of networks and examples, each with "
+        "its degrees of freedom, make intervals and p-values. The planned questions, which the verdict answers, are a "
+        "family for each metric: Holm's correction of p-values and the simultaneous 95 % intervals are over these. All "
+        "other pairs are exploratory, corrected for all pairs. A difference counts as shown where the adjusted p-value "
+        "is below 0.05; neither means that none is shown, not that there is none. Detectable is the difference that "
+        "would be shown as often as not at the strictest step: smaller ones mostly go unseen."
     )
 
 

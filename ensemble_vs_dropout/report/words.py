@@ -140,14 +140,15 @@ def contrasts_in_words(contrasts: pd.DataFrame, scores: pd.DataFrame) -> list[Ta
                 _p(row.p_adjusted),
             ]
             detected = Cell(_known(f"{{:.{digits}f}}", detectable), number=detectable)
-            rows.append([*names, *numbers, Cell(row.test), Cell(better.get(row.better, "neither")), detected])
+            tested = [Cell(row.test), Cell(row.family), Cell(better.get(row.better, "neither")), detected]
+            rows.append([*names, *numbers, *tested])
         shown = int((pairs.better != "neither").sum())
         way = "positive" if METRICS[str(metric)].higher_is_better else "negative"
         tables.append(
             Table(
                 f"contrasts_{metric}",
                 f"{label}: {shown} of {len(rows)} differences shown",
-                ["first", "second", "first minus second", "p", "adjusted p", "test", "better", "detectable"],
+                ["first", "second", "first minus second", "p", "adjusted p", "test", "family", "better", "detectable"],
                 rows,
                 f"A {way} difference speaks for the first; bold where it is shown (adjusted p below 0.05).",
             )

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
+from scipy.stats import norm, t, ttest_1samp, ttest_rel
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation import Evaluator
@@ -16,7 +16,7 @@ SCORE_COLUMNS = [
 ]  # fmt: skip
 CONTRAST_COLUMNS = [
     "arm_a", "rule_a", "arm_b", "rule_b", "metric", "difference", "low", "high", "p_value", "p_adjusted", "test",
-    "better", "detectable",
+    "better", "detectable", "family", "value_a", "value_b", "margin", "p_equivalent", "equivalent",
 ]  # fmt: skip
 OTHER_SIDE = {"a": "b", "b": "a", "neither": "neither"}
 
@@ -32,6 +32,11 @@ def members_of(labels, skill, seed=0, members=4, classes=3, spread=1.0):
     logits[:, np.arange(len(labels)), labels] += skill
     probs = np.exp(logits)
     return Predictions(probs / probs.sum(axis=2, keepdims=True))
+
+
+def repeated(labels, skill, repetitions=3, **options):
+    """Return an arm of several repetitions, with networks of its own."""
+    return [members_of(labels, skill, seed=int(1000 * skill) + n, **options) for n in range(repetitions)]
 
 
 def quick(**options):
@@ -140,7 +145,7 @@ def test_swapping_the_arms_flips_difference_interval_and_better(repetitions):
 
 def test_identical_arms_differ_in_nothing():
     labels = some_labels()
-    same = members_of(labels, 1)
+    same = [members_of(labels, 1, seed=seed) for seed in range(3)]
     table = quick(rules=["mean"]).contrasts({"a": same, "b": same}, labels)
     assert (table.better == "neither").all()
     assert (table.p_value == 1).all()
@@ -150,7 +155,7 @@ def test_identical_arms_differ_in_nothing():
 
 def test_a_clear_difference_is_found_in_the_right_direction():
     labels = some_labels(300)
-    arms = {"good": members_of(labels, 5, seed=1), "bad": members_of(labels, 0, seed=2)}
+    arms = {name: repeated(labels, skill) for name, skill in (("good", 5), ("bad", 0))}
     table = Evaluator(metrics=["error", "nll", "brier"], rules=["mean"]).contrasts(arms, labels)
     assert (table.better == "a").all()
     assert (table.difference < 0).all()
@@ -173,14 +178,14 @@ def test_no_difference_is_claimed_more_often_than_the_level_allows_between_equal
     claims = 0
     for seed in range(10):
         arms = {"a": members_of(labels, 1, 2 * seed + 1000, 1), "b": members_of(labels, 1, 2 * seed + 1001, 1)}
-        evaluator = Evaluator(metrics=["error", "brier"], rules=["mean"], resamples=200, seed=seed)
+        evaluator = Evaluator(metrics=["error", "brier"], rules=["mean"], resamples=200, seed=seed, fixed=True)
         claims += int((evaluator.contrasts(arms, labels).better != "neither").sum())
     assert claims <= 4  # of 20; one is expected
 
 
 def test_direction_follows_a_metric_of_which_more_is_better():
     labels = some_labels(300)
-    arms = {"good": members_of(labels, 5, seed=1), "bad": members_of(labels, 0, seed=2)}
+    arms = {name: repeated(labels, skill) for name, skill in (("good", 5), ("bad", 0))}
     table = quick(metrics=["accuracy"], rules=["mean"]).contrasts(arms, labels)
     assert table.difference[0] > 0
     assert table.better[0] == "a"
@@ -188,7 +193,7 @@ def test_direction_follows_a_metric_of_which_more_is_better():
 
 def test_p_values_are_adjusted_over_all_pairs_of_a_metric():
     labels = some_labels()
-    arms = {name: members_of(labels, skill, seed=4) for name, skill in (("a", 1), ("b", 1.2), ("c", 1.1))}
+    arms = {name: repeated(labels, skill) for name, skill in (("a", 1), ("b", 1.2), ("c", 1.1))}
     table = quick(rules=["mean"]).contrasts(arms, labels)
     for _, group in table.groupby("metric"):
         assert len(group) == 3
@@ -217,25 +222,6 @@ def test_intervals_have_about_the_width_of_the_normal_law():
     assert table.high[0] == pytest.approx(values.mean() + half, rel=0.03)
 
 
-def test_bca_intervals_are_those_of_scipy():
-    labels = some_labels(60)
-    arms = {"a": members_of(labels, 1, seed=1, members=1), "b": members_of(labels, 2, seed=2, members=1)}
-    table = quick(metrics=["nll"], interval="bca", resamples=9000).contrasts(arms, labels)
-    values = [METRICS["nll"].function(arm.probs[0], labels) for arm in arms.values()]
-    expected = bootstrap((values[0] - values[1],), np.mean, n_resamples=9000, rng=0, method="BCa").confidence_interval
-    assert table[["low", "high"]].iloc[0].tolist() == pytest.approx(list(expected), abs=0.01)
-    assert abs(table.low[0] - quick(metrics=["nll"], resamples=9000).contrasts(arms, labels).low[0]) > 1e-4
-
-
-@pytest.mark.parametrize("repetitions", [1, 4])
-def test_bca_intervals_hold_the_values_of_every_metric(repetitions):
-    labels = some_labels(100)
-    runs = [members_of(labels, 1, seed=seed, members=2) for seed in range(repetitions)]
-    metrics = sorted(set(METRICS) - {"top_5_error"})  # with three classes it is 0 in every resample
-    table = quick(metrics=metrics, rules=["mean"], interval="bca").scores({"a": runs}, labels)
-    assert ((table.low <= table.value) & (table.value <= table.high)).all()
-
-
 def test_a_detectable_difference_is_shown_as_often_as_not():
     rng, spread, true = np.random.default_rng(0), 0.3, 1.96 * 0.3 / 10
     shown, detectable = [], []
@@ -244,7 +230,7 @@ def test_a_detectable_difference_is_shown_as_often_as_not():
         loss = rng.uniform(1, 2, size=100)
         losses = [loss, np.maximum(loss + rng.normal(true, spread, size=100), 0.01)]
         arms = {name: Predictions(pair_for(labels, np.exp(-values))) for name, values in zip("ab", losses, strict=True)}
-        table = quick(metrics=["nll"], rules=["mean"], seed=seed).contrasts(arms, labels)
+        table = quick(metrics=["nll"], rules=["mean"], seed=seed, fixed=True).contrasts(arms, labels)
         shown.append(table.better[0] != "neither")
         detectable.append(table.detectable[0])
     assert np.mean(detectable) == pytest.approx(true, rel=0.03)
@@ -255,10 +241,12 @@ def test_a_difference_is_the_harder_to_detect_the_more_pairs_are_compared():
     labels = some_labels()
     arms = {name: members_of(labels, 1, seed=seed) for seed, name in enumerate("abcd")}
     few, many = (
-        quick(metrics=["nll"], rules=["mean"]).contrasts({name: arms[name] for name in names}, labels).detectable[0]
+        quick(metrics=["nll"], rules=["mean"], fixed=True)
+        .contrasts({name: arms[name] for name in names}, labels)
+        .detectable[0]
         for names in ("ab", "abcd")
     )
-    assert many == pytest.approx(few * 2.638 / 1.960, rel=1e-3)
+    assert many == pytest.approx(few * t.isf(0.025 / 6, 79) / t.isf(0.025, 79), rel=1e-3)
 
 
 def pair_for(labels, p):
@@ -300,23 +288,6 @@ def test_the_same_seed_gives_the_same_tables_and_another_one_other_intervals():
     assert (first.low != other.low).any()
 
 
-def test_error_and_accuracy_are_one_question_with_one_answer():
-    labels = some_labels()
-    table = quick(metrics=["error", "accuracy"], rules=["mean"]).contrasts(two_arms(labels), labels)
-    assert table.test.nunique() == 1
-    assert table.p_value.nunique() == 1
-    assert table.better.nunique() == 1
-
-
-def test_too_few_resamples_for_the_pairs_are_warned_of_and_nothing_is_shown():
-    labels = some_labels(300)
-    arms = {name: members_of(labels, skill, seed=skill) for skill, name in enumerate("abcdef")}
-    with pytest.warns(UserWarning, match=r"100 resamples can show no difference in nll among 15 pairs: .* 0\.297"):
-        table = quick(metrics=["nll"], rules=["mean"], resamples=100).contrasts(arms, labels)
-    assert (table.better == "neither").all()
-    assert (quick(metrics=["nll"], rules=["mean"], resamples=1200).contrasts(arms, labels).better != "neither").any()
-
-
 def test_log_likelihoods_of_minus_infinity_stay_below_all_others(monkeypatch):
     likelihood = Metric(lambda probs, labels: -METRICS["nll"].function(probs, labels), "log likelihood", True)
     monkeypatch.setitem(METRICS, "log_likelihood", likelihood)
@@ -334,27 +305,6 @@ def test_arms_that_are_no_predictions_and_rules_of_no_arm_are_refused():
         quick().scores({"a": members_of(labels, 1).probs}, labels)
     with pytest.raises(InputError, match="unknown arm in rules 'god'"):
         quick(rules={"god": ["mean"]}).scores(two_arms(labels), labels)
-
-
-def test_errors_of_single_predictions_are_tested_by_mcnemar():
-    labels = some_labels()
-    arms = two_arms(labels)
-    table = quick(rules=["mean"]).contrasts(arms, labels).set_index("metric")
-    wrong = [arms[arm].probs.mean(axis=0).argmax(axis=1) != labels for arm in ("good", "bad")]
-    p, test = mcnemar(*wrong)
-    assert table.test["error"] == test
-    assert table.p_value["error"] == pytest.approx(p)
-    assert (table.test.drop("error") == "paired bootstrap").all()
-    n10, n01 = (wrong[0] & ~wrong[1]).sum(), (wrong[1] & ~wrong[0]).sum()
-    assert table.difference["error"] == pytest.approx((n10 - n01) / len(labels))
-
-
-def test_repetitions_and_averages_over_members_are_tested_by_the_bootstrap():
-    labels = some_labels()
-    arms = two_arms(labels)
-    repeated = quick(metrics=["error"], rules=["mean"]).contrasts({k: [v, v] for k, v in arms.items()}, labels)
-    each = quick(metrics=["error"], rules=[EACH]).contrasts(arms, labels)
-    assert repeated.test.tolist() == each.test.tolist() == ["paired bootstrap"]
 
 
 @pytest.mark.slow
@@ -410,13 +360,6 @@ def test_the_finite_arm_is_better_than_one_of_infinite_nll(order):
     assert {"a": row.arm_a, "b": row.arm_b}[row.better] == "finite"
 
 
-def test_resamples_without_the_infinite_example_stay_finite():
-    labels = some_labels()
-    table = quick(metrics=["nll"], rules=["mean"]).scores({"a": zeros_for_truth(labels, 1)}, labels)
-    assert table.value[0] == table.high[0] == np.inf
-    assert math.isfinite(table.low[0])
-
-
 def test_between_two_infinite_arms_no_difference_is_shown():
     labels = some_labels()
     arms = {"a": zeros_for_truth(labels, 10), "b": zeros_for_truth(labels, 20), "c": zeros_for_truth(labels, 0)}
@@ -425,17 +368,6 @@ def test_between_two_infinite_arms_no_difference_is_shown():
     assert math.isnan(row.difference)
     assert math.isnan(row.p_adjusted)
     assert row.better == "neither"
-
-
-def test_one_infinite_repetition_makes_the_value_infinite_and_nothing_nan():
-    labels = some_labels()
-    runs = [zeros_for_truth(labels, 0), zeros_for_truth(labels, 40)]
-    finite = [zeros_for_truth(labels, 0)] * 2
-    scores, contrasts = quick(metrics=["nll"], rules=["mean"]).tables({"a": runs, "b": finite}, labels)
-    assert scores.value[0] == np.inf
-    assert math.isfinite(scores.low[0])  # the resamples of the first repetition alone
-    assert contrasts.difference[0] == np.inf
-    assert not math.isnan(contrasts.p_value[0])
 
 
 def test_one_member_is_shown_once_whatever_the_rules():
@@ -505,7 +437,9 @@ def test_labels_that_no_class_has_are_refused(labels):
         ({"metrics": []}, "metrics must be a list of at least one name"),
         ({"rules": "mean"}, "rules must be a list of at least one name"),
         ({"resamples": 99}, "resamples must be a whole number of at least 100"),
-        ({"interval": "bootstrap"}, "known: percentile, bca"),
+        ({"margins": {"nll": 0.0}}, "margin of nll must be a number above 0, got 0.0"),
+        ({"margins": {"nll": float("inf")}}, "margin of nll must be a number above 0"),
+        ({"metrics": ["error"], "margins": {"nll": 0.1}}, "unknown metric in margins 'nll'"),
         ({"level": 1.0}, "level must lie between 0 and 1"),
         ({"level": float("nan")}, "level must lie between 0 and 1"),
     ],
@@ -513,3 +447,192 @@ def test_labels_that_no_class_has_are_refused(labels):
 def test_settings_that_cannot_be_are_refused_at_once(options, match):
     with pytest.raises(InputError, match=match):
         Evaluator(**options)
+
+
+def values(labels, arm, name="nll"):
+    """Return the score of each example, (repetitions, examples)."""
+    return np.array([METRICS[name].function(run.probs.mean(axis=0), labels) for run in arm])
+
+
+def test_one_network_of_each_arm_says_nothing_of_training_again():
+    labels = some_labels(300)
+    arms = {name: members_of(labels, skill, seed=skill, members=1) for name, skill in (("good", 5), ("bad", 0))}
+    scores, contrasts = quick(metrics=["nll", "ece"], rules=["mean"]).tables(arms, labels)
+    assert contrasts.test.tolist() == ["none: of these networks only"] * 2
+    assert contrasts[["p_value", "p_adjusted", "detectable"]].isna().all().all()
+    assert contrasts.better.tolist() == ["neither"] * 2
+    differences = values(labels, [arms["good"]])[0] - values(labels, [arms["bad"]])[0]
+    interval = ttest_1samp(differences, 0).confidence_interval(0.95)
+    assert contrasts[["low", "high"]].iloc[0].tolist() == pytest.approx(list(interval), rel=1e-3)
+    of_good = ttest_1samp(values(labels, [arms["good"]])[0], 0).confidence_interval(0.95)
+    row = scores[(scores.arm == "good") & (scores.metric == "nll")].iloc[0]
+    assert [row.low, row.high] == pytest.approx([max(0, of_good.low), of_good.high], rel=1e-3)
+
+
+def test_networks_of_one_repetition_that_are_judged_alone_say_something_of_training_again():
+    labels = some_labels(300)
+    arms = {name: members_of(labels, skill, seed=skill, members=6) for name, skill in (("good", 4), ("bad", 1))}
+    (row,) = quick(metrics=["nll"], rules=[EACH]).contrasts(arms, labels).itertuples()
+    assert row.test == "paired t over networks and examples"
+    assert row.better == "a"
+    (row,) = quick(metrics=["nll"], rules=["mean"]).contrasts(arms, labels).itertuples()
+    assert row.test == "none: of these networks only"
+
+
+def test_where_networks_alone_differ_the_test_is_the_paired_t_test_over_them():
+    labels, rng = np.zeros(50, int), np.random.default_rng(3)
+    scores = rng.normal(0.7, 0.1, size=(2, 5))  # the same for every example
+    arms = {
+        name: [Predictions(np.full((1, 50, 2), [p, 1 - p])) for p in np.exp(-of_arm)]
+        for name, of_arm in zip("ab", scores, strict=True)
+    }
+    (row,) = quick(metrics=["nll"], rules=["mean"]).contrasts(arms, labels).itertuples()
+    expected = ttest_rel(*scores)
+    assert row.test == "paired t over repetitions and examples"
+    assert row.p_value == pytest.approx(expected.pvalue, rel=1e-4)
+    assert [row.low, row.high] == pytest.approx(list(expected.confidence_interval()), rel=1e-4)
+
+
+def test_where_examples_alone_differ_the_test_is_the_paired_t_test_over_them():
+    labels = some_labels(60)
+    arms = {name: [members_of(labels, 1, seed=seed)] * 4 for seed, name in enumerate("ab")}
+    (row,) = quick(metrics=["nll"], rules=["mean"]).contrasts(arms, labels).itertuples()
+    expected = ttest_rel(*(values(labels, arm)[0] for arm in arms.values()))
+    assert row.p_value == pytest.approx(expected.pvalue, rel=1e-3)
+    assert [row.low, row.high] == pytest.approx(list(expected.confidence_interval()), rel=1e-3)
+
+
+def test_arms_with_other_numbers_of_units_have_variances_of_their_own_unless_they_share_networks():
+    labels = some_labels(200)
+    runs = repeated(labels, 2, members=4)
+    rules = {"ensemble": ["mean"], "single": [EACH], "dropout": [EACH]}
+    arms = {"ensemble": runs, "single": runs, "dropout": repeated(labels, 1, members=4)}
+    table = quick(metrics=["nll"], rules=rules).contrasts(arms, labels).set_index(["arm_a", "arm_b"])
+    assert table.test.to_dict() == {
+        ("ensemble", "single"): "paired t over repetitions and examples",
+        ("ensemble", "dropout"): "t over repetitions, networks and examples",
+        ("single", "dropout"): "paired t over networks and examples",
+    }
+
+
+def test_fixed_networks_are_compared_by_mcnemars_test_and_over_examples():
+    labels = some_labels()
+    arms = two_arms(labels)
+    evaluator = quick(metrics=["error", "nll"], rules=["mean"], fixed=True)
+    table = evaluator.contrasts(arms, labels).set_index("metric")
+    p, test = mcnemar(*(arms[arm].probs.mean(axis=0).argmax(axis=1) != labels for arm in ("good", "bad")))
+    assert table.test.tolist() == [test, "t over examples"]
+    assert table.p_value["error"] == pytest.approx(p)
+    expected = ttest_rel(*(values(labels, [arm])[0] for arm in arms.values()))
+    assert table.p_value["nll"] == pytest.approx(expected.pvalue, rel=1e-3)
+    repeated_arms = {name: [arm, arm] for name, arm in arms.items()}
+    again = evaluator.contrasts(repeated_arms, labels).set_index("metric")
+    assert again.test.tolist() == ["t over examples"] * 2
+    assert again.p_value["nll"] == pytest.approx(expected.pvalue, rel=1e-3)
+
+
+def test_error_and_accuracy_are_one_question_with_one_answer():
+    labels = some_labels()
+    arms = {name: repeated(labels, skill) for name, skill in (("good", 3), ("bad", 2))}
+    table = quick(metrics=["error", "accuracy"], rules=["mean"]).contrasts(arms, labels)
+    np.testing.assert_allclose(table.p_value[0], table.p_value[1])
+    assert table.better.nunique() == 1
+
+
+QUESTIONS = {
+    ("ensemble", "mc_dropout"), ("ensemble", "dropout"), ("ensemble", "single"), ("dropout", "single"),
+    ("mc_dropout", "single"), ("mc_dropout", "dropout"), ("ensemble", "ensemble"), ("dropout_ensemble", "ensemble"),
+}  # fmt: skip
+
+
+def of_a_comparison(labels, **skills):
+    runs = {name: repeated(labels, skill, members=4) for name, skill in skills.items()}
+    passes = [
+        Predictions(run.probs, further={"mean": other.probs[:3]})
+        for run, other in zip(runs["mc"], runs["dropout"], strict=True)
+    ]
+    arms = {"single": runs["plain"], "ensemble": runs["plain"], "dropout": runs["dropout"], "mc_dropout": passes}
+    rules = {"single": [EACH], "dropout": [EACH], "ensemble": ["mean", "majority_vote"], "mc_dropout": ["mean"]}
+    return arms | {"dropout_ensemble": runs["dropout"]}, rules | {"dropout_ensemble": ["mean"]}
+
+
+def test_the_questions_of_the_verdict_are_one_family_and_all_other_pairs_are_exploratory():
+    labels = some_labels(200)
+    arms, rules = of_a_comparison(labels, plain=2, dropout=1.9, mc=1.8)
+    table = quick(metrics=["error"], rules=rules).contrasts(arms, labels)
+    planned = table[table.family == "planned"]
+    asked = {tuple(sorted(pair)) for pair in planned[["arm_a", "arm_b"]].itertuples(index=False)}
+    assert asked == {tuple(sorted(pair)) for pair in QUESTIONS}
+    assert len(planned) == 8
+    assert set(table.family) == {"planned", "exploratory"}
+    assert planned.p_adjusted.min() == pytest.approx(min(1, 8 * planned.p_value.min()))
+    others = table[table.family == "exploratory"]
+    assert (others.p_adjusted >= np.minimum(1, others.p_value)).all()
+    smallest = table.p_value.min()
+    if smallest in set(others.p_value):
+        assert others.p_adjusted.min() == pytest.approx(min(1, len(table) * smallest))
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.1, 0.2, 0.4, 1.0])
+def test_an_interval_holds_zero_just_where_no_difference_is_shown(gap):
+    labels = some_labels(300)
+    arms, rules = of_a_comparison(labels, plain=2, dropout=2 - gap, mc=2 - gap / 2)
+    table = quick(metrics=["error", "nll", "brier"], rules=rules).contrasts(arms, labels)
+    table = table[np.isfinite(table.difference)]
+    shown = table.better != "neither"
+    assert (shown == (table.p_adjusted < 0.05)).all()
+    beside = (table.difference != 0) & ((table.low >= 0) | (table.high <= 0))
+    assert (beside == shown).all()
+    assert ((table.low <= table.difference) & (table.difference <= table.high)).all()
+
+
+def test_simultaneous_intervals_are_as_wide_as_bonferronis():
+    labels = some_labels(200)
+    arms = {name: repeated(labels, 1 + number / 1000) for number, name in enumerate("abc")}
+    three = quick(metrics=["nll"], rules=["mean"]).contrasts(arms, labels).iloc[0]
+    one = (
+        quick(metrics=["nll"], rules=["mean"], level=1 - 0.05 / 3).contrasts({k: arms[k] for k in "ab"}, labels).iloc[0]
+    )
+    assert [three.low, three.high] == pytest.approx([one.low, one.high])
+    assert three.detectable == pytest.approx((three.high - three.low) / 2)
+
+
+def test_equivalence_is_shown_by_two_one_sided_tests_against_the_margin():
+    labels = some_labels(400)
+    arms = {name: [members_of(labels, 2, seed=10 * place + n) for n in range(4)] for place, name in enumerate("ab")}
+    (row,) = quick(metrics=["nll"], rules=["mean"], margins={"nll": 0.3}).contrasts(arms, labels).itertuples()
+    a, b = (values(labels, arm) for arm in arms.values())
+    low, high = (row.difference - row.detectable, row.difference + row.detectable)
+    assert row.margin == 0.3
+    assert row.equivalent
+    assert -0.3 < low < high < 0.3
+    assert row.value_a == pytest.approx(a.mean())
+    assert row.value_b == pytest.approx(b.mean())
+    (narrow,) = quick(metrics=["nll"], rules=["mean"], margins={"nll": 0.001}).contrasts(arms, labels).itertuples()
+    assert not narrow.equivalent
+    assert narrow.p_equivalent > 0.4
+    (none,) = quick(metrics=["nll"], rules=["mean"]).contrasts(arms, labels).itertuples()
+    assert math.isnan(none.margin)
+    assert none.equivalent is False
+
+
+def test_two_one_sided_tests_are_those_of_the_normal_law_where_nothing_but_examples_differs():
+    labels = some_labels(5000)
+    arms = {name: members_of(labels, 2, seed=place) for place, name in enumerate("ab")}
+    evaluator = quick(metrics=["brier"], rules=["mean"], fixed=True, margins={"brier": 0.01})
+    (row,) = evaluator.contrasts(arms, labels).itertuples()
+    d = values(labels, [arms["a"]], "brier")[0] - values(labels, [arms["b"]], "brier")[0]
+    expected = norm.sf((0.01 - abs(d.mean())) / (d.std(ddof=1) / np.sqrt(5000)))
+    assert row.p_equivalent == pytest.approx(expected, rel=1e-3)
+
+
+def test_one_infinite_repetition_makes_the_value_infinite_and_nothing_is_tested():
+    labels = some_labels()
+    runs = [zeros_for_truth(labels, 0), zeros_for_truth(labels, 40)]
+    finite = [zeros_for_truth(labels, 0)] * 2
+    scores, contrasts = quick(metrics=["nll"], rules=["mean"]).tables({"a": runs, "b": finite}, labels)
+    assert scores[["value", "low", "high"]].iloc[0].tolist() == [np.inf] * 3
+    assert contrasts[["difference", "low", "high"]].iloc[0].tolist() == [np.inf] * 3
+    assert contrasts.test[0] == "none: infinite"
+    assert contrasts.better[0] == "b"
+    assert math.isnan(contrasts.p_value[0])

@@ -102,4 +102,4 @@ def content():
 
 @pytest.fixture(scope="session")
 def plain_content():
-    return content_of(make_up(repetitions=2), drawn=False)
+    return content_of(make_up(repetitions=4), drawn=False)

@@ -31,8 +31,8 @@ def test_the_report_gives_the_verdict_first_and_what_was_run_last(plain_content)
     text = report_markdown(plain_content)
     parts = [
         "# N independent networks", "- The averaged ensemble against MC dropout", "## Quality and cost", "## Figures",
-        "figures/arm_intervals.png", "## Cost", "## Diversity", "## Statistics", "paired bootstrap", "## What was run",
-        "evd compare --dataset", "a\\|b", "Linux x86_64",
+        "figures/arm_intervals.png", "## Cost", "## Diversity", "## Statistics", "over networks and examples",
+        "## What was run", "evd compare --dataset", "a\\|b", "Linux x86_64",
     ]  # fmt: skip
     order = [text.index(part) for part in parts]
     assert order == sorted(order)

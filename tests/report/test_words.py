@@ -27,7 +27,7 @@ def contrasts_of(*rows):
     columns = ["arm_a", "rule_a", "arm_b", "rule_b", "metric", "better"]
     numbers = {"difference": -0.02, "low": -0.03, "high": -0.01, "p_value": 0.0002, "p_adjusted": 0.012}
     return pd.DataFrame([row.split() for row in rows], columns=columns).assign(
-        **numbers, test="paired bootstrap", detectable=0.015
+        **numbers, test="paired t over networks and examples", family="planned", detectable=0.015
     )
 
 
@@ -141,8 +141,8 @@ def test_contrasts_name_rows_tests_and_who_is_better():
     (table,) = contrasts_in_words(contrasts_of("ensemble mean single each error a"), scores)
     assert table.title == "error (%): 1 of 1 differences shown"
     assert table.frame().iloc[0].tolist() == [
-        "ensemble, mean (5)", "single network", "-2.00 [-3.00, -1.00]", "< 0.001", "0.012", "paired bootstrap",
-        "first", "1.50",
+        "ensemble, mean (5)", "single network", "-2.00 [-3.00, -1.00]", "< 0.001", "0.012",
+        "paired t over networks and examples", "planned", "first", "1.50",
     ]  # fmt: skip
     assert "negative difference speaks for the first" in table.note
 

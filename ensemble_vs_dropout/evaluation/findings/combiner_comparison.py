@@ -86,7 +86,7 @@ def combiner_comparison(
                 rows.append(["error", arm, rule, size, of_examples.mean(), *percentile_interval(draws)])
     pooled = list(pool(several, dict.fromkeys(several, AVERAGES), truth))
     for one in evaluate(pooled, truth, {"nll": METRICS["nll"]}, resamples, seed):
-        rows.append(["nll", one.arm, one.rule, one.members, one.value, *percentile_interval(one.draws)])
+        rows.append(["nll", one.arm, one.rule, one.members, one.value, *one.interval()])
     table = pd.DataFrame(rows, columns=["panel", "arm", "rule", "members", "value", "low", "high"])
     return Finding(
         table,

@@ -79,7 +79,7 @@ def ood_entropy(
         own, others = (_first(part, size, chosen) for part in (inside, outside))
         for one in detect(own, others, resamples, seed):
             if (one.rule, one.metric) == (quantity, "auroc"):
-                bounds = percentile_interval(one.draws)
+                bounds = one.interval()
                 rows.append(["auroc", one.arm, size, np.nan, np.nan, one.value, *bounds])
         for panel, part in (("known", own), ("unknown", others)):
             for arm, runs in part.items():

@@ -14,7 +14,6 @@ from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
 from ensemble_vs_dropout.evaluation.outcomes import Pooled, check_arms, evaluate
 from ensemble_vs_dropout.measures import METRICS, aggregate
 from ensemble_vs_dropout.measures.calibration import BINS, reliability
-from ensemble_vs_dropout.measures.resampling import percentile_interval
 from ensemble_vs_dropout.measures.temperature import (
     apply_temperature,
     calibrate_then_pool,
@@ -100,7 +99,7 @@ def reliability_pooling(
         rows += [[way, way, *part, np.nan, np.nan] for part in table.itertuples(index=False)]
     pooled = [Pooled("pool", way, members, [run[way] for run in each]) for way in WAYS]
     for one in evaluate(pooled, truth, {name: METRICS[name] for name in BARS}, resamples, seed):
-        rows.append([one.metric, one.rule, *[np.nan] * len(EDGES), one.value, *percentile_interval(one.draws)])
+        rows.append([one.metric, one.rule, *[np.nan] * len(EDGES), one.value, *one.interval()])
     table = pd.DataFrame(rows, columns=["panel", "way", *EDGES, "value", "low", "high"])
     return Finding(
         table,
