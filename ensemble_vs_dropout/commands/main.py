@@ -64,6 +64,13 @@ def compare(
         str | None,
         typer.Option(help="How members are combined, by commas; module:function.", show_default="means and vote"),
     ] = None,
+    margin: Annotated[
+        str | None,
+        typer.Option(
+            help="Differences below it do not matter: 0.5 for percentage points of error, or error=0.5,nll=0.01.",
+            show_default="none",
+        ),
+    ] = None,
     shifts: Annotated[
         str | None, typer.Option(help="Judge shifted test inputs too: rotation,blur,... by commas.")
     ] = None,
@@ -99,7 +106,7 @@ def compare(
                 train_size=train_size,
                 label_noise=label_noise,
                 members=members,
-                rate=rate if rate == "auto" else _number("rate", rate),
+                rate=rate if rate == "auto" else _number_of("rate", rate, " or auto"),
                 passes=passes,
                 repetitions=repetitions,
                 epochs=epochs,
@@ -110,6 +117,7 @@ def compare(
                 arms=arms.split(",") if arms else None,
                 metrics=metrics.split(",") if metrics else STANDARD_METRICS,
                 rules=rules.split(",") if rules else STANDARD_RULES,
+                margins=_margins(margin) if margin else None,
                 shifts=shifts.split(",") if shifts else (),
                 watch=watch.split(",") if watch else (),
                 other_data=other_data,
@@ -192,11 +200,17 @@ def main() -> None:
         sys.exit(1)
 
 
-def _number(name: str, given: str) -> float:
+def _number_of(name: str, given: str, otherwise: str = "") -> float:
     try:
         return float(given)
     except ValueError as error:
-        raise InputError(f"{name} must be a number or auto, got {given!r}") from error
+        raise InputError(f"{name} must be a number{otherwise}, got {given!r}") from error
+
+
+def _margins(given: str) -> dict[str, float]:
+    """Return the margin of each metric; one number alone is of the error."""
+    pairs = [part.rpartition("=") for part in given.split(",")]
+    return {name or "error": _number_of("margin", value) for name, _, value in pairs}
 
 
 @contextmanager

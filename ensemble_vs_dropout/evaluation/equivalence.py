@@ -15,6 +15,7 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.evaluation.arms import growing
 from ensemble_vs_dropout.evaluation.outcomes import (
+    LEAST,
     Arms,
     check_arms,
     outcome_of_examples,
@@ -152,10 +153,10 @@ def equal_cost(
 
     Returns:
         One row per axis, budget and arm: axis, budget, arm, members, cost, value, low, high (over repetitions and
-        examples; over examples alone with one repetition), best (the lowest value, or highest where that is better),
-        p_adjusted (that it differs from the best; a paired t over repetitions and examples, Holm within the budget; NaN
-        for the best itself, and with one repetition), shown (that it is worse) and metric. The best is chosen on the
-        same data: with many near ties its lead looks a little too sure.
+        examples; over examples alone with fewer than three repetitions), best (the lowest value, or highest where that
+        is better), p_adjusted (that it differs from the best; a paired t over repetitions and examples, Holm within the
+        budget; NaN for the best itself, and with fewer than three repetitions), shown (that it is worse) and metric.
+        The best is chosen on the same data: with many near ties its lead looks a little too sure.
 
     Example:
         >>> from ensemble_vs_dropout import Predictions
@@ -244,7 +245,7 @@ def _ranked(rows: list[_Offer], columns: FloatArray, sign: float, level: float) 
     scored = [outcome_of_examples(row.arm, "mean", row.members, "", columns[:, [i]]) for i, row in enumerate(rows)]
     values = np.array([one.value for one in scored])
     best = int(values.argmin())
-    known = np.isfinite(values) & (np.arange(len(rows)) != best) & (len(columns) > 1)
+    known = np.isfinite(values) & (np.arange(len(rows)) != best) & (len(columns) >= LEAST)
     differences = [one.minus(scored[best]) if able else None for one, able in zip(scored, known, strict=True)]
     p_adjusted = holm([d.spread().p_value(d.value) if d else np.nan for d in differences])
     table = pd.DataFrame([vars(row) for row in rows])

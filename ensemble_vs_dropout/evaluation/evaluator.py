@@ -12,7 +12,7 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.evaluation.arms import ARMS, EACH, questions, shared
-from ensemble_vs_dropout.evaluation.outcomes import Arms, Outcome, detect, evaluate, pool, runs_of
+from ensemble_vs_dropout.evaluation.outcomes import LEAST, Arms, Outcome, detect, evaluate, pool, runs_of
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.measures.detection import HIGHER_IS_BETTER
@@ -29,7 +29,7 @@ CONTRAST_COLUMNS = [
     "better", "detectable", "family", "value_a", "value_b", "margin", "p_equivalent", "equivalent",
 ]  # fmt: skip
 PLANNED, EXPLORATORY, ALL_PAIRS = "planned", "exploratory", "all pairs"
-UNTESTED = "none: of these networks only"
+UNTESTED, INFINITE = "none: of these networks only", "none: infinite"
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Evaluator:
 
     Intervals and p-values speak of training again, and of other test examples: they span networks and examples
     (`measures.spread`). A unit is what is trained anew: a network where the networks are judged one by one (the rule
-    "each", and the networks of `Predictions.further`), the whole repetition where its members are combined. Of one
-    unit nothing can be said of training again: intervals then span the test examples alone, and there is no p-value.
+    "each", and the networks of `Predictions.further`), the whole repetition where its members are combined. Fewer than
+    three units say nothing of training again: intervals then span the test examples alone, and there is no p-value.
 
     Attributes:
         metrics: Names in `METRICS`, or "package.module:NAME" of one's own; None for the standard ones: error, NLL
@@ -55,8 +55,8 @@ class Evaluator:
         seed: Of the resamples.
         fixed: Whether these trained networks alone are compared: intervals and tests span the test examples, the test
             being McNemar's where each example's score is 0 or 1. They say nothing of training again.
-        margins: By metric, in its own unit (an error of 0.005 is half a percentage point): the largest difference that
-            does not matter. Two arms are equivalent if theirs is shown to be smaller (two one-sided tests).
+        margins: By metric, in the unit that tables show (percentage points for an error, nats for an NLL): differences
+            below it do not matter. Two arms are equivalent if theirs is shown to be below it (two one-sided tests).
 
     Example:
         >>> from ensemble_vs_dropout import Predictions
@@ -113,8 +113,8 @@ class Evaluator:
 
         Returns:
             Columns arm, rule, members, metric, value, low, high (over networks and examples; over examples alone where
-            the arm has one unit; cut at 0, below which no metric of this package falls), split, condition, severity,
-            and repetition, which is missing where the row averages several.
+            the arm has fewer than three units; cut at 0 where no unit is below it), split, condition, severity, and
+            repetition, which is missing where the row averages several.
         """
         return self._scores(self._outcomes(arms, labels), arms, split, condition, severity)
 
@@ -135,8 +135,9 @@ class Evaluator:
             Where Holm's correction shows more than these, the interval ends at 0: it holds 0 just if nothing is shown.
 
             detectable is the true difference that would be shown as often as not at the strictest step; smaller ones
-            mostly go unseen. p_equivalent is that of two one-sided tests against the margin, corrected by Holm's method
-            in the same family (Schuirmann, 1987); margin, p_equivalent and equivalent are missing or false without one.
+            mostly go unseen. p_equivalent is that of two one-sided tests against the margin (here in the unit of
+            difference; Schuirmann, 1987), corrected by Holm's method in the same family. Without a margin, margin and
+            p_equivalent are missing, and equivalent is false.
 
             Between a finite and an infinite score, as the NLL of a vote, nothing is tested: the finite one is better.
         """
@@ -198,7 +199,7 @@ class Evaluator:
         pairs = [_Pair(a, b, self.fixed) for a, b in combinations(outcomes, 2)]
         planned = {frozenset((q[:2], q[2:])) for q in questions([(o.arm, o.rule) for o in outcomes])}
         of_plan = np.array([frozenset(pair.rows) in planned for pair in pairs], dtype=bool)
-        margin = (self.margins or {}).get(metric, np.nan)
+        margin = (self.margins or {}).get(metric, np.nan) / (METRICS[metric].scale if metric in METRICS else 1.0)
         p_values = np.array([pair.p_value for pair in pairs])
         p_equivalent = np.array([pair.p_beyond(margin) for pair in pairs])
         higher = METRICS[metric].higher_is_better if metric in METRICS else HIGHER_IS_BETTER[metric]
@@ -238,13 +239,13 @@ class _Pair:
         whole = a.by_repetition.minus(b.by_repetition)
         self.test, groups = "t over examples", []
         if not np.isfinite(self.difference):
-            self.test = "none: infinite"
+            self.test = INFINITE
         elif not fixed and paired:
             differences = a.minus(b) if alike else whole
             groups, self.test = [differences.group], f"paired t over {_units(differences)} and examples"
         elif not fixed:
             groups, self.test = [a.group, b.group], f"t over {_units(a, b)} and examples"
-        if any(len(scores) < 2 for scores, _ in groups):
+        if any(len(scores) < LEAST for scores, _ in groups):
             groups, self.test = [], UNTESTED
         total = whole.over_examples if np.isfinite(self.difference) else np.nan
         self.spread = spread_of(groups, total, a.degrees)

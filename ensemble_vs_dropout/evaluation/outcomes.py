@@ -23,6 +23,7 @@ from ensemble_vs_dropout.measures.spread import Spread, spread_of
 from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_labels
 
+LEAST = 3  # units that can say something of training again: what two say holds, and is of no use to anybody
 Arms = Mapping[str, Predictions | Sequence[Predictions]]
 _CHUNK = 500  # resamples at a time: bounds the memory of their weights
 _ENOUGH = 1000  # resamples, to know a variance to 5 %
@@ -79,8 +80,8 @@ class Outcome:
         return float((self.deviations.mean(axis=0) ** 2).sum())
 
     def spread(self, fixed: bool = False) -> Spread:
-        """Return the spread of the value over networks and examples; over examples alone if `fixed`, or of one unit."""
-        groups = [] if fixed or self.units.size == 1 else [self.group]
+        """Return the spread of the value over networks and examples; if `fixed`, or of few units, over examples."""
+        groups = [] if fixed or self.units.size < LEAST else [self.group]
         return spread_of(groups, self.over_examples, self.degrees)
 
     def interval(self, level: float = 0.95, fixed: bool = False) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ensemble_vs_dropout.evaluation.arms import ARMS, REFERENCE, arm_label, arms_of, growing, questions
-from ensemble_vs_dropout.evaluation.evaluator import UNTESTED
+from ensemble_vs_dropout.evaluation.evaluator import INFINITE, UNTESTED
 from ensemble_vs_dropout.measures import METRICS
 
 _METRICS = ("error", "nll")  # those of the verdict, where they are measured; else the first two that are
@@ -82,7 +82,8 @@ def paragraphs(
         answered += known
         if known:
             a, b = _words(arm_a, rule_a), _words(arm_b, rule_b)
-            only = "of these networks only: " if all(row.test == UNTESTED for row in known) else ""
+            tests = {row.test for row in known}
+            only = "of these networks only: " if UNTESTED in tests <= {UNTESTED, INFINITE} else ""
             sentences = "; ".join(_sentence(row, a, b) for row in known)
             about = f"{a[0].upper()}{a[1:]} against {b}"
             found.append(Paragraph(f"{only}{sentences}{_price(costs, arm_a, arm_b, first=not found)}.", about))
@@ -230,7 +231,8 @@ def _at_the_cost_of(arm: str, equal: pd.DataFrame, costs: pd.DataFrame) -> list[
         best = int(rows.best.to_numpy().argmax())
         open_ = (~rows.shown & ~rows.best).to_numpy(dtype=bool)
         unshown = [name for name, one in zip(names, open_, strict=True) if one and name != names[best]]
-        sure = f", not shown to differ from {' and '.join(dict.fromkeys(unshown))}" if unshown else ""
+        tested = "p_adjusted" not in rows or rows.p_adjusted.notna().any()
+        sure = f", not shown to differ from {' and '.join(dict.fromkeys(unshown))}" if unshown and tested else ""
         parts.append(f"{words}: {names[best]}{sure}")
     if not parts:
         return []

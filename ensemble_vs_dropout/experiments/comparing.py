@@ -59,6 +59,7 @@ def compare(
     arms: Sequence[str | Arm] | None = None,
     metrics: Sequence[str] = STANDARD_METRICS,
     rules: Sequence[str] = STANDARD_RULES,
+    margins: Mapping[str, float] | None = None,
     target: str | None = None,
     train_size: int | None = None,
     label_noise: float = 0.0,
@@ -102,6 +103,8 @@ def compare(
         metrics: What is measured: names in `METRICS`, or "package.module:NAME" of a `Metric` or a function of
             probabilities and labels.
         rules: How members are combined: names in `RULES`, or "package.module:function".
+        margins: By metric, in the unit that tables show, such as {"error": 0.5} for half a percentage point:
+            differences below it do not matter, and the verdict says where one is shown to be below it.
         target: The label's column, where `data` is the name of a table; like `train_size` and `label_noise`, as
             `load_dataset` takes it.
         train_size: Train on a stratified subset of this size.
@@ -149,7 +152,7 @@ def compare(
         **named, model=model, members=members, rate=rate, passes=passes, epochs=epochs, patience=patience,
         batch_size=batch_size, seed=seed, controls=controls and not names, arms=names, tuning=tuning,
         shifts=shifts, other_data=other_data, exact=exact, watch=tuple(watch),
-        metrics=tuple(metrics), rules=tuple(rules),
+        metrics=tuple(metrics), rules=tuple(rules), margins=dict(margins or {}),
     )  # fmt: skip
     networks = _check(builder, dataset, settings, {arm.recipe for arm in chosen})
     if "<" in model["name"]:

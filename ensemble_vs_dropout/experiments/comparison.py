@@ -36,7 +36,7 @@ from ensemble_vs_dropout.evaluation.arms import (
 )
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
-from ensemble_vs_dropout.evaluation.outcomes import Arms, pool
+from ensemble_vs_dropout.evaluation.outcomes import LEAST, Arms, pool
 from ensemble_vs_dropout.evaluation.verdict import Paragraph, paragraphs
 from ensemble_vs_dropout.experiments import folder as folders
 from ensemble_vs_dropout.experiments.plan import Plan, Point, Run
@@ -207,8 +207,9 @@ class Comparison:
     def interval(self) -> str:
         """What the intervals spread over."""
         repetitions, members = len(self.runs), self.settings.members
-        if repetitions == 1:
-            return "over the test examples, and over training again where networks are judged one by one"
+        if repetitions < LEAST:
+            alone = ", and over training again where networks are judged one by one"
+            return f"over the test examples{alone if repetitions * members >= LEAST else ''}"
         each = f" of {members} networks" if members > 1 else ""
         return f"over training again ({repetitions} repetitions{each}) and the test examples"
 
@@ -216,7 +217,9 @@ class Comparison:
     def _evaluator(self) -> evaluation.Evaluator:
         wanted = self.settings
         rules = {arm: rules_of(arm, wanted.rules) for arm in self.arms}
-        return evaluation.Evaluator(wanted.metrics, rules, resamples=wanted.resamples, seed=wanted.seed)
+        return evaluation.Evaluator(
+            wanted.metrics, rules, resamples=wanted.resamples, seed=wanted.seed, margins=wanted.margins
+        )
 
     @cached_property
     def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -215,13 +215,14 @@ def _trial(
         "watch": (),
         "rules": (EACH,),
         "arms": (),
+        "margins": {},
     }
     only = {"members": how.members, "passes": 1, "metrics": (how.metric,), "splits": ("val",), "resamples": 100}
     return _run(settings.chosen(candidate).model_copy(update={**alone, **only}), recipe, repetition, facts)
 
 
 def _run(settings: Settings, recipe: str, repetition: int, facts: Mapping[str, str]) -> Run:
-    spec = json.loads(settings.model_dump_json(exclude={"recipes", "tuning", "arms", "controls"}))
+    spec = json.loads(settings.model_dump_json(exclude={"recipes", "tuning", "arms", "controls", "margins"}))
     if settings.arms:
         arms = [one for one in find_arms(settings.arms) if one.recipe == recipe]
         spec["arms"] = [named for named in settings.arms if find_arms([named])[0] in arms]

@@ -119,9 +119,11 @@ class Settings(_Checked):
             user's own; none for all of the recipes.
         rules: How members are combined: names in `RULES`, or "package.module:function".
         metrics: What is measured: names in `METRICS`, or "package.module:NAME" of a `Metric` or a function.
+        margins: By metric, in the unit that tables show, such as percentage points of error: differences below it do
+            not matter, and contrasts say whether they are shown to be below it.
         controls: Whether one wide network of about the ensemble's parameters is trained too; the model must take
             `width`.
-        resamples: Of the bootstrap, in every table of these runs.
+        resamples: Of the bootstrap, for measures that are no means of examples.
         tuning: What is chosen on validation data, for each recipe; None if nothing is and the rate is a number.
         splits: The parts of the data that scores are of.
         watch: Parts whose loss and metrics are recorded after each epoch, besides that of validation.
@@ -153,6 +155,7 @@ class Settings(_Checked):
     controls: bool = False
     rules: tuple[str, ...] = STANDARD_RULES
     metrics: tuple[str, ...] = STANDARD_METRICS
+    margins: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
     resamples: Annotated[int, Field(ge=100)] = 10_000
     shifts: dict[str, Any] = {}
     keep_shifted: Annotated[int, Field(ge=0)] = 0
@@ -453,6 +456,10 @@ def _check_together(varied: Mapping[str, Any], settings: Settings) -> None:
         raise ValueError("splits must hold test, of which shifts, other_data and exact are")
     if settings.arms and settings.recipes and set(settings.recipes) != {a.recipe for a in find_arms(settings.arms)}:
         raise ValueError("recipes must be those that arms use; leave recipes out")
+    if strange := [name for name in settings.margins if name not in settings.metrics]:
+        raise ValueError(
+            f"margins must be of metrics that are measured, {', '.join(settings.metrics)}, got {strange[0]!r}"
+        )
     if settings.arms and settings.controls:
         raise ValueError("controls must be false where arms are named; name wide among them")
     if not settings.tuned:

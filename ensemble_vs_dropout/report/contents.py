@@ -178,6 +178,7 @@ def _command(spec: Mapping[str, Any]) -> tuple[str, str]:
         "shifts": ",".join(shifts) or None,
         "metrics": ",".join(spec.get("metrics", ())) or None,
         "rules": ",".join(spec.get("rules", ())) or None,
+        "margin": ",".join(f"{name}={value:g}" for name, value in spec.get("margins", {}).items()) or None,
         "other-data": spec.get("other_data"),
         "watch": ",".join(spec.get("watch", ())) or None,
     }

@@ -269,7 +269,9 @@ def test_unequal_repetitions_are_refused_and_all_repetitions_count():
     both = equal_cost({"ensemble": [arms["ensemble"], Predictions(other)]}, labels, cost, "brier", axes=["passes"])
     values = [METRICS["brier"].value(probs.mean(axis=0), labels) for probs in (arms["ensemble"].probs, other)]
     assert both.value[0] == pytest.approx(np.mean(values))
-    assert both.high[0] - both.low[0] > 0.2 * abs(values[0] - values[1])
+    three = [Predictions(probs) for probs in (arms["ensemble"].probs, other, other)]
+    wide = equal_cost({"ensemble": three}, labels, cost, "brier", axes=["passes"])
+    assert wide.high[0] - wide.low[0] > 0.2 * abs(values[0] - values[1]) > both.high[0] - both.low[0]
 
 
 def test_the_level_of_a_worth_is_kept():

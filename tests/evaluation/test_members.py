@@ -116,7 +116,7 @@ def test_members_alike_are_no_help_in_telling_other_data():
     assert (row.value, row.low, row.high) == (pytest.approx(0.5),) * 3
 
 
-def test_detection_draws_are_paired_between_arms_and_resample_repetitions():
+def test_detection_is_paired_between_arms_and_spans_repetitions():
     own, other = some(0, examples=80), some(1, examples=70, sure=3)
     same, _ = Evaluator().detection({"a": own}, {"a": other}, resamples=300)
     _, contrasts = Evaluator().detection({"a": own, "b": own}, {"a": other, "b": other}, resamples=300)
@@ -125,7 +125,7 @@ def test_detection_draws_are_paired_between_arms_and_resample_repetitions():
     far = Predictions(
         np.roll(other.probs, 1, axis=2) ** 3 / (np.roll(other.probs, 1, axis=2) ** 3).sum(2, keepdims=True)
     )
-    several, _ = Evaluator().detection({"a": [own, own]}, {"a": [other, far]}, resamples=300)
+    several, _ = Evaluator().detection({"a": [own] * 3}, {"a": [other, far, far]}, resamples=300)
     widths = [
         (table.high - table.low)[(table.rule == "entropy") & (table.metric == "auroc")].iloc[0]
         for table in (same, several)
