@@ -24,6 +24,7 @@ from ensemble_vs_dropout.types import FloatArray, IntArray, check_pair, check_pr
 
 COLDEST, HOTTEST = 0.01, 100.0
 PRIOR = 1.0  # of information about 1/T at T = 1; one example of two classes has 0.44 at most
+NOISE = 3.0  # nats: e^3 is odds of 20 to 1
 _CLOSE = 1e-4  # of the inverse temperature, relative: Newton's last step leaves about the square of it
 
 
@@ -116,6 +117,34 @@ def calibrated_nll(
         start = np.where(bend > 0, np.clip(near, whole / 2, whole * 2), 1.0)
         total += _loss(logs, truth, _fit(logs, truth, half, start, prior)[1 - half])
     return total / repeats
+
+
+def calibration_worsens(probs: npt.ArrayLike, labels: npt.ArrayLike, margin: float = NOISE) -> bool:
+    """Tell whether temperatures fitted to other examples lose against none: the plain NLL then says more.
+
+    Examples whose true class has probability 0 are left out: their loss is infinite both ways.
+
+    Args:
+        probs: Shape (examples, classes).
+        labels: Shape (examples,), 0..K-1.
+        margin: Of `calibrated_nll` above the plain log loss, in nats, summed over the examples. Fitting a temperature
+            to predictions that need none costs about 1 nat in all, however many the examples are, and seldom 3. With
+            0 any loss counts, and most calibrated predictions have one.
+
+    Example:
+        >>> probs = np.array([[0.99, 0.01]] * 99 + [[0.999, 0.001]])
+        >>> labels = np.zeros(100, int)
+        >>> calibration_worsens(probs, labels)
+        False
+        >>> labels[-1] = 1  # wrong where it is surest: the half without it cannot know
+        >>> calibration_worsens(probs, labels)
+        True
+    """
+    array, truth = check_pair(probs, labels)
+    with np.errstate(divide="ignore"):
+        plain = _loss(np.log(array.T), truth, np.ones(1))
+    known = np.isfinite(plain)
+    return bool((calibrated_nll(array, truth)[known] - plain[known]).sum() > margin)
 
 
 def pool_then_calibrate(

@@ -14,6 +14,7 @@ from ensemble_vs_dropout.measures.temperature import (
     apply_temperature,
     calibrate_then_pool,
     calibrated_nll,
+    calibration_worsens,
     fit_temperature,
     pool_then_calibrate,
 )
@@ -218,6 +219,30 @@ def test_calibrated_loss_of_few_calibrated_examples_is_near_the_plain_one(exampl
     rises = [(calibrated_nll(*one) - nll(*one)).sum() for one in (calibrated(seed, examples) for seed in range(40))]
     assert max(rises) < 15
     assert np.mean(rises) < 2
+
+
+@pytest.mark.parametrize(("examples", "skill"), [(50, 1.0), (88, 2.5), (200, 4.0), (1000, 2.5)])
+def test_calibrating_the_calibrated_costs_a_nat_and_is_seldom_said_to_worsen(examples, skill):
+    drawn = [calibrated(seed, examples, skill) for seed in range(60)]
+    assert np.mean([(calibrated_nll(*one) - nll(*one)).sum() for one in drawn]) < 2
+    assert np.mean([calibration_worsens(*one) for one in drawn]) <= 0.2
+
+
+def test_calibration_worsens_where_one_is_wrong_and_very_sure_and_not_where_it_mends():
+    assert calibration_worsens(*nearly_right(surety=10.0))
+    assert not calibration_worsens(*nearly_right(errors=0))
+    for surety in (0.5, 4):
+        assert not calibration_worsens(*some(0, examples=200, surety=surety), margin=0)
+
+
+@given(seed=seeds, examples=st.integers(1, 60))
+@few
+def test_worse_is_what_costs_more_nats_in_all_and_impossible_examples_do_not_matter(seed, examples):
+    probs, labels = some(seed, examples)
+    probs[0] = np.eye(3)[(labels[0] + 1) % 3]
+    rise = (calibrated_nll(probs, labels)[1:] - nll(probs, labels)[1:]).sum()
+    assert not calibration_worsens(probs, labels, margin=rise + 1e-9)
+    assert calibration_worsens(probs, labels, margin=rise - 1e-9)
 
 
 @pytest.mark.parametrize("prior", [-1, np.inf, np.nan])
