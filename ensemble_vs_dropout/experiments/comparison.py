@@ -45,6 +45,7 @@ from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Store
 from ensemble_vs_dropout.experiments.tables import scores_of, value_in_a_cell
 from ensemble_vs_dropout.files import write_whole
 from ensemble_vs_dropout.measures import METRICS
+from ensemble_vs_dropout.measures.temperature import NOISE
 from ensemble_vs_dropout.report import Figure, Report
 from ensemble_vs_dropout.types import Cost, IntArray, Predictions
 
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from ensemble_vs_dropout.predictors import Ensemble
 
 _SPLITS = ("val", "test")
+_MATERIAL = 0.02  # of the NLL: what less is lost by calibration does not matter
 _SHORT = ("arm_intervals", "ensemble_size", "learning_curves")  # of report.md, made of tables that are there
 
 
@@ -255,15 +257,33 @@ class Comparison:
 
     @cached_property
     def worth(self) -> pd.DataFrame:
-        """What each arm is worth in independent networks, by calibrated NLL; see `evaluation.equivalence`."""
+        """What each arm is worth in independent networks, by calibrated NLL; see `evaluation.equivalence`.
+
+        Where the test examples are too few to set a temperature by, it is by NLL; `notes` says so.
+        """
         rules = {arm: EACH for arm in judged_alone() if arm in self.arms}
-        return evaluation.equivalence(self.arms, self.labels["test"], rules=rules, seed=self.settings.seed)
+        return evaluation.equivalence(
+            self.arms, self.labels["test"], metric=self._worth_metric, rules=rules, seed=self.settings.seed
+        )
+
+    @cached_property
+    def _worth_metric(self) -> str:
+        """The calibrated NLL, or the plain one where temperatures fitted to other examples make an arm worse."""
+        rules = {arm: [EACH if arm in judged_alone() else "mean"] for arm in self.arms}
+        found = evaluation.Evaluator(["nll", "calibrated_nll"], rules).scores(self.arms, self.labels["test"])
+        plain, calibrated = (found[found.metric == name].value.to_numpy() for name in ("nll", "calibrated_nll"))
+        finite = np.isfinite(plain)
+        lost = (calibrated - plain)[finite]
+        worse = (lost * len(self.labels["test"]) > NOISE) & (lost > _MATERIAL * plain[finite])
+        return "nll" if worse.any() else "calibrated_nll"
 
     @cached_property
     def equal_cost(self) -> pd.DataFrame:
-        """Which arm is best at equal cost, by calibrated NLL; see `evaluation.equal_cost`."""
+        """Which arm is best at equal cost, by the metric of `worth`; see `evaluation.equal_cost`."""
         arms = {arm: runs for arm, runs in self.predictions["test"].items() if arm in {REFERENCE, *self.arms}}
-        return evaluation.equal_cost(arms, self.labels["test"], self.cost, subsets=10, seed=self.settings.seed)
+        return evaluation.equal_cost(
+            arms, self.labels["test"], self.cost, self._worth_metric, subsets=10, seed=self.settings.seed
+        )
 
     @cached_property
     def diversity(self) -> pd.DataFrame:
@@ -290,7 +310,16 @@ class Comparison:
 
     def notes(self) -> str:
         """Return what a reader of the table must know: infinite scores, and networks that were not done learning."""
-        return " ".join(filter(None, [self._infinite(), self._unfinished()]))
+        return " ".join(filter(None, [self._infinite(), self._uncalibrated(), self._unfinished()]))
+
+    def _uncalibrated(self) -> str:
+        """Say that worth goes by the plain NLL, and why."""
+        if self._worth_metric == "calibrated_nll":
+            return ""
+        return (
+            f"Worth and equal cost go by the plain NLL: {len(self.labels['test']):,} test examples are too few to set "
+            "temperatures by, which made predictions of other examples worse."
+        )
 
     def _infinite(self) -> str:
         infinite = self.scores[np.isposinf(self.scores.value.astype(float))]

@@ -18,7 +18,13 @@ from ensemble_vs_dropout.types import Predictions
 EXAMPLES = 1000
 HARDNESS, SPREAD, OWN, SHARP = 2.1, 1.95, 0.62, 1.3
 MEASURED = 0.064  # the standard deviation between seeds, in units of the margin, that gives the measured ratios
-RULES = {"single": [EACH], "dropout": [EACH], "ensemble": ["mean"], "dropout_ensemble": ["mean"], "mc_dropout": ["mean"]}
+RULES = {
+    "single": [EACH],
+    "dropout": [EACH],
+    "ensemble": ["mean"],
+    "dropout_ensemble": ["mean"],
+    "mc_dropout": ["mean"],
+}
 NULLS = {("dropout", "single"), ("mc_dropout", "single"), ("mc_dropout", "dropout"), ("dropout_ensemble", "ensemble")}
 
 
