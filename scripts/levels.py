@@ -13,7 +13,8 @@ ratios, and networks whose seeds matter twice as much. Printed are, for each num
   ensemble. It should be at most 0.05.
 * alone: the share of the nulls' intervals, each by itself, that hold 0. It should be 0.93 to 0.97.
 * scores: the share of the intervals of scores that hold the true score, over all arms.
-* power: the share of comparisons that show dropout to be better than a single network where it is, by 1.1 points of error.
+* power: the share of comparisons that show dropout to be better than a single network where it is, by 1.1 points of
+  error and 0.025 nats.
 """
 
 import argparse

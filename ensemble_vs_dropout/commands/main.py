@@ -38,11 +38,11 @@ def compare(
     members: Annotated[int, typer.Option(help="Independent networks in an ensemble.")] = 5,
     rate: Annotated[
         str, typer.Option(help="Probability to drop a unit, in (0, 1); auto chooses it on validation data.")
-    ] = "0.5",
+    ] = "auto",
     passes: Annotated[int, typer.Option(help="Forward passes of Monte Carlo dropout.")] = 100,
     repetitions: Annotated[int, typer.Option(help="Of the whole experiment, with other seeds.")] = 3,
-    epochs: Annotated[int, typer.Option(help="At most so many for every network.")] = 20,
-    patience: Annotated[int, typer.Option(help="Epochs without a lower validation loss; 0 trains all epochs.")] = 3,
+    epochs: Annotated[int, typer.Option(help="At most so many for every network.")] = 60,
+    patience: Annotated[int, typer.Option(help="Epochs without a lower validation loss; 0 trains all epochs.")] = 10,
     batch_size: Annotated[int, typer.Option(help="Examples in a training step.")] = 128,
     train_size: Annotated[int | None, typer.Option(help="Train on a stratified subset of this size.")] = None,
     label_noise: Annotated[float, typer.Option(help="Fraction of training labels to falsify, in [0, 1).")] = 0.0,
@@ -52,7 +52,13 @@ def compare(
         Path | None,
         typer.Option(help="Folder of the run; goes on where it stood.", show_default="runs/DATASET-MODEL-SEED"),
     ] = None,
-    controls: Annotated[bool, typer.Option("--controls", help="Also one wide network of the ensemble's size.")] = False,
+    controls: Annotated[
+        bool | None,
+        typer.Option(help="Also one wide network of the ensemble's size.", show_default="if the model takes a width"),
+    ] = None,
+    probe: Annotated[
+        bool, typer.Option(help="Train one network of each kind three times as long, to see whether it gains.")
+    ] = True,
     arms: Annotated[
         str | None,
         typer.Option(help="Ways to use networks, by commas; module:NAME of your own.", show_default="all"),
@@ -122,6 +128,7 @@ def compare(
                 watch=watch.split(",") if watch else (),
                 other_data=other_data,
                 exact=exact,
+                probe=probe,
                 out=folder,
                 force=force,
                 jobs=jobs,

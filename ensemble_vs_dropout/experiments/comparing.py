@@ -32,7 +32,15 @@ from ensemble_vs_dropout.files import digest, digest_of_arrays
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.models.backend import keras
-from ensemble_vs_dropout.models.builders import NETWORKS, Builder, Network, build_for, find_builder, matching_width
+from ensemble_vs_dropout.models.builders import (
+    NETWORKS,
+    Builder,
+    Network,
+    build_for,
+    find_builder,
+    matching_width,
+    takes_width,
+)
 from ensemble_vs_dropout.models.heads import input_of, read_head
 from ensemble_vs_dropout.models.random_layers import random_layers
 from ensemble_vs_dropout.predictors import Ensemble, ExactDropout, MonteCarloDropout, WeightScaling
@@ -48,14 +56,14 @@ def compare(
     build: Builder | str = "mlp",
     *,
     members: int = 5,
-    rate: float | str = 0.5,
+    rate: float | str = "auto",
     passes: int = 100,
     repetitions: int = 3,
-    epochs: int = 20,
-    patience: int | None = 3,
+    epochs: int = 60,
+    patience: int | None = 10,
     batch_size: int = 128,
     seed: int = 0,
-    controls: bool = False,
+    controls: bool | None = None,
     arms: Sequence[str | Arm] | None = None,
     metrics: Sequence[str] = STANDARD_METRICS,
     rules: Sequence[str] = STANDARD_RULES,
@@ -67,6 +75,7 @@ def compare(
     other_data: str | None = None,
     exact: bool = False,
     tuning: Mapping[str, Any] | None = None,
+    probe: bool = True,
     watch: Sequence[str] = (),
     out: str | PathLike[str] | None = None,
     force: bool = False,
@@ -77,10 +86,10 @@ def compare(
     """Train N networks and one with dropout on the same data, and judge every way to use them.
 
     Arms: `single` (a network without dropout alone, averaged over the members), `ensemble` (the members combined by
-    every rule), `dropout` (the first dropout network, weight-scaled), `mc_dropout` (the same network, its passes
-    combined by every rule), `dropout_ensemble` (N dropout networks, weight-scaled, averaged), and with `controls`
-    `wide` (one network with about the ensemble's parameters). All have the same data, the same largest number of
-    epochs and the same early stopping on the validation part; test data are only looked at.
+    every rule), `dropout` (a dropout network, weight-scaled, averaged over all of them), `mc_dropout` (the same
+    networks, the passes of each combined by every rule), `dropout_ensemble` (N dropout networks, weight-scaled,
+    averaged), and `wide` (one network with about the ensemble's parameters). All have the same data, the same largest
+    number of epochs and the same early stopping on the validation part; test data are only looked at.
 
     A comparison is a study of one point: what `evd study` makes of the same settings is the same runs.
 
@@ -89,7 +98,8 @@ def compare(
         build: A recipe of `networks`, its name, "package.module:function", or a function of some of `data`, `rate`
             and `width` that returns a compiled model; it must take `rate`.
         members: Networks in an ensemble, at least 1.
-        rate: Probability to drop a unit, in (0, 1); or "auto": chosen on validation data, see `tuning`.
+        rate: Probability to drop a unit, in (0, 1); or "auto": chosen once for all repetitions, on validation data
+            from 0.1, 0.2, 0.3, 0.5 and 0.7, with as many trials of the batch size for networks without dropout.
         passes: Forward passes of Monte Carlo dropout, at least 1.
         repetitions: Of the whole experiment with other seeds, on the same split.
         epochs: At most so many for every network.
@@ -97,9 +107,9 @@ def compare(
             trains all epochs.
         batch_size: Examples in a training step.
         seed: Root of all random draws.
-        controls: Train the wide network too.
+        controls: Train the wide network too; None if `build` takes a `width`, and there are several members.
         arms: The ways to use networks that are judged: names in `ARMS`, "package.module:NAME" of an `Arm` of your own,
-            or arms. None for all that are registered, the wide network only with `controls`.
+            or arms. None for all that are registered, the wide network by `controls`.
         metrics: What is measured: names in `METRICS`, or "package.module:NAME" of a `Metric` or a function of
             probabilities and labels.
         rules: How members are combined: names in `RULES`, or "package.module:function".
@@ -115,6 +125,8 @@ def compare(
         exact: Average the dropout network over all its masks too: 16 units of dropout at most.
         tuning: What is chosen on validation data, as in a study file: {"dropout": {"rate": [0.2, 0.5]}, "plain":
             {"batch_size": [64, 128]}}, as many candidates for each.
+        probe: Train one network of each recipe with three times the epochs and the patience, to tell whether these are
+            enough.
         watch: Further parts whose loss is recorded after each epoch, for the learning curves: "train", "test".
         out: Folder of the run, written as the work goes on; the same call goes on after an interruption, and only
             reads what is finished. None keeps everything in memory.
@@ -139,19 +151,23 @@ def compare(
         raise InputError("rate must be above 0, for at 0 there is no dropout, got 0")
     check_at_least("seed", seed, 0)
     check_known("executor", executor, ("local", "ray"))
+    builder = find_builder(build) if isinstance(build, str) else build
+    if controls is None:
+        controls = arms is None and members > 1 and takes_width(builder)
     chosen = find_arms(_registered(controls) if arms is None else arms)
+    if rate == "auto" and not tuning and not any(RECIPES[arm.recipe].dropout for arm in chosen):
+        rate = 0.5  # of which there is nothing to choose
     if len(chosen) < 2:
         raise InputError(f"arms must name at least two arms, to compare them, got {[arm.name for arm in chosen]}")
     if members == 1 and len([arm for arm in chosen if arm.grows != "networks"]) < 2:
         raise InputError("members must be at least 2 to compare these arms: of one network there is no ensemble, got 1")
     loading = {"target": target, "train_size": train_size, "label_noise": label_noise}
     dataset, named, facts = _data(data, loading, seed)
-    builder = find_builder(build) if isinstance(build, str) else build
     model, names = _model(builder, build, dataset), _names(arms, chosen)
     settings = make_settings(
         **named, model=model, members=members, rate=rate, passes=passes, epochs=epochs, patience=patience,
         batch_size=batch_size, seed=seed, controls=controls and not names, arms=names, tuning=tuning,
-        shifts=shifts, other_data=other_data, exact=exact, watch=tuple(watch),
+        shifts=shifts, other_data=other_data, exact=exact, watch=tuple(watch), probe=probe,
         metrics=tuple(metrics), rules=tuple(rules), margins=dict(margins or {}),
     )  # fmt: skip
     networks = _check(builder, dataset, settings, {arm.recipe for arm in chosen})
@@ -219,7 +235,8 @@ def _found(study: Study, settings: Settings, store: Keeping, facts: Mapping[str,
         raise FloatingPointError(f"nothing could be chosen, as all candidates failed: {failed[0] if failed else ''}")
     points = plan.points
     chosen = [point.chosen for point in points if point.chosen]
-    comparison = Comparison(settings, [point.runs for point in points], store, facts, chosen, given.trained)
+    runs, beside = [point.runs for point in points], (points[0].trials, points[0].probes)
+    comparison = Comparison(settings, runs, store, facts, chosen, *beside, given.trained)
     if isinstance(store, Store) and not is_finished(store.folder):
         comparison.write(store.folder)
     return comparison

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pydantic import ValidationError
 
@@ -39,10 +40,10 @@ from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.evaluation.outcomes import LEAST, Arms, pool
 from ensemble_vs_dropout.evaluation.verdict import Paragraph, paragraphs
 from ensemble_vs_dropout.experiments import folder as folders
-from ensemble_vs_dropout.experiments.plan import Plan, Point, Run
+from ensemble_vs_dropout.experiments.plan import PROBED, Plan, Point, Run
 from ensemble_vs_dropout.experiments.settings import Settings
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Store
-from ensemble_vs_dropout.experiments.tables import scores_of, value_in_a_cell
+from ensemble_vs_dropout.experiments.tables import score_of_trial, scores_of, value_in_a_cell
 from ensemble_vs_dropout.files import write_whole
 from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.measures.temperature import NOISE
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from ensemble_vs_dropout.predictors import Ensemble
 
 _SPLITS = ("val", "test")
+_HELPED = 0.01  # of the validation loss: a gain by more training that may change the answer
 _MATERIAL = 0.02  # of the NLL: what less is lost by calibration does not matter
 _SHORT = ("arm_intervals", "ensemble_size", "learning_curves")  # of report.md, made of tables that are there
 
@@ -68,6 +70,8 @@ class Comparison:
         store: Where these are kept.
         facts: Digests of data and network that exist in Python alone: no name in `settings` leads to them.
         chosen: `chosen[repetition][recipe]`, the settings chosen on validation data; empty if none were.
+        trials: The runs they were chosen by.
+        probes: Of each recipe the run of one network that was given more epochs and patience.
         trained: Ensembles that were trained in this process, by the names of their runs.
     """
 
@@ -76,6 +80,8 @@ class Comparison:
     store: Keeping
     facts: Mapping[str, str] = field(default_factory=dict)
     chosen: Sequence[Mapping[str, Mapping[str, Any]]] = ()
+    trials: Sequence[Run] = ()
+    probes: Sequence[Run] = ()
     trained: Mapping[str, Ensemble] = field(default_factory=dict)
 
     @cached_property
@@ -294,11 +300,53 @@ class Comparison:
     def paragraphs(self) -> list[Paragraph]:
         """The verdict, one paragraph for each question."""
         worth = self.worth if self._has_reference else None
-        return paragraphs(self.contrasts, self.cost, self.interval, worth, self.equal_cost)
+        found = paragraphs(self.contrasts, self.cost, self.interval, worth, self.equal_cost)
+        return [*found, *(Paragraph(told) for told in self._choices())]
+
+    def _choices(self) -> Iterator[str]:
+        """Say what was chosen on validation data, from what, and what a rate of 0.5 would have given there."""
+        for recipe in dict.fromkeys(trial.recipe for trial in self.trials):
+            chosen = self.chosen[0][recipe]
+            of_recipe = [trial for trial in self.trials if trial.recipe == recipe]
+            metric = of_recipe[0].settings.metrics[0]
+            words, scale = METRICS[metric].label.partition(" (")[0], METRICS[metric].scale
+            tried = [(self._tried(trial, chosen), score_of_trial(trial, self.store) * scale) for trial in of_recipe]
+            best = next(score for values, score in tried if values == dict(chosen))
+            told = [
+                f"For the {recipe_label(recipe)}, {_listed(chosen)} was chosen from {len(tried)} candidates by the "
+                f"{words} of one network on validation data ({best:.3f}"
+            ]
+            usual = next((score for values, score in tried if values == {"rate": 0.5} != dict(chosen)), None)
+            told.append(f"; rate 0.5 would have had {usual:.3f} there)." if usual is not None else ").")
+            yield "".join(told)
+
+    @staticmethod
+    def _tried(trial: Run, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a trial had in the place of what is chosen."""
+        settings = trial.settings.model_dump(mode="json")
+        place = {key: key.partition(".") for key in chosen}
+        return {key: settings[outer][inner] if inner else settings[outer] for key, (outer, _, inner) in place.items()}
 
     def verdict(self) -> str:
         """Return the answer in plain sentences, one paragraph a line, made from the tables alone."""
         return "\n".join(map(str, self.paragraphs))
+
+    def _probed(self) -> str:
+        """Say how much lower the validation loss of one network of each recipe got with more epochs and patience."""
+        gains = {}
+        for run in self.probes:
+            losses = pd.read_csv(io.BytesIO(self._read(run, "histories.csv"))).val_loss.to_numpy()
+            epochs, patience = run.settings.epochs // PROBED, (run.settings.patience or 0) // PROBED
+            usual = losses[: _stops_at(losses, epochs, patience)].min()
+            gains[recipe_label(run.recipe)] = 1 - losses.min() / usual if usual > 0 else 0.0
+        helped = [f"{100 * gain:.0f} % for the {name}" for name, gain in gains.items() if gain >= _HELPED]
+        more = f"{PROBED} times the epochs and the patience"
+        if not helped:
+            return f"With {more}, one network of each recipe lowers its validation loss by less than 1 %."
+        return (
+            f"Training ended early: with {more}, one network lowers its validation loss by {'; '.join(helped)}; with "
+            "more --epochs and --patience the answer may change."
+        )
 
     def answer(self) -> str:
         """Return the first paragraph of the verdict: the answer to the question that people come with."""
@@ -337,7 +385,9 @@ class Comparison:
         )
 
     def _unfinished(self) -> str:
-        """Say how many networks the epochs cut short: for them more epochs may change the answer."""
+        """Say whether more epochs and patience would have helped, or how many networks the epochs cut short."""
+        if self.probes:
+            return self._probed()
         last = self.histories.groupby(["recipe", "repetition", "member"]).agg(
             epochs=("epoch", "max"), best=("val_loss", lambda losses: losses.to_numpy().argmin() + 1)
         )
@@ -422,7 +472,8 @@ class Comparison:
         store = folders.open_folder(path)
         with store.hold("comparison"):
             folders.claim(path, self.asked, force)
-            for run in (run for runs in self.runs for run in runs if not store.has(run)):
+            everything = [*(run for runs in self.runs for run in runs), *self.trials, *self.probes]
+            for run in (run for run in everything if not store.has(run)):
                 names = ("environment", "cost", "scores", "models")
                 files = [*(f"{name}.json" for name in names), "models.npz", "histories.csv", "predictions.npz"]
                 store.put(run, dict(zip(files, self.store.read(run, *files), strict=True)))
@@ -447,7 +498,9 @@ class Comparison:
             display.save(path / "figures" / name)
         _write(path / "report.md", report.report_markdown(self._content(displays, drawn=False)))
         runs = [[run.name for run in runs] for runs in self.runs]
-        folders.write_asked(path, {**self.asked, "runs": runs, "chosen": [dict(one) for one in self.chosen]})
+        beside = {"trials": [run.name for run in self.trials], "probes": [run.name for run in self.probes]}
+        chosen = [dict(one) for one in self.chosen]
+        folders.write_asked(path, {**self.asked, "runs": runs, "chosen": chosen, **beside})
         folders.finish(path)
         return path / "report.md"
 
@@ -473,6 +526,7 @@ class Comparison:
             settings = Settings.model_validate(found["settings"])
             runs = [[store.run(name) for name in names] for names in found["runs"]]
             chosen, facts = list(found.get("chosen", ())), dict(found.get("facts", {}))
+            trials, probes = ([store.run(name) for name in found.get(kind, ())] for kind in ("trials", "probes"))
         except ValidationError as error:
             raise InputError(f"{str(path)!r}: comparison.json cannot be read: {error.errors()[0]['msg']}") from error
         except (DamagedError, KeyError, TypeError) as error:
@@ -480,7 +534,7 @@ class Comparison:
         broken = [f"{run.name}/{file}" for of_one in runs for run in of_one for file in store.damaged(run)]
         if broken:
             raise InputError(f"{str(path)!r} is damaged: {', '.join(broken)} changed since; run the comparison again")
-        return cls(settings, runs, store, facts, chosen)
+        return cls(settings, runs, store, facts, chosen, trials, probes)
 
     def to_json(self, folder: Path | None = None) -> str:
         """Return scores, contrasts, cost and verdict as JSON; what is infinite or undefined stands as a string."""
@@ -615,7 +669,8 @@ def comparisons(plan: Plan, store: Keeping) -> Iterator[tuple[dict[str, Any], Co
         )
     for of_one, wanted in whole:
         chosen = [point.chosen for point in of_one if point.chosen]
-        yield of_one[0].keys, Comparison(wanted, [point.runs for point in of_one], store, plan.facts, chosen)
+        beside = of_one[0].trials, of_one[0].probes
+        yield of_one[0].keys, Comparison(wanted, [point.runs for point in of_one], store, plan.facts, chosen, *beside)
 
 
 def contrasts_of(plan: Plan, store: Keeping) -> pd.DataFrame:
@@ -636,6 +691,21 @@ def shift_units(settings: Settings) -> dict[str, str]:
         name: f"{name} ({_AMOUNTS.get(name, 'amount') if amounts != 'severities' else 'severity'})"
         for name, amounts in settings.shifts.items()
     }
+
+
+def _listed(chosen: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {value_in_a_cell(value)}" for key, value in chosen.items())
+
+
+def _stops_at(losses: npt.NDArray[np.float64], epochs: int, patience: int) -> int:
+    """Return the number of epochs after which training ends, by these losses after each; without patience all."""
+    best = 0
+    for epoch, loss in enumerate(losses[:epochs]):
+        if loss < losses[best]:
+            best = epoch
+        elif patience and epoch - best >= patience:
+            return epoch + 1
+    return min(epochs, len(losses))
 
 
 _AMOUNTS = {"rotation": "degrees", "translation": "pixels"}

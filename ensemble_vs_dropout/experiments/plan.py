@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, find_arms
-from ensemble_vs_dropout.experiments.settings import Settings, Study
+from ensemble_vs_dropout.experiments.settings import Settings, Study, tuned_like
 from ensemble_vs_dropout.files import digest, digest_of_file
 
 # What is judged about trained networks, and by whose seeds they draw: runs that differ in these alone are trained
@@ -32,6 +32,7 @@ _APART = (
 )  # fmt: skip
 _DROPOUT_ONLY = ("rate", "passes", "exact")
 RESULTS = 2  # raised when a change of the package alters what a run finds
+PROBED = 3  # times the epochs and the patience, for a probe
 TOGETHER = 120  # networks of one group at most: what an interruption can cost
 
 
@@ -86,6 +87,7 @@ class Point:
         repetition: From 0.
         runs: Those it takes, one for each recipe; none while what they are is not chosen.
         trials: For each recipe the candidates, and the run that tries each.
+        probes: For each recipe one network that may train three times as long; see `Settings.probe`.
         chosen: By recipe, the candidate that was best on validation data; empty if nothing is chosen.
     """
 
@@ -93,6 +95,7 @@ class Point:
     repetition: int
     runs: tuple[Run, ...]
     trials: tuple[Run, ...] = ()
+    probes: tuple[Run, ...] = ()
     chosen: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -163,7 +166,7 @@ def make_plan(
         for keys, settings in study.points()
         for repetition in range(study.repetitions)
     ]
-    runs_by_name = {run.name: run for point in points for run in (*point.trials, *point.runs)}
+    runs_by_name = {run.name: run for point in points for run in (*point.trials, *point.runs, *point.probes)}
     alike: dict[str, list[Run]] = {}
     for run in runs_by_name.values():
         alike.setdefault(digest({k: v for k, v in run.spec.items() if k not in _APART}), []).append(run)
@@ -183,30 +186,46 @@ def _point(
     judged: Callable[[Run], float | None],
     facts: Mapping[str, str],
 ) -> Point:
-    if not settings.tuned:
-        return Point(keys, repetition, tuple(_run(settings, recipe, repetition, facts) for recipe in settings.trained))
     trials: list[Run] = []
     chosen: dict[str, dict[str, Any]] = {}
-    for recipe in settings.trained:
+    for recipe in settings.tuned_recipes:
         candidates = settings.how.candidates(recipe)
-        of_recipe = [_trial(settings, candidate, recipe, repetition, facts) for candidate in candidates]
+        of_recipe = [_trial(settings, candidate, recipe, facts) for candidate in candidates]
         trials += of_recipe
         losses = [judged(trial) for trial in of_recipe]
         if None not in losses:
             known = [math.inf if loss is None or math.isnan(loss) else loss for loss in losses]
             if min(known) < math.inf:
                 chosen[recipe] = candidates[known.index(min(known))]  # the first of equals
-    if len(chosen) < len(settings.trained):
+    if len(chosen) < len(settings.tuned_recipes):
         return Point(keys, repetition, (), tuple(trials))
-    runs = tuple(_run(settings.chosen(chosen[recipe]), recipe, repetition, facts) for recipe in settings.trained)
-    return Point(keys, repetition, runs, tuple(trials), chosen)
+    taken = {recipe: chosen.get(tuned_like(recipe)) for recipe in settings.trained}
+    wanted = {recipe: settings.chosen(one) if one else settings for recipe, one in taken.items()}
+    runs = tuple(_run(one, recipe, repetition, facts) for recipe, one in wanted.items())
+    probes = tuple(_probe(one, recipe, facts) for recipe, one in wanted.items() if settings.probe)
+    return Point(keys, repetition, runs, tuple(trials), probes, chosen)
 
 
-def _trial(
-    settings: Settings, candidate: dict[str, Any], recipe: str, repetition: int, facts: Mapping[str, str]
-) -> Run:
-    """Return the run that tries a candidate: it sees validation data alone."""
+def _trial(settings: Settings, candidate: dict[str, Any], recipe: str, facts: Mapping[str, str]) -> Run:
+    """Return the run that tries a candidate: it sees validation data alone.
+
+    The settings are chosen once for all repetitions, so that these are alike but for their seeds.
+    """
     how = settings.how
+    only = {"members": how.members, "metrics": (how.metric,)}
+    return _on_validation_data(settings.chosen(candidate), only, recipe, facts)
+
+
+def _probe(settings: Settings, recipe: str, facts: Mapping[str, str]) -> Run:
+    """Return the run of the first network of the first repetition, with three times the epochs and the patience."""
+    patience = settings.patience and PROBED * settings.patience
+    members = settings.members if RECIPES[recipe].single else 1  # by which a single network is as wide as it is
+    only = {"members": members, "metrics": ("nll",), "epochs": PROBED * settings.epochs, "patience": patience}
+    return _on_validation_data(settings, only, recipe, facts)
+
+
+def _on_validation_data(settings: Settings, only: Mapping[str, Any], recipe: str, facts: Mapping[str, str]) -> Run:
+    """Return a run of the first repetition that is judged on validation data alone."""
     alone = {
         "shifts": {},
         "keep_shifted": 0,
@@ -217,12 +236,12 @@ def _trial(
         "arms": (),
         "margins": {},
     }
-    only = {"members": how.members, "passes": 1, "metrics": (how.metric,), "splits": ("val",), "resamples": 100}
-    return _run(settings.chosen(candidate).model_copy(update={**alone, **only}), recipe, repetition, facts)
+    few = {"passes": 1, "splits": ("val",), "resamples": 100}
+    return _run(settings.model_copy(update={**alone, **few, **only}), recipe, 0, facts)
 
 
 def _run(settings: Settings, recipe: str, repetition: int, facts: Mapping[str, str]) -> Run:
-    spec = json.loads(settings.model_dump_json(exclude={"recipes", "tuning", "arms", "controls", "margins"}))
+    spec = json.loads(settings.model_dump_json(exclude={"recipes", "tuning", "arms", "controls", "margins", "probe"}))
     if settings.arms:
         arms = [one for one in find_arms(settings.arms) if one.recipe == recipe]
         spec["arms"] = [named for named in settings.arms if find_arms([named])[0] in arms]

@@ -74,7 +74,7 @@ class Tuning(_Checked):
 
     metric: str = "nll"
     members: AtLeastOne = 1
-    dropout: dict[str, list[Any]] = Field(default={"rate": [0.1, 0.2, 0.3, 0.4, 0.5]})
+    dropout: dict[str, list[Any]] = Field(default={"rate": [0.1, 0.2, 0.3, 0.5, 0.7]})
     plain: dict[str, list[Any]] = Field(default={"batch_size": [32, 64, 128, 256, 512]})
 
     @field_validator("metric")
@@ -124,6 +124,8 @@ class Settings(_Checked):
         controls: Whether one wide network of about the ensemble's parameters is trained too; the model must take
             `width`.
         resamples: Of the bootstrap, for measures that are no means of examples.
+        probe: Whether one network of each recipe is also trained with three times the epochs and the patience, to tell
+            whether these are enough.
         tuning: What is chosen on validation data, for each recipe; None if nothing is and the rate is a number.
         splits: The parts of the data that scores are of.
         watch: Parts whose loss and metrics are recorded after each epoch, besides that of validation.
@@ -145,9 +147,10 @@ class Settings(_Checked):
     members: AtLeastOne = 5
     rate: Annotated[float, Field(gt=0, lt=1), WrapValidator(_or_auto)] = 0.5
     tuning: Tuning | None = None
+    probe: bool = False
     passes: AtLeastOne = 100
-    epochs: AtLeastOne = 20
-    patience: AtLeastOne | None = 3
+    epochs: AtLeastOne = 60
+    patience: AtLeastOne | None = 10
     batch_size: AtLeastOne = 128
     seed: Annotated[int, Field(ge=0)] = 0
     recipes: tuple[str, ...] = ()
@@ -178,6 +181,11 @@ class Settings(_Checked):
     def tuned(self) -> bool:
         """Whether anything is chosen on validation data."""
         return self.tuning is not None or str(self.rate) == AUTO
+
+    @property
+    def tuned_recipes(self) -> tuple[str, ...]:
+        """The recipes that something is chosen for."""
+        return tuple(dict.fromkeys(tuned_like(recipe) for recipe in self.trained)) if self.tuned else ()
 
     @property
     def how(self) -> Tuning:
@@ -239,6 +247,16 @@ class Settings(_Checked):
         for name in (name for name in names if ":" in name):
             find_metric(name)
         return _known("metric", names, METRICS)
+
+
+def tuned_like(recipe: str) -> str:
+    """Return the recipe whose chosen settings a recipe takes: that of networks with dropout, or that of those without.
+
+    Example:
+        >>> tuned_like("wide"), tuned_like("dropout")
+        ('plain', 'dropout')
+    """
+    return "dropout" if RECIPES[recipe].dropout else "plain"
 
 
 def make_settings(**given: Any) -> Settings:
@@ -465,19 +483,15 @@ def _check_together(varied: Mapping[str, Any], settings: Settings) -> None:
     if not settings.tuned:
         return
     how = settings.how
-    if set(settings.trained) - {"plain", "dropout"}:
-        raise ValueError(
-            "controls, and recipes of your own, cannot be tuned; give rate a number, and leave out tuning, or them"
-        )
-    if "dropout" in settings.trained and (str(settings.rate) == AUTO) != ("rate" in how.dropout):
+    if "dropout" in settings.tuned_recipes and (str(settings.rate) == AUTO) != ("rate" in how.dropout):
         raise ValueError("rate must be auto where tuning.dropout lists candidates of rate, and only there")
-    numbers = {recipe: len(how.candidates(recipe)) for recipe in settings.trained}
+    numbers = {recipe: len(how.candidates(recipe)) for recipe in settings.tuned_recipes}
     if len(set(numbers.values())) > 1:
         told = " and ".join(f"{number} for {recipe}" for recipe, number in numbers.items())
         raise ValueError(
             f"recipes must have as many candidates as each other, for equal tuning effort; there are {told}"
         )
-    tuned = {key for recipe in settings.trained for key in getattr(how, recipe)}
+    tuned = {key for recipe in settings.tuned_recipes for key in getattr(how, recipe)}
     if ":" in settings.model.name and any(key.startswith("model") for key in tuned):
         raise ValueError(f"model.* can be tuned for the networks of this package, not for {settings.model.name!r}")
     both = sorted(key for key in varied if key in tuned and varied[key] != AUTO)

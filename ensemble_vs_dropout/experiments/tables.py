@@ -55,12 +55,11 @@ def plan_of(
     def judged(trial: Run) -> float | None:
         if store is None or trial.name not in there:
             return math.inf if store and store.failure(trial) is not None else 0.0 if guess else None
-        metric, arm = trial.settings.metrics[0], RECIPES[trial.recipe].judge
         try:
-            values = [row[4] for row in scores_of(trial, store) if (row[0], row[1], row[3]) == (arm, EACH, metric)]
+            value = score_of_trial(trial, store)
         except InputError:  # it is damaged, and will be made again
             return None
-        return -float(values[0]) if METRICS[metric].higher_is_better else float(values[0])
+        return -value if METRICS[trial.settings.metrics[0]].higher_is_better else value
 
     return make_plan(study, together, judged, facts)
 
@@ -115,6 +114,12 @@ def results(plan: Plan, store: Keeping) -> pd.DataFrame:
         raise InputError(f"no run of the study {plan.study.name!r} is finished; evd study run makes them")
     names = [f"study_{key}" if key in SCORE_COLUMNS else key for key in keys]
     return pd.DataFrame(rows, columns=[*names, *(["trials", "chosen"] if tuned else []), *SCORE_COLUMNS])
+
+
+def score_of_trial(trial: Run, store: Keeping) -> float:
+    """Return what a trial scored on validation data: its networks, each alone, by the metric that chooses."""
+    metric, arm = trial.settings.metrics[0], RECIPES[trial.recipe].judge
+    return next(float(row[4]) for row in scores_of(trial, store) if (row[0], row[1], row[3]) == (arm, EACH, metric))
 
 
 def scores_of(run: Run, store: Keeping) -> list[list[Any]]:

@@ -183,7 +183,8 @@ def _command(spec: Mapping[str, Any]) -> tuple[str, str]:
         "watch": ",".join(spec.get("watch", ())) or None,
     }
     parts = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
-    parts += [f"--{flag}" for flag in ("controls", "exact") if spec.get(flag)]
+    parts += [f"--{flag}" for flag in ("exact",) if spec.get(flag)]
+    parts += [f"--{'' if spec.get(flag) else 'no-'}{flag}" for flag in ("controls", "probe")]
     notes = [f"Whether it is the same data, their sha256 tells: {spec['data_sha256']}."]
     if not spec["loaded_as"]:
         notes.insert(0, "The data were given as arrays, or by an older version: name them by dataset, or a file.")
