@@ -20,6 +20,7 @@ from ensemble_vs_dropout.measures import STANDARD_METRICS
 
 SMALL = (
     "--dataset digits --train-size 400 --label-noise 0.05 --members 2 --passes 4 --repetitions 1 --epochs 2 --controls"
+    " --rate 0.5 --no-probe"
 )
 SCRIPT = Path(__file__).parents[2] / "scripts" / "compare.py"
 
@@ -145,13 +146,24 @@ def test_the_report_of_a_run_holds_the_command_that_makes_it_again(finished):
 @pytest.mark.slow
 def test_a_seed_means_the_same_split_networks_and_masks_as_from_python(tmp_path, monkeypatch, capsys):
     arguments = "compare --dataset digits --members 2 --passes 3 --repetitions 1 --epochs 2 --batch-size 512 --seed 1"
+    arguments += " --rate 0.5 --no-controls --no-probe"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["evd", *arguments.split(), "--json", "--quiet"])
     with pytest.raises(SystemExit) as done:
         main()
     assert done.value.code == 0
     told = json.loads(capsys.readouterr().out)["scores"]
-    settings = {"members": 2, "passes": 3, "repetitions": 1, "epochs": 2, "batch_size": 512, "verbose": 0}
+    settings = {
+        "rate": 0.5,
+        "controls": False,
+        "probe": False,
+        "members": 2,
+        "passes": 3,
+        "repetitions": 1,
+        "epochs": 2,
+        "batch_size": 512,
+        "verbose": 0,
+    }
     found = evd_package.compare("digits", **settings, seed=1).scores
     assert [[row["arm"], row["rule"], row["metric"]] for row in told] == found[
         ["arm", "rule", "metric"]

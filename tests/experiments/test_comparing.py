@@ -9,7 +9,16 @@ from ensemble_vs_dropout.datasets import from_arrays
 from ensemble_vs_dropout.experiments.comparing import compare
 from ensemble_vs_dropout.models.backend import keras
 
-TINY = {"members": 2, "passes": 3, "repetitions": 1, "epochs": 2, "verbose": 0}
+TINY = {
+    "rate": 0.5,
+    "controls": False,
+    "probe": False,
+    "members": 2,
+    "passes": 3,
+    "repetitions": 1,
+    "epochs": 2,
+    "verbose": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +73,7 @@ def test_a_builder_that_gives_one_object_twice_is_refused(data):
 
 def test_controls_need_a_width(data):
     with pytest.raises(InputError, match="takes width"):
-        compare(data, builder(), **TINY, controls=True)
+        compare(data, builder(), **{**TINY, "controls": True})
 
 
 @pytest.mark.slow
@@ -84,7 +93,7 @@ def test_more_members_change_no_member(data):
 
 @pytest.mark.slow
 def test_costs_are_those_of_the_arms(data):
-    comparison = compare(data, evd.networks.mlp(units=(8,)), **TINY, controls=True)
+    comparison = compare(data, evd.networks.mlp(units=(8,)), **{**TINY, "controls": True})
     cost = comparison.cost.set_index("arm")
     network = 4 * 8 + 8 + 8 * 3 + 3
     assert cost.parameters[["single", "dropout", "mc_dropout"]].tolist() == [network] * 3

@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-COMMAND = "compare --dataset digits --members 2 --passes 3 --repetitions 1 --epochs 1 --out run --quiet --json"
+COMMAND = (
+    "compare --dataset digits --members 2 --passes 3 --repetitions 1 --epochs 1 --rate 0.5 --no-controls --no-probe "
+    "--out run --quiet --json"
+)
 
 
 def run(folder, largest_file=None):

@@ -99,7 +99,7 @@ def test_a_comparison_allows_what_it_has_and_tells_what_the_others_need(tmp_path
     run = tmp_path / "run"
     compare(
         load_dataset("digits", train_size=100), mlp(units=(8,)), members=3, passes=6, epochs=2, repetitions=2, out=run,
-        controls=True, verbose=0,
+        rate=0.5, controls=True, probe=False, verbose=0,
     )  # fmt: skip
     source, as_a_study = gallery.read_sources([run])
     assert isinstance(source, gallery.ComparisonSource)

@@ -17,7 +17,16 @@ from ensemble_vs_dropout.experiments.comparing import compare
 from ensemble_vs_dropout.experiments.comparison import Comparison, comparisons
 from ensemble_vs_dropout.models.builders import mlp
 
-SMALL = {"members": 2, "passes": 3, "epochs": 2, "train_size": 100, "verbose": 0}
+SMALL = {
+    "rate": 0.5,
+    "controls": False,
+    "probe": False,
+    "members": 2,
+    "passes": 3,
+    "epochs": 2,
+    "train_size": 100,
+    "verbose": 0,
+}
 STUDY = """name: two rates
 base: {dataset: digits, model: {name: mlp, units: [8]}, members: 2, passes: 3, epochs: 2, train_size: 100}
 grid: {rate: [0.2, 0.5]}
@@ -114,8 +123,8 @@ def test_a_comparison_has_shifts_other_data_all_masks_and_a_chosen_rate(tmp_path
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "noise.npz", x=rng.random((120, 8, 8), dtype=np.float32), y=np.arange(120) % 10)
     found = compare(
-        "digits", mlp(units=(8,)), **SMALL, repetitions=2, rate="auto", shifts={"rotation": [30, 90]}, exact=True,
-        other_data=str(tmp_path / "noise.npz"),
+        "digits", mlp(units=(8,)), **{**SMALL, "rate": "auto"}, repetitions=2, shifts={"rotation": [30, 90]},
+        exact=True, other_data=str(tmp_path / "noise.npz"),
         tuning={"dropout": {"rate": [0.2, 0.6]}, "plain": {"batch_size": [32, 64]}}, out=tmp_path / "run",
     )  # fmt: skip
     table = found.conditions
@@ -156,7 +165,17 @@ def toy():
 
 
 def test_what_other_processes_cannot_find_is_refused_with_the_reason(tmp_path):
-    settings = {"members": 2, "passes": 2, "epochs": 1, "repetitions": 1, "verbose": 0, "jobs": 2}
+    settings = {
+        "rate": 0.5,
+        "controls": False,
+        "probe": False,
+        "members": 2,
+        "passes": 2,
+        "epochs": 1,
+        "repetitions": 1,
+        "verbose": 0,
+        "jobs": 2,
+    }
     with pytest.raises(InputError, match="more than 1 job, and executor ray, need out, a folder"):
         compare("digits", "mlp", **settings)
     with pytest.raises(InputError, match="data that other processes can load: a name or a file, got arrays"):
@@ -181,7 +200,17 @@ def test_data_and_networks_of_this_process_are_told_apart_by_what_they_are(tmp_p
     def builder(units):
         return lambda data, rate: mlp(units=(units,))(data, rate)
 
-    settings = {"members": 1, "passes": 2, "epochs": 1, "repetitions": 1, "verbose": 0, "out": tmp_path / "run"}
+    settings = {
+        "rate": 0.5,
+        "controls": False,
+        "probe": False,
+        "members": 1,
+        "passes": 2,
+        "epochs": 1,
+        "repetitions": 1,
+        "verbose": 0,
+        "out": tmp_path / "run",
+    }
     compare(toy(), builder(4), **settings)
     for data, build, what in ((toy(), builder(5), "builder_sha256"), (evd.load_dataset("digits"), "mlp", "dataset")):
         with pytest.raises(InputError, match=rf"holds another comparison \(.*{what}.*differ\)"):
@@ -226,7 +255,16 @@ def table(path, seed):
     np.savez(path, x=x, y=(x[:, seed % 3] > 0).astype(int))
 
 
-FEW = {"members": 2, "passes": 3, "repetitions": 1, "epochs": 1, "verbose": 0}
+FEW = {
+    "rate": 0.5,
+    "controls": False,
+    "probe": False,
+    "members": 2,
+    "passes": 3,
+    "repetitions": 1,
+    "epochs": 1,
+    "verbose": 0,
+}
 
 
 @pytest.mark.slow
@@ -287,7 +325,7 @@ def test_what_cannot_be_judged_is_refused_before_training(settings, told, monkey
 @pytest.mark.slow
 def test_a_candidate_that_diverges_is_not_chosen_and_stops_nothing():
     found = compare(
-        "digits", mlp(units=(4,), optimizer="sgd"), **{**FEW, "epochs": 2, "train_size": 100}, rate="auto",
+        "digits", mlp(units=(4,), optimizer="sgd"), **{**FEW, "epochs": 2, "train_size": 100, "rate": "auto"},
         tuning={"plain": {"model.learning_rate": [0.01, 1e30]}, "dropout": {"rate": [0.2, 0.5]}},
     )  # fmt: skip
     assert found.chosen[0]["plain"] == {"model.learning_rate": 0.01}
@@ -296,7 +334,7 @@ def test_a_candidate_that_diverges_is_not_chosen_and_stops_nothing():
 def test_settings_of_a_network_of_this_process_cannot_be_tuned():
     with pytest.raises(InputError, match="can be tuned for the networks of this package"):
         compare(
-            "digits", lambda data, rate: mlp(units=(4,))(data, rate), **FEW, rate="auto",
+            "digits", lambda data, rate: mlp(units=(4,))(data, rate), **{**FEW, "rate": "auto"},
             tuning={"plain": {"model.units": [[8], [16]]}, "dropout": {"rate": [0.2, 0.5]}},
         )  # fmt: skip
 

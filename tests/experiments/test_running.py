@@ -31,7 +31,16 @@ def scores_of(run):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_seed_means_the_same_split_networks_and_masks_in_a_study_and_a_comparison(seed):
     """From Python and from a study; the command line hands `seed` to both, see tests/commands/test_main.py."""
-    settings = {"members": 2, "passes": 3, "epochs": 2, "repetitions": 1, "rate": 0.5, "batch_size": 512}
+    settings = {
+        "controls": False,
+        "probe": False,
+        "members": 2,
+        "passes": 3,
+        "epochs": 2,
+        "repetitions": 1,
+        "rate": 0.5,
+        "batch_size": 512,
+    }
     comparison = compare("digits", mlp(units=(8,)), **settings, seed=seed, verbose=0)
     text = "name: t\nbase: {dataset: digits, model: {name: mlp, units: [8]}, members: 2, passes: 3, epochs: 2"
     runs = make_plan(parse_study(f"{text}, batch_size: 512, seed: {seed}}}\n")).runs

@@ -8,6 +8,7 @@ import pytest
 
 COMPARE = (
     "compare --dataset digits --members 2 --passes 3 --repetitions 1 --epochs 2 --quiet --out run "
+    "--rate 0.5 --no-controls --no-probe "
     "--arms single,ensemble,mc_dropout,toy_arms:TRIO"
 )
 STUDY = """name: toy

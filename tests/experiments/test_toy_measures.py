@@ -12,7 +12,10 @@ from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.experiments.comparing import compare
 
 OWN = "--metrics error,toy_measures:cost_of_errors,toy_measures:SURE --rules mean,toy_measures:first_member"
-COMPARE = f"compare --dataset digits --train-size 100 --members 2 --passes 3 --repetitions 1 --epochs 2 --out run {OWN}"
+COMPARE = (
+    "compare --dataset digits --train-size 100 --members 2 --passes 3 --repetitions 1 --epochs 2 --rate 0.5 "
+    f"--no-controls --no-probe --out run {OWN}"
+)
 STUDY = """name: toy
 base:
   {dataset: digits, train_size: 100, model: {name: mlp, units: [8]}, members: 2, passes: 3, epochs: 1,
