@@ -34,6 +34,7 @@ from ensemble_vs_dropout.plots.diversity_accuracy_plane import DiversityAccuracy
 from ensemble_vs_dropout.plots.eir_vs_der import EIRVersusDER
 from ensemble_vs_dropout.plots.ensemble_size import EnsembleSize
 from ensemble_vs_dropout.plots.exact_enumeration import ExactEnumeration, SmallNetwork
+from ensemble_vs_dropout.plots.facets import Facets
 from ensemble_vs_dropout.plots.function_space import FunctionSpace
 from ensemble_vs_dropout.plots.kappa_error import KappaError
 from ensemble_vs_dropout.plots.learning_curves import LearningCurves
@@ -94,6 +95,7 @@ __all__ = [
     "EIRVersusDER",
     "EnsembleSize",
     "ExactEnumeration",
+    "Facets",
     "Fact",
     "FunctionSpace",
     "KappaError",
