@@ -36,13 +36,32 @@ class CostFrontier(Display):
     so that their parameters add up to the same within 20 %, a last panel shows how to split a memory budget.
 
     `table` is that of `evaluation.findings.cost_frontier`, which says what enters and what is refused.
+
+    Example:
+        >>> points = {"arm": ["single", "ensemble"], "rule": "mean", "members": [1, 5], "metric": "error"}
+        >>> scores = pd.DataFrame(points | {"value": [0.1, 0.08], "low": 0.07, "high": 0.12})
+        >>> costs = pd.DataFrame({"arm": ["single", "ensemble"], "parameters": [100, 500]})
+        >>> frame = CostFrontier.from_tables(scores, costs, dataset="digits").frame()
+        >>> frame[["panel", "arm", "x", "value"]].values.tolist()
+        [['parameters', 'single', 100.0, 0.1], ['parameters', 'ensemble', 500.0, 0.08]]
     """
 
     @classmethod
     def from_tables(
         cls, scores: pd.DataFrame, costs: pd.DataFrame, *, dataset: str, metric: str = "error", rule: str = "mean"
     ) -> CostFrontier:
-        """Make the display of the data set named `dataset`; all else is as in the finding."""
+        """Make the display.
+
+        Args:
+            scores: One row for each arm and width, as studies give them; the clean test part is taken.
+            costs: One row for each arm and width, as `evaluation.cost.cost_table` gives them.
+            dataset: The name of the data set.
+            metric: Whose values are drawn.
+            rule: By which the members of every arm are combined; single networks are taken each alone.
+
+        Raises:
+            InputError: As in the finding.
+        """
         found = cost_frontier(scores, costs, metric=metric, rule=rule)
         words = interval_words(found.table["repetitions"])
         widths = ", ".join(f"{width:g}" for width in found.told["widths"])
