@@ -34,6 +34,7 @@ from ensemble_vs_dropout.experiments.comparison import Comparison, comparisons, 
 from ensemble_vs_dropout.experiments.folder import is_a_comparison
 from ensemble_vs_dropout.experiments.plan import Point, Run
 from ensemble_vs_dropout.experiments.store import Keeping
+from ensemble_vs_dropout.experiments.tables import value_in_a_cell
 from ensemble_vs_dropout.plots.display import METADATA, WIDTHS
 from ensemble_vs_dropout.plots.facets import in_words
 from ensemble_vs_dropout.plots.style import SCALES
@@ -124,7 +125,12 @@ class StudySource:
 
     def where(self, at: Mapping[str, Any]) -> StudySource:
         """Return the part of it where settings have these values."""
-        return replace(self, at={**self.at, **at})
+        return self._part(at, self.panels)
+
+    def _part(self, at: Mapping[str, Any], panels: Sequence[str]) -> StudySource:
+        part = replace(self, at={**self.at, **at}, panels=tuple(panels))
+        part.__dict__["_every"] = self._every  # not enumerated again
+        return part
 
     @property
     def varied(self) -> list[str]:
@@ -149,7 +155,7 @@ class StudySource:
         """Return a part for each combination of values of these keys."""
         found = [{key: _value(key, *pair) for key in keys} for pair in self.points()]
         each = {in_words(values): values for values in found}.values()
-        return [replace(self, at={**self.at, **values}, panels=tuple(keys)) for values in each]
+        return [self._part(values, keys) for values in each]
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -159,8 +165,8 @@ class StudySource:
         parts = []
         for point, settings in self.points():
             found = results(replace(self.plan, points=(point,), runs=point.runs), self.store)
-            own = {f"study_{key}" if key in SCORE_COLUMNS else key: _value(key, point, settings) for key in self._set}
-            parts.append(found.assign(**own))
+            own = {key: value_in_a_cell(_value(key, point, settings)) for key in self._set}
+            parts.append(found.assign(**{f"study_{key}" if key in SCORE_COLUMNS else key: own[key] for key in own}))
         return pd.concat(parts, ignore_index=True)
 
     @property
@@ -508,6 +514,8 @@ def _is_scaled(rate: Any, width: Any) -> Any:
 def _width_if_scaled(source: StudySource) -> tuple[str, ...]:
     """Return the width where it grows as fewer units are kept, so that it has one panel and not one for each width."""
     pairs = [(settings.rate, settings.width) for _, settings in source.points()]
+    if any(isinstance(rate, str) for rate, _ in pairs):
+        raise Lacking  # it is chosen, and differs from repetition to repetition
     grows = all(width == 1 or _is_scaled(rate, width) for rate, width in pairs)
     return ("width",) if grows and any(width == 1 for _, width in pairs) else ()
 

@@ -11,6 +11,8 @@ Of many: `RetentionSweep`, `DatasetSize`, `Architectures`, `ShiftRobustness`, `E
 `DiversityAccuracyPlane`, `FunctionSpace`, `EIRVersusDER`, `BiasVarianceDiversity`, `CostFrontier`, `PairedDifferences`,
 `CriticalDifference`.
 
+Of one kind, for each value of further settings: `Facets`.
+
 Beside them: `display`, what they share; `style`, the colour, marker and label of each arm, the same in every figure;
 `repetitions`, means and intervals over seeds; `pictures`, images as matplotlib takes them.
 
