@@ -15,7 +15,15 @@ T = TypeVar("T")
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used; the message says what to do. The command line exits with code 2."""
+    """What the user gave cannot be used; the message says what to do. The command line exits with code 2.
+
+    Example:
+        >>> try:
+        ...     check_at_least("members", 0, 1)
+        ... except InputError as error:
+        ...     print(error)
+        members must be a whole number of at least 1, got 0
+    """
 
 
 def check_at_least(name: str, value: object, minimum: int) -> int:

@@ -9,11 +9,6 @@ from ensemble_vs_dropout.types import Dataset
 collect_ignore = ["experiments/toy_arms.py"]  # what it registers is for the test that copies it
 
 
-def pytest_configure(config):
-    """Keras' saving triggers NumPy 2's notice about `__array__`, which is theirs to settle."""
-    config.addinivalue_line("filterwarnings", "ignore:__array__ implementation doesn't accept:DeprecationWarning")
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Tests that share a fixture of their module run in one process, so that it is made once."""

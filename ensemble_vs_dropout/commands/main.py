@@ -176,11 +176,12 @@ def figures(
     formats: Annotated[str, typer.Option(help="Comma-separated: png, svg, pdf.")] = "png,svg,pdf",
     width: Annotated[str, typer.Option(help="double (6.9 in) or single (3.3 in).")] = "double",
     style: Annotated[str, typer.Option(help="paper, notebook or talk.")] = "paper",
+    at: Annotated[list[str] | None, typer.Option(help="KEY=VALUE of a study that figures are of; repeat it.")] = None,
 ) -> None:
     """Draw every figure of the gallery that finished runs allow, and say what the others need; no TensorFlow."""
-    from ensemble_vs_dropout.experiments.gallery import draw, read_sources
+    from ensemble_vs_dropout.experiments.gallery import draw, parse_at, read_sources
 
-    draw(read_sources(source), out, formats=formats.split(","), width=width, style=style)
+    draw(read_sources(source), out, at=parse_at(at or ()), formats=formats.split(","), width=width, style=style)
 
 
 @app.command()

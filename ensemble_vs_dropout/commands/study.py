@@ -216,13 +216,14 @@ def figures(
     store: Folder = _STORE,
     out: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("figures"),
     formats: Annotated[str, typer.Option(help="Comma-separated: png, svg, pdf.")] = "png,svg,pdf",
+    at: Annotated[list[str] | None, typer.Option(help="KEY=VALUE that figures are of; repeat it.")] = None,
 ) -> None:
     """Draw every figure of the gallery that the finished runs of a study allow."""
     from ensemble_vs_dropout.experiments import read_study
-    from ensemble_vs_dropout.experiments.gallery import StudySource, draw
+    from ensemble_vs_dropout.experiments.gallery import StudySource, draw, parse_at
 
     study, kept = read_study(file), _existing(store)
-    draw([StudySource(study.name, _plan(file, kept), kept)], out, formats=formats.split(","))
+    draw([StudySource(study.name, _plan(file, kept), kept)], out, at=parse_at(at or ()), formats=formats.split(","))
 
 
 @app.command()

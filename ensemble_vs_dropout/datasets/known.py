@@ -26,6 +26,10 @@ class KnownDataset:
         first_labels: How `y_train` begins: tells the real set from another one under the same file name.
         fallback: The known set that stands in when this one can be neither found nor downloaded, or "".
         about: A sentence that belongs in the notes of the loaded set, or "".
+
+    Example:
+        >>> KNOWN["digits"].shape, len(KNOWN["digits"].classes)
+        ((8, 8), 10)
     """
 
     name: str

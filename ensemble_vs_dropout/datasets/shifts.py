@@ -55,6 +55,10 @@ class Shift:
         most: The largest amount.
         kind: "images", "tables", or "any" for both.
         words: What it does, and what an amount is.
+
+    Example:
+        >>> SHIFTS["rotation"].kind, SHIFTS["rotation"].most
+        ('images', 360)
     """
 
     function: Callable[[FloatArray, float, Scale, np.random.Generator], FloatArray]

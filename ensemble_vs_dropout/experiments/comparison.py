@@ -45,7 +45,7 @@ from ensemble_vs_dropout.experiments.settings import Settings
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Store
 from ensemble_vs_dropout.experiments.tables import score_of_trial, scores_of, value_in_a_cell
 from ensemble_vs_dropout.files import write_whole
-from ensemble_vs_dropout.measures import METRICS
+from ensemble_vs_dropout.measures import METRICS, error
 from ensemble_vs_dropout.measures.temperature import NOISE
 from ensemble_vs_dropout.report import Figure, Report
 from ensemble_vs_dropout.types import Cost, IntArray, Predictions
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
 _SPLITS = ("val", "test")
 _HELPED = 0.01  # of the validation loss: a gain by more training that may change the answer
+_UNLIKE = 2.576  # standard errors: by chance in 1 of 100 splits
 _MATERIAL = 0.02  # of the NLL: what less is lost by calibration does not matter
 _SHORT = ("arm_intervals", "ensemble_size", "learning_curves")  # of report.md, made of tables that are there
 
@@ -358,7 +359,24 @@ class Comparison:
 
     def notes(self) -> str:
         """Return what a reader of the table must know: infinite scores, and networks that were not done learning."""
-        return " ".join(filter(None, [self._infinite(), self._uncalibrated(), self._unfinished()]))
+        told = [self._infinite(), self._uncalibrated(), self._unlike_test(), self._unfinished()]
+        return " ".join(filter(None, told))
+
+    def _unlike_test(self) -> str:
+        """Say where networks err on the validation part more or less often than on the test part, beyond chance."""
+        means, variances = {}, {}
+        for split in _SPLITS:
+            runs = self.predictions[split][self._any]
+            wrong = np.mean([error(probs, self.labels[split]) for run in runs for probs in run.probs], axis=0)
+            means[split], variances[split] = wrong.mean(), wrong.var(ddof=1) / len(wrong)
+        z = (means["val"] - means["test"]) / max(sum(variances.values()) ** 0.5, 1e-12)
+        if abs(z) < _UNLIKE:
+            return ""
+        return (
+            f"The validation part is {'easier' if z < 0 else 'harder'} than the test part by more than chance: "
+            f"{100 * means['val']:.1f} % errors against {100 * means['test']:.1f} % (z = {abs(z):.1f}). What is chosen on "
+            "it still compares alike, but temperatures fitted to it are too sure or too unsure."
+        )
 
     def _uncalibrated(self) -> str:
         """Say that worth goes by the plain NLL, and why."""

@@ -2,14 +2,17 @@
 
 A source is the folder of a comparison, or a store with the studies that were run into it. `figures` asks for each of
 its drawings every source; a drawing takes what it needs or says that it is not there.
+
+What else varies in a study is never mixed: a figure of a study has a group of panels for each value (`plots.Facets`),
+and a figure of one point is of the first one, or of that chosen by `at`, and says so.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -18,17 +21,22 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import yaml
 
 from ensemble_vs_dropout import plots
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.datasets import load_dataset, shift
 from ensemble_vs_dropout.evaluation.arms import RECIPES, arms_of
+from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.evaluation.sizes import SIZES
 from ensemble_vs_dropout.experiments import Plan, Settings, Store, plan_of, read_study, results
 from ensemble_vs_dropout.experiments.comparison import Comparison, comparisons, shift_units
 from ensemble_vs_dropout.experiments.folder import is_a_comparison
 from ensemble_vs_dropout.experiments.plan import Point, Run
+from ensemble_vs_dropout.experiments.store import Keeping
+from ensemble_vs_dropout.experiments.tables import value_in_a_cell
 from ensemble_vs_dropout.plots.display import METADATA, WIDTHS
+from ensemble_vs_dropout.plots.facets import in_words
 from ensemble_vs_dropout.plots.style import SCALES
 from ensemble_vs_dropout.types import Dataset, IntArray, Predictions
 
@@ -74,11 +82,80 @@ class Experiment:
 
 @dataclass(frozen=True)
 class StudySource:
-    """A study whose runs lie in a store."""
+    """A study whose runs lie in a store, or the part of it where settings have the values of `at`.
+
+    Attributes:
+        name: That of the study.
+        plan: Of all of it.
+        store: Where the runs are.
+        at: Values of keys, and of "repetition", that its points have.
+        panels: Keys whose values are told over the panels, so not beside the data.
+    """
 
     name: str
     plan: Plan
-    store: Store
+    store: Keeping
+    at: Mapping[str, Any] = field(default_factory=dict)
+    panels: tuple[str, ...] = ()
+
+    @cached_property
+    def _every(self) -> list[tuple[Point, Settings]]:
+        """All points whose runs are known, and their settings."""
+        every = [settings for _, settings in self.plan.study.points() for _ in range(self.plan.study.repetitions)]
+        return [pair for pair in zip(self.plan.points, every, strict=True) if pair[0].runs]
+
+    def points(self) -> Iterator[tuple[Point, Settings]]:
+        """Yield every point whose runs are known, and its settings."""
+        there = {key: in_words(value) for key, value in self.at.items()}
+        found = [pair for pair in self._every if all(in_words(_value(key, *pair)) == there[key] for key in there)]
+        if not found:
+            raise Lacking
+        yield from found
+
+    def values(self, key: str) -> list[Any]:
+        """Return the values of a key, or of "repetition", in all of the study."""
+        return list({in_words(value): value for value in (_value(key, *pair) for pair in self._every)}.values())
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """The keys of which its points have several values."""
+        pairs = list(self.points())
+        every = [key for key in self.plan.study.keys if key != "recipes"]
+        return [key for key in every if len({in_words(_value(key, *pair)) for pair in pairs}) > 1]
+
+    def where(self, at: Mapping[str, Any]) -> StudySource:
+        """Return the part of it where settings have these values."""
+        return self._part(at, self.panels)
+
+    def _part(self, at: Mapping[str, Any], panels: Sequence[str]) -> StudySource:
+        part = replace(self, at={**self.at, **at}, panels=tuple(panels))
+        part.__dict__["_every"] = self._every  # not enumerated again
+        return part
+
+    @property
+    def varied(self) -> list[str]:
+        """The keys, and "repetition", of which all of the study has several values."""
+        every = [*(key for key in self.plan.study.keys if key != "recipes"), "repetition"]
+        return [key for key in every if len(self.values(key)) > 1]
+
+    def further(self, shown: Sequence[str]) -> list[str]:
+        """Return the keys of which points have several values that are alike in all that a figure shows."""
+        alike: dict[str, list[tuple[Point, Settings]]] = {}
+        own = [key for key in self.keys if _is_shown(key, shown)]
+        for pair in self.points():
+            alike.setdefault(in_words([_value(key, *pair) for key in own]), []).append(pair)
+        return [
+            key
+            for key in self.keys
+            if key not in own
+            and any(len({in_words(_value(key, *pair)) for pair in pairs}) > 1 for pairs in alike.values())
+        ]
+
+    def parts(self, keys: Sequence[str]) -> list[StudySource]:
+        """Return a part for each combination of values of these keys."""
+        found = [{key: _value(key, *pair) for key in keys} for pair in self.points()]
+        each = {in_words(values): values for values in found}.values()
+        return [self._part(values, keys) for values in each]
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -88,37 +165,35 @@ class StudySource:
         parts = []
         for point, settings in self.points():
             found = results(replace(self.plan, points=(point,), runs=point.runs), self.store)
-            parts.append(found.assign(**{key: getattr(settings, key) for key in self.keys if key != "shifts"}))
+            own = {key: value_in_a_cell(_value(key, point, settings)) for key in self._set}
+            parts.append(found.assign(**{f"study_{key}" if key in SCORE_COLUMNS else key: own[key] for key in own}))
         return pd.concat(parts, ignore_index=True)
 
     @property
-    def keys(self) -> list[str]:
-        """The keys that vary and are settings of their own."""
-        return [key for key in self.plan.study.keys if key in Settings.model_fields and key not in ("recipes", "model")]
+    def place(self) -> str:
+        """The sentence that tells which part of the study it is; "" for all of it."""
+        parts = []
+        for key, value in self.at.items():
+            every = [in_words(one) for one in self.values(key)]
+            some = ", ".join(every) if len(every) <= 6 else f"{len(every)} from {every[0]} to {every[-1]}"
+            parts += [f"{key} = {in_words(value)} (of {some})"] if len(every) > 1 else []
+        return f"Of the study: {', '.join(parts)}." if parts else ""
+
+    @property
+    def _set(self) -> list[str]:
+        """The keys of the study that are one value each."""
+        whole = ("recipes", "model", "shifts", "tuning")
+        return [key for key in self.plan.study.keys if key in Settings.model_fields and key not in whole]
 
     @property
     def settings(self) -> Settings:
         """Those of the first point."""
-        return next(self.plan.study.points())[1]
-
-    def points(self) -> Iterator[tuple[Point, Settings]]:
-        """Yield every point whose runs are known, and its settings."""
-        every = [settings for _, settings in self.plan.study.points() for _ in range(self.plan.study.repetitions)]
-        found = [pair for pair in zip(self.plan.points, every, strict=True) if pair[0].runs]
-        if not found:
-            raise Lacking
-        yield from found
+        return next(self.points())[1]
 
     @property
     def data(self) -> str:
-        """What the study is about, in words: what all its points share."""
-        return _words(next(self.points())[0].runs[0], self.plan.study.keys)
-
-    def varies(self, *keys: str, also: Sequence[str] = ()) -> None:
-        """Go on if these keys vary, and no others than those of `also`."""
-        vary = set(self.plan.study.keys)
-        if not set(keys) <= vary <= {*keys, *also, "recipes"}:
-            raise Lacking
+        """What it is about, in words: what all its points share."""
+        return _words(next(self.points())[0].runs[0], [*self.keys, *self.panels])
 
     def arrays(self, run: Run, file: str = "predictions.npz") -> Mapping[str, npt.NDArray[Any]]:
         """Return the arrays of a finished run."""
@@ -129,7 +204,7 @@ class StudySource:
 
     def tables(self, file: str) -> Iterator[tuple[Point, Run, pd.DataFrame]]:
         """Yield a table of every run of every point."""
-        for point in self.plan.points:
+        for point, _ in self.points():
             for run in point.runs:
                 if self.store.has(run):
                     content = io.BytesIO(self.store.read(run, file)[0])
@@ -162,7 +237,8 @@ class StudySource:
     def comparison(self) -> Comparison:
         """The first point as a comparison."""
         try:
-            return next(comparisons(self.plan, self.store))[1]
+            plan = replace(self.plan, points=tuple(point for point, _ in self.points()))
+            return next(comparisons(plan, self.store))[1]
         except InputError as error:
             raise Lacking from error
 
@@ -195,12 +271,62 @@ class Drawing:
         study: The study file that describes the runs of the gallery's own.
         needs: What it needs, in words.
         of_study: Whether only a study can have it.
+        over: The keys that must vary; what else varies has panels of its own. None for a figure of one point.
+        also: Further keys that it shows where they vary, or what returns them; "model" is all of the model's.
+        of_one: Whether it is of one repetition.
+        apart: Whether what else varies can have panels of its own; else the figure is of the first value of it.
     """
 
     make: Callable[[Any], plots.Display]
     study: str
     needs: str
     of_study: bool = True
+    over: tuple[str, ...] | None = None
+    also: tuple[str, ...] | Callable[[StudySource], tuple[str, ...]] = ()
+    of_one: bool = False
+    apart: bool = True
+
+    def draw(self, source: Source, at: Mapping[str, Any] | None = None) -> plots.Display:
+        """Return the figure of a source, where a study's settings have the values of `at`.
+
+        Raises:
+            Lacking: It does not hold what the figure needs.
+            InputError: What it holds cannot be drawn.
+        """
+        if isinstance(source, ComparisonSource):
+            return self.make(source)
+        source = source.where({key: value for key, value in (at or {}).items() if key in source.varied})
+        if self.of_one and "repetition" not in source.at:
+            source = source.where({"repetition": next(source.points())[0].repetition})
+        if not set(self.over or ()) <= set(source.keys):
+            raise Lacking
+        also = self.also(source) if callable(self.also) else self.also
+        further = source.keys if self.over is None else source.further([*self.over, *also])
+        if self.apart and self.over is not None and further:
+            parts = source.parts(further)
+            made = [({key: part.at[key] for key in further}, self.make(part)) for part in parts]
+            return _with_place(plots.Facets.from_displays(made), source)
+        first = next(source.points())
+        source = source.where({key: _value(key, *first) for key in further})
+        return _with_place(self.make(source), source)
+
+
+def _with_place(display: plots.Display, source: StudySource) -> plots.Display:
+    """Return the figure with a caption that tells which part of the study it is of."""
+    return replace(display, caption=f"{display.caption} {place}") if (place := source.place) else display
+
+
+def _value(key: str, point: Point, settings: Settings) -> Any:
+    """Return the value of a key at a point, as a study file would have it."""
+    if key == "repetition":
+        return point.repetition
+    outer, _, inner = key.partition(".")
+    whole = settings.model_dump(mode="json", include={outer}, warnings=False)[outer]
+    return whole.get(inner) if inner else whole
+
+
+def _is_shown(key: str, shown: Sequence[str]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in shown)
 
 
 def read_sources(folders: Sequence[str | PathLike[str]]) -> list[Source]:
@@ -222,6 +348,28 @@ def read_sources(folders: Sequence[str | PathLike[str]]) -> list[Source]:
     return sources
 
 
+def parse_at(given: Iterable[str]) -> dict[str, Any]:
+    """Return what `figures` takes as `at` of words such as "train_size=100"; values are as in a study file.
+
+    Raises:
+        InputError: A word without a key or a value.
+
+    Example:
+        >>> parse_at(["rate=0.5", "model.units=[64, 64]", "dataset=digits"])
+        {'rate': 0.5, 'model.units': [64, 64], 'dataset': 'digits'}
+    """
+    found = {}
+    for text in given:
+        key, _, value = text.partition("=")
+        try:
+            found[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"at must be KEY=VALUE, the value as in a study file, got {text!r}") from error
+        if not (key.strip() and value.strip()):
+            raise InputError(f"at must be KEY=VALUE, the value as in a study file, got {text!r}")
+    return found
+
+
 @dataclass(frozen=True)
 class Drawn:
     """A figure, and the source that its numbers come from."""
@@ -230,17 +378,32 @@ class Drawn:
     source: Source
 
 
-def figures(sources: Sequence[Source]) -> Iterator[tuple[str, Drawn | str]]:
-    """Yield each figure of the gallery by its name, or why it cannot be drawn and what would make it possible."""
+def figures(sources: Sequence[Source], at: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Drawn | str]]:
+    """Yield each figure of the gallery by its name, or why it cannot be drawn and what would make it possible.
+
+    Args:
+        sources: As `read_sources` gives them.
+        at: Values of the keys of a study, and of "repetition", that figures are of. Without them a figure of a study
+            has panels for each value of what it does not show itself, and a figure of one point is of the first.
+
+    Raises:
+        InputError: A key that no study varies, or a value that it does not have.
+    """
+    studies = [source for source in sources if isinstance(source, StudySource)]
+    for key, value in (at or {}).items():
+        check_known("key of at", key, [*dict.fromkeys(one for source in studies for one in source.varied)])
+        known = [in_words(one) for source in studies if key in source.varied for one in source.values(key)]
+        check_known(f"value of {key}", in_words(value), [*dict.fromkeys(known)])
     for name, drawing in DRAWINGS.items():
         own = sorted(sources, key=lambda source: source.name != drawing.study)  # that made for it comes first
-        yield name, _first_made(drawing, own)
+        yield name, _first_made(drawing, own, at or {})
 
 
 def draw(
     sources: Sequence[Source],
     out: str | PathLike[str],
     *,
+    at: Mapping[str, Any] | None = None,
     formats: Sequence[str] = ("png", "svg", "pdf"),
     width: str = "double",
     style: str = "paper",
@@ -251,6 +414,7 @@ def draw(
     Args:
         sources: As `read_sources` gives them.
         out: The folder; made if it is not there.
+        at: As `figures` takes it.
         formats: "png", "svg" and "pdf".
         width: "double" or "single".
         style: "paper", "notebook" or "talk".
@@ -263,7 +427,7 @@ def draw(
         for one in given:
             check_known(name, one, known)  # before minutes are spent
     folder, drawn = Path(out), dict[str, Drawn]()
-    for name, made in figures(sources):
+    for name, made in figures(sources, at):
         if isinstance(made, str):
             say(f"{name}: {made}")
             continue
@@ -279,13 +443,13 @@ def draw(
     return drawn
 
 
-def _first_made(drawing: Drawing, sources: Sequence[Source]) -> Drawn | str:
+def _first_made(drawing: Drawing, sources: Sequence[Source], at: Mapping[str, Any]) -> Drawn | str:
     refused = ""
     for source in sources:
         if drawing.of_study and not isinstance(source, StudySource):
             continue
         try:
-            return Drawn(drawing.make(source), source)
+            return Drawn(drawing.draw(source, at), source)
         except Lacking:
             continue
         except InputError as error:
@@ -332,29 +496,38 @@ def _mc_vs_weight_scaling(source: Source) -> plots.Display:
 
 
 def _retention_sweep(source: StudySource) -> plots.Display:
-    source.varies("rate", also=["width"])
-    table = source.table[source.table.condition == "clean"].drop(columns="recipes", errors="ignore")
-    keep = 1 - table.rate.astype(float)
-    width = table.width.astype(float) if "width" in table else pd.Series(1.0, table.index)
-    plain = table.arm == "single"
-    scaled = table[(np.isclose(width * keep, 1, atol=0.02) & ~plain) | (plain & (width == 1))]
-    return plots.RetentionSweep.from_scores(
-        table[width == 1].drop_duplicates(),
-        dataset=source.data,
-        scaled=scaled.drop_duplicates() if len(scaled) else None,
-    )
+    every = ["rate", "width", *SCORE_COLUMNS]
+    table = source.table[source.table.condition == "clean"].assign(width=source.table.get("width", 1.0))
+    table = table[every].drop_duplicates()  # the plain networks are the same at every rate
+    if "width" not in source.keys:
+        return plots.RetentionSweep.from_scores(table, dataset=source.data)
+    plain, fixed = table.arm == "single", table.width == 1
+    scaled = (_is_scaled(table.rate, table.width) & ~plain) | (plain & fixed)
+    return plots.RetentionSweep.from_scores(table[fixed], dataset=source.data, scaled=table[scaled])
+
+
+def _is_scaled(rate: Any, width: Any) -> Any:
+    """Return whether as many units are kept on average as a network of width 1 has."""
+    return np.isclose(width * (1 - np.asarray(rate, dtype=float)), 1, atol=0.02)
+
+
+def _width_if_scaled(source: StudySource) -> tuple[str, ...]:
+    """Return the width where it grows as fewer units are kept, so that it has one panel and not one for each width."""
+    pairs = [(settings.rate, settings.width) for _, settings in source.points()]
+    if any(isinstance(rate, str) for rate, _ in pairs):
+        raise Lacking  # it is chosen, and differs from repetition to repetition
+    grows = all(width == 1 or _is_scaled(rate, width) for rate, width in pairs)
+    return ("width",) if grows and any(width == 1 for _, width in pairs) else ()
 
 
 def _dataset_size(source: StudySource) -> plots.Display:
-    source.varies("train_size")
     return plots.DatasetSize.from_scores(source.table, dataset=source.data)
 
 
 def _architectures(source: StudySource) -> plots.Display:
-    vary = set(source.plan.study.keys) - {"recipes"}
-    if not vary or not all(key.startswith(("model", "width")) for key in vary):
+    if not any(_is_shown(key, ("model", "width")) for key in source.keys):
         raise Lacking
-    without = [key for key in ("dataset", "train_size", "label_noise", "rate") if key not in vary]
+    without = ("dataset", "train_size", "label_noise", "rate")
     parts = []
     for point, run, table in source.tables("histories.csv"):
         if run.settings.patience is not None:
@@ -370,7 +543,8 @@ def _architectures(source: StudySource) -> plots.Display:
 
 def _exact_enumeration(source: StudySource) -> plots.Display:
     nets = []
-    for run in source.plan.runs:
+    runs = {run.name: run for point, _ in source.points() for run in point.runs}
+    for run in runs.values():
         wanted, own = run.settings, run.settings.model.model_extra or {}
         if RECIPES[run.recipe].dropout and wanted.exact and wanted.model.name == "mlp" and "units" in own:
             found, units = source.arrays(run), own["units"] * own.get("depth", 1)
@@ -411,21 +585,24 @@ def _ood_mutual_information(source: Source) -> plots.Display:
 def _shift_robustness(source: StudySource) -> plots.Display:
     if not source.settings.shifts:
         raise Lacking
-    source.varies()
-    return plots.ShiftRobustness.from_scores(source.table, dataset=source.data, units=shift_units(source.settings))
+    table = source.table
+    metrics = [name for name in ("error", "brier", "nll", "ece") if name in set(table.metric)]
+    return plots.ShiftRobustness.from_scores(
+        table, dataset=source.data, metrics=metrics, units=shift_units(source.settings)
+    )
 
 
 def _diversity_accuracy_plane(source: StudySource) -> plots.Display:
-    source.varies("epochs", also=["rate"])
     _without_stopping(source)
+    last = max(settings.epochs for _, settings in source.points())
     plain: dict[int, npt.NDArray[Any]] = {}
     dropout: dict[float, tuple[Predictions, Predictions]] = {}
     for point, settings in source.points():
-        for run in point.runs if point.repetition == 0 else ():
+        for run in point.runs:
             found = source.arrays(run)
             if run.recipe == "plain":
                 plain[settings.epochs] = _take(found, "test/ensemble")
-            elif "rate" in point.keys:
+            elif "rate" in point.keys and settings.epochs == last:
                 scaled, passes = (_take(found, f"test/{arm}") for arm in ("dropout", "mc_dropout"))
                 dropout[settings.rate] = Predictions(scaled), Predictions(passes)
     if len(plain) < 2 or not dropout:
@@ -446,13 +623,17 @@ def _without_stopping(source: StudySource) -> None:
         raise Lacking
 
 
+def _rate_of_cases(source: StudySource) -> tuple[str, ...]:
+    """Return the rate where some points leave it out: the figure is of those, and needs no panel for each rate."""
+    return ("rate",) if any("rate" not in point.keys for point, _ in source.points()) else ()
+
+
 def _function_space(source: StudySource) -> plots.Display:
-    source.varies("epochs", also=["rate"])
     _without_stopping(source)
     found: dict[int, dict[int, tuple[Any, ...]]] = {}
     for point, _ in source.points():
         for run in point.runs:
-            if run.recipe == "dropout" and "rate" not in point.keys:
+            if run.recipe == "dropout" and not ("rate" in source.keys and "rate" in point.keys):
                 arrays, models = source.arrays(run), source.arrays(run, "models.npz")
                 weights = np.concatenate([v.ravel() for name, v in models.items() if name.startswith("0/")])
                 of_run = found.setdefault(point.repetition, {})
@@ -487,23 +668,24 @@ def _deep_ensemble_equivalent(source: Source) -> plots.Display:
 
 
 def _eir_vs_der(source: StudySource) -> plots.Display:
-    source.varies("epochs", also=["model.units", "width", "train_size"])
-    if source.settings.members < 2 or len(source.plan.study.keys) < 2 or "rate" in source.plan.study.keys:
+    if source.settings.members < 2 or len(source.keys) < 2:
         raise Lacking
     pools = []
     for keys, found in source.experiments():
-        words = ", ".join(f"{key} {value}" for key, value in keys.items())
+        words = ", ".join(f"{key} {keys[key]}" for key in source.keys if key in keys)
         for arm in ("ensemble", "mc_dropout"):
             pools.append((words, arm, found.of(arm)[arm]))
     return plots.EIRVersusDER.from_predictions(pools, source.first.labels["test"], dataset=source.data)
 
 
 def _bias_variance_diversity(source: StudySource) -> plots.Display:
-    source.varies("data_seed")
     if source.settings.train_size is None:
         raise Lacking  # every trial would have the same examples
     found = [experiment for _, experiment in source.experiments()]
-    trials = [experiment.of("ensemble")["ensemble"][0] for experiment in found]
+    trials = [
+        Predictions(np.concatenate([run.probs for run in experiment.of("ensemble")["ensemble"]]))
+        for experiment in found
+    ]  # networks of all repetitions, which differ in their seeds alone as members do
     labels = found[0].labels["test"]
     if any(not np.array_equal(experiment.labels["test"], labels) for experiment in found):
         raise InputError("the trials must share their test part; a data set without one of its own is split anew")
@@ -511,24 +693,29 @@ def _bias_variance_diversity(source: StudySource) -> plots.Display:
 
 
 def _cost_frontier(source: StudySource) -> plots.Display:
-    source.varies("width", also=["members"])
-    of_point = {id(point): settings for point, settings in source.points()}
+    settings = {id(point): settings for point, settings in source.points()}
     costs = [
-        table.assign(repetition=point.repetition, **{key: getattr(of_point[id(point)], key) for key in source.keys})
+        table.assign(width=settings[id(point)].width, members=table.passes, repetition=point.repetition)
         for point, _, table in source.tables("cost.json")
     ]
     if not costs:
         raise Lacking
-    return plots.CostFrontier.from_tables(source.table, pd.concat(costs, ignore_index=True), dataset=source.data)
+    # What does not grow with the ensemble is there once for each of its sizes: that of the largest is kept.
+    scores, costs = source.table, pd.concat(costs, ignore_index=True)
+    scores = scores.sort_values("study_members", kind="stable") if "study_members" in scores else scores
+    once = ["width", "arm", "rule", "members", "metric", "split", "condition", "severity", "repetition"]
+    return plots.CostFrontier.from_tables(
+        scores.drop_duplicates(once, keep="last"),
+        costs.drop_duplicates(["width", "arm", "members", "repetition"], keep="last"),
+        dataset=source.data,
+    )
 
 
 def _paired_differences(source: StudySource) -> plots.Display:
-    source.varies("dataset", also=["train_size", "model.units", "epochs", "target"])
     return plots.PairedDifferences.from_scores(source.table, dataset=source.data)
 
 
 def _critical_difference(source: StudySource) -> plots.Display:
-    source.varies("dataset", also=["train_size", "model.units", "epochs", "target"])
     return plots.CriticalDifference.from_scores(source.table, dataset=source.data)
 
 
@@ -616,35 +803,69 @@ def _data_of(run: Run) -> Dataset:
 _ONE = "networks with and without dropout on the same data, as evd compare and every study keep them"
 _OTHER = "predictions of other data (other_data of a study)"
 DRAWINGS = {
-    "mc_vs_weight_scaling": Drawing(_mc_vs_weight_scaling, "main", _ONE, of_study=False),
-    "retention_sweep": Drawing(_retention_sweep, "retention", "a study that varies the rate, alone or with the width"),
-    "dataset_size": Drawing(_dataset_size, "train_size", "a study that varies train_size"),
-    "learning_curves_gap": Drawing(
-        _architectures, "architectures", "a study that varies the network, with patience null and watch [train]"
+    "mc_vs_weight_scaling": Drawing(_mc_vs_weight_scaling, "main", _ONE, of_study=False, of_one=True),
+    "retention_sweep": Drawing(
+        _retention_sweep, "retention", "a study that varies the rate", over=("rate",), also=_width_if_scaled
     ),
-    "exact_enumeration": Drawing(_exact_enumeration, "exact", "a study of small networks with exact true"),
+    "dataset_size": Drawing(_dataset_size, "train_size", "a study that varies train_size", over=("train_size",)),
+    "learning_curves_gap": Drawing(
+        _architectures,
+        "architectures",
+        "a study that varies the network, with patience null and watch [train]",
+        over=(),
+        also=("model", "width"),
+    ),
+    "exact_enumeration": Drawing(
+        _exact_enumeration, "exact", "a study of small networks with exact true", over=(), also=("model", "rate")
+    ),
     "ensemble_size": Drawing(_of_report("ensemble_size"), "main", _ONE, of_study=False),
     "combiner_comparison": Drawing(_combiner_comparison, "main", _ONE, of_study=False),
     "ood_entropy_hist": Drawing(_of_report("ood_entropy_hist"), "main", _OTHER, of_study=False),
     "ood_mutual_information": Drawing(_ood_mutual_information, "main", _OTHER, of_study=False),
     "accuracy_vs_confidence": Drawing(_of_report("accuracy_vs_confidence"), "main", _ONE, of_study=False),
-    "shift_robustness": Drawing(_shift_robustness, "shifts", "a study of one point with shifts"),
+    "shift_robustness": Drawing(_shift_robustness, "shifts", "a study with shifts", over=()),
     "reliability_pooling": Drawing(_of_report("reliability_pooling"), "main", _ONE, of_study=False),
     "diversity_accuracy_plane": Drawing(
-        _diversity_accuracy_plane, "trajectories", "a study of plain networks at several epochs and of several rates"
+        _diversity_accuracy_plane,
+        "trajectories",
+        "a study of plain networks at several epochs and of several rates",
+        over=("epochs",),
+        also=("rate",),
+        of_one=True,
     ),
     "function_space": Drawing(
-        _function_space, "trajectories", "a study of dropout networks at several epochs, at least two repetitions"
+        _function_space,
+        "trajectories",
+        "a study of dropout networks at several epochs, at least two repetitions",
+        over=("epochs",),
+        also=_rate_of_cases,
+        apart=False,
     ),
     "deep_ensemble_equivalent": Drawing(_deep_ensemble_equivalent, "main", _ONE, of_study=False),
-    "eir_vs_der": Drawing(_eir_vs_der, "eir", "a study that varies the epochs with the width or train_size"),
-    "bias_variance_diversity": Drawing(_bias_variance_diversity, "trials", "a study that varies data_seed"),
-    "cost_frontier": Drawing(_cost_frontier, "cost", "a study that varies the width"),
-    "paired_differences": Drawing(_paired_differences, "datasets", "a study that varies the dataset"),
-    "critical_difference": Drawing(_critical_difference, "datasets", "a study that varies the dataset"),
-    "activations": Drawing(_activations, "main", "a study of multilayer perceptrons"),
-    "rotated_example": Drawing(_rotated_example, "shifts", "a study with the shift rotation and keep_shifted"),
+    "eir_vs_der": Drawing(
+        _eir_vs_der,
+        "eir",
+        "a study that varies the epochs with the width or train_size",
+        over=("epochs",),
+        also=("model", "width", "train_size"),
+    ),
+    "bias_variance_diversity": Drawing(
+        _bias_variance_diversity, "trials", "a study that varies data_seed", over=("data_seed",)
+    ),
+    "cost_frontier": Drawing(
+        _cost_frontier, "cost", "a study that varies the width", over=("width",), also=("members",)
+    ),
+    "paired_differences": Drawing(
+        _paired_differences, "datasets", "a study that varies the dataset", over=("dataset",)
+    ),
+    "critical_difference": Drawing(
+        _critical_difference, "datasets", "a study that varies the dataset", over=("dataset",)
+    ),
+    "activations": Drawing(_activations, "main", "a study of multilayer perceptrons", of_one=True),
+    "rotated_example": Drawing(
+        _rotated_example, "shifts", "a study with the shift rotation and keep_shifted", of_one=True
+    ),
     "kappa_error": Drawing(_kappa_error, "main", _ONE, of_study=False),
-    "disagreement_images": Drawing(_disagreement_images, "main", "a study on images"),
+    "disagreement_images": Drawing(_disagreement_images, "main", "a study on images", of_one=True),
     "power_law": Drawing(_power_law, "main", _ONE, of_study=False),
 }

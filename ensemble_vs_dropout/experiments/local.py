@@ -35,7 +35,13 @@ _POLL = 0.5  # seconds between two looks at runs in other hands
 
 @dataclass
 class Report:
-    """What a call of `run_study` did."""
+    """What a call of `run_study` did.
+
+    Example:
+        >>> report = Report(made=["digits-plain-1"], failed={"digits-dropout-2": "2 of 5 networks diverged"})
+        >>> len(report.made), list(report.failed.values())
+        (1, ['2 of 5 networks diverged'])
+    """
 
     made: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
@@ -75,6 +81,14 @@ def run_study(
     Raises:
         InputError: With `fail_fast`, why a run failed.
         OSError: The store cannot be written; what is finished stays, and the same call goes on from there.
+
+    Example:
+        >>> from ensemble_vs_dropout.experiments import parse_study, plan_of
+        >>> from ensemble_vs_dropout.experiments.store import Memory
+        >>> base = "{dataset: digits, train_size: 50, members: 1, epochs: 1, recipes: [plain], resamples: 100}"
+        >>> plan, memory = plan_of(parse_study(f"{{name: small, base: {base}}}")), Memory()
+        >>> len(run_study(plan, memory, verbose=0).made), len(memory.finished())
+        (1, 1)
     """
     report = Report()
     for stage in stages(plan, store):

@@ -42,6 +42,11 @@ class Run:
 
     Attributes:
         spec: All that it is; the same spec is the same run, whatever study asks for it.
+
+    Example:
+        >>> run = Run({"recipe": "plain", "dataset": "digits", "members": 5, "repetition": 0})
+        >>> run.recipe, run.members, run.settings.dataset
+        ('plain', 5, 'digits')
     """
 
     spec: dict[str, Any]
@@ -119,6 +124,13 @@ class Plan:
     Attributes:
         facts: What stands in the spec of every run besides its settings: digests of data and network that no name
             leads to.
+
+    Example:
+        >>> plan = make_plan(Study(name="s", base={"dataset": "digits"}, grid={"rate": [0.2, 0.5]}))
+        >>> len(plan.runs), plan.open
+        (3, False)
+        >>> len(plan.without({plan.runs[0].name}).runs)
+        2
     """
 
     study: Study

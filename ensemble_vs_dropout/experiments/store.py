@@ -146,6 +146,21 @@ class Store:
         ...     store.put(run, {"scores.json": b"[]"})
         ...     store.has(run), store.read(run, "scores.json")
         (True, [b'[]'])
+        >>> with TemporaryDirectory() as folder:
+        ...     store = Store(folder)
+        ...     with store.hold("comparison"), store.claim((run,)) as mine:
+        ...         store.work(run).parent.name, len(mine)
+        ...     store.fail(run, "no memory", "")
+        ...     store.failure(run), len(store.clean()), store.failure(run)
+        ...     store.put(run, {"scores.json": b"[]"})
+        ...     store.finished() == {run.name}, store.run(run.name) == run, store.damaged(run)
+        ...     store.set_aside(run).parent.name
+        ...     store.keep_study("s", "{name: s}").name, len(store.studies())
+        ('work', 1)
+        ('no memory', 1, None)
+        (True, True, [])
+        'damaged'
+        ('s.yaml', 1)
     """
 
     def __init__(self, folder: str | PathLike[str], create: bool = True, beside: Collection[str] = ()):

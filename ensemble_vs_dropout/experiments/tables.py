@@ -21,7 +21,12 @@ from ensemble_vs_dropout.measures import METRICS
 
 @dataclass(frozen=True)
 class Status:
-    """How far a study is: the names of its runs, each in one of the three, and why those that failed did."""
+    """How far a study is: the names of its runs, each in one of the three, and why those that failed did.
+
+    Example:
+        >>> Status(finished=("a", "b"), failed={}, waiting=("c",)).words()
+        '2 of 3 runs are finished, 1 are still to be made'
+    """
 
     finished: tuple[str, ...]
     failed: dict[str, str]
@@ -49,6 +54,12 @@ def plan_of(
 
     With `guess` the first candidate stands where nothing is chosen yet, so that the plan is of the right size; `facts`
     are those of `make_plan`.
+
+    Example:
+        >>> from ensemble_vs_dropout.experiments.settings import parse_study
+        >>> plan = plan_of(parse_study("{name: s, base: {dataset: digits}, grid: {rate: [0.2, 0.5]}, repetitions: 2}"))
+        >>> len(plan.points), len(plan.runs)
+        (4, 6)
     """
     there = store.finished() if store else set()
 
@@ -76,7 +87,16 @@ def stages(plan: Plan, store: Keeping) -> Iterator[Plan]:
 
 
 def status(plan: Plan, store: Keeping) -> Status:
-    """Return how far a study is."""
+    """Return how far a study is.
+
+    Example:
+        >>> from ensemble_vs_dropout.experiments.settings import parse_study
+        >>> from ensemble_vs_dropout.experiments.store import Memory
+        >>> plan, memory = plan_of(parse_study("{name: s, base: {dataset: digits}}")), Memory()
+        >>> memory.put(plan.runs[0], {})
+        >>> status(plan, memory).words()
+        '1 of 2 runs are finished, 1 are still to be made'
+    """
     there = store.finished()
     finished = tuple(run.name for run in plan.runs if run.name in there)
     missing = [run for run in plan.runs if run.name not in there]
@@ -94,6 +114,17 @@ def results(plan: Plan, store: Keeping) -> pd.DataFrame:
 
     Raises:
         InputError: No run is finished, or one is damaged.
+
+    Example:
+        >>> from ensemble_vs_dropout.experiments.settings import parse_study
+        >>> from ensemble_vs_dropout.experiments.store import Memory
+        >>> study = parse_study("{name: s, base: {dataset: digits, recipes: [plain]}, grid: {epochs: [1, 2]}}")
+        >>> plan, memory = plan_of(study), Memory()
+        >>> row = ["single", "each", 1, "error", 0.1, 0.08, 0.12, "test", "clean", 0, 0]
+        >>> for run in plan.runs:
+        ...     memory.put(run, {"scores.json": json.dumps({"columns": SCORE_COLUMNS, "data": [row]}).encode()})
+        >>> results(plan, memory)[["epochs", "arm", "value"]].values.tolist()
+        [[1, 'single', 0.1], [2, 'single', 0.1]]
     """
     there, known = store.finished(), {}
     for run in plan.runs:

@@ -66,6 +66,13 @@ def to_classic(model: keras.Model) -> keras.Model:
 
     Raises:
         InputError: The model is subclassed, or a dropout layer leads to something else.
+
+    Example:
+        >>> layers = [keras.Input((2,)), keras.layers.Dropout(0.5), keras.layers.Dense(1, kernel_initializer="ones")]
+        >>> model = keras.Sequential(layers)
+        >>> model.compile("sgd", "mse")
+        >>> to_classic(model).layers[-1].kernel.numpy().ravel().tolist()
+        [2.0, 2.0]
     """
     return _converted(model, keras.layers.Dropout, ClassicDropout, lambda keep: 1 / keep)
 
@@ -74,6 +81,13 @@ def to_inverted(model: keras.Model) -> keras.Model:
     """Return a compiled copy in which every `ClassicDropout` is a `Dropout`, and that computes the same.
 
     The kernels that a dropped unit goes into are multiplied by keep; biases are not. See `to_classic`.
+
+    Example:
+        >>> layers = [keras.Input((2,)), ClassicDropout(0.5), keras.layers.Dense(1, kernel_initializer="ones")]
+        >>> model = keras.Sequential(layers)
+        >>> model.compile("sgd", "mse")
+        >>> to_inverted(model).layers[-1].kernel.numpy().ravel().tolist()
+        [0.5, 0.5]
     """
     return _converted(model, ClassicDropout, keras.layers.Dropout, lambda keep: keep)
 

@@ -11,6 +11,8 @@ Of many: `RetentionSweep`, `DatasetSize`, `Architectures`, `ShiftRobustness`, `E
 `DiversityAccuracyPlane`, `FunctionSpace`, `EIRVersusDER`, `BiasVarianceDiversity`, `CostFrontier`, `PairedDifferences`,
 `CriticalDifference`.
 
+Of one kind, for each value of further settings: `Facets`.
+
 Beside them: `display`, what they share; `style`, the colour, marker and label of each arm, the same in every figure;
 `repetitions`, means and intervals over seeds; `pictures`, images as matplotlib takes them.
 
@@ -34,6 +36,7 @@ from ensemble_vs_dropout.plots.diversity_accuracy_plane import DiversityAccuracy
 from ensemble_vs_dropout.plots.eir_vs_der import EIRVersusDER
 from ensemble_vs_dropout.plots.ensemble_size import EnsembleSize
 from ensemble_vs_dropout.plots.exact_enumeration import ExactEnumeration, SmallNetwork
+from ensemble_vs_dropout.plots.facets import Facets
 from ensemble_vs_dropout.plots.function_space import FunctionSpace
 from ensemble_vs_dropout.plots.kappa_error import KappaError
 from ensemble_vs_dropout.plots.learning_curves import LearningCurves
@@ -94,6 +97,7 @@ __all__ = [
     "EIRVersusDER",
     "EnsembleSize",
     "ExactEnumeration",
+    "Facets",
     "Fact",
     "FunctionSpace",
     "KappaError",

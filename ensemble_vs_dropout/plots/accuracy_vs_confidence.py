@@ -23,6 +23,16 @@ class AccuracyVersusConfidence(Display):
     """Accuracy on the examples that are predicted with a confidence of at least a threshold, and how many these are.
 
     `table` is that of `evaluation.findings.accuracy_vs_confidence`, which says what enters and what is refused.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_vs_dropout import Predictions
+        >>> sure = np.linspace(0.5, 1, 100)
+        >>> known = {"ensemble": Predictions(np.stack([sure, 1 - sure], axis=1)[None])}
+        >>> labels = 1 * (sure < 0.6)
+        >>> display = AccuracyVersusConfidence.from_predictions(known, labels, dataset="digits", resamples=100)
+        >>> display.frame().panel.unique().tolist()
+        ['accuracy', 'retained']
     """
 
     @classmethod
@@ -39,7 +49,18 @@ class AccuracyVersusConfidence(Display):
         resamples: int = 1000,
         seed: int = 0,
     ) -> AccuracyVersusConfidence:
-        """Make the display of the known data set `data` and the unknown one `other`; all else is as in the finding.
+        """Make the display.
+
+        Args:
+            known: Predictions by arm for examples of the classes that were trained, one or one for each repetition.
+            labels: Their labels, shape (examples,).
+            unknown: Predictions by arm for examples of no such class, or None.
+            dataset: The name of the data set.
+            other: The name of the unknown examples, where there are any.
+            thresholds: Confidences from which on an example counts.
+            rule: By which the members of every arm are combined.
+            resamples: Of the bootstrap.
+            seed: Of the resamples.
 
         Raises:
             InputError: As in the finding, or unknown examples without a name.

@@ -32,6 +32,12 @@ class Activations(Display):
 
     `table` is that of `evaluation.findings.activations`. `filters` holds the pictures of each arm, in
     [-1, 1], shape (filters, height, width) or with 3 channels last. After Srivastava et al. (2014), figures 7 and 8.
+
+    Example:
+        >>> kernels, active = {"plain": np.ones((4, 2))}, {"plain": [[0.0, 1.0], [0.0, 3.0]]}
+        >>> display = Activations.from_arrays(kernels, active, dataset="digits", image_shape=(2, 2))
+        >>> display.frame().role.unique().tolist()
+        ['bin', 'mean', 'zeros']
     """
 
     filters: Mapping[str, FloatArray] = field(default_factory=dict)

@@ -30,11 +30,22 @@ class Architectures(Display):
     After Figure 4 of Srivastava et al. (2014, JMLR 15), with the gap between unseen and training examples below.
 
     `table` is that of `evaluation.findings.architectures`, which says what enters and what is refused.
+
+    Example:
+        >>> network = {"architecture": "mlp", "recipe": "plain", "repetition": 0, "member": 0, "epoch": [1, 2]}
+        >>> histories = pd.DataFrame(network | {"loss": [0.5, 0.25], "val_loss": [0.75, 0.5]})
+        >>> Architectures.from_histories(histories, dataset="digits").frame().value.tolist()
+        [0.75, 0.25, 0.5, 0.25]
     """
 
     @classmethod
     def from_histories(cls, histories: pd.DataFrame, *, dataset: str, metric: str = "error") -> Architectures:
-        """Make the display of the data set named `dataset`; all else is as in the finding.
+        """Make the display.
+
+        Args:
+            histories: One row for each architecture, recipe, repetition, member and epoch, with the losses.
+            dataset: The name of the data set.
+            metric: Drawn of unseen examples where it is known, else the loss is.
 
         Raises:
             InputError: As in the finding, or more architectures than lines that can be told apart.

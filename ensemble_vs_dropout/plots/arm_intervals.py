@@ -23,6 +23,12 @@ class ArmIntervals(Display):
 
     `table` is that of `evaluation.findings.arm_intervals`, which says what enters and what is refused, with the column
     label, an arm in words. An infinite end of an interval is drawn as an arrow at the edge.
+
+    Example:
+        >>> points = {"arm": ["single", "ensemble"], "rule": "mean", "members": [1, 5], "metric": "error"}
+        >>> scores = pd.DataFrame(points | {"value": [0.5, 0.25], "low": 0.2, "high": 0.6})
+        >>> ArmIntervals.from_scores(scores, dataset="digits", interval="95 % bootstrap").title
+        'Every arm with its interval: digits'
     """
 
     @classmethod

@@ -34,6 +34,12 @@ class BiasVarianceDiversity(Display):
     and size against what the vote gains in error over its members (Wood et al., 2023, JMLR 24, Figures 12 and 13).
 
     `table` is that of `evaluation.findings.bias_variance_diversity`.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> trials = [Predictions(rng.dirichlet([2, 1], (2, 5))) for _ in range(2)]
+        >>> BiasVarianceDiversity.from_predictions(trials, [0, 0, 0, 1, 1], dataset="digits").interval
+        'band: 95 % t interval over 2 trials'
     """
 
     @classmethod

@@ -35,6 +35,13 @@ class CombinerComparison(Display):
     """Error against members under four rules, one panel per arm, and the NLL of averaging probabilities or logits.
 
     `table` is that of `evaluation.findings.combiner_comparison`, which says what enters and what is refused.
+
+    Example:
+        >>> from ensemble_vs_dropout import Predictions
+        >>> members = Predictions(np.array([[[0.6, 0.4]], [[0.1, 0.9]]]))
+        >>> display = CombinerComparison.from_predictions({"ensemble": members}, [1], dataset="digits", resamples=100)
+        >>> display.facts[0].held
+        True
     """
 
     @classmethod

@@ -25,6 +25,7 @@ COSTS = {
     "trained": "trained examples times parameters",
 }
 MARKS = "osD^vP"
+DASHES: list[Any] = ["-", "--", ":", "-."]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,22 +36,38 @@ class CostFrontier(Display):
     so that their parameters add up to the same within 20 %, a last panel shows how to split a memory budget.
 
     `table` is that of `evaluation.findings.cost_frontier`, which says what enters and what is refused.
-    """
 
-    keys: tuple[str, ...] = ()
+    Example:
+        >>> points = {"arm": ["single", "ensemble"], "rule": "mean", "members": [1, 5], "metric": "error"}
+        >>> scores = pd.DataFrame(points | {"value": [0.1, 0.08], "low": 0.07, "high": 0.12})
+        >>> costs = pd.DataFrame({"arm": ["single", "ensemble"], "parameters": [100, 500]})
+        >>> frame = CostFrontier.from_tables(scores, costs, dataset="digits").frame()
+        >>> frame[["panel", "arm", "x", "value"]].values.tolist()
+        [['parameters', 'single', 100.0, 0.1], ['parameters', 'ensemble', 500.0, 0.08]]
+    """
 
     @classmethod
     def from_tables(
         cls, scores: pd.DataFrame, costs: pd.DataFrame, *, dataset: str, metric: str = "error", rule: str = "mean"
     ) -> CostFrontier:
-        """Make the display of the data set named `dataset`; all else is as in the finding."""
+        """Make the display.
+
+        Args:
+            scores: One row for each arm and width, as studies give them; the clean test part is taken.
+            costs: One row for each arm and width, as `evaluation.cost.cost_table` gives them.
+            dataset: The name of the data set.
+            metric: Whose values are drawn.
+            rule: By which the members of every arm are combined; single networks are taken each alone.
+
+        Raises:
+            InputError: As in the finding.
+        """
         found = cost_frontier(scores, costs, metric=metric, rule=rule)
-        keys, words = found.told["keys"], interval_words(found.table["repetitions"])
+        words = interval_words(found.table["repetitions"])
         widths = ", ".join(f"{width:g}" for width in found.told["widths"])
         split = (found.table["panel"] == "split").any()
         caption = [
-            f"Point: one arm and configuration ({', '.join(keys)})." if keys else "Point: one arm.",
-            f"Lines join the widths {widths} of one arm." if widths else "",
+            f"Point: one arm and width. Lines join the widths {widths} of one arm." if widths else "Point: one arm.",
             f"Bar: {words}. In brackets: networks or passes.",
             "Last panel: networks of which all parameters add up to the same within 20 % (the fewest are named)."
             if split
@@ -65,7 +82,6 @@ class CostFrontier(Display):
             interval=f"bar: {words}",
             caption=" ".join(filter(None, caption)),
             facts=found.facts,
-            keys=keys,
         )
 
     def _panels(self) -> list[str]:
@@ -81,7 +97,6 @@ class CostFrontier(Display):
     def _draw(self, axes: AxesArray) -> list[Artist]:
         styles, metric = style.arm_styles(self.table["arm"]), str(self.table["metric"].iloc[0])
         handles: dict[Any, Artist] = {}
-        others = [name for name in self.keys if name != "width"]
         members = self.table.groupby(["arm", "rule"])["members"].unique()
         for ax, panel in zip(axes, self._panels(), strict=True):
             rows = in_units(self.table[self.table["panel"] == panel], metric)
@@ -90,13 +105,12 @@ class CostFrontier(Display):
                 _draw_split(ax, rows)
                 continue
             key: Any
-            for key, line in rows.groupby([*ROW, *others], sort=False, dropna=False):
+            for key, line in rows.groupby(ROW, sort=False, dropna=False):
                 color, marker = styles[key[0]]
-                sizes = sorted(members[key[:2]])
-                number = ", ".join(map(str, sizes)) if len(sizes) > 1 else sizes[0]
-                label = style.arm_label(key[0], key[1], number)
-                _draw_points(ax, line.sort_values("x"), color, marker, "-", label)
-                handles.setdefault(key[:2], Line2D([], [], color=color, marker=marker, label=label))
+                dashes = DASHES[sorted(members[key[:2]]).index(key[2]) % len(DASHES)]
+                label = style.arm_label(*key)
+                _draw_points(ax, line.sort_values("x"), color, marker, dashes, label)
+                handles.setdefault(key, Line2D([], [], color=color, marker=marker, linestyle=dashes, label=label))
             ax.set_xscale("log")
             decades = np.log10(rows["x"].max() / rows["x"].min())
             ax.xaxis.set_major_locator(
@@ -108,7 +122,7 @@ class CostFrontier(Display):
         return list(handles.values())
 
 
-def _draw_points(ax: Axes, rows: pd.DataFrame, color: str, marker: str, line: str, label: str) -> None:
+def _draw_points(ax: Axes, rows: pd.DataFrame, color: str, marker: str, line: Any, label: str) -> None:
     finite = rows[np.isfinite(rows["value"])]
     ends = finite[np.isfinite(finite[["low", "high"]]).all(axis=1)]
     ax.vlines(ends["x"], ends["low"], ends["high"], color=color, alpha=0.5)

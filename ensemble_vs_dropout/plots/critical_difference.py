@@ -24,13 +24,32 @@ class CriticalDifference(Display):
 
     `table` is that of `evaluation.findings.critical_difference`, which says what enters and what is refused, with the
     column label, an arm in words, for rule and members.
+
+    Example:
+        >>> points = {"dataset": ["a", "b"], "rule": "mean", "members": 5, "metric": "error", "low": 0.0, "high": 0.9}
+        >>> values = {"ensemble": [0.1, 0.2], "dropout": [0.2, 0.3]}
+        >>> scores = pd.concat([pd.DataFrame(points | {"arm": arm, "value": each}) for arm, each in values.items()])
+        >>> frame = CriticalDifference.from_scores(scores, dataset="a and b").frame()
+        >>> frame[["part", "arm", "value"]].values.tolist()[:2]
+        [['arm', 'ensemble', 1.0], ['arm', 'dropout', 2.0]]
     """
 
     @classmethod
     def from_scores(
         cls, scores: pd.DataFrame, *, dataset: str, metric: str = "error", rule: str = "mean", level: float = 0.05
     ) -> CriticalDifference:
-        """Make the display of the data sets named `dataset`; all else is as in the finding."""
+        """Make the display.
+
+        Args:
+            scores: One row for each data set and arm, as studies give them; the clean test part is taken.
+            dataset: The names of the data sets.
+            metric: What arms are ranked by.
+            rule: By which the members of every arm are combined; single networks are taken each alone.
+            level: The chance of any false alarm among all pairs.
+
+        Raises:
+            InputError: As in the finding.
+        """
         found = critical_difference(scores, metric=metric, rule=rule, level=level)
         low, high = found.told["repetitions"]
         counts = f"{' to '.join(map(str, sorted({low, high})))} repetitions (seeds)" if high > 1 else "one repetition"

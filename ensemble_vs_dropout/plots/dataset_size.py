@@ -25,6 +25,12 @@ class DatasetSize(Display):
     Extends Figure 10 of Srivastava et al. (2014, JMLR 15) to ensembles and MC dropout.
 
     `table` is that of `evaluation.findings.dataset_size`, which says what enters and what is refused.
+
+    Example:
+        >>> points = {"train_size": 100, "arm": ["single", "ensemble"], "rule": "mean", "members": [1, 5]}
+        >>> scores = pd.DataFrame(points | {"metric": "error", "value": [0.5, 0.25], "low": 0.2, "high": 0.6})
+        >>> DatasetSize.from_scores(scores, dataset="digits").frame()[["panel", "arm", "value"]].values.tolist()
+        [['metric', 'single', 0.5], ['metric', 'ensemble', 0.25], ['gain', 'ensemble', 0.25]]
     """
 
     @classmethod
@@ -37,7 +43,18 @@ class DatasetSize(Display):
         rule: str = "mean",
         baseline: str = "single",
     ) -> DatasetSize:
-        """Make the display of the data set named `dataset`; all else is as in the finding."""
+        """Make the display.
+
+        Args:
+            scores: One row for each train_size and arm, as studies give them; the clean test part is taken.
+            dataset: The name of the data set.
+            metric: Whose values are drawn.
+            rule: By which the members of every arm are combined; single networks are taken each alone.
+            baseline: The arm that gains are over.
+
+        Raises:
+            InputError: As in the finding.
+        """
         found = dataset_size(scores, metric=metric, rule=rule, baseline=baseline)
         words = interval_words(found.table["repetitions"])
         unsure = found.table["panel"].eq("gain") & found.table["low"].isna()

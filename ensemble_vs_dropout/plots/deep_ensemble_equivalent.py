@@ -26,6 +26,13 @@ class DeepEnsembleEquivalent(Display):
 
     After Ashukha et al. (2020), who call it the deep ensemble equivalent: by the calibrated log-likelihood,
     interpolated linearly between sizes, at least 1.
+
+    Example:
+        >>> probs, labels = np.random.default_rng(0).dirichlet([2, 1], (3, 40)), np.zeros(40, int)
+        >>> pool, others = Predictions(probs), {"mc_dropout": Predictions(probs[:2])}
+        >>> display = DeepEnsembleEquivalent.from_predictions(pool, others, labels, dataset="digits", resamples=100)
+        >>> display.frame().panel.unique().tolist()
+        ['worth', 'calibrated_nll']
     """
 
     networks: int = 0

@@ -31,6 +31,13 @@ class DisagreementImages(Display):
 
     `table` is that of `evaluation.findings.disagreement_images`. `images` holds the picture of each example shown.
     After Lakshminarayanan et al. (2017), figures 10 to 12.
+
+    Example:
+        >>> pool = {"ensemble": Predictions(np.array([[[0.9, 0.1], [0.9, 0.1]], [[0.8, 0.2], [0.1, 0.9]]]))}
+        >>> images, classes = np.zeros((2, 8, 8)), ["no", "yes"]
+        >>> display = DisagreementImages.from_predictions(pool, images, [0, 0], dataset="a", classes=classes, number=1)
+        >>> display.frame()[["panel", "example", "voted", "value"]].values.tolist()
+        [['most', 1, 0, 0.5], ['most', 1, 1, 0.5], ['least', 0, 0, 1.0]]
     """
 
     images: Mapping[int, FloatArray] = field(default_factory=dict)

@@ -41,6 +41,20 @@ class Display(ABC):
         interval: What the bands or bars are.
         caption: All that a reader needs besides the picture.
         facts: What was expected to come out, and whether it did.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from ensemble_vs_dropout.plots import EnsembleSize
+        >>> points = {"arm": "ensemble", "rule": "mean", "members": [1, 5], "metric": "error", "value": [0.2, 0.1]}
+        >>> curves = pd.DataFrame(points | {"low": 0.0, "high": 0.3})
+        >>> display = EnsembleSize.from_curves(curves, dataset="digits", interval="95 % bootstrap")
+        >>> [ax.get_ylabel() for ax in display.plot()]
+        ['error (%)']
+        >>> display.frame().value.tolist()
+        [0.2, 0.1]
+        >>> with TemporaryDirectory() as folder:
+        ...     print([path.name for path in display.save(f"{folder}/size", ["svg"])])
+        ['size.svg']
     """
 
     table: pd.DataFrame

@@ -27,6 +27,12 @@ class DiversityAccuracyPlane(Display):
     """How differently a network or pass predicts from its base network, against how accurate it is.
 
     `table` is that of `evaluation.findings.diversity_accuracy_plane`. After Fort et al. (2019), figure 5.
+
+    Example:
+        >>> base, other = (Predictions(np.eye(2)[[said]]) for said in ([0, 0, 1, 0], [0, 1, 1, 1]))
+        >>> display = DiversityAccuracyPlane.from_predictions(base, {"another": other}, [0, 0, 0, 0], dataset="digits")
+        >>> display.frame().query("role == 'member'")[["accuracy", "disagreement"]].values.tolist()
+        [[0.25, 0.5]]
     """
 
     @classmethod

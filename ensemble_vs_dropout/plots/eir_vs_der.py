@@ -26,6 +26,14 @@ class EIRVersusDER(Display):
     and the figures of EIR against DER). The other panel shows competence: the margin is nowhere negative.
 
     `table` is that of `evaluation.findings.eir_vs_der`.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_vs_dropout import Predictions
+        >>> votes = Predictions(np.eye(2)[[[1, 0, 0], [0, 1, 0], [0, 0, 1]]])  # each is wrong once, the vote never
+        >>> display = EIRVersusDER.from_predictions({("mlp 8", "ensemble"): votes}, [0, 0, 0], dataset="digits")
+        >>> display.frame().loc[0, ["x", "value"]].astype(float).round(3).tolist()
+        [1.333, 1.0]
     """
 
     @classmethod

@@ -20,6 +20,12 @@ class EnsembleSize(Display):
     """Quality against the number of networks or passes, one panel per metric, one line per arm and rule.
 
     `table` is that of `evaluation.findings.ensemble_size`, which says what enters and what is refused.
+
+    Example:
+        >>> points = {"arm": "ensemble", "rule": "mean", "members": [1, 5], "metric": "error", "value": [0.2, 0.1]}
+        >>> curves = pd.DataFrame(points | {"low": 0.0, "high": 0.3})
+        >>> EnsembleSize.from_curves(curves, dataset="digits", interval="95 % bootstrap").frame().value.tolist()
+        [0.2, 0.1]
     """
 
     @classmethod

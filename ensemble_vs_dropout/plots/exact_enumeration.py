@@ -27,6 +27,12 @@ class ExactEnumeration(Display):
 
     `table` is that of `evaluation.findings.exact_enumeration`. After Warde-Farley et al. (2013), Baldi and Sadowski
     (2013).
+
+    Example:
+        >>> half, other = np.array([[0.5, 0.5]]), np.array([[0.8, 0.2]])
+        >>> net = SmallNetwork("one layer", 1, 0.5, half, other, half, np.array([0]))
+        >>> ExactEnumeration.from_predictions([net], dataset="digits").frame().panel.unique().tolist()
+        ['error', 'probability', 'difference']
     """
 
     @classmethod

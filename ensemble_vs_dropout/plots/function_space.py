@@ -29,6 +29,12 @@ class FunctionSpace(Display):
     """How alike the checkpoints of several trainings predict, how alike their weights are, and both ways in a plane.
 
     `table` is that of `evaluation.findings.function_space`. After Fort et al. (2019), figures 2 and 3.
+
+    Example:
+        >>> run = Predictions(np.array([[[0.9, 0.1], [0.8, 0.2]], [[0.9, 0.1], [0.3, 0.7]]]))  # a label changes
+        >>> display = FunctionSpace.from_predictions([([1, 2], run)], [0, 0], dataset="digits")
+        >>> display.frame().query("panel == 'disagreement'").value.tolist()
+        [0.0, 0.5, 0.5, 0.0]
     """
 
     @classmethod

@@ -21,6 +21,13 @@ class KappaError(Display):
     """The mean error of two members against how far their labels agree beyond chance, one dot per pair.
 
     `table` is that of `evaluation.findings.kappa_error`.
+
+    Example:
+        >>> import numpy as np
+        >>> pool = {"ensemble": Predictions(np.eye(2)[[[0, 1, 0, 1], [0, 1, 1, 0]]])}
+        >>> frame = KappaError.from_predictions(pool, [0, 1, 0, 1], dataset="digits").frame()
+        >>> frame.query("role == 'pair'")[["kappa", "value"]].values.tolist()
+        [[0.0, 0.25]]
     """
 
     @classmethod

@@ -25,11 +25,25 @@ class LearningCurves(Display):
     """Loss against epoch, one panel per recipe, and below it the gap between unseen and training examples.
 
     `table` is that of `evaluation.findings.learning_curves`, which says what enters and what is refused.
+
+    Example:
+        >>> network = {"recipe": "plain", "repetition": 0, "member": [0, 1], "epoch": 1}
+        >>> histories = pd.DataFrame(network | {"loss": [0.5, 0.25], "val_loss": [0.75, 0.5]})
+        >>> LearningCurves.from_histories(histories, dataset="digits").frame()[["series", "value"]].values.tolist()
+        [['train', 0.375], ['validation', 0.625], ['gap: validation minus train', 0.25]]
     """
 
     @classmethod
     def from_histories(cls, histories: pd.DataFrame, *, dataset: str) -> LearningCurves:
-        """Make the display of the data set named `dataset`; `histories` is as in the finding."""
+        """Make the display.
+
+        Args:
+            histories: One row for each recipe, repetition, member and epoch, as `Comparison.histories`.
+            dataset: The name of the data set.
+
+        Raises:
+            InputError: As in the finding.
+        """
         found = learning_curves(histories)
         alike = found.told["train"] == "train_loss"
         caption = [

@@ -28,6 +28,13 @@ class MCVersusWeightScaling(Display):
     `table` is that of `evaluation.findings.mc_vs_weight_scaling`.
 
     As Srivastava et al. (2014), figure 11, was made: k passes are drawn with replacement from one pool, many times.
+
+    Example:
+        >>> passes = Predictions(np.array([[[0.9, 0.1]], [[0.3, 0.7]]]))
+        >>> scaled = Predictions(passes.probs.mean(axis=0)[None])
+        >>> display = MCVersusWeightScaling.from_predictions(passes, scaled, [0], dataset="digits", sizes=[1, 2])
+        >>> display.frame().query("series == 'expected'").value.round(3).tolist()
+        [0.5, 0.41]
     """
 
     @classmethod

@@ -30,6 +30,13 @@ class OODEntropy(Display):
     `table` is that of `evaluation.findings.ood_entropy`.
 
     After Lakshminarayanan et al. (2017), figure 3.
+
+    Example:
+        >>> from ensemble_vs_dropout import Predictions
+        >>> sure, unsure = ({"ensemble": Predictions(np.full((2, 9, 2), [p, 1 - p]))} for p in (0.9, 0.5))
+        >>> display = OODEntropy.from_predictions(sure, unsure, dataset="digits", other="noise", members=[2])
+        >>> display.frame().query("panel == 'auroc'").value.round(6).tolist()
+        [1.0]
     """
 
     quantity: str = "entropy"
@@ -47,11 +54,11 @@ class OODEntropy(Display):
         resamples: int = 1000,
         seed: int = 0,
     ) -> OODEntropy:
-        """Make the display of known and unknown data; all but their names is as in the finding.
+        """Make the display.
 
         Args:
-            known: By arm, like `unknown`.
-            unknown: Of the same arms.
+            known: Predictions by arm for examples of the classes that were trained, one or one for each repetition.
+            unknown: Those of the same arms for examples of no such class.
             dataset: The name of the known data set.
             other: The name of the unknown one.
             members: How many are combined.

@@ -25,6 +25,15 @@ class PairedDifferences(Display):
     The interval and the test are those of the corrected resampled t-test (Nadeau and Bengio, 2003).
 
     `table` is that of `evaluation.findings.paired_differences`, which says what enters and what is refused.
+
+    Example:
+        >>> points = {"dataset": "a", "rule": "mean", "members": 1, "metric": "error", "low": 0.0, "high": 0.9}
+        >>> values = {"single": [0.25, 0.5, 0.75], "dropout": [0.25, 0.25, 0.25]}
+        >>> points["repetition"] = range(3)
+        >>> scores = pd.concat([pd.DataFrame(points | {"arm": arm, "value": each}) for arm, each in values.items()])
+        >>> frame = PairedDifferences.from_scores(scores, dataset="a").frame()
+        >>> frame[["arm", "value", "low", "high"]].round(2).values.tolist()
+        [['dropout', -0.25, -0.87, 0.37]]
     """
 
     level: float = LEVEL
@@ -40,7 +49,19 @@ class PairedDifferences(Display):
         rule: str = "mean",
         test_share: float | Mapping[str, float] = 0.0,
     ) -> PairedDifferences:
-        """Make the display of the data sets named `dataset`; all else is as in the finding."""
+        """Make the display.
+
+        Args:
+            scores: One row for each data set and arm, as studies give them; the clean test part is taken.
+            dataset: The names of the data sets.
+            baseline: The arm that is subtracted.
+            metric: Of what the differences are.
+            rule: By which the members of every arm are combined; single networks are taken each alone.
+            test_share: n_test / n_train where repetitions are random splits, of all data sets or by name; else 0.
+
+        Raises:
+            InputError: As in the finding.
+        """
         found = paired_differences(scores, baseline=baseline, metric=metric, rule=rule, test_share=test_share)
         table = found.table
         corrected, several = (table["test_share"] > 0).any(), (table["repetitions"] > 1).any()

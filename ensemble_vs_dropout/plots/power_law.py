@@ -23,6 +23,13 @@ class PowerLaw(Display):
 
     Lobacheva et al. (2020) fit the calibrated NLL. For the Brier score of a mean of members of equal weight a = 1 is
     no fit but exact, over all subsets of a pool.
+
+    Example:
+        >>> points = {"arm": "ensemble", "rule": "mean", "members": [1, 2, 4], "metric": "brier"}
+        >>> curves = pd.DataFrame(points | {"value": [0.5, 0.4, 0.35], "low": 0.3, "high": 0.6})
+        >>> law = PowerLaw.from_curves(curves, dataset="digits").frame().iloc[0]
+        >>> law[["limit", "gain", "power"]].astype(float).round(6).tolist()
+        [0.3, 0.2, 1.0]
     """
 
     @classmethod

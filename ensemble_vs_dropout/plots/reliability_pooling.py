@@ -36,6 +36,13 @@ class ReliabilityPooling(Display):
     """Reliability diagrams of single members and of their pool, calibrated before, after or not, and NLL and ECE.
 
     `table` is that of `evaluation.findings.reliability_pooling`, which says what enters and what is refused.
+
+    Example:
+        >>> rng, labels = np.random.default_rng(0), np.arange(60) % 2
+        >>> val, test = (Predictions(rng.dirichlet([1, 1], (3, 60))) for _ in range(2))
+        >>> display = ReliabilityPooling.from_predictions(val, labels, test, labels, dataset="digits", resamples=100)
+        >>> display.frame().panel.unique().tolist()
+        ['single', 'pool', 'calibrate_then_pool', 'pool_then_calibrate', 'nll', 'ece']
     """
 
     @classmethod
@@ -52,7 +59,22 @@ class ReliabilityPooling(Display):
         resamples: int = 1000,
         seed: int = 0,
     ) -> ReliabilityPooling:
-        """Make the display of the members of `arm` on the data set named `dataset`; all else is as in the finding."""
+        """Make the display.
+
+        Args:
+            val: Members' predictions of validation data, one or one for each repetition; they are calibrated by these.
+            val_labels: Their labels.
+            test: The same members' predictions of test data.
+            test_labels: Their labels.
+            dataset: The name of the data set.
+            arm: Whose members they are.
+            bins: Of confidence.
+            resamples: Of the bootstrap.
+            seed: Of the resamples.
+
+        Raises:
+            InputError: As in the finding.
+        """
         found = reliability_pooling(val, val_labels, test, test_labels, bins=bins, resamples=resamples, seed=seed)
         members = found.told["members"]
         over = f"95 % bootstrap over examples{' and repetitions' if found.told['repetitions'] > 1 else ''}"

@@ -25,13 +25,29 @@ class RetentionSweep(Display):
     p n of units that are kept on average (Figure 9b), where there is one. The network without dropout is p = 1.
 
     `table` is that of `evaluation.findings.retention_sweep`, which says what enters and what is refused.
+
+    Example:
+        >>> points = {"rate": [0.5, 0.2], "arm": "dropout", "rule": "mean", "members": 1, "metric": "error"}
+        >>> scores = pd.DataFrame(points | {"value": [0.1, 0.08], "low": 0.07, "high": 0.12})
+        >>> RetentionSweep.from_scores(scores, dataset="digits").frame()[["p", "value"]].values.tolist()
+        [[0.5, 0.1], [0.8, 0.08]]
     """
 
     @classmethod
     def from_scores(
         cls, scores: pd.DataFrame, *, dataset: str, scaled: pd.DataFrame | None = None, metric: str = "error"
     ) -> RetentionSweep:
-        """Make the display of the data set named `dataset`; all else is as in the finding."""
+        """Make the display.
+
+        Args:
+            scores: One row for each rate and arm, of networks of one width, as studies give them.
+            dataset: The name of the data set.
+            scaled: Likewise of networks that are as much wider as fewer units are kept, or None.
+            metric: Whose values are drawn.
+
+        Raises:
+            InputError: As in the finding.
+        """
         found = retention_sweep(scores, scaled=scaled, metric=metric)
         words = interval_words(found.table["repetitions"])
         caption = [

@@ -29,6 +29,12 @@ class RotatedExample(Display):
 
     `table` is that of `evaluation.findings.rotated_example`. `images` holds the pictures, one for each angle, or is
     None. After Gal and Ghahramani (2016), figure 4.
+
+    Example:
+        >>> turned = {"ensemble": Predictions(np.array([[[0.9, 0.1], [0.4, 0.6]]]))}
+        >>> display = RotatedExample.from_predictions([0, 90], turned, dataset="digits", classes=["one", "seven"])
+        >>> display.frame().query("role == 'mean'")[["amount", "name", "value"]].values.tolist()
+        [[0.0, 'one', 0.9], [90.0, 'one', 0.4], [0.0, 'seven', 0.1], [90.0, 'seven', 0.6]]
     """
 
     images: FloatArray | None = None

@@ -27,6 +27,14 @@ class ShiftRobustness(Display):
     After Figure 1 of Ovadia et al. (2019, NeurIPS). Severity 0 is the clean test part, the same in every row.
 
     `table` is that of `evaluation.findings.shift_robustness`, which says what enters and what is refused.
+
+    Example:
+        >>> points = {"arm": "single", "rule": "each", "members": 1, "metric": "error", "severity": [0, 15]}
+        >>> points |= {"condition": ["clean", "rotation"], "value": [0.1, 0.3], "low": 0.1, "high": 0.4}
+        >>> scores = pd.DataFrame(points)
+        >>> display = ShiftRobustness.from_scores(scores, dataset="digits", metrics=["error"])
+        >>> display.frame()[["condition", "severity", "value"]].values.tolist()
+        [['rotation', 0, 0.1], ['rotation', 15, 0.3]]
     """
 
     units: Mapping[str, str] = field(default_factory=dict)
@@ -41,10 +49,10 @@ class ShiftRobustness(Display):
         rule: str = "mean",
         units: Mapping[str, str] | None = None,
     ) -> ShiftRobustness:
-        """Make the display of the data set named `dataset`; all but `units` is as in the finding.
+        """Make the display.
 
         Args:
-            scores: Of each arm, condition and severity.
+            scores: One row for each arm, condition and severity, as `Evaluator.scores` and studies give them.
             dataset: The name of the data set.
             metrics: One column of panels each.
             rule: By which the members of every arm are combined.

@@ -63,6 +63,16 @@ class Ensemble(Predictor):
         >>> histories = ensemble.fit(x, y, epochs=1, verbose=0)
         >>> ensemble.predict(x).shape
         (2, 2)
+        >>> ensemble.add_members(1)  # untrained, until `fit` is called again
+        >>> ensemble.members, Ensemble.from_models([ensemble.models[0]]).members
+        (3, 1)
+        >>> ensemble.to_keras(rule="mean").output_shape
+        (None, 2)
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     ensemble.save(f"{folder}/ensemble.zip")
+        ...     Ensemble.load(f"{folder}/ensemble.zip").members
+        3
     """
 
     def __init__(self, build: Callable[[], keras.Model], members: int = 5, seed: int = 0):

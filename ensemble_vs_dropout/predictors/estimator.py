@@ -66,6 +66,8 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         >>> classifier = EnsembleClassifier(members=2, epochs=2, random_state=0).fit(x, x[:, 0] > 0)
         >>> classifier.predict(x).shape, classifier.classes_.tolist()
         ((60,), [False, True])
+        >>> classifier.predict_proba(x).shape
+        (60, 2)
     """
 
     def __init__(

@@ -47,6 +47,14 @@ class ExactDropout(Predictor):
         >>> model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         >>> ExactDropout(model).predict_members(np.ones((4, 3))).probs.shape
         (8, 4, 2)
+        >>> exact = ExactDropout(model)
+        >>> masks = exact.masks()
+        >>> masks.shape, float(exact.probabilities_of(masks).sum())
+        ((8, 3), 1.0)
+        >>> exact.materialise(number=7).count_params()  # that of all units
+        8
+        >>> exact.to_keras().output_shape
+        (None, 2)
     """
 
     def __init__(self, model: keras.Model, max_units: int = 16, layers: Choice = "all"):

@@ -59,6 +59,11 @@ class MonteCarloDropout(Predictor):
         >>> model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         >>> MonteCarloDropout(model, passes=10).predict(np.ones((4, 3))).shape
         (4, 2)
+        >>> shared = MonteCarloDropout(model, passes=3, masks="shared")
+        >>> shared.materialise(0).count_params()  # the thinned network of the first pass
+        8
+        >>> shared.to_keras().output_shape
+        (None, 2)
     """
 
     def __init__(

@@ -23,6 +23,14 @@ class WeightScaling(Predictor):
 
     Args:
         model: A compiled Keras classifier; it is not changed.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5), keras.layers.Dense(2)])
+        >>> model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        >>> WeightScaling(model).predict(np.ones((4, 3))).shape
+        (4, 2)
+        >>> WeightScaling(model).to_keras().output_shape
+        (None, 2)
     """
 
     members = 1

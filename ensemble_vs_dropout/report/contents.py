@@ -33,6 +33,14 @@ class Report:
         settings: What was run, and on what.
         command: What makes the run again.
         command_note: What the command cannot say.
+
+    Example:
+        >>> from ensemble_vs_dropout.report import Cell, report_markdown
+        >>> quality = Table("quality", "Quality", ["arm", "error (%)"], [[Cell("ensemble"), Cell("3.2", number=3.2)]])
+        >>> settings = Table("settings", "Settings", ["setting", "value"], [[Cell("members"), Cell("5")]])
+        >>> report = Report("Which is better?", "mlp", [], "", quality, [], [], "", [], [settings], "evd compare", "")
+        >>> report_markdown(report).splitlines()[0]
+        '# Which is better?'
     """
 
     title: str

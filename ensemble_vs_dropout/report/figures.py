@@ -26,6 +26,11 @@ class Figure:
         numbers: Those drawn.
         facts: What was expected of them, whether it held, and the numbers that say so.
         drawings: SVG files by width ("wide", "narrow"), without title and caption; empty for formats that show none.
+
+    Example:
+        >>> numbers = pd.DataFrame({"value": [0.1, 0.2]})
+        >>> Figure("size", "How many networks?", "Band: none.", numbers).name
+        'size'
     """
 
     name: str

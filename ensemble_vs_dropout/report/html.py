@@ -23,7 +23,18 @@ _FOLDER = Path(__file__).parent
 
 
 def report_html(report: Report) -> str:
-    """Return the page. Everything that comes from the user's data is escaped; no script but the page's own may run."""
+    """Return the page. Everything that comes from the user's data is escaped; no script but the page's own may run.
+
+    Example:
+        >>> from ensemble_vs_dropout.report import Cell, Report, Table
+        >>> quality = Table("quality", "Quality", ["arm", "error (%)"], [[Cell("ensemble"), Cell("3.2", number=3.2)]])
+        >>> settings = Table("settings", "Settings", ["setting", "value"], [[Cell("members"), Cell("5")]])
+        >>> from ensemble_vs_dropout.evaluation.verdict import Paragraph
+        >>> verdict = [Paragraph("The ensemble errs least.")]
+        >>> report = Report("Which is better?", "mlp", verdict, "", quality, [], [], "", [], [settings], "evd", "")
+        >>> "<title>Which is better?" in report_html(report)
+        True
+    """
     loader = jinja2.FileSystemLoader(_FOLDER)
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -22,6 +22,12 @@ def latex_table(table: Table, title: str, *, quality_only: bool = False) -> str:
         table: Its bold cells are bold here too.
         title: The first sentence of the caption: what is shown, and of which data.
         quality_only: Leave out the columns that have no interval.
+
+    Example:
+        >>> from ensemble_vs_dropout.report.tables import Cell
+        >>> table = Table("quality", "Quality", ["arm", "error (%)"], [[Cell("ensemble"), Cell("3.2", number=3.2)]])
+        >>> r"\toprule" in latex_table(table, "Quality: digits.")
+        True
     """
     kept = [
         place

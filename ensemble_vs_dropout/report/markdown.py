@@ -12,7 +12,16 @@ from ensemble_vs_dropout.report.tables import Table
 
 
 def report_markdown(report: Report) -> str:
-    """Return the report: the verdict first, then tables and figures, and last what was run."""
+    """Return the report: the verdict first, then tables and figures, and last what was run.
+
+    Example:
+        >>> from ensemble_vs_dropout.report import Cell, Report, Table
+        >>> quality = Table("quality", "Quality", ["arm", "error (%)"], [[Cell("ensemble"), Cell("3.2", number=3.2)]])
+        >>> settings = Table("settings", "Settings", ["setting", "value"], [[Cell("members"), Cell("5")]])
+        >>> report = Report("Which is better?", "mlp", [], "", quality, [], [], "", [], [settings], "evd compare", "")
+        >>> report_markdown(report).splitlines()[:3]
+        ['# Which is better?', '', 'mlp']
+    """
     parts = [
         f"# {escape(report.title)}",
         escape(report.subtitle),
@@ -34,7 +43,14 @@ def report_markdown(report: Report) -> str:
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """Return a table as Markdown; what Markdown or HTML would act on in a name is escaped."""
+    """Return a table as Markdown; what Markdown or HTML would act on in a name is escaped.
+
+    Example:
+        >>> print(to_markdown(pd.DataFrame({"arm": ["ensemble"], "error (%)": ["3.2"]})))
+        | arm      |   error (%) |
+        |:---------|------------:|
+        | ensemble |         3.2 |
+    """
     return _aligned(table.map(lambda text: escape(str(text))))
 
 

@@ -18,6 +18,10 @@ class Cell(NamedTuple):
         interval: In brackets, or "".
         number: What the column is sorted by; not finite where there is none.
         best: Whether it is printed bold.
+
+    Example:
+        >>> str(Cell("4.1", "[3.8, 4.4]", number=4.1, best=True)), Cell("none").known
+        ('4.1 [3.8, 4.4]', False)
     """
 
     text: str
@@ -44,6 +48,12 @@ class Table:
         columns: Their headings; the first column names the row.
         rows: One cell for each column.
         note: What a reader must know.
+
+    Example:
+        >>> rows = [[Cell("single network"), Cell("4.1", number=4.1)], [Cell("ensemble"), Cell("3.2", number=3.2)]]
+        >>> table = Table("quality", "Quality", ["arm", "error (%)"], rows)
+        >>> table.numeric(), table.frame().values.tolist()
+        ([False, True], [['single network', '4.1'], ['ensemble', '3.2']])
     """
 
     name: str

@@ -74,7 +74,16 @@ def quality_in_words(
 
 
 def result_table(scores: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
-    """Return `quality_in_words` as strings."""
+    """Return `quality_in_words` as strings.
+
+    Example:
+        >>> scores = pd.DataFrame({"arm": "single", "rule": "each", "members": 1, "metric": ["error"], "value": 0.1})
+        >>> from ensemble_vs_dropout.evaluation.cost import cost_table
+        >>> from ensemble_vs_dropout.types import Cost
+        >>> cost = cost_table({"single": [Cost(10, 100, 1, 2.0, 0.1)]})
+        >>> result_table(scores.assign(low=0.08, high=0.12), cost).iloc[:, :2].values.tolist()
+        [['single network', '10.00 [8.00, 12.00]']]
+    """
     return quality_in_words(scores, cost).frame()
 
 

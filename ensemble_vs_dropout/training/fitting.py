@@ -32,6 +32,10 @@ class Fitted:
     Attributes:
         histories: The rows of each member that was fitted, one for each epoch, by its number.
         diverged: The numbers of those that diverged.
+
+    Example:
+        >>> Fitted(histories={0: [{"epoch": 1, "loss": 0.7}]}, diverged={2}).waiting(members=4, initial_epoch=0)
+        [1, 3]
     """
 
     histories: dict[int, list[Row]] = field(default_factory=dict)
@@ -64,6 +68,10 @@ class Options:
 
     Raises:
         InputError: One that cannot be used.
+
+    Example:
+        >>> Options(strategy="stacked", verbose=0).on_divergence
+        'exclude'
     """
 
     strategy: str = "auto"
@@ -103,6 +111,18 @@ def fit_members(
     Raises:
         InputError: The strategy cannot train these members, memory holds none, or a checkpoint is of another training.
         FloatingPointError: A member diverged with `on_divergence="raise"`, or all did.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_vs_dropout.models.heads import read_head
+        >>> from ensemble_vs_dropout.training.schedule import Part
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
+        >>> model.compile("sgd", "sparse_categorical_crossentropy")
+        >>> part = Part(np.eye(2, dtype="float32"), np.array([0, 1]))
+        >>> schedule, fitted = Schedule(part, seed=0, epochs=2, batch_size=2), Fitted()
+        >>> fit_members([model], read_head(model), schedule, Options(verbose=0), fitted)
+        >>> [row["epoch"] for row in fitted.histories[0]]
+        [1, 2]
     """
     todo = fitted.waiting(len(models), schedule.initial_epoch)
     if not todo:

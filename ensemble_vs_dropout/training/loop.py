@@ -206,6 +206,15 @@ def evaluate_members(
         part: Examples with their labels.
         batch_size: Examples in a step where `test_step` is the user's own.
         apart: Whether each member is let go before the next, at the price of a program for each.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_vs_dropout.training.schedule import Part
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
+        >>> model.compile("sgd", "sparse_categorical_crossentropy")
+        >>> part = Part(np.eye(2, dtype="float32"), np.array([0, 1]))
+        >>> [list(logs) for logs in evaluate_members([model], part, batch_size=2)]
+        [['loss']]
     """
     step, programs, logs = partial(evaluate, batch_size), Programs(), []
     data: dict[Head, Batch] = {}

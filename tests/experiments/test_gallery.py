@@ -73,7 +73,7 @@ def test_every_figure_is_drawn_from_its_own_study(store):
     sources = {source.name: source for source in gallery.read_sources([store])}
     assert set(sources) == {path.stem for path in STUDIES.glob("*.yaml")}
     for name, recipe in gallery.DRAWINGS.items():
-        display = recipe.make(sources[recipe.study])
+        display = recipe.draw(sources[recipe.study])
         assert type(display) is GALLERY[name]
         assert not display.frame().empty
 
@@ -112,7 +112,7 @@ def test_a_comparison_allows_what_it_has_and_tells_what_the_others_need(tmp_path
         assert f"{name}: drawn from " in done.stdout
         assert (tmp_path / "out" / f"{name}.svg").exists()
     told = next(line for line in done.stdout.splitlines() if line.startswith("shift_robustness"))
-    assert "needs a study of one point with shifts; evd study run scripts/studies/shifts.yaml --store STORE" in told
+    assert "needs a study with shifts; evd study run scripts/studies/shifts.yaml --store STORE" in told
 
 
 @pytest.mark.slow
@@ -176,6 +176,6 @@ def test_an_error_in_a_drawing_is_not_told_as_something_missing(monkeypatch):
     def wrong(source):
         raise KeyError("units")
 
-    monkeypatch.setattr(gallery, "DRAWINGS", {"power_law": gallery.Drawing(wrong, "main", "nothing")})
+    monkeypatch.setattr(gallery, "DRAWINGS", {"power_law": gallery.Drawing(wrong, "main", "nothing", of_study=False)})
     with pytest.raises(KeyError, match="units"):
-        dict(gallery.figures([gallery.StudySource("s", None, None)]))
+        dict(gallery.figures([gallery.ComparisonSource(None, "s")]))

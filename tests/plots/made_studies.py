@@ -10,6 +10,7 @@ from ensemble_vs_dropout.plots.cost_frontier import CostFrontier
 from ensemble_vs_dropout.plots.critical_difference import CriticalDifference
 from ensemble_vs_dropout.plots.dataset_size import DatasetSize
 from ensemble_vs_dropout.plots.eir_vs_der import EIRVersusDER
+from ensemble_vs_dropout.plots.facets import Facets
 from ensemble_vs_dropout.plots.paired_differences import PairedDifferences
 from ensemble_vs_dropout.plots.retention_sweep import RetentionSweep
 from ensemble_vs_dropout.plots.shift_robustness import ShiftRobustness
@@ -172,6 +173,16 @@ def variance_trials():
     return BiasVarianceDiversity.from_predictions(given, labels, dataset="fashion_mnist")
 
 
+def facets(values=(0.2, 0.5, 0.8), key="rate"):
+    """Return the dataset-size figure for each of a further setting's values, all arms worse the larger it is."""
+    parts = []
+    for value in values:
+        scores = sizes(values=(100, 1000, 10000))
+        scores[["value", "low", "high"]] *= 1 + value
+        parts.append(({key: value}, DatasetSize.from_scores(scores, dataset="fashion_mnist")))
+    return Facets.from_displays(parts)
+
+
 BUILDERS = {
     "retention": lambda: RetentionSweep.from_scores(
         sweep(), dataset="fashion_mnist", scaled=sweep(scaled=True, rates=(0.0, 0.1, 0.2, 0.4, 0.5, 0.6, 0.8))
@@ -183,5 +194,6 @@ BUILDERS = {
     "variance": variance_trials,
     "cost": lambda: CostFrontier.from_tables(*costs(), dataset="fashion_mnist"),
     "paired": lambda: PairedDifferences.from_scores(several(), dataset="fashion_mnist and 5 others", test_share=1 / 9),
+    "facets": facets,
     "critical": lambda: CriticalDifference.from_scores(several(), dataset="5 others and fashion_mnist"),
 }

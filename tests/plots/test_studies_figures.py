@@ -19,7 +19,9 @@ from ensemble_vs_dropout.plots.bias_variance_diversity import BiasVarianceDivers
 from ensemble_vs_dropout.plots.cost_frontier import CostFrontier
 from ensemble_vs_dropout.plots.critical_difference import CriticalDifference
 from ensemble_vs_dropout.plots.dataset_size import DatasetSize
+from ensemble_vs_dropout.plots.display import Display
 from ensemble_vs_dropout.plots.eir_vs_der import EIRVersusDER
+from ensemble_vs_dropout.plots.facets import Facets
 from ensemble_vs_dropout.plots.paired_differences import PairedDifferences
 from ensemble_vs_dropout.plots.repetitions import interval_words
 from ensemble_vs_dropout.plots.retention_sweep import RetentionSweep
@@ -615,6 +617,65 @@ def test_an_arm_that_lacks_a_data_set_is_refused():
         CriticalDifference.from_scores(less, dataset="d")
     with pytest.raises(InputError, match="at least two"):
         CriticalDifference.from_scores(scores[scores["dataset"] == "wine"], dataset="d")
+
+
+# Further settings
+
+
+def test_facets_draw_the_rows_of_each_value_in_panels_of_its_own_on_the_same_axes():
+    display = made.facets(values=(0.2, 0.5))
+    frame, axes = display.frame(), display.plot()
+    assert [ax.get_title() for ax in axes] == ["rate\u00a0=\u00a00.2", "", "rate\u00a0=\u00a00.5", ""]
+    for place, rate in enumerate((0.2, 0.5)):
+        for ax, panel in zip(axes[2 * place : 2 * place + 2], ("metric", "gain"), strict=True):
+            rows = frame[(frame["rate"] == rate) & (frame["panel"] == panel) & (frame["arm"] == "ensemble")]
+            np.testing.assert_allclose(drawn(ax, "ensemble, mean (5)").get_ydata(), rows["value"] * 100)
+    assert axes[0].get_ylim() == axes[2].get_ylim()
+    assert axes[1].get_ylim() == axes[3].get_ylim() != axes[0].get_ylim()
+    assert {fact.statement.partition(": ")[0] for fact in display.facts} == {"rate = 0.2", "rate = 0.5"}
+    assert "One group of panels for each rate" in display.caption
+
+
+SCALED = made.sweep(scaled=True, rates=(0.0, 0.2, 0.5))
+
+
+def test_panels_stand_where_their_figure_has_them_also_where_one_has_more():
+    few, more = (RetentionSweep.from_scores(made.sweep(), dataset="d", **given) for given in ({}, {"scaled": SCALED}))
+    assert Facets.from_displays([({"k": 1}, few), ({"k": 2}, more)])._mosaic() == [[0, Display.EMPTY], [1, 2]]
+
+
+def test_a_setting_that_the_table_has_as_well_is_of_the_study():
+    display = made.facets(values=(1, 2), key="members")
+    assert display.frame().groupby("study_members").size().to_dict() == {1: 27, 2: 27}
+
+
+def test_facets_of_several_kinds_or_of_more_panels_than_can_be_read_are_refused():
+    one = DatasetSize.from_scores(made.sizes(), dataset="d")
+    with pytest.raises(InputError, match="figures of one kind, at least one, got none"):
+        Facets.from_displays([])
+    with pytest.raises(InputError, match="one kind, at least one, got CostFrontier, DatasetSize"):
+        Facets.from_displays([({"rate": 1}, one), ({"rate": 2}, CostFrontier.from_tables(*made.costs(), dataset="d"))])
+    with pytest.raises(InputError, match="at most 24 panels together, got 26 in 13 figures, one for each rate; give f"):
+        Facets.from_displays([({"rate": rate}, one) for rate in range(13)])
+
+
+def test_rows_of_several_further_settings_are_refused_by_their_names():
+    scores = pd.concat([made.sizes().assign(rate=rate, units=units) for rate in (0.2, 0.5) for units in ("[8]", "[9]")])
+    with pytest.raises(
+        InputError, match=r"of one value of each setting that the figure does not show, got .* rate, un"
+    ):
+        DatasetSize.from_scores(scores, dataset="d")
+    scores, costs = (
+        pd.concat([table.assign(rate=rate) for rate in (0.2, 0.5)]) for table in made.costs(widths=(0.5, 1.0))
+    )
+    with pytest.raises(InputError, match="one value of all settings but width, got several of rate; make a figure of"):
+        CostFrontier.from_tables(scores, costs, dataset="d")
+
+
+def test_each_number_of_members_has_a_line_of_its_own_and_is_in_the_legend():
+    ax = axes_of(CostFrontier.from_tables(*made.costs(split=True), dataset="d"))[0]
+    looks = {line.get_label(): line.get_linestyle() for line in ax.lines if "ensemble, mean (" in line.get_label()}
+    assert looks["ensemble, mean (2)"] != looks["ensemble, mean (4)"] != looks["ensemble, mean (5)"]
 
 
 # What is odd

@@ -14,6 +14,11 @@ class Fact(NamedTuple):
         statement: What should come out, in words.
         held: Whether it did.
         numbers: Those that say so.
+
+    Example:
+        >>> fact = Fact("The ensemble errs least", held=True, numbers="3.1 %, the next 3.4 %")
+        >>> fact.held
+        True
     """
 
     statement: str

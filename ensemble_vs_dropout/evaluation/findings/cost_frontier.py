@@ -32,21 +32,22 @@ def cost_frontier(scores: pd.DataFrame, costs: pd.DataFrame, *, metric: str = "e
     20 % (Lobacheva et al., 2020, NeurIPS; Kondratyuk et al., 2020; after Table S1 of Ovadia et al., 2019).
 
     Args:
-        scores: Columns arm, rule, members, metric, value, low, high, the varied keys (width and others), and
-            repetition, split, condition, severity where they are there (the clean test part is taken).
-        costs: The columns of `evaluation.cost.cost_table` with the same keys: arm, parameters, multiply_adds,
-            trained_multiply_adds or trained. Several repetitions are averaged. What is NaN has no panel or point.
+        scores: Columns arm, rule, members, metric, value, low, high, and width, repetition, split, condition, severity
+            where they are there (the clean test part is taken).
+        costs: The columns of `evaluation.cost.cost_table` and width where `scores` has it: arm, parameters,
+            multiply_adds, trained_multiply_adds or trained; members where one arm has several numbers of them. Several
+            repetitions are averaged. What is NaN has no panel or point.
         metric: Whose values are taken.
         rule: By which the members of every arm are combined; single networks are taken each alone.
 
     Returns:
-        A table of the columns panel (the cost, or "split"), the keys of the study, arm, rule, members, metric, x (the
-        cost; in "split" the number of networks), budget (in "split" the parameters of all networks), value, low, high
-        (see `repetitions.summarise`), repetitions. Told: `keys`, and `widths` if they vary.
+        A table of the columns panel (the cost, or "split"), width, arm, rule, members, metric, x (the cost; in
+        "split" the number of networks), budget (in "split" the parameters of all networks), value, low, high (see
+        `repetitions.summarise`), repetitions. Told: `widths` if they vary.
 
     Raises:
-        InputError: A missing column, an arm without a cost, several rows for one point, or parameters that do not fit
-            the numbers of networks.
+        InputError: A missing column, an arm without a cost, several rows for one point, settings other than the width
+            that vary, or parameters that do not fit the numbers of networks.
 
     Example:
         >>> points = {"arm": ["single", "ensemble"], "rule": "mean", "members": [1, 5], "metric": "error"}
@@ -55,7 +56,13 @@ def cost_frontier(scores: pd.DataFrame, costs: pd.DataFrame, *, metric: str = "e
         >>> cost_frontier(scores, costs).table[["panel", "arm", "x", "value"]].values.tolist()
         [['parameters', 'single', 100.0, 0.1], ['parameters', 'ensemble', 500.0, 0.08]]
     """
-    keys = [str(name) for name in costs if name in scores and name not in SCORE_COLUMNS]
+    both = [str(name) for name in costs if name in scores and name not in SCORE_COLUMNS]
+    if further := [name for name in both if name != "width" and costs[name].astype(str).nunique() > 1]:
+        raise InputError(
+            f"scores and costs must be of one value of all settings but width, got several of {', '.join(further)}; "
+            "make a figure of each, and one of all by plots.Facets"
+        )
+    keys = ["width"] if "width" in both else []
     priced_by = [*keys, *(name for name in ("arm", "members") if name in costs)]
     once = [*priced_by, *(["repetition"] if "repetition" in costs else [])]
     check_table("costs", costs, ["arm", "parameters"], once, ["parameters"])
@@ -74,7 +81,7 @@ def cost_frontier(scores: pd.DataFrame, costs: pd.DataFrame, *, metric: str = "e
     table = table[["panel", *keys, *ROW, "metric", "x", "budget", *NUMBERS, "repetitions"]]
     table = table[np.isfinite(table["x"].astype(float))].reset_index(drop=True)
     widths = sorted(joined["width"].unique()) if "width" in keys else []
-    return Finding(table, tuple(_facts(split)), {"keys": tuple(keys), "widths": widths if len(widths) > 1 else []})
+    return Finding(table, tuple(_facts(split)), {"widths": widths if len(widths) > 1 else []})
 
 
 def _check_stores(points: pd.DataFrame, keys: Sequence[str]) -> None:

@@ -29,6 +29,13 @@ class SmallNetwork(NamedTuple):
         geometric_mean: The renormalised geometric mean over all masks, likewise.
         arithmetic_mean: The mean over all masks, likewise.
         labels: Shape (examples,).
+
+    Example:
+        >>> same = np.array([[0.8, 0.2]])
+        >>> net = SmallNetwork("12, rate 0.5", masked_layers=0, rate=0.5, weight_scaling=same, geometric_mean=same,
+        ...                    arithmetic_mean=np.array([[0.7, 0.3]]), labels=np.array([0]))
+        >>> net.rate
+        0.5
     """
 
     words: str

@@ -44,6 +44,8 @@ def choose(
     if isinstance(scores, pd.DataFrame):
         scores = scores.assign(**{name: scores.get(name, default) for name, default in CONTEXT.items()})
     point = [*keys, *ROW, "metric", *CONTEXT]
+    if isinstance(scores, pd.DataFrame) and set(point) <= set(scores.columns):
+        _check_one_value(scores, point)
     rows = check_table("scores", scores, [*point, *NUMBERS], point, [*NUMBERS, "members"])
     for metric in metrics:
         check_known("metric", metric, rows["metric"].unique())
@@ -115,6 +117,18 @@ def differences(rows: pd.DataFrame, keys: Sequence[str], baseline: str) -> pd.Da
     with np.errstate(invalid="ignore"):  # two infinite scores have no difference
         others["value"] -= others.pop("value_of_baseline")
     return others.assign(low=np.nan, high=np.nan)
+
+
+def _check_one_value(scores: pd.DataFrame, point: Sequence[str]) -> None:
+    """Refuse rows of one point that differ in further settings, and say in which."""
+    alike = scores[scores.duplicated(list(point), keep=False)]
+    others = alike.drop(columns=[*point, *NUMBERS], errors="ignore").astype(str)
+    further = [str(name) for name in others if others[name].nunique() > 1]
+    if further:
+        raise InputError(
+            f"scores must be of one value of each setting that the figure does not show, got several of "
+            f"{', '.join(further)}; make a figure of each, and one of all by plots.Facets"
+        )
 
 
 def _of_rule(arm: object, rows: pd.DataFrame, rule: str) -> pd.DataFrame:

@@ -23,7 +23,7 @@ def test_the_display_draws_the_table_of_the_finding(split):
     pd.testing.assert_frame_equal(display.table, finding.table)
     assert display.facts == finding.facts
     assert len(finding.facts) == (2 if split else 0)
-    assert finding.told == {"keys": ("width",), "widths": [0.25, 0.5, 1.0, 2.0]}
+    assert finding.told == {"widths": [0.25, 0.5, 1.0, 2.0]}
 
 
 @pytest.mark.parametrize(
