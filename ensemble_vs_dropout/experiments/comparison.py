@@ -374,8 +374,8 @@ class Comparison:
             return ""
         return (
             f"The validation part is {'easier' if z < 0 else 'harder'} than the test part by more than chance: "
-            f"{100 * means['val']:.1f} % errors against {100 * means['test']:.1f} % (z = {abs(z):.1f}). What is chosen on "
-            "it still compares alike, but temperatures fitted to it are too sure or too unsure."
+            f"{100 * means['val']:.1f} % errors against {100 * means['test']:.1f} % (z = {abs(z):.1f}). What is "
+            "chosen on it still compares alike, but temperatures fitted to it are too sure or too unsure."
         )
 
     def _uncalibrated(self) -> str:
