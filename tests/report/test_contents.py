@@ -14,15 +14,18 @@ SPEC = {
 def options(**changes):
     words = shlex.split(_command({**SPEC, **changes})[0])
     assert words[:2] == ["evd", "compare"]
-    return {name: value for name, value in zip(words[2:], [*words[3:], ""], strict=True) if name.startswith("--")}
+    following = [word if not word.startswith("--") else "" for word in [*words[3:], ""]]
+    return {name: value for name, value in zip(words[2:], following, strict=True) if name.startswith("--")}
 
 
 def test_the_command_has_every_setting_of_the_run():
     assert options() == {
         "--dataset": "digits", "--model": "mlp", "--members": "3", "--rate": "0.5", "--passes": "20",
         "--repetitions": "2", "--epochs": "5", "--patience": "0", "--batch-size": "64", "--seed": "7", "--controls": "",
+        "--no-probe": "",
     }  # fmt: skip
-    assert "--controls" not in options(controls=False)
+    assert {"--no-controls", "--probe"} <= set(options(controls=False, probe=True))
+    assert options(margins={"error": 0.5, "nll": 0.01})["--margin"] == "error=0.5,nll=0.01"
     assert options(patience=3)["--patience"] == "3"
     assert "--arms single,mine:ARM" in _command({**SPEC, "arms": ["single", "mine:ARM"]})[0]
 
