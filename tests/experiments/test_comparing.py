@@ -1,12 +1,16 @@
 """`compare` as a function: what it refuses before training, and what its arms are."""
 
+import io
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import ensemble_vs_dropout as evd
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import from_arrays
 from ensemble_vs_dropout.experiments.comparing import compare
+from ensemble_vs_dropout.measures import brier
 from ensemble_vs_dropout.models.backend import keras
 
 TINY = {
@@ -117,19 +121,82 @@ def test_test_data_steer_nothing(data):
 
 
 @pytest.mark.slow
-def test_repetitions_are_resampled_and_their_table_says_so(data):
-    comparison = compare(data, builder(), **{**TINY, "repetitions": 2})
-    assert comparison.scores.repetition.isna().all()
-    assert set(comparison.contrasts.test) == {"paired bootstrap"}
-    assert "2 repetitions" in comparison.verdict()
+def test_what_is_tested_is_what_networks_and_repetitions_can_tell(data):
+    one, three = (compare(data, builder(), **{**TINY, "members": n, "repetitions": r}) for n, r in ((3, 1), (2, 3)))
+    assert three.scores.repetition.isna().all()
+    tests = {
+        (row.arm_a, row.arm_b): (found.query("metric == 'brier'").test[row.Index])
+        for found in (one.contrasts,)
+        for row in found.query("metric == 'brier'").itertuples()
+    }
+    assert tests["single", "dropout"] == "paired t over networks and examples"
+    assert tests["single", "ensemble"] == "none: of these networks only"
+    found = three.contrasts.query("metric == 'brier'").set_index(["arm_a", "rule_a", "arm_b", "rule_b"]).test
+    assert found["single", "each", "dropout", "each"] == "paired t over networks and examples"
+    assert found["single", "each", "ensemble", "mean"] == "paired t over repetitions and examples"
+    assert found["ensemble", "mean", "dropout", "each"] == "t over repetitions, networks and examples"
+    assert "over training again (3 repetitions of 2 networks)" in three.verdict()
+    assert "of these networks only" in one.verdict()
 
 
 @pytest.mark.slow
-def test_one_repetition_compares_errors_by_mcnemar(data):
-    errors = compare(data, builder(), **TINY).contrasts.query("metric == 'error'")
-    alone = (errors.arm_a == "single") | (errors.arm_b == "single")
-    assert errors.test[~alone].str.startswith("McNemar").all()
-    assert set(errors.test[alone]) == {"paired bootstrap"}
+def test_every_dropout_network_counts(data):
+    comparison = compare(data, builder(), **{**TINY, "members": 3})
+    (passes,) = comparison.predictions["test"]["mc_dropout"]
+    assert passes.members == 3
+    assert {rule: probs.shape[0] for rule, probs in passes.further.items()} == dict.fromkeys(
+        ("mean", "geometric_mean", "majority_vote"), 2
+    )
+    scores = comparison.scores.set_index(["arm", "rule", "metric"]).value
+    labels = comparison.labels["test"]
+    each = (passes.probs.mean(axis=0), *passes.further["mean"])
+    assert scores["mc_dropout", "mean", "brier"] == pytest.approx(np.mean([brier(p, labels).mean() for p in each]))
+    (networks,) = comparison.predictions["test"]["dropout_ensemble"]
+    expected = np.mean([brier(p, labels).mean() for p in networks.probs])
+    assert scores["dropout", "each", "brier"] == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_settings_are_chosen_once_and_the_answer_says_what_from(data):
+    tuning = {"dropout": {"rate": [0.5, 0.2]}, "plain": {"batch_size": [32, 64]}}
+    wanted = {**TINY, "rate": "auto", "controls": None, "repetitions": 2}
+    comparison = compare(data, evd.networks.mlp(units=(8,)), **wanted, tuning=tuning)
+    assert len(comparison.trials) == 4
+    assert comparison.chosen[0] == comparison.chosen[1]
+    assert [run.recipe for run in comparison.runs[0]] == ["plain", "dropout", "wide"]
+    chosen = comparison.chosen[0]
+    of_recipe = {run.recipe: run.settings for runs in comparison.runs for run in runs}
+    assert of_recipe["dropout"].rate == chosen["dropout"]["rate"]
+    assert of_recipe["plain"].batch_size == of_recipe["wide"].batch_size == chosen["plain"]["batch_size"]
+    told = comparison.verdict().splitlines()[-2:]
+    assert told[0].startswith(
+        f"For the networks without dropout, batch size {chosen['plain']['batch_size']} was chosen from 2 candidates by "
+        "the NLL of one network on validation data ("
+    )
+    assert f"rate {chosen['dropout']['rate']} was chosen" in told[1]
+    assert ("rate 0.5 would have had" in told[1]) == (chosen["dropout"]["rate"] != 0.5)
+
+
+@pytest.mark.slow
+def test_a_probe_goes_on_where_its_network_stopped_and_tells_what_that_gains(data, tmp_path):
+    wanted = {**TINY, "probe": True, "patience": 1, "epochs": 4}
+    comparison = compare(data, builder(), **wanted, out=tmp_path / "run")
+    assert [(run.recipe, run.settings.epochs, run.settings.patience) for run in comparison.probes] == [
+        ("plain", 12, 3), ("dropout", 12, 3),
+    ]  # fmt: skip
+    histories, gains = comparison.histories, []
+    for run in comparison.probes:
+        longer = pd.read_csv(io.BytesIO(comparison.store.read(run, "histories.csv")[0])).val_loss.to_numpy()
+        usual = histories[(histories.recipe == run.recipe) & (histories.member == 0)].val_loss.to_numpy()
+        np.testing.assert_allclose(longer[: len(usual)], usual, rtol=1e-4)
+        gains.append(1 - longer.min() / usual.min())
+    assert max(gains) > 0.01
+    words = {"plain": "networks without dropout", "dropout": "dropout networks"}
+    for run, gain in zip(comparison.probes, gains, strict=True):
+        told = f"{100 * gain:.0f} % for the {words[run.recipe]}"
+        assert (told in comparison.notes()) == (gain >= 0.01)
+    again = evd.Comparison.load(tmp_path / "run")
+    assert again.notes() == comparison.notes()
 
 
 @pytest.mark.slow
