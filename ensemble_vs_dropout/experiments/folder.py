@@ -109,9 +109,12 @@ def is_a_comparison(folder: Path) -> bool:
     return (folder / ASKED).exists() or is_of_first_format(folder)
 
 
+FOUND = ("runs", "chosen", "trials", "probes")  # what a finished comparison adds to what was asked for
+
+
 def read_asked(folder: Path) -> dict[str, Any]:
     """Return what the comparison in a folder is, without the names of its runs; empty if there is none."""
-    return {key: value for key, value in read_comparison(folder).items() if key not in ("runs", "chosen")}
+    return {key: value for key, value in read_comparison(folder).items() if key not in FOUND}
 
 
 def read_comparison(folder: Path) -> dict[str, Any]:
