@@ -74,16 +74,16 @@ def dataset_of(x, y, name="toy"):
     return Dataset(name, x_train, y_train, x_val, y_val, x_test, y_test, classes)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def blobs():
     return make_blobs
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small():
     return build_small
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def toy_dataset():
     return dataset_of
