@@ -349,6 +349,8 @@ def test_long_training_is_stacked_convolutions_unrolled_and_memory_cuts_the_grou
     tight = choose("auto", models, schedule, memory_limit=2 * needed + 400)
     assert tight.slots == 2
     assert choose("auto", models[:1], schedule).strategy == "looped"
+    averaged = [prepared(small(optimizer=keras.optimizers.SGD(0.1, use_ema=True))) for _ in range(2)]
+    assert choose("auto", averaged, schedule).strategy == "unrolled"  # where "stacked" refuses
     conv = keras.Sequential(
         [keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3), keras.layers.Flatten(), keras.layers.Dense(3)]
     )
