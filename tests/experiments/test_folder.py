@@ -136,6 +136,7 @@ def test_one_process_at_a_time_writes_it(tmp_path):
         pass
 
 
+@pytest.mark.slow
 def test_a_folder_of_version_0_1_is_read_and_never_written_to(tmp_path):
     """Made by version 0.1 from 60 made-up examples, with its models and figures left out."""
     folder = tmp_path / "first"

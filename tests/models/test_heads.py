@@ -279,7 +279,15 @@ def test_probabilities_that_rounding_put_below_0_are_taken_as_0():
     assert probs.max() == 1
 
 
-@pytest.mark.parametrize("wrapped", [lambda out: [out], lambda out: (out,), lambda out: {"classes": out}])
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        pytest.param(lambda out: [out], marks=pytest.mark.slow),
+        pytest.param(lambda out: (out,), marks=pytest.mark.slow),
+        lambda out: {"classes": out},
+    ],
+    ids=["list", "tuple", "dict"],
+)
 def test_one_output_in_a_list_a_tuple_or_a_dict_is_that_output(blobs, wrapped):
     x, y = blobs(20, features=4)
 

@@ -39,18 +39,25 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_forms_of_the_same_features_predict_and_train_the_same(small, form):
+SETTINGS = {"epochs": 1, "verbose": 0}
+
+
+@pytest.fixture(scope="module")
+def of_arrays(small):
+    """A predictor, what Keras predicts of arrays, and the loss after training on them."""
     model = small(head="probabilities")
-    predictor = WeightScaling(model)
-    expected = model.predict(X, verbose=0)
+    rows = Ensemble(small, members=1).fit(X, Y, validation_data=(X, Y), **SETTINGS)
+    return WeightScaling(model), model.predict(X, verbose=0), rows.val_loss
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_of_the_same_features_predict_and_train_the_same(small, of_arrays, form):
+    predictor, expected, val_loss = of_arrays
     np.testing.assert_allclose(predictor.predict(FORMS[form], batch_size=7), expected, atol=1e-6)
     np.testing.assert_allclose(predictor.predict_members(FORMS[form]).probs[0], expected, atol=1e-6)
     assert len(predictor.predict_uncertainty(FORMS[form], batch_size=7)) == 20
-    settings = {"epochs": 1, "verbose": 0}
-    of_arrays = Ensemble(small, members=1).fit(X, Y, validation_data=(X, Y), **settings)
-    of_form = Ensemble(small, members=1).fit(FORMS[form], Y, validation_data=(FORMS[form], Y), **settings)
-    np.testing.assert_allclose(of_form.val_loss, of_arrays.val_loss, rtol=1e-5)
+    of_form = Ensemble(small, members=1).fit(FORMS[form], Y, validation_data=(FORMS[form], Y), **SETTINGS)
+    np.testing.assert_allclose(of_form.val_loss, val_loss, rtol=1e-5)
 
 
 REFUSED = {

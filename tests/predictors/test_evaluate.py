@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -41,16 +43,23 @@ def check_members(table, models, x, y):
         assert values_of(table, f"member {number}") == pytest.approx(expected, abs=1e-5)
 
 
-def fitted(blobs, loss=LOSSES[0], members=2):
-    x, y = blobs(40, classes=2 if loss == LOSSES[2] else 3)
-    ensemble = Ensemble(lambda: build(loss), members)
-    ensemble.fit(x, y, epochs=2, batch_size=8, strategy="looped", verbose=0)
-    return ensemble, x, y
+@pytest.fixture(scope="module")
+def fitted(blobs):
+    """A function of a loss that returns an ensemble, trained once, with its data."""
+
+    @cache
+    def trained(loss):
+        x, y = blobs(40, classes=2 if loss == LOSSES[2] else 3)
+        ensemble = Ensemble(lambda: build(loss), members=2)
+        ensemble.fit(x, y, epochs=2, batch_size=8, strategy="looped", verbose=0)
+        return ensemble, x, y
+
+    return trained
 
 
 @pytest.mark.parametrize("loss", [LOSSES[0], *(pytest.param(loss, marks=pytest.mark.slow) for loss in LOSSES[1:])])
-def test_members_have_what_keras_evaluate_gives_and_rules_what_the_evaluator_gives(blobs, loss):
-    ensemble, x, y = fitted(blobs, loss)
+def test_members_have_what_keras_evaluate_gives_and_rules_what_the_evaluator_gives(fitted, loss):
+    ensemble, x, y = fitted(loss)
     before = [weights for model in ensemble.models for weights in model.get_weights()]
     table = ensemble.evaluate(x, y)
     check_members(table, dict(enumerate(ensemble.models)), x, y)
@@ -65,8 +74,8 @@ def test_members_have_what_keras_evaluate_gives_and_rules_what_the_evaluator_giv
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_labels_come_in_any_form_and_in_batches(blobs):
-    ensemble, x, y = fitted(blobs)
+def test_labels_come_in_any_form_and_in_batches(fitted):
+    ensemble, x, y = fitted(LOSSES[0])
     expected = ensemble.evaluate(x, y, rules=["median"], metrics=["nll"])
     assert expected["of"].tolist() == [*["member 0"] * 3, *["member 1"] * 3, "median"]
     weights = np.arange(len(y))
@@ -81,7 +90,8 @@ def test_labels_come_in_any_form_and_in_batches(blobs):
         np.testing.assert_allclose(found["value"], expected["value"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("lazy", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("lazy", [False, True])
 def test_members_whose_losses_want_other_labels_have_their_own(blobs, tmp_path, lazy):
     x, y = blobs(40)
     models = {number: build(loss) for number, loss in enumerate([LOSSES[0], LOSSES[1], LOSSES[0]])}

@@ -1,3 +1,4 @@
+from functools import cache
 from inspect import signature
 
 import numpy as np
@@ -20,16 +21,30 @@ def weights_of(ensemble):
     return [weights for model in ensemble.models for weights in model.get_weights()]
 
 
+@pytest.fixture(scope="module")
+def alone(blobs, small):
+    """A function of a patience that returns ensembles, each trained alone, one member after the other."""
+
+    @cache
+    def trained(patience):
+        (x, y), several = blobs(), some_ensembles(small)
+        settings = {"epochs": 3, "batch_size": 16, "patience": patience, "strategy": "looped", "verbose": 0}
+        for ensemble in several:
+            ensemble.fit(x, y, validation_data=(x[:20], y[:20]), **settings)
+        return several
+
+    return trained
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["looped", "unrolled", "stacked"])
 @pytest.mark.parametrize("patience", [None, 1])
-def test_each_member_ends_as_its_ensemble_alone_would_leave_it(blobs, small, strategy, patience):
+def test_each_member_ends_as_its_ensemble_alone_would_leave_it(blobs, small, alone, strategy, patience):
     x, y = blobs()
     settings = {"epochs": 3, "batch_size": 16, "patience": patience, "strategy": strategy, "verbose": 0}
-    together, alone = some_ensembles(small), some_ensembles(small)
+    together = some_ensembles(small)
     fit_together(together, x, y, (x[:20], y[:20]), **settings)
-    for one, other in zip(together, alone, strict=True):
-        other.fit(x, y, validation_data=(x[:20], y[:20]), **settings)
+    for one, other in zip(together, alone(patience), strict=True):
         for mine, theirs in zip(weights_of(one), weights_of(other), strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
         assert one.histories[["member", "epoch"]].equals(other.histories[["member", "epoch"]])

@@ -1,5 +1,6 @@
 """A finished member is never trained again, and nobody else's members are taken for one's own."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -25,6 +26,22 @@ def settings(blobs, tmp_path):
     return {"x": x, "y": y, "epochs": 2, "batch_size": 8, "verbose": 0, "checkpoint": tmp_path / "run"}
 
 
+@pytest.fixture(scope="module")
+def of_one(small, blobs, tmp_path_factory):
+    """The checkpoint of a training of one member."""
+    x, y = blobs(30)
+    folder = tmp_path_factory.mktemp("of_one") / "run"
+    Ensemble(small, members=1).fit(x=x, y=y, epochs=2, batch_size=8, verbose=0, checkpoint=folder)
+    return folder
+
+
+@pytest.fixture
+def trained(of_one, settings):
+    """The settings of a training of one member whose checkpoint is there."""
+    shutil.copytree(of_one, settings["checkpoint"])
+    return settings
+
+
 def test_the_second_call_loads_all_and_trains_none(small, settings):
     first, second = Ensemble(small, members=2), Ensemble(small, members=2)
     rows = first.fit(**settings)
@@ -35,11 +52,10 @@ def test_the_second_call_loads_all_and_trains_none(small, settings):
     assert rows.equals(other_rows)
 
 
-def test_going_on_from_a_checkpoint_warns_of_nothing(small, settings):
-    Ensemble(small, members=1).fit(**settings)
+def test_going_on_from_a_checkpoint_warns_of_nothing(small, trained):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        Ensemble(small, members=1).fit(**settings)
+        Ensemble(small, members=1).fit(**trained)
 
 
 def test_a_checkpoint_changes_nothing_of_the_training(small, settings):
@@ -68,11 +84,10 @@ def test_an_interrupted_training_goes_on_to_the_same_end(small, settings, epoch)
     assert rows.drop(columns="seconds").equals(resumed_rows.drop(columns="seconds"))
 
 
-def test_more_members_go_on_from_a_checkpoint_of_fewer(small, settings):
-    Ensemble(small, members=1).fit(**settings)
+def test_more_members_go_on_from_a_checkpoint_of_fewer(small, trained):
     ends, more, fresh = [], Ensemble(small, members=2), Ensemble(small, members=2)
-    more.fit(**settings, on_epoch=ends.append)
-    fresh.fit(**{**settings, "checkpoint": None})
+    more.fit(**trained, on_epoch=ends.append)
+    fresh.fit(**{**trained, "checkpoint": None})
     assert {end.member for end in ends} == {1}
     assert_same(more, fresh)
 
@@ -87,9 +102,8 @@ def test_a_member_whose_history_was_not_written_is_trained_again(small, settings
     assert_same(first, second)
 
 
-def test_no_partial_file_is_left(small, settings):
-    Ensemble(small, members=1).fit(**settings)
-    names = sorted(path.name for path in settings["checkpoint"].iterdir())
+def test_no_partial_file_is_left(trained):
+    names = sorted(path.name for path in trained["checkpoint"].iterdir())
     assert names == ["member_000.json", "member_000.keras", "settings.json"]
 
 
@@ -104,27 +118,24 @@ def test_no_partial_file_is_left(small, settings):
         ({"patience": 1, "validation_data": (np.zeros((2, 6)), [0, 1])}, "patience, val_data differ"),
     ],
 )
-def test_a_checkpoint_of_another_training_is_refused_and_kept(small, settings, change, named):
-    Ensemble(small, members=1).fit(**settings)
-    before = {path.name: path.read_bytes() for path in settings["checkpoint"].iterdir()}
+def test_a_checkpoint_of_another_training_is_refused_and_kept(small, trained, change, named):
+    before = {path.name: path.read_bytes() for path in trained["checkpoint"].iterdir()}
     with pytest.raises(InputError, match=f"is of another training: .*{named}"):
-        Ensemble(small, members=1).fit(**{**settings, **change})
-    assert before == {path.name: path.read_bytes() for path in settings["checkpoint"].iterdir()}
+        Ensemble(small, members=1).fit(**{**trained, **change})
+    assert before == {path.name: path.read_bytes() for path in trained["checkpoint"].iterdir()}
 
 
-def test_a_checkpoint_of_another_seed_is_refused(small, settings):
-    Ensemble(small, members=1).fit(**settings)
+def test_a_checkpoint_of_another_seed_is_refused(small, trained):
     with pytest.raises(InputError, match="seed differ"):
-        Ensemble(small, members=1, seed=1).fit(**settings)
+        Ensemble(small, members=1, seed=1).fit(**trained)
 
 
 @pytest.mark.parametrize(
     "change", [{"units": (9,)}, {"rate": 0.25}, {"optimizer": keras.optimizers.SGD(0.2)}, {"batch_norm": True}]
 )
-def test_a_checkpoint_of_another_network_is_refused(small, settings, change):
-    Ensemble(small, members=1).fit(**settings)
+def test_a_checkpoint_of_another_network_is_refused(small, trained, change):
     with pytest.raises(InputError, match="model differ"):
-        Ensemble(lambda: small(**change), members=1).fit(**settings)
+        Ensemble(lambda: small(**change), members=1).fit(**trained)
 
 
 def varied(activation="relu", penalty=0.0, smoothing=0.0):
@@ -283,17 +294,15 @@ print(*[np.abs(w).sum() for model in ensemble.models for w in model.get_weights(
 
 
 @pytest.mark.parametrize("name", ["member_000.keras", "member_000.json", "settings.json"])
-def test_a_damaged_checkpoint_is_refused_by_name(small, settings, name):
-    Ensemble(small, members=1).fit(**settings)
-    path = settings["checkpoint"] / name
+def test_a_damaged_checkpoint_is_refused_by_name(small, trained, name):
+    path = trained["checkpoint"] / name
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(InputError, match=r"checkpoint .*(damaged|has changed since it was written)"):
-        Ensemble(small, members=1).fit(**settings)
+        Ensemble(small, members=1).fit(**trained)
 
 
-def test_a_checkpoint_of_another_version_is_refused(small, settings):
-    Ensemble(small, members=1).fit(**settings)
-    path = settings["checkpoint"] / "settings.json"
+def test_a_checkpoint_of_another_version_is_refused(small, trained):
+    path = trained["checkpoint"] / "settings.json"
     path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
     with pytest.raises(InputError, match="is of another training: format differ"):
-        Ensemble(small, members=1).fit(**settings)
+        Ensemble(small, members=1).fit(**trained)

@@ -273,9 +273,8 @@ FORMS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["dataset", "pydataset"])
 @pytest.mark.parametrize("loss", ["binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"])
-def test_labels_train_in_any_form_as_numbers_do(blobs, loss, kind):
+def test_labels_train_in_any_form_as_numbers_do(blobs, loss):
     units = 1 if loss.startswith("binary") else 3
     x, y = blobs(22, classes=max(units, 2))
 
@@ -285,23 +284,24 @@ def test_labels_train_in_any_form_as_numbers_do(blobs, loss, kind):
         model.compile("sgd", loss)
         return model
 
-    def source(labels):
-        if kind == "pydataset":
-            return Batches(x, labels, 8)
+    def of_tensors(labels):
         return tf.data.Dataset.from_tensor_slices((x, labels)).batch(8)
+
+    def of_arrays(labels):
+        return Batches(x, labels, 8)
 
     settings = {"epochs": 1, "batch_size": 8, "shuffle": False, "verbose": 0}
     expected = Ensemble(build, members=1).fit(x, y, validation_data=(x, y), **settings)
     for name, form in FORMS.items():
         labels = form(y)
-        rows = Ensemble(build, members=1).fit(source(labels), None, validation_data=source(labels), **settings)
-        others = Ensemble(build, members=1).fit(
-            x, labels, validation_data=(x, labels), watch={"also": source(labels)}, **settings
-        )
-        for found in (rows.loss, others.loss):
-            np.testing.assert_allclose(found, expected.loss, rtol=1e-5, err_msg=name)
-        for found in (rows.val_loss, others.val_loss, others.also_loss):
-            np.testing.assert_allclose(found, expected.val_loss, rtol=1e-5, err_msg=name)
+        watch = {"tensors": of_tensors(labels), "arrays": of_arrays(labels)}
+        for given in [(x, labels), (of_tensors(labels), None), (of_arrays(labels), None)]:
+            validation = given if given[1] is not None else given[0]
+            more = {"watch": watch} if given[1] is not None else {}
+            rows = Ensemble(build, members=1).fit(*given, validation_data=validation, **more, **settings)
+            np.testing.assert_allclose(rows.loss, expected.loss, rtol=1e-5, err_msg=name)
+            for part in ("val", *more.get("watch", ())):
+                np.testing.assert_allclose(rows[f"{part}_loss"], expected.val_loss, rtol=1e-5, err_msg=name)
 
 
 def test_what_cannot_be_streamed_is_said(small, blobs):
@@ -349,6 +349,8 @@ def test_long_training_is_stacked_convolutions_unrolled_and_memory_cuts_the_grou
     tight = choose("auto", models, schedule, memory_limit=2 * needed + 400)
     assert tight.slots == 2
     assert choose("auto", models[:1], schedule).strategy == "looped"
+    averaged = [prepared(small(optimizer=keras.optimizers.SGD(0.1, use_ema=True))) for _ in range(2)]
+    assert choose("auto", averaged, schedule).strategy == "unrolled"  # where "stacked" refuses
     conv = keras.Sequential(
         [keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3), keras.layers.Flatten(), keras.layers.Dense(3)]
     )

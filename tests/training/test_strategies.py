@@ -1,5 +1,7 @@
 """Every strategy trains the same members: stacked and unrolled are held to looped, and each trap would show."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -99,35 +101,44 @@ def assert_same(first, second, atol=2e-5):
     np.testing.assert_allclose(rows, other_rows, atol=max(1e-4, atol), rtol=1e-3)
 
 
-@pytest.mark.parametrize("strategy", ["unrolled", "stacked"])
-@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in SCENARIOS])
-def test_members_are_those_of_the_looped_strategy(name, strategy):
+@cache
+def looped(name):
+    """A scenario's network and data, and what the looped strategy makes of them, once for both other strategies."""
     build, shape = SCENARIOS[name]()
     x, y = data_for(shape)
     if name == "embedding":
         x = np.abs(x * 3).astype("int32") % 7
-    validation = (x[:9], y[:9])
-    assert_same(
-        trained(build, "looped", x, y, validation_data=validation),
-        trained(build, strategy, x, y, validation_data=validation),
-    )
+    return build, x, y, trained(build, "looped", x, y, validation_data=(x[:9], y[:9]))
+
+
+def scenarios():
+    for name in SCENARIOS:
+        marks = [pytest.mark.xdist_group(f"scenario {name}"), *([] if name in QUICK else [pytest.mark.slow])]
+        yield pytest.param(name, marks=marks)
+
+
+@pytest.mark.parametrize("strategy", ["unrolled", "stacked"])
+@pytest.mark.parametrize("name", list(scenarios()))
+def test_members_are_those_of_the_looped_strategy(name, strategy):
+    build, x, y, expected = looped(name)
+    assert_same(expected, trained(build, strategy, x, y, validation_data=(x[:9], y[:9])))
 
 
 # The traps: what would go wrong if members were not each alone
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["unrolled", "stacked"])
-def test_each_member_stops_by_its_own_validation_loss_and_gets_its_best_weights_back(strategy):
+def test_each_member_stops_by_its_own_validation_loss_and_gets_its_best_weights_back():
     build, shape = flat(lambda: L.Dropout(0.5), optimizer=lambda: O.Adam(0.1))
     (x, y), (x_val, y_val) = data_for(shape), data_for(shape, seed=1)
     settings = {"validation_data": (x_val, np.roll(y_val, 1)), "epochs": 25, "patience": 2, "members": 5}
     expected = trained(build, "looped", x, y, **settings)
     assert len(set(expected[1].groupby("member").epoch.max())) > 1, "the members should stop at different epochs"
-    result = trained(build, strategy, x, y, **settings)
-    assert_same_weights(expected, result)
-    for _, rows in result[1].groupby("member"):
-        assert len(rows) == min(25, rows.val_loss.to_numpy().argmin() + 1 + 2)
+    for strategy in ("unrolled", "stacked"):
+        result = trained(build, strategy, x, y, **settings)
+        assert_same_weights(expected, result)
+        for _, rows in result[1].groupby("member"):
+            assert len(rows) == min(25, rows.val_loss.to_numpy().argmin() + 1 + 2)
 
 
 @pytest.mark.slow
