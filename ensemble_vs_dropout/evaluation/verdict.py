@@ -107,14 +107,11 @@ def _how_tested(answered: pd.DataFrame, interval: str, level: float) -> str:
             "p-values are adjusted by Holm over the planned questions of a metric "
             f"({tests.max()} could be tested), and what is shown goes by these"
         )
-    unseen = [
-        f"{_size(name, detectable)} of {_metric_words(name)}"
-        for name, detectable in answered.groupby("metric", sort=False).detectable.max().items()
-        if math.isfinite(detectable)
-    ]
+    ranges = answered.groupby("metric", sort=False).detectable.agg(["min", "max"]).dropna()
+    unseen = [f"{_between(name, *row)} of {_metric_words(name)}" for name, row in ranges.iterrows()]
     sentences = [f"{'; '.join(told)}."]
     if unseen:
-        sentences.append(f"Differences below {' and '.join(unseen)} may go unseen.")
+        sentences.append(f"Depending on the question, differences below {' and '.join(unseen)} may go unseen.")
     if (answered.test == UNTESTED).any():
         sentences.append(
             "Where it says of these networks only, nothing is known of what training again would find: more "
@@ -198,6 +195,12 @@ def _size(metric: str, value: float) -> str:
     return f"{abs(value) * scale:.{2 if scale == 100 else 3}f}{_unit(metric)}"
 
 
+def _between(metric: str, least: float, most: float) -> str:
+    """Return a range of sizes; one size where they are the same."""
+    low, high = _size(metric, least), _size(metric, most)
+    return high if low == high else f"{low.removesuffix(_unit(metric))} to {high}"
+
+
 def _worth(row: Any) -> str:
     """Say what an arm is worth in independent networks, with its interval."""
     known = ARMS[row.arm]
@@ -212,6 +215,8 @@ def _worth(row: Any) -> str:
     if row.worth <= 1:
         best = f"more than {row.pool}" if math.isinf(row.high) else f"{row.high:.1f}"
         return f"{name} does not reach 1 independent network here (at best {best}), {by}."
+    if math.isinf(row.low):
+        return f"{name} is worth more than {row.pool} independent networks here, {by}."
     if math.isinf(row.high):
         likely = f"more than {row.pool}" if math.isinf(row.worth) else f"{row.worth:.1f}"
         return f"{name} is worth at least {row.low:.1f} independent networks here (likely {likely}), {by}."

@@ -44,8 +44,8 @@ def test_less_error_is_told_in_points_with_its_interval_and_p():
     )
     assert last == (
         "Intervals are simultaneous 95 % intervals, over examples; p-values are adjusted by Holm over the planned "
-        "questions of a metric (1 could be tested), and what is shown goes by these. Differences below 5.00 "
-        "percentage points of error may go unseen."
+        "questions of a metric (1 could be tested), and what is shown goes by these. Depending on the question, "
+        "differences below 5.00 percentage points of error may go unseen."
     )
 
 
@@ -209,7 +209,12 @@ def test_what_would_go_unseen_is_told_once_at_the_end():
         contrast(0.01, -0.03, 0.02, "neither", "nll", p=0.5),
     )
     assert "unseen" not in first
-    assert last.endswith("Differences below 3.10 percentage points of error and 0.050 nats of NLL may go unseen.")
+    assert last.endswith("differences below 3.10 percentage points of error and 0.050 nats of NLL may go unseen.")
+    _, _, last = told(
+        contrast(-0.01, -0.03, 0.02, "neither", p=0.5, detectable=0.031),
+        contrast(-0.02, -0.03, -0.01, "a", pair=("ensemble", "mean", "single", EACH), detectable=0.008),
+    )
+    assert last.endswith("differences below 0.80 to 3.10 percentage points of error may go unseen.")
 
 
 WORTH = pd.DataFrame(
@@ -241,6 +246,7 @@ def test_the_worth_of_each_arm_is_told_in_networks():
     [
         (np.nan, np.nan, "What 100-pass MC dropout is worth in networks cannot be told from one repetition."),
         (1.0, np.inf, "What 100-pass MC dropout is worth in networks cannot be told here, by calibrated NLL: anything"),
+        (np.inf, np.inf, "100-pass MC dropout is worth more than 5 independent networks here, by calibrated NLL."),
         (1.3, 2.5, "100-pass MC dropout is worth 1.8 independent networks here (1.3 to 2.5), by calibrated NLL."),
     ],
 )
