@@ -92,7 +92,7 @@ class Point:
         repetition: From 0.
         runs: Those it takes, one for each recipe; none while what they are is not chosen.
         trials: For each recipe the candidates, and the run that tries each.
-        probes: For each recipe one network that may train three times as long; see `Settings.probe`.
+        probes: For each recipe of several networks one that may train three times as long; see `Settings.probe`.
         chosen: By recipe, the candidate that was best on validation data; empty if nothing is chosen.
     """
 
@@ -214,7 +214,8 @@ def _point(
     taken = {recipe: chosen.get(tuned_like(recipe)) for recipe in settings.trained}
     wanted = {recipe: settings.chosen(one) if one else settings for recipe, one in taken.items()}
     runs = tuple(_run(one, recipe, repetition, facts) for recipe, one in wanted.items())
-    probes = tuple(_probe(one, recipe, facts) for recipe, one in wanted.items() if settings.probe)
+    probed = [recipe for recipe in wanted if settings.probe and not RECIPES[recipe].single]
+    probes = tuple(_probe(wanted[recipe], recipe, facts) for recipe in probed)
     return Point(keys, repetition, runs, tuple(trials), probes, chosen)
 
 
@@ -231,8 +232,7 @@ def _trial(settings: Settings, candidate: dict[str, Any], recipe: str, facts: Ma
 def _probe(settings: Settings, recipe: str, facts: Mapping[str, str]) -> Run:
     """Return the run of the first network of the first repetition, with three times the epochs and the patience."""
     patience = settings.patience and PROBED * settings.patience
-    members = settings.members if RECIPES[recipe].single else 1  # by which a single network is as wide as it is
-    only = {"members": members, "metrics": ("nll",), "epochs": PROBED * settings.epochs, "patience": patience}
+    only = {"members": 1, "metrics": ("nll",), "epochs": PROBED * settings.epochs, "patience": patience}
     return _on_validation_data(settings, only, recipe, facts)
 
 

@@ -124,7 +124,7 @@ class Settings(_Checked):
         controls: Whether one wide network of about the ensemble's parameters is trained too; the model must take
             `width`.
         resamples: Of the bootstrap, for measures that are no means of examples.
-        probe: Whether one network of each recipe is also trained with three times the epochs and the patience, to tell
+        probe: Whether one network of each recipe of several is also trained with three times the epochs and the patience, to tell
             whether these are enough.
         tuning: What is chosen on validation data, for each recipe; None if nothing is and the rate is a number.
         splits: The parts of the data that scores are of.
