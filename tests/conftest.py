@@ -1,13 +1,7 @@
 """Small data and small networks that several rooms' tests share, as fixtures that return functions."""
 
-import gc
-import os
-
 import numpy as np
 import pytest
-
-# Machine code that XLA does not optimize computes the same and is made sooner; `XLA_FLAGS= make test` has it optimized.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.types import Dataset
@@ -23,12 +17,6 @@ def pytest_collection_modifyitems(items):
         fixtures = [made[-1] for made in known.name2fixturedefs.values()] if known else []
         if any(fixture.scope == "module" for fixture in fixtures) and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-
-
-def pytest_collection_finish():
-    """What has been imported and collected stays, so that the collector of garbage need not go through it each time."""
-    gc.collect()
-    gc.freeze()
 
 
 def make_blobs(examples=70, features=6, classes=3, seed=0, noise=1.0):

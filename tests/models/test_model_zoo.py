@@ -189,7 +189,7 @@ def test_other_strategies_train_the_same(network, trained, strategy):
         reason = re.search('"stacked" cannot train these members: .{10}', str(refusal))
         if strategy != "stacked" or "not stacked" not in network.tags or not reason:
             raise
-        return
+        ensemble.fit(one.x, one.y, strategy="auto", **SETTINGS)
     if "own draws" in network.tags:
         return
     for member, (model, looped) in enumerate(zip(ensemble.models, one.ensemble.models, strict=True)):

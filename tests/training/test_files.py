@@ -116,7 +116,7 @@ def test_an_ensemble_that_cannot_be_saved_leaves_nothing(tmp_path):
 def test_a_checkpoint_is_taken_up_again(build, tmp_path):
     settings = {"epochs": 1, "verbose": 0, "checkpoint": tmp_path, "strategy": "looped"}
     x, y = odd_networks.NUMBERS, odd_networks.CLASSES
-    first, again, ends = Ensemble(build, members=1), Ensemble(build, members=1), []
+    first, again, ends = Ensemble(build, members=2), Ensemble(build, members=2), []
     first.fit(x, y, **settings)
     again.fit(x, y, **settings, on_epoch=ends.append)
     assert ends == []

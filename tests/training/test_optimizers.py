@@ -33,28 +33,20 @@ KINDS = {  # the settings of an optimizer beside its learning rate
     "ema overwriting": {**EMA, "ema_overwrite_frequency": 2},
     "accumulation": {"gradient_accumulation_steps": 2},
     "clipped and decaying": {"clipnorm": 0.05, "weight_decay": 0.2, "learning_rate": 0.6},
-    "all at once": {
-        **EMA,
-        "ema_overwrite_frequency": 2,
-        "gradient_accumulation_steps": 2,
-        "clipnorm": 0.05,
-        "weight_decay": 0.2,
-        "learning_rate": 0.6,
-    },
+    "averaged and accumulated": {**EMA, "ema_overwrite_frequency": 2, "gradient_accumulation_steps": 2},
 }
-# What every optimizer is trained with, and how. Where "stacked" refuses, "auto" must train, which is looped here, so
-# that "all at once" is trained by two strategies. What has no embedding is another program where it is stacked alone.
+# What every optimizer is trained with, and how. Where "stacked" refuses, "auto" must train, which is looped here.
 WALKED = {
-    "embedding": STRATEGIES,
-    "dense": ("stacked",),
+    **dict.fromkeys(("dense", "embedding", "clipnorm", "ema", "accumulation"), STRATEGIES),
     "clipped and decaying": ("stacked",),
-    "all at once": ("unrolled", "stacked"),
+    "averaged and accumulated": ("looped",),
 }
-# The settings are the base class's, so that not every optimizer needs each of them by itself.
+# Most other settings are the base class's, so that not every optimizer needs all of them.
 WHOLLY = {"Adam": STRATEGIES, "MultiOptimizer": ("stacked",), "SGD": ("stacked",)}
 QUICK = (("Adam", "embedding"), ("Nadam", "embedding"))
 DIVIDED = 'in its step depends on values; use "unrolled"'  # Keras divides sparse gradients with a branch for zeros
-REFUSED = ("ema", "accum", "at once")  # "stacked" may refuse kinds with such names
+DENSE = ("dense", "clipped and decaying", "averaged and accumulated")  # kinds that are walked without an embedding
+REFUSED = ("ema", "accum", "averag")  # "stacked" may refuse kinds with such names
 
 
 def optimizers():
@@ -150,7 +142,7 @@ def refusal_of(expected, build, build_network, strategy):
 
 @cache
 def expected_of(name, kind):
-    build_network = dense if kind == "dense" else embedded
+    build_network = dense if kind in DENSE else embedded
     return expected_from(lambda: build_network(make(name, kind)), build_network)
 
 
@@ -173,7 +165,7 @@ def test_the_walk_knows_the_optimizers_it_began_with():
 def test_an_optimizer_of_keras_trains_as_fit_does(name, kind, strategy, monkeypatch):
     if kind != "embedding":  # whether XLA compiles it is no matter of the settings
         monkeypatch.setattr("ensemble_vs_dropout.training.strategy._compiles_well", lambda layer: False)
-    build_network = dense if kind == "dense" else embedded
+    build_network = dense if kind in DENSE else embedded
     expected = expected_of(name, kind)
 
     def build():
