@@ -23,6 +23,7 @@ from typing import Any
 from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, find_arms
 from ensemble_vs_dropout.experiments.settings import Settings, Study
 from ensemble_vs_dropout.files import digest, digest_of_file
+from ensemble_vs_dropout.seeds import derive
 
 # What is judged about trained networks, and by whose seeds they draw: runs that differ in these alone are trained
 # together.
@@ -228,6 +229,10 @@ def _run(settings: Settings, recipe: str, repetition: int, facts: Mapping[str, s
         spec["arms"] = [named for named in settings.arms if find_arms([named])[0] in arms]
     if spec["data_seed"] is None:
         spec["data_seed"] = spec["seed"]
+    if not settings.new_splits:
+        del spec["new_splits"]  # so that runs have the names that they had before there was such a setting
+    elif repetition:
+        spec["data_seed"] = derive(spec["data_seed"], "split", repetition)
     for key in _DROPOUT_ONLY if not RECIPES[recipe].dropout else ():
         del spec[key]
     files = {
