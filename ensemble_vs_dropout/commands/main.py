@@ -40,7 +40,13 @@ def compare(
         str, typer.Option(help="Probability to drop a unit, in (0, 1); auto chooses it on validation data.")
     ] = "auto",
     passes: Annotated[int, typer.Option(help="Forward passes of Monte Carlo dropout.")] = 100,
-    repetitions: Annotated[int, typer.Option(help="Of the whole experiment, with other seeds.")] = 3,
+    repetitions: Annotated[
+        int | None, typer.Option(help="Of the whole experiment, with other seeds.", show_default="3")
+    ] = None,
+    splits: Annotated[
+        int | None,
+        typer.Option(help="As many repetitions, each on training, validation and test parts of its own."),
+    ] = None,
     epochs: Annotated[int, typer.Option(help="At most so many for every network.")] = 60,
     patience: Annotated[int, typer.Option(help="Epochs without a lower validation loss; 0 trains all epochs.")] = 10,
     batch_size: Annotated[int, typer.Option(help="Examples in a training step.")] = 128,
@@ -115,6 +121,7 @@ def compare(
                 rate=rate if rate == "auto" else _number_of("rate", rate, " or auto"),
                 passes=passes,
                 repetitions=repetitions,
+                splits=splits,
                 epochs=epochs,
                 patience=patience or None,
                 batch_size=batch_size,

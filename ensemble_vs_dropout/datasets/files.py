@@ -54,7 +54,8 @@ def load_npz(path: Path, plan: Plan) -> Dataset:
         given = check_features("x", arrays["x"])
         x, y, names, more = split_test(given, arrays["y"], "y", plan, names)
         notes += more
-    return prepare(x, y, plan, name=path.stem, class_names=names, source=str(path), notes=notes)
+    anew = plan.resplit and keys == SPLIT_KEYS  # else the test part is drawn by the seed anyway
+    return prepare(x, y, plan, name=path.stem, class_names=names, source=str(path), notes=notes, resplit=anew)
 
 
 def _class_names(path: Path, array: npt.NDArray[np.generic] | None) -> tuple[str, ...] | None:

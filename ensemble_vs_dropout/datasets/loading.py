@@ -33,6 +33,7 @@ def load_dataset(
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
     seed: int = 0,
+    resplit: bool = False,
 ) -> Dataset:
     """Return a data set by its known name, or from the user's file.
 
@@ -46,6 +47,8 @@ def load_dataset(
         val_fraction: The fraction of train to validate on, where the source has no validation part.
         test_fraction: The fraction to test on, where the source has no test part.
         seed: Of the splits, the choice of `train_size` and the noise.
+        resplit: Whether the test part is drawn by `seed` even where the source has its own: all its parts are
+            pooled, and stratified parts of the same sizes are drawn from them.
 
     Raises:
         InputError: An unknown name, or data that no classifier can be trained and tested on.
@@ -62,7 +65,8 @@ def load_dataset(
         "train_size": train_size,
     }
     asked |= {"label_noise": label_noise, "val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
-    plan = Plan(train_size, label_noise, val_fraction, test_fraction, seed, asked)
+    asked |= {"resplit": resplit}
+    plan = Plan(train_size, label_noise, val_fraction, test_fraction, seed, resplit, asked)
     if key not in KNOWN:
         if path.suffix.lower() in SUFFIXES or os.path.basename(key) != key or path.exists():
             return load_file(path, target, plan)
@@ -98,7 +102,9 @@ def _load_known(known: KnownDataset, plan: Plan, notes: tuple[str, ...] = ()) ->
         _check_content(known, arrays, source)
     x = {part: arrays[f"x_{part}"] for part in ("train", "test")}
     y = {part: arrays[f"y_{part}"] for part in ("train", "test")}
-    return prepare(x, y, plan, name=known.name, class_names=known.classes, source=source, notes=notes)
+    return prepare(
+        x, y, plan, name=known.name, class_names=known.classes, source=source, notes=notes, resplit=plan.resplit
+    )
 
 
 def _load_digits(known: KnownDataset, plan: Plan, notes: tuple[str, ...]) -> Dataset:

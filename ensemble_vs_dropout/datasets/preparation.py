@@ -20,9 +20,10 @@ from ensemble_vs_dropout.datasets.splits import (
     stratified_order,
 )
 from ensemble_vs_dropout.seeds import stream
-from ensemble_vs_dropout.types import Dataset, IntArray
+from ensemble_vs_dropout.types import PARTS, Dataset, IntArray
 
 Finish = Callable[[Parts], tuple[Parts, list[str]]]
+Labels = dict[str, IntArray]
 
 
 def from_arrays(
@@ -95,8 +96,12 @@ def prepare(
     class_names: Sequence[str] | None = None,
     source: str = "",
     notes: Sequence[str] = (),
+    resplit: bool = False,
 ) -> Dataset:
-    """Do what `from_arrays` does, for loaders: arrays by part ("train", "test", perhaps "val") and a plan."""
+    """Do what `from_arrays` does, for loaders: arrays by part ("train", "test", perhaps "val") and a plan.
+
+    With `resplit` all parts are pooled, and parts of the same sizes are drawn anew by the seed of the plan.
+    """
     if x.keys() != y.keys():
         given, lacking = ("x_val", "y_val") if "val" in x else ("y_val", "x_val")
         raise InputError(f"x_val and y_val must come together, got only {given}; give {lacking} too, or neither")
@@ -109,7 +114,9 @@ def prepare(
                 "reshape one of them"
             )
     finish = functools.partial(ready_features, standardise=standardise)
-    return assemble(checked, y, finish, plan, name=name, class_names=class_names, source=source, notes=notes)
+    return assemble(
+        checked, y, finish, plan, name=name, class_names=class_names, source=source, notes=notes, resplit=resplit
+    )
 
 
 def assemble(
@@ -122,6 +129,7 @@ def assemble(
     class_names: Sequence[str] | None = None,
     source: str = "",
     notes: Sequence[str] = (),
+    resplit: bool = False,
 ) -> Dataset:
     """Encode the labels, make the parts as `plan` says, then let `finish` fit on the final training part.
 
@@ -134,6 +142,7 @@ def assemble(
         class_names: See there.
         source: See there.
         notes: See there.
+        resplit: As in `prepare`.
     """
     encoded = encode_labels({f"y_{part}": labels for part, labels in y.items()}, class_names)
     labels = {part: encoded.parts[f"y_{part}"] for part in y}
@@ -143,13 +152,22 @@ def assemble(
                 f"y_{part} must have one label for each of the {len(x[part])} examples of x_{part}, got "
                 f"{len(labels[part])}"
             )
-    parts = dict(x)
+    parts, val_fraction = dict(x), plan.val_fraction
     said = [*notes, *encoded.notes]
-    check_class_sizes("y_train", labels["train"], encoded.classes, ["train"] if "val" in x else ["train", "val"])
-    if "val" not in x:
+    if resplit:
+        if "val" in x:
+            val_fraction = len(x["val"]) / (len(x["train"]) + len(x["val"]))
+        parts, labels = _redrawn(parts, labels, encoded.classes, plan.seed)
+        said.append(
+            f"the source's own parts were pooled, and a stratified test part of {len(labels['test'])} examples, as "
+            f"many as its own, was drawn with seed {plan.seed}"
+        )
+    whole = "val" in parts
+    check_class_sizes("y_train", labels["train"], encoded.classes, ["train"] if whole else ["train", "val"])
+    if not whole:
         generator = stream(plan.seed, "split", "val")
-        kept, held = hold_out(labels["train"], plan.val_fraction, generator, "val_fraction", encoded.classes)
-        parts["train"], parts["val"] = x["train"][kept], x["train"][held]
+        kept, held = hold_out(labels["train"], val_fraction, generator, "val_fraction", encoded.classes)
+        parts["train"], parts["val"] = parts["train"][kept], parts["train"][held]
         labels["train"], labels["val"] = labels["train"][kept], labels["train"][held]
     chosen, labels["train"], more = _training_part(labels["train"], len(encoded.classes), plan)
     parts["train"] = parts["train"][chosen]
@@ -194,6 +212,15 @@ def split_test(
         f"a stratified test part of {len(held)} examples was split off with seed {plan.seed}",
     )
     return parts, {"train": labels[kept], "test": labels[held]}, encoded.classes, notes
+
+
+def _redrawn(parts: Parts, labels: Labels, classes: Sequence[str], seed: int) -> tuple[Parts, Labels]:
+    """Pool all parts, and return what is for training and a test part of the size of the source's own."""
+    x, y = (np.concatenate([given[part] for part in PARTS if part in given]) for given in (parts, labels))
+    check_class_sizes("the labels of all parts", y, classes, PARTS)
+    share = len(labels["test"]) / len(y)
+    kept, held = hold_out(y, share, stream(seed, "split", "test"), "the source's share of test examples", classes)
+    return {"train": x[kept], "test": x[held]}, {"train": y[kept], "test": y[held]}
 
 
 def _training_part(labels: IntArray, classes: int, plan: Plan) -> tuple[IntArray, IntArray, list[str]]:

@@ -30,6 +30,7 @@ class Plan:
     val_fraction: float = 0.1
     test_fraction: float = 0.2
     seed: int = 0
+    resplit: bool = False
     asked: Mapping[str, Any] = field(default_factory=dict)  # of `load_dataset`, all of it
 
     def __post_init__(self) -> None:

@@ -17,7 +17,8 @@ from ensemble_vs_dropout.evaluation.arms import growing
 from ensemble_vs_dropout.evaluation.outcomes import (
     LEAST,
     Arms,
-    check_arms,
+    check_labelled,
+    check_share,
     outcome_of_examples,
     pool,
     resampled_weights,
@@ -27,7 +28,7 @@ from ensemble_vs_dropout.evaluation.sizes import SubsetCurve, subset_curves
 from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.measures.resampling import percentile_interval, weighted_means
 from ensemble_vs_dropout.measures.significance import holm
-from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_labels
+from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions
 
 AXES = ("parameters", "trained", "passes", "train_seconds", "predict_seconds")
 _ROUNDING = 1e-12
@@ -79,7 +80,11 @@ def equivalence(
         [4.0]
     """
     check_at_least("resamples", resamples, 100)
-    runs = _checked(arms, labels, metric, level)
+    runs, (truth, *_) = _checked(arms, labels, metric, level)
+    if np.ndim(labels) > 1:
+        raise InputError(
+            "labels must be one array, as worth is told on the same test examples in every repetition, got one for each"
+        )
     size = runs[check_known("reference", reference, runs)][0].members
     if size < 2 or any(run.weights is not None for run in runs[reference]):
         raise InputError(
@@ -88,7 +93,6 @@ def equivalence(
         )
     for arm in rules or {}:
         check_known("arm in rules", arm, runs)
-    truth = check_labels(labels, runs[reference][0].classes)
     chosen = {arm: (rules or {}).get(arm, "mean") for arm in runs}
     sizes = range(1, size) if size <= 20 else np.unique(np.geomspace(1, size, 20).astype(int)).tolist()
     curves = [subset_curves(run, truth, [metric], "mean", sizes, subsets, seed)[metric] for run in runs[reference]]
@@ -133,6 +137,7 @@ def equal_cost(
     subsets: int = 20,
     level: float = 0.95,
     seed: int = 0,
+    test_share: float | None = None,
 ) -> pd.DataFrame:
     """Return which arm is best for the same parameters, training work, passes or measured seconds.
 
@@ -141,7 +146,7 @@ def equal_cost(
 
     Args:
         arms: Predictions by arm, one or one for each repetition.
-        labels: Shape (examples,).
+        labels: Shape (examples,); or (repetitions, examples) where every repetition has a split of its own.
         cost: As `cost_table` makes it, each arm at its full size. Costs are taken to be proportional to the members.
         metric: A name in `METRICS` with one value per example.
         sampled: Arms of passes of one network, whose size costs passes and seconds of prediction alone; None for the
@@ -150,12 +155,14 @@ def equal_cost(
         subsets: At each size, at most.
         level: A difference is shown below 1 - level.
         seed: Of the subsets.
+        test_share: As that of `Evaluator`, where every repetition has a split of its own.
 
     Returns:
         One row per axis, budget and arm: axis, budget, arm, members, cost, value, low, high (over repetitions and
-        examples; over examples alone with fewer than three repetitions), best (the lowest value, or highest where that
-        is better), p_adjusted (that it differs from the best; a paired t over repetitions and examples, Holm within the
-        budget; NaN for the best itself, and with fewer than three repetitions), shown (that it is worse) and metric.
+        examples; over examples alone with fewer than three repetitions; over splits where each repetition has one of
+        its own), best (the lowest value, or highest where that is better), p_adjusted (that it differs from the best;
+        a paired t over the same, Holm within the budget; NaN for the best itself, and with fewer than three
+        repetitions), shown (that it is worse) and metric.
         The best is chosen on the same data: with many near ties its lead looks a little too sure.
 
     Example:
@@ -173,20 +180,21 @@ def equal_cost(
             f"cost must have one row for some of the arms {list(arms)}, got {costs.index.tolist()}, and axes must name "
             f"at least one of its columns, got {list(axes)}"
         )
-    runs = _checked({arm: arms[arm] for arm in known}, labels, metric, level)
-    truth = check_labels(labels, runs[known[0]][0].classes)
+    runs, truths = _checked({arm: arms[arm] for arm in known}, labels, metric, level)
+    check_share(test_share, labels)
     by_passes = growing("passes") if sampled is None else sampled
     offers = _offers({arm: each[0].members for arm, each in runs.items()}, costs, by_passes, axes)
     curves: dict[str, list[SubsetCurve]] = {}
     for arm, each in runs.items():
         sizes = sorted({offer.members for offer in offers if offer.arm == arm})
-        curves[arm] = [subset_curves(run, truth, [metric], "mean", sizes, subsets, seed)[metric] for run in each]
+        pairs = zip(each, truths, strict=True)
+        curves[arm] = [subset_curves(*pair, [metric], "mean", sizes, subsets, seed)[metric] for pair in pairs]
     places = {pair: i for i, pair in enumerate((arm, size) for arm in known for size in curves[arm][0].sizes)}
     sign = -1.0 if METRICS[metric].higher_is_better else 1.0
     columns = sign * np.stack(
         [
             np.concatenate([_of_all_networks(runs[arm][r], curves[arm][r], truth, metric) for arm in known])
-            for r in range(len(runs[known[0]]))
+            for r, truth in enumerate(truths)
         ]
     )
     tables = []
@@ -194,7 +202,7 @@ def equal_cost(
         for budget in sorted({offer.budget for offer in offers if offer.axis == axis}):
             rows = [offer for offer in offers if (offer.axis, offer.budget) == (axis, budget)]
             at = [places[offer.arm, offer.members] for offer in rows]
-            tables.append(_ranked(rows, columns[:, at], sign, level))
+            tables.append(_ranked(rows, columns[:, at], sign, level, test_share))
     if not tables:
         raise InputError(f"cost must know at least one of {', '.join(axes)} for some arm, got NaN for all")
     return pd.concat(tables, ignore_index=True).assign(metric=metric)
@@ -240,9 +248,13 @@ def _offers(
     return offers
 
 
-def _ranked(rows: list[_Offer], columns: FloatArray, sign: float, level: float) -> pd.DataFrame:
+def _ranked(
+    rows: list[_Offer], columns: FloatArray, sign: float, level: float, test_share: float | None
+) -> pd.DataFrame:
     """Return the arms of one budget beside the best, from (repetitions, arms, examples); lower is better."""
-    scored = [outcome_of_examples(row.arm, "mean", row.members, "", columns[:, [i]]) for i, row in enumerate(rows)]
+    scored = [
+        outcome_of_examples(row.arm, "mean", row.members, "", columns[:, [i]], test_share) for i, row in enumerate(rows)
+    ]
     values = np.array([one.value for one in scored])
     best = int(values.argmin())
     known = np.isfinite(values) & (np.arange(len(rows)) != best) & (len(columns) >= LEAST)
@@ -256,13 +268,15 @@ def _ranked(rows: list[_Offer], columns: FloatArray, sign: float, level: float) 
     return table
 
 
-def _checked(arms: Arms, labels: npt.ArrayLike, metric: str, level: float) -> dict[str, list[Predictions]]:
+def _checked(
+    arms: Arms, labels: npt.ArrayLike, metric: str, level: float
+) -> tuple[dict[str, list[Predictions]], list[IntArray]]:
     if not METRICS[check_known("metric", metric, METRICS)].per_example:
         usable = ", ".join(name for name, known in METRICS.items() if known.per_example)
         raise InputError(f"{metric!r} is no mean of examples, which is needed here; take one of {usable}")
     if not 0 < level < 1:
         raise InputError(f"level must lie between 0 and 1, got {level!r}")
-    return check_arms(arms, len(np.asarray(labels)), same_members=True)
+    return check_labelled(arms, labels, same_members=True)
 
 
 def resampled(columns: FloatArray, resamples: int, seed: int) -> Iterator[FloatArray]:

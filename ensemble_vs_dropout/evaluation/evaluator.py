@@ -12,7 +12,16 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.evaluation.arms import ARMS, EACH, questions, shared
-from ensemble_vs_dropout.evaluation.outcomes import LEAST, Arms, Outcome, detect, evaluate, pool, runs_of
+from ensemble_vs_dropout.evaluation.outcomes import (
+    LEAST,
+    Arms,
+    Outcome,
+    check_share,
+    detect,
+    evaluate,
+    pool,
+    runs_of,
+)
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.measures.detection import HIGHER_IS_BETTER
@@ -30,6 +39,7 @@ CONTRAST_COLUMNS = [
 ]  # fmt: skip
 PLANNED, EXPLORATORY, ALL_PAIRS = "planned", "exploratory", "all pairs"
 UNTESTED, INFINITE = "none: of these networks only", "none: infinite"
+OVER_SPLITS = "corrected t over splits"
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,11 @@ class Evaluator:
     (`measures.spread`). A unit is what is trained anew: a network where the networks are judged one by one (the rule
     "each", and the networks of `Predictions.further`), the whole repetition where its members are combined. Fewer than
     three units say nothing of training again: intervals then span the test examples alone, and there is no p-value.
+
+    Where every repetition has a split of the data of its own (labels of its own, and `test_share`), a unit is a split,
+    and intervals and p-values speak of other splits: other networks, and other examples to train, stop and test on.
+    Splits share examples, so their variance is corrected by a rule of thumb (Nadeau and Bengio, 2003; see
+    `measures.significance.corrected_t_test`).
 
     Attributes:
         metrics: Names in `METRICS`, or "package.module:NAME" of one's own; None for the standard ones: error, NLL
@@ -57,6 +72,8 @@ class Evaluator:
             being McNemar's where each example's score is 0 or 1. They say nothing of training again.
         margins: By metric, in the unit that tables show (percentage points for an error, nats for an NLL): differences
             below it do not matter. Two arms are equivalent if theirs is shown to be below it (two one-sided tests).
+        test_share: n_test / n_train, the examples tested on divided by those trained on in one split, where every
+            repetition has a split of its own; else None.
 
     Example:
         >>> from ensemble_vs_dropout import Predictions
@@ -74,6 +91,7 @@ class Evaluator:
     seed: int = 0
     fixed: bool = False
     margins: Mapping[str, float] | None = None
+    test_share: float | None = None
 
     def __post_init__(self) -> None:
         for argument, names in (("metrics", self.metrics), ("rules", self.rules)):
@@ -106,15 +124,16 @@ class Evaluator:
 
         Args:
             arms: Predictions by arm.
-            labels: Shape (examples,).
+            labels: Shape (examples,); or (repetitions, examples) where every repetition has a split of its own.
             split: Which part of the data it is; goes into the table, like `condition` and `severity`.
             condition: What was done to the inputs.
             severity: How strongly.
 
         Returns:
             Columns arm, rule, members, metric, value, low, high (over networks and examples; over examples alone where
-            the arm has fewer than three units; cut at 0 where no unit is below it), split, condition, severity, and
-            repetition, which is missing where the row averages several.
+            the arm has fewer than three units; over splits where each repetition has one of its own; cut at 0 where no
+            unit is below it), split, condition, severity, and repetition, which is missing where the row averages
+            several.
         """
         return self._scores(self._outcomes(arms, labels), arms, split, condition, severity)
 
@@ -138,6 +157,8 @@ class Evaluator:
             mostly go unseen. p_equivalent is that of two one-sided tests against the margin (here in the unit of
             difference; Schuirmann, 1987), corrected by Holm's method in the same family. Without a margin, margin and
             p_equivalent are missing, and equivalent is false.
+
+            Where every repetition has a split of its own, the differences of the splits are tested.
 
             Between a finite and an infinite score, as the NLL of a vote, nothing is tested: the finite one is better.
         """
@@ -170,10 +191,15 @@ class Evaluator:
         if isinstance(self.rules, Mapping):
             for arm in self.rules:
                 check_known("arm in rules", arm, [*arms, *ARMS])
-        truth = np.asarray(labels)
         metrics = {name: METRICS[name] for name in self.metrics or STANDARD_METRICS}
-        pooled = list(pool(arms, {arm: self._rules_of(arm) for arm in arms}, truth))
-        return evaluate(pooled, truth, metrics, self.resamples, self.seed)
+        pooled = list(pool(arms, {arm: self._rules_of(arm) for arm in arms}, labels))
+        check_share(self.test_share, labels)
+        if self.fixed and self.test_share is not None:
+            raise InputError(
+                "fixed compares trained networks on the same examples, and must be False where every repetition has a "
+                "split of its own (test_share), got True"
+            )
+        return evaluate(pooled, labels, metrics, self.resamples, self.seed, self.test_share)
 
     def _rules_of(self, arm: str) -> Sequence[str]:
         rules = self.rules.get(arm) if isinstance(self.rules, Mapping) else self.rules
@@ -240,6 +266,8 @@ class _Pair:
         self.test, groups = "t over examples", []
         if not np.isfinite(self.difference):
             self.test = INFINITE
+        elif a.test_share is not None:
+            self.test = OVER_SPLITS
         elif not fixed and paired:
             differences = a.minus(b) if alike else whole
             groups, self.test = [differences.group], f"paired t over {_units(differences)} and examples"
@@ -248,7 +276,7 @@ class _Pair:
         if any(len(scores) < LEAST for scores, _ in groups):
             groups, self.test = [], UNTESTED
         total = whole.over_examples if np.isfinite(self.difference) else np.nan
-        self.spread = spread_of(groups, total, a.degrees)
+        self.spread = whole.spread() if self.test == OVER_SPLITS else spread_of(groups, total, a.degrees)
         if fixed and a.wrong is not None and b.wrong is not None:
             self.p_value, self.test = mcnemar(a.wrong, b.wrong)
         else:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.evaluation.outcomes import Arms, check_arms
+from ensemble_vs_dropout.evaluation.outcomes import Arms, check_labelled
 from ensemble_vs_dropout.measures.decomposition import COMBINED_BY, ambiguity, improvement
 from ensemble_vs_dropout.measures.diversity import diversity
 from ensemble_vs_dropout.measures.uncertainty import uncertainty
-from ensemble_vs_dropout.types import check_labels
 
 
 def diversity_table(arms: Arms, labels: npt.ArrayLike) -> pd.DataFrame:
@@ -19,7 +17,7 @@ def diversity_table(arms: Arms, labels: npt.ArrayLike) -> pd.DataFrame:
 
     Args:
         arms: Predictions by arm, one or one for each repetition.
-        labels: Shape (examples,).
+        labels: Shape (examples,), or (repetitions, examples) where each repetition has examples of its own.
 
     Returns:
         Columns arm, members, repetition; those of `measures.diversity`; mutual_information and variance, their means
@@ -39,11 +37,11 @@ def diversity_table(arms: Arms, labels: npt.ArrayLike) -> pd.DataFrame:
         ['arm', 'members', 'repetition', 'disagreement']
     """
     rows = []
-    for arm, runs in check_arms(arms, len(np.asarray(labels))).items():
-        for repetition, run in enumerate(runs):
+    runs_by_arm, truths = check_labelled(arms, labels)
+    for arm, runs in runs_by_arm.items():
+        for repetition, (run, truth) in enumerate(zip(runs, truths, strict=True)):
             if run.members == 1:
                 continue
-            truth = check_labels(labels, run.classes)
             unsure = uncertainty(run.probs, run.weights)[["mutual_information", "variance"]].mean()
             gained = {
                 f"ambiguity_{loss}": ambiguity(run.probs, truth, loss, run.weights).ambiguity.mean()

@@ -2,6 +2,10 @@
 
 All arms are tested on the same examples, and those that share networks on the same networks. What two outcomes have in
 common is in their deviations: the product of two rows is the covariance of two scores over draws of the examples.
+
+Where every repetition has a split of the data of its own, training, validation and test parts, one split is one unit:
+what other networks, other examples to train on and other examples to test on would change is all in the spread of
+their scores. That of a mean over J splits is the one of Nadeau and Bengio (2003), for splits share examples.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
@@ -19,7 +24,7 @@ from ensemble_vs_dropout.measures.aggregation import aggregate
 from ensemble_vs_dropout.measures.detection import DETECTORS, detection, strangeness
 from ensemble_vs_dropout.measures.metrics import Metric
 from ensemble_vs_dropout.measures.resampling import bootstrap_weights
-from ensemble_vs_dropout.measures.spread import Spread, spread_of
+from ensemble_vs_dropout.measures.spread import Component, Spread, spread_of
 from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_labels
 
@@ -41,6 +46,7 @@ class Outcome:
             their covariance over draws of the examples.
         degrees: The examples less one.
         wrong: The errors of each example, where there is one unit and each is 0 or 1.
+        test_share: n_test / n_train where every repetition has a split of its own, which has no deviations; else None.
     """
 
     arm: str
@@ -51,6 +57,7 @@ class Outcome:
     deviations: FloatArray
     degrees: int
     wrong: FloatArray | None = None
+    test_share: float | None = None
 
     @cached_property
     def value(self) -> float:
@@ -80,7 +87,12 @@ class Outcome:
         return float((self.deviations.mean(axis=0) ** 2).sum())
 
     def spread(self, fixed: bool = False) -> Spread:
-        """Return the spread of the value over networks and examples; if `fixed`, or of few units, over examples."""
+        """Return the spread of the value over networks and examples; if `fixed`, or of few units, over examples.
+
+        Where every repetition has a split of its own, it is over splits.
+        """
+        if self.test_share is not None:
+            return over_splits(self.units.mean(axis=1), self.test_share)
         groups = [] if fixed or self.units.size < LEAST else [self.group]
         return spread_of(groups, self.over_examples, self.degrees)
 
@@ -90,6 +102,17 @@ class Outcome:
             return self.value, self.value
         half = self.spread(fixed).half_width(level)
         return max(0.0 if self.units.min() >= 0 else -np.inf, self.value - half), self.value + half
+
+
+def over_splits(scores: FloatArray, test_share: float) -> Spread:
+    """Return the spread of a mean over random splits of one data set, with which `corrected_t_test` agrees.
+
+    Args:
+        scores: Of each split, shape (splits,), at least two.
+        test_share: n_test / n_train of one split. See `measures.significance.corrected_t_test`.
+    """
+    variance = (1 / len(scores) + test_share) * float(scores.var(ddof=1))
+    return Spread((Component(variance, len(scores) - 1),))
 
 
 @dataclass(frozen=True)
@@ -109,6 +132,56 @@ class Pooled:
 def runs_of(given: Predictions | Sequence[Predictions]) -> list[Predictions]:
     """Return an arm's predictions, one for each repetition."""
     return [given] if isinstance(given, Predictions) else list(given)
+
+
+def labels_of(labels: npt.ArrayLike, repetitions: int) -> list[IntArray]:
+    """Return the labels of each repetition's test examples, or raise `InputError`.
+
+    Args:
+        labels: Shape (examples,), or (repetitions, examples) where each repetition has examples of its own.
+        repetitions: How many there are.
+    """
+    try:
+        truth = np.asarray(labels)
+    except ValueError as error:
+        raise InputError(
+            "labels must be one array, or one for each repetition with as many examples in each, got arrays of "
+            "different length"
+        ) from error
+    if truth.ndim == 2 and len(truth) != repetitions:
+        raise InputError(
+            f"labels must be one array, or one for each of the {repetitions} repetitions, got {len(truth)} of them"
+        )
+    return list(truth) if truth.ndim == 2 else [truth] * repetitions
+
+
+def check_labelled(
+    arms: Arms, labels: npt.ArrayLike, same_members: bool = False
+) -> tuple[dict[str, list[Predictions]], list[IntArray]]:
+    """Return the predictions of each arm and repetition as `check_arms` does, and the labels of each repetition."""
+    truths = labels_of(labels, len(runs_of(next(iter(arms.values()), []))))
+    checked = check_arms(arms, len(truths[0]) if truths else None, same_members)
+    classes = next(iter(checked.values()))[0].classes
+    return checked, [check_labels(truth, classes) for truth in truths]
+
+
+def check_share(test_share: float | None, labels: npt.ArrayLike) -> None:
+    """Raise `InputError` unless a test share is given where each repetition has labels of its own, and only there."""
+    if test_share is None:
+        if np.ndim(labels) > 1:
+            raise InputError("test_share must be n_test / n_train where each repetition has its own labels, got None")
+        return
+    if not 0 <= test_share < np.inf:
+        raise InputError(f"test_share must be n_test / n_train, a number of at least 0, got {test_share!r}")
+    if np.ndim(labels) != 2:
+        raise InputError(
+            f"test_share is for repetitions with a split of their own: labels must then be one array for each, got "
+            f"shape {np.shape(labels)}; leave it out where all have the same examples"
+        )
+    if len(np.asarray(labels)) < LEAST:
+        raise InputError(
+            f"labels must be of at least {LEAST} splits, for fewer say nothing of others, got {len(np.asarray(labels))}"
+        )
 
 
 def check_arms(arms: Arms, examples: int | None = None, same_members: bool = False) -> dict[str, list[Predictions]]:
@@ -147,10 +220,9 @@ def check_arms(arms: Arms, examples: int | None = None, same_members: bool = Fal
     return checked
 
 
-def pool(arms: Arms, rules: Mapping[str, Sequence[str]], labels: IntArray) -> Iterator[Pooled]:
-    """Combine each arm's members by each of its rules."""
-    for arm, runs in check_arms(arms, len(labels)).items():
-        check_labels(labels, runs[0].classes)
+def pool(arms: Arms, rules: Mapping[str, Sequence[str]], labels: npt.ArrayLike) -> Iterator[Pooled]:
+    """Combine each arm's members by each of its rules; `labels` are as `labels_of` takes them."""
+    for arm, runs in check_labelled(arms, labels)[0].items():
         members = runs[0].members
         combining = [rule for rule in rules[arm] if rule != EACH]
         only = "mean" if "mean" in combining else next(iter(combining), None)
@@ -173,38 +245,65 @@ def _combined(arm: str, run: Predictions, rule: str) -> Iterator[FloatArray]:
 
 
 def evaluate(
-    pooled: Sequence[Pooled], labels: IntArray, metrics: Mapping[str, Metric], resamples: int, seed: int
+    pooled: Sequence[Pooled],
+    labels: npt.ArrayLike,
+    metrics: Mapping[str, Metric],
+    resamples: int,
+    seed: int,
+    test_share: float | None = None,
 ) -> list[Outcome]:
-    """Return every outcome; of a measure that is no mean of examples, the covariances come from bootstrap draws."""
-    return [_outcome(one, name, metrics[name], labels, resamples, seed) for one in pooled for name in metrics]
+    """Return every outcome; of a measure that is no mean of examples, the covariances come from bootstrap draws.
+
+    `labels` and `test_share` are those that `check_share` lets pass.
+    """
+    return [
+        _outcome(one, name, metrics[name], labels_of(labels, len(one.trials)), resamples, seed, test_share)
+        for one in pooled
+        for name in metrics
+    ]
 
 
-def _outcome(one: Pooled, name: str, metric: Metric, labels: IntArray, resamples: int, seed: int) -> Outcome:
+def _outcome(
+    one: Pooled,
+    name: str,
+    metric: Metric,
+    labels: list[IntArray],
+    resamples: int,
+    seed: int,
+    test_share: float | None,
+) -> Outcome:
     numbers = {len(trials) for trials in one.trials}
     if len(numbers) > 1:
         raise InputError(
             f"arm {one.arm!r} must have the same networks in each repetition under rule {one.rule!r}, got "
             f"{' and '.join(map(str, sorted(numbers)))} of them"
         )
-    trials = [trial for trials in one.trials for trial in trials]
+    trials = [(trial, truth) for trials, truth in zip(one.trials, labels, strict=True) for trial in trials]
     what, shape = (one.arm, one.rule, one.members, name), (len(one.trials), len(one.trials[0]))
     if metric.per_example:
-        rows = np.array([metric.function(trial, labels) for trial in trials], dtype=np.float64)
-        return outcome_of_examples(*what, rows.reshape(*shape, -1))
-    units = np.array([metric.value(trial, labels) for trial in trials])
+        rows = np.array([metric.function(*trial) for trial in trials], dtype=np.float64)
+        return outcome_of_examples(*what, rows.reshape(*shape, -1), test_share)
+    units, examples = np.array([metric.value(*trial) for trial in trials]), len(labels[0])
+    if test_share is not None:
+        return Outcome(*what, units.reshape(shape), np.empty((len(trials), 0)), examples - 1, test_share=test_share)
     drawn = [
-        [_whole(metric, trial, labels, weights) for trial in trials]
-        for weights in kept_weights(seed, len(labels), min(resamples, _ENOUGH))
+        [_whole(metric, *trial, weights) for trial in trials]
+        for weights in kept_weights(seed, examples, min(resamples, _ENOUGH))
     ]
     draws = np.concatenate(drawn, axis=1)
     deviations = _centred(draws) / np.sqrt(draws.shape[1] - 1)
-    return Outcome(*what, units.reshape(shape), deviations, len(labels) - 1)
+    return Outcome(*what, units.reshape(shape), deviations, examples - 1)
 
 
-def outcome_of_examples(arm: str, rule: str, members: int, metric: str, rows: FloatArray) -> Outcome:
+def outcome_of_examples(
+    arm: str, rule: str, members: int, metric: str, rows: FloatArray, test_share: float | None = None
+) -> Outcome:
     """Return the outcome of a score that is a mean of examples, from (repetitions, units of each, examples)."""
     examples = rows.shape[2]
     flat = rows.reshape(-1, examples)
+    if test_share is not None:
+        means = rows.mean(axis=2)
+        return Outcome(arm, rule, members, metric, means, np.empty((len(flat), 0)), examples - 1, None, test_share)
     wrong = flat[0] if len(flat) == 1 and np.isin(flat, (0, 1)).all() else None
     deviations = _centred(flat) / np.sqrt(max(1, examples * (examples - 1)))
     return Outcome(arm, rule, members, metric, rows.mean(axis=2), deviations, examples - 1, wrong)

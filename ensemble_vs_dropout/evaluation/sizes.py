@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
-from ensemble_vs_dropout.evaluation.outcomes import Arms, check_arms
+from ensemble_vs_dropout.evaluation.outcomes import Arms, check_labelled, check_share, over_splits
 from ensemble_vs_dropout.measures import METRICS, aggregate
 from ensemble_vs_dropout.measures.aggregation import Pool, find_rule, predict_labels
 from ensemble_vs_dropout.measures.resampling import bootstrap_weights, percentile_interval, weighted_means
@@ -33,6 +33,7 @@ def size_curves(
     subsets: int = 100,
     resamples: int = 1000,
     seed: int = 0,
+    test_share: float | None = None,
 ) -> pd.DataFrame:
     """Return the quality of m members combined, for sizes m up to each pool's.
 
@@ -43,7 +44,7 @@ def size_curves(
 
     Args:
         arms: The pool of each arm, one `Predictions`, or one for each repetition.
-        labels: Shape (examples,).
+        labels: Shape (examples,); or (repetitions, examples) where every repetition has a split of its own.
         metrics: Names in `METRICS`.
         rule: A name in `RULES`.
         sizes: The sizes m; those beyond a pool are left out, and the pool's own is always there.
@@ -51,44 +52,57 @@ def size_curves(
             orders for all sizes, so that gains are paired.
         resamples: Bootstrap resamples of the examples.
         seed: Of subsets and resamples.
+        test_share: As that of `Evaluator`, where every repetition has a split of its own.
 
     Returns:
-        Columns arm, rule, members, metric, value; low, high (95 % bootstrap over examples; NaN for measures that are
-        no means of examples); mc_error, the standard error that random subsets add to the value, 0 where all were
-        taken; gain, how much better the metric gets for each member added since the size before, with gain_low and
-        gain_high (likewise 95 % over examples, paired), NaN at the first size.
+        Columns arm, rule, members, metric, value; low, high (95 % bootstrap over examples, NaN for measures that are
+        no means of examples; over splits where each repetition has one of its own); mc_error, the standard error that
+        random subsets add to the value, 0 where all were taken; gain, how much better the metric gets for each member
+        added since the size before, with gain_low and gain_high (likewise 95 %, paired), NaN at the first size.
 
     Example:
         >>> pool = Predictions(np.random.default_rng(0).dirichlet([1, 1], (4, 50)))
         >>> size_curves({"a": pool}, np.arange(50) % 2, ["brier"]).members.tolist()
         [1, 2, 3, 4]
     """
-    truth = np.asarray(labels)
-    runs_by_arm = check_arms(arms, len(truth), same_members=True)
+    runs_by_arm, truths = check_labelled(arms, labels, same_members=True)
+    check_share(test_share, labels)
     check_at_least("resamples", resamples, 100)
     rows = []
-    weights = bootstrap_weights(stream(seed, "bootstrap"), len(truth), resamples)
+    weights = bootstrap_weights(stream(seed, "bootstrap"), len(truths[0]), resamples)
     for arm, runs in runs_by_arm.items():
-        curves = [subset_curves(run, truth, metrics, rule, sizes, subsets, seed) for run in runs]
+        pairs = zip(runs, truths, strict=True)
+        curves = [subset_curves(run, truth, metrics, rule, sizes, subsets, seed) for run, truth in pairs]
         for metric in metrics:
             each = [curve[metric] for curve in curves]
-            values = np.mean([one.values for one in each], axis=0)
+            of_runs = np.array([one.values for one in each])
+            values = of_runs.mean(axis=0)
             mc_errors = np.sqrt(np.sum([one.mc_errors**2 for one in each], axis=0)) / len(each)
             draws = None
-            if METRICS[metric].per_example:
+            if METRICS[metric].per_example and test_share is None:
                 draws = weighted_means(weights, np.mean([one.of_examples for one in each], axis=0).T)
             sign = 1.0 if METRICS[metric].higher_is_better else -1.0
             for i, size in enumerate(each[0].sizes):
-                low, high = percentile_interval(draws[:, i]) if draws is not None else (np.nan, np.nan)
+                low, high = _interval(draws[:, i] if draws is not None else None, of_runs[:, i], test_share)
                 gain: tuple[float, ...] = (np.nan, np.nan, np.nan)
                 if i:
                     added = sign / (size - each[0].sizes[i - 1])
                     with np.errstate(invalid="ignore"):
-                        of_draws = (draws[:, i] - draws[:, i - 1]) * added if draws is not None else np.array([np.nan])
-                        gain = (float((values[i] - values[i - 1]) * added), *percentile_interval(of_draws))
+                        of_draws = (draws[:, i] - draws[:, i - 1]) * added if draws is not None else None
+                        gains = (of_runs[:, i] - of_runs[:, i - 1]) * added
+                        gain = (float((values[i] - values[i - 1]) * added), *_interval(of_draws, gains, test_share))
                 rows.append([arm, rule, size, metric, values[i], low, high, mc_errors[i], *gain])
     columns = ["arm", "rule", "members", "metric", "value", "low", "high", "mc_error", "gain", "gain_low", "gain_high"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _interval(draws: FloatArray | None, of_runs: FloatArray, test_share: float | None) -> tuple[float, float]:
+    """Return the interval of a mean of repetitions: by draws of the examples, or over repetitions that are splits."""
+    if test_share is None:
+        return percentile_interval(draws) if draws is not None else (np.nan, np.nan)
+    value = float(of_runs.mean())
+    half = over_splits(of_runs, test_share).half_width() if np.isfinite(value) else np.nan
+    return value - half, value + half
 
 
 def enough(curves: pd.DataFrame) -> pd.DataFrame:

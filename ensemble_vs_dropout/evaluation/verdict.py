@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ensemble_vs_dropout.evaluation.arms import ARMS, REFERENCE, arm_label, arms_of, growing, questions
-from ensemble_vs_dropout.evaluation.evaluator import INFINITE, UNTESTED
+from ensemble_vs_dropout.evaluation.evaluator import INFINITE, OVER_SPLITS, UNTESTED
 from ensemble_vs_dropout.measures import METRICS
 
 _METRICS = ("error", "nll")  # those of the verdict, where they are measured; else the first two that are
@@ -112,6 +112,10 @@ def _how_tested(answered: pd.DataFrame, interval: str, level: float) -> str:
     sentences = [f"{'; '.join(told)}."]
     if unseen:
         sentences.append(f"Depending on the question, differences below {' and '.join(unseen)} may go unseen.")
+    if (answered.test == OVER_SPLITS).any():
+        sentences.append(
+            "Splits share examples, for which their spread is corrected by a rule of thumb (Nadeau and Bengio, 2003)."
+        )
     if (answered.test == UNTESTED).any():
         sentences.append(
             "Where it says of these networks only, nothing is known of what training again would find: more "

@@ -19,6 +19,7 @@ import yaml
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction, check_known, load_named
 from ensemble_vs_dropout.datasets import shift
 from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, STANDARD_ARMS, Arm, find_arms
+from ensemble_vs_dropout.evaluation.outcomes import LEAST
 from ensemble_vs_dropout.experiments.comparison import Comparison
 from ensemble_vs_dropout.experiments.folder import asked_of, claim, is_finished, open_folder
 from ensemble_vs_dropout.experiments.local import in_processes, run_study
@@ -58,7 +59,8 @@ def compare(
     members: int = 5,
     rate: float | str = "auto",
     passes: int = 100,
-    repetitions: int = 3,
+    repetitions: int | None = None,
+    splits: int | None = None,
     epochs: int = 60,
     patience: int | None = 10,
     batch_size: int = 128,
@@ -101,7 +103,9 @@ def compare(
         rate: Probability to drop a unit, in (0, 1); or "auto": chosen once for all repetitions, on validation data
             from 0.1, 0.2, 0.3, 0.5 and 0.7, with as many trials of the batch size for networks without dropout.
         passes: Forward passes of Monte Carlo dropout, at least 1.
-        repetitions: Of the whole experiment with other seeds, on the same split.
+        repetitions: Of the whole experiment with other seeds, on the same split; None for 3.
+        splits: In place of `repetitions`: as many, each on training, validation and test parts of its own, for answers
+            that span other data too; at least 3, of data that a name or a file leads to.
         epochs: At most so many for every network.
         patience: Epochs without a lower validation loss until a network stops and takes its best weights back; None
             trains all epochs.
@@ -142,6 +146,7 @@ def compare(
         InputError: Anything that cannot be compared, before any training.
         FloatingPointError: A network diverged.
     """
+    repetitions = _repetitions(repetitions, splits)
     numbers = {"members": members, "passes": passes, "repetitions": repetitions, "epochs": epochs}
     for name, value in {**numbers, "batch_size": batch_size, "jobs": jobs}.items():
         check_at_least(name, value, 1)
@@ -162,7 +167,7 @@ def compare(
     if members == 1 and len([arm for arm in chosen if arm.grows != "networks"]) < 2:
         raise InputError("members must be at least 2 to compare these arms: of one network there is no ensemble, got 1")
     loading = {"target": target, "train_size": train_size, "label_noise": label_noise}
-    dataset, named, facts = _data(data, loading, seed)
+    dataset, named, facts = _data(data, loading, seed, splits is not None)
     model, names = _model(builder, build, dataset), _names(arms, chosen)
     settings = make_settings(
         **named, model=model, members=members, rate=rate, passes=passes, epochs=epochs, patience=patience,
@@ -250,9 +255,10 @@ def _check_runs(runs: Sequence[Run], store: Keeping, builder: Builder, data: Dat
     seen: dict[tuple[Any, ...], str] = {}
     for run in (run for run in runs if store.has(run) and ":" in run.settings.model.name):
         recipe, wanted = RECIPES[run.recipe], run.settings
+        data = data_of(wanted) if wanted.new_splits else data
         rate = float(wanted.rate) * recipe.rate if recipe.dropout else 0.0
         width = matching_width(builder, data, wanted.members) if recipe.single else 1.0
-        network = (rate, width)
+        network = (rate, width, data.input_shape)
         if network not in seen:
             seen[network] = architecture_of(build_for(builder, data, rate=rate, width=width))
         try:
@@ -281,18 +287,38 @@ def _names(arms: Sequence[str | Arm] | None, chosen: Sequence[Arm]) -> tuple[str
     return tuple(sorted(names, key=lambda name: places.index(find_arms([name])[0].name)))
 
 
-def _data(data: Dataset | str, loading: Mapping[str, Any], seed: int) -> tuple[Dataset, dict[str, Any], dict[str, str]]:
-    """Return the data, the settings that name them, and their digest where none do."""
+def _repetitions(repetitions: int | None, splits: int | None) -> int:
+    """Return how many repetitions there are, one for each split if these are given."""
+    if splits is None:
+        return 3 if repetitions is None else repetitions
+    if repetitions not in (None, splits):
+        raise InputError(
+            f"repetitions must be left out with splits, which is their number, got {repetitions} and {splits} splits"
+        )
+    return check_at_least("splits", splits, LEAST)
+
+
+def _data(
+    data: Dataset | str, loading: Mapping[str, Any], seed: int, new_splits: bool
+) -> tuple[Dataset, dict[str, Any], dict[str, str]]:
+    """Return the data (of the first split), the settings that name them, and their digest where none do."""
     if isinstance(data, str):
-        named = {"dataset": data, **loading}
+        named = {"dataset": data, **loading, "new_splits": new_splits}
         return data_of(make_settings(**named, data_seed=seed)), named, {}
     given = [name for name, value in loading.items() if value]
     if given:
         raise InputError(f"{given[0]} is for data that are loaded by name; give it to load_dataset instead")
     asked = dict(data.asked)
-    if asked and _digest(_again(asked, data)) == _digest(data):
-        named = {"dataset": asked["name"], **{name: asked[name] for name in loading}}
-        return data, {**named, "data_seed": None if asked["seed"] == seed else asked["seed"]}, {}
+    known = bool(asked) and _digest(_again(asked, data)) == _digest(data)
+    if known and (new_splits or not asked["resplit"]):  # that one split alone is drawn anew is no setting
+        named = {"dataset": asked["name"], **{name: asked[name] for name in loading}, "new_splits": new_splits}
+        first = data_of(make_settings(**named, data_seed=asked["seed"])) if new_splits else data
+        return first, {**named, "data_seed": None if asked["seed"] == seed else asked["seed"]}, {}
+    if new_splits:
+        raise InputError(
+            "splits need data that can be loaded anew for each, by a name or a file with load_dataset's own fractions, "
+            "got arrays; save them as x and y of an .npz, not standardized, and give its path"
+        )
     return data, {"dataset": data.name}, {"data_sha256": _digest(data)}
 
 
@@ -300,7 +326,8 @@ def _again(asked: Mapping[str, Any], data: Dataset) -> Dataset | None:
     """Return what a run would load, or None where it could not: of other fractions, or no longer there."""
     try:
         loading = {name: asked[name] for name in ("target", "train_size", "label_noise")}
-        again = data_of(make_settings(**loading, dataset=asked["name"], data_seed=asked["seed"]))
+        named = {"dataset": asked["name"], "data_seed": asked["seed"], "new_splits": asked["resplit"]}
+        again = data_of(make_settings(**loading, **named))
     except (InputError, OSError):
         return None
     return again if again.asked == data.asked and again.name == data.name else None

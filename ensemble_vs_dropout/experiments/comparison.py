@@ -37,7 +37,7 @@ from ensemble_vs_dropout.evaluation.arms import (
 )
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
-from ensemble_vs_dropout.evaluation.outcomes import LEAST, Arms, pool
+from ensemble_vs_dropout.evaluation.outcomes import LEAST, Arms, labels_of, pool
 from ensemble_vs_dropout.evaluation.verdict import Paragraph, paragraphs
 from ensemble_vs_dropout.experiments import folder as folders
 from ensemble_vs_dropout.experiments.plan import PROBED, Plan, Point, Run
@@ -59,6 +59,7 @@ _HELPED = 0.01  # of the validation loss: a gain by more training that may chang
 _UNLIKE = 2.576  # standard errors: by chance in 1 of 100 splits
 _MATERIAL = 0.02  # of the NLL: what less is lost by calibration does not matter
 _SHORT = ("arm_intervals", "ensemble_size", "learning_curves")  # of report.md, made of tables that are there
+_OF_SAME_EXAMPLES = ("reliability_pooling", "ood_entropy_hist", "accuracy_vs_confidence")  # in every repetition
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +106,9 @@ class Comparison:
 
     @cached_property
     def labels(self) -> Mapping[str, IntArray]:
-        """Of the parts "val" and "test"."""
+        """Of the parts "val" and "test": shape (examples,), or (repetitions, examples) where each has a split."""
+        if self.settings.new_splits:
+            return {split: np.stack([arrays[f"labels/{split}"] for arrays in self._arrays]) for split in _SPLITS}
         return {split: self._arrays[0][f"labels/{split}"] for split in _SPLITS}
 
     @cached_property
@@ -158,6 +161,8 @@ class Comparison:
         found = [json.loads(self._read(run, "environment.json")) for runs in self.runs for run in runs]
         minutes = sum(one.get("seconds", 0.0) for one in found) / 60
         names = ("source", "notes", "python", "keras", "tensorflow", "numpy", "machine")
+        if self.settings.new_splits:
+            found[0]["notes"] = [*found[0]["notes"], f"this was the first of {len(self.runs)} splits"]
         return {"minutes": round(minutes, 2), **{name: found[0][name] for name in names if name in found[0]}}
 
     @cached_property
@@ -169,7 +174,8 @@ class Comparison:
         always = ("members", "passes", "epochs", "batch_size", "rate", "patience", "seed", "controls")
         model = {**self.settings.model.model_dump(mode="json"), "parameters": told.get("parameters")}
         known = {"dataset": told.get("data"), "sizes": told.get("sizes"), "classes": told.get("classes")}
-        sizes = {split: len(self.labels[split]) for split in _SPLITS}
+        sizes = {split: self.labels[split].shape[-1] for split in _SPLITS}
+        seeds = [runs[0].spec["data_seed"] for runs in self.runs] if self.settings.new_splits else None
         return {
             "version": told["version"],
             "dataset": known["dataset"] or self.settings.dataset,
@@ -179,6 +185,7 @@ class Comparison:
             "loaded_as": given.pop("dataset") if "data_sha256" not in self.facts else None,
             "model": model,
             "repetitions": len(self.runs),
+            **({"split_seeds": seeds} if seeds else {}),
             **{key: value for key, value in given.items() if key in always or value != unset[key]},
             **({"chosen": [dict(one) for one in self.chosen]} if self.chosen else {}),
         }
@@ -216,6 +223,8 @@ class Comparison:
     def interval(self) -> str:
         """What the intervals spread over."""
         repetitions, members = len(self.runs), self.settings.members
+        if self.settings.new_splits:
+            return f"over {repetitions} splits of the data (training, validation and test parts, with new networks)"
         if repetitions < LEAST:
             alone = ", and over training again where networks are judged one by one"
             return f"over the test examples{alone if repetitions * members >= LEAST else ''}"
@@ -223,12 +232,19 @@ class Comparison:
         return f"over training again ({repetitions} repetitions{each}) and the test examples"
 
     @property
+    def _test_share(self) -> float | None:
+        """Test examples by training examples, where every repetition has a split of its own."""
+        sizes = self.spec["sizes"]
+        return sizes["test"] / sizes["train"] if self.settings.new_splits else None
+
+    @property
     def _evaluator(self) -> evaluation.Evaluator:
         wanted = self.settings
         rules = {arm: rules_of(arm, wanted.rules) for arm in self.arms}
         return evaluation.Evaluator(
-            wanted.metrics, rules, resamples=wanted.resamples, seed=wanted.seed, margins=wanted.margins
-        )
+            wanted.metrics, rules, resamples=wanted.resamples, seed=wanted.seed, margins=wanted.margins,
+            test_share=self._test_share,
+        )  # fmt: skip
 
     @cached_property
     def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -257,10 +273,17 @@ class Comparison:
         """Whether there are independent networks to measure worth and diversity by."""
         return self.settings.members > 1 and REFERENCE in self.arms
 
+    @property
+    def _has_worth(self) -> bool:
+        """Whether worth can be told: its interval is over the same test examples in every repetition."""
+        return self._has_reference and not self.settings.new_splits
+
     @cached_property
     def sizes(self) -> pd.DataFrame:
         """Quality against the number of networks or passes; see `size_curves`."""
-        return evaluation.size_curves(self._pools, self.labels["test"], seed=self.settings.seed)
+        return evaluation.size_curves(
+            self._pools, self.labels["test"], seed=self.settings.seed, test_share=self._test_share
+        )
 
     @cached_property
     def worth(self) -> pd.DataFrame:
@@ -277,11 +300,12 @@ class Comparison:
     def _worth_metric(self) -> str:
         """The calibrated NLL, or the plain one where temperatures fitted to other examples make an arm worse."""
         rules = {arm: [EACH if arm in judged_alone() else "mean"] for arm in self.arms}
-        found = evaluation.Evaluator(["nll", "calibrated_nll"], rules).scores(self.arms, self.labels["test"])
+        evaluator = evaluation.Evaluator(["nll", "calibrated_nll"], rules, test_share=self._test_share)
+        found = evaluator.scores(self.arms, self.labels["test"])
         plain, calibrated = (found[found.metric == name].value.to_numpy() for name in ("nll", "calibrated_nll"))
         finite = np.isfinite(plain)
         lost = (calibrated - plain)[finite]
-        worse = (lost * len(self.labels["test"]) > NOISE) & (lost > _MATERIAL * plain[finite])
+        worse = (lost * self.labels["test"].shape[-1] > NOISE) & (lost > _MATERIAL * plain[finite])
         return "nll" if worse.any() else "calibrated_nll"
 
     @cached_property
@@ -289,7 +313,13 @@ class Comparison:
         """Which arm is best at equal cost, by the metric of `worth`; see `evaluation.equal_cost`."""
         arms = {arm: runs for arm, runs in self.predictions["test"].items() if arm in {REFERENCE, *self.arms}}
         return evaluation.equal_cost(
-            arms, self.labels["test"], self.cost, self._worth_metric, subsets=10, seed=self.settings.seed
+            arms,
+            self.labels["test"],
+            self.cost,
+            self._worth_metric,
+            subsets=10,
+            seed=self.settings.seed,
+            test_share=self._test_share,
         )
 
     @cached_property
@@ -300,7 +330,7 @@ class Comparison:
     @cached_property
     def paragraphs(self) -> list[Paragraph]:
         """The verdict, one paragraph for each question."""
-        worth = self.worth if self._has_reference else None
+        worth = self.worth if self._has_worth else None
         found = paragraphs(self.contrasts, self.cost, self.interval, worth, self.equal_cost)
         return [*found, *(Paragraph(told) for told in self._choices())]
 
@@ -313,9 +343,10 @@ class Comparison:
             words, scale = METRICS[metric].label.partition(" (")[0], METRICS[metric].scale
             tried = [(self._tried(trial, chosen), score_of_trial(trial, self.store) * scale) for trial in of_recipe]
             best = next(score for values, score in tried if values == dict(chosen))
+            first = " of the first split" if self.settings.new_splits else ""
             told = [
                 f"For the {recipe_label(recipe)}, {_listed(chosen)} was chosen from {len(tried)} candidates by the "
-                f"{words} of one network on validation data ({best:.3f}"
+                f"{words} of one network on validation data{first} ({best:.3f}"
             ]
             usual = next((score for values, score in tried if values == {"rate": 0.5} != dict(chosen)), None)
             told.append(f"; rate 0.5 would have had {usual:.3f} there)." if usual is not None else ").")
@@ -358,12 +389,14 @@ class Comparison:
         return report.result_table(self.scores, self.cost)
 
     def notes(self) -> str:
-        """Return what a reader of the table must know: infinite scores, and networks that were not done learning."""
-        told = [self._infinite(), self._uncalibrated(), self._unlike_test(), self._unfinished()]
+        """Return what a reader must know: infinite scores, networks that were not done learning, what is left out."""
+        told = [self._infinite(), self._uncalibrated(), self._unlike_test(), self._unfinished(), self._left_out()]
         return " ".join(filter(None, told))
 
     def _unlike_test(self) -> str:
         """Say where networks err on the validation part more or less often than on the test part, beyond chance."""
+        if self.settings.new_splits:  # of which some are easier and some harder
+            return ""
         means, variances = {}, {}
         for split in _SPLITS:
             runs = self.predictions[split][self._any]
@@ -378,13 +411,22 @@ class Comparison:
             "chosen on it still compares alike, but temperatures fitted to it are too sure or too unsure."
         )
 
+    def _left_out(self) -> str:
+        return (
+            "Left out over splits of the data, for it needs the same test examples in every repetition: what each arm "
+            "is worth in independent networks, and the figures of reliability, of accuracy by confidence and of other "
+            "data; repetitions on one split have them."
+            if self.settings.new_splits
+            else ""
+        )
+
     def _uncalibrated(self) -> str:
         """Say that worth goes by the plain NLL, and why."""
         if self._worth_metric == "calibrated_nll":
             return ""
         return (
-            f"Worth and equal cost go by the plain NLL: {len(self.labels['test']):,} test examples are too few to set "
-            "temperatures by, which made predictions of other examples worse."
+            f"Worth and equal cost go by the plain NLL: {self.labels['test'].shape[-1]:,} test examples are too few to "
+            "set temperatures by, which made predictions of other examples worse."
         )
 
     def _infinite(self) -> str:
@@ -392,7 +434,9 @@ class Comparison:
         parts = []
         for arm, rule in infinite[["arm", "rule"]].drop_duplicates().itertuples(index=False):
             (pooled,) = pool({arm: self.arms[arm]}, {arm: [rule]}, self.labels["test"])
-            nll = [METRICS["nll"].function(probs, self.labels["test"]) for each in pooled.trials for probs in each]
+            truths = labels_of(self.labels["test"], len(self.runs))
+            pairs = ((probs, truth) for each, truth in zip(pooled.trials, truths, strict=True) for probs in each)
+            nll = [METRICS["nll"].function(*pair) for pair in pairs]
             label = row_label(arm, rule, pooled.members)
             parts.append(f"{label} on {np.isinf(nll).sum()} of {np.size(nll)} predictions")
         if not parts:
@@ -473,7 +517,8 @@ class Comparison:
         contrasts = self.contrasts  # first, for scores come with them
         tables = {"scores": self.scores, "contrasts": contrasts, "cost": self.cost, "equal_cost": self.equal_cost}
         tables |= {"sizes": self.sizes} if self._pools else {}
-        tables |= {"worth": self.worth, "diversity": self.diversity} if self._has_reference else {}
+        tables |= {"worth": self.worth} if self._has_worth else {}
+        tables |= {"diversity": self.diversity} if self._has_reference else {}
         return tables | ({"conditions": self.conditions} if self._has_conditions else {})
 
     @property
@@ -560,7 +605,7 @@ class Comparison:
             "scores": _records(self.scores),
             "contrasts": _records(self.contrasts),
             "cost": _records(self.cost),
-            "worth": _records(self.worth) if self._has_reference else [],
+            "worth": _records(self.worth) if self._has_worth else [],
             "equal_cost": _records(self.equal_cost),
             **({"conditions": _records(self.conditions)} if self._has_conditions else {}),
             "verdict": [str(paragraph) for paragraph in self.paragraphs],
@@ -589,6 +634,8 @@ class Comparison:
             "ood_entropy_hist": self._ood_entropy,
             "accuracy_vs_confidence": self._accuracy_vs_confidence,
         }
+        for name in _OF_SAME_EXAMPLES if self.settings.new_splits else ():
+            del made[name]
         found = {name: make() for name, make in made.items() if names is None or name in names}
         return {name: display for name, display in found.items() if display is not None}
 
@@ -602,6 +649,8 @@ class Comparison:
 
         alone = self.scores[self.scores.arm.isin([arm for arm, known in ARMS.items() if not known.grows])]
         examples = "95 % bootstrap over the test examples"
+        if self.settings.new_splits:
+            examples = f"95 % {self.interval}"
         if not self._pools:
             return None
         return plots.EnsembleSize.from_curves(

@@ -213,7 +213,9 @@ class StudySource:
     def experiments(self) -> Iterator[tuple[dict[str, Any], Experiment]]:
         """Yield each point's keys, and its repetitions as one experiment."""
         alike: dict[str, list[Point]] = {}
-        for point, _ in self.points():
+        for point, settings in self.points():
+            if settings.new_splits:
+                raise Lacking  # the repetitions of an experiment are of the same examples
             alike.setdefault(json.dumps(point.keys, sort_keys=True), []).append(point)
         for points in alike.values():
             pools: dict[str, Pools] = {}
@@ -254,6 +256,8 @@ class ComparisonSource:
     def first(self) -> Experiment:
         """The comparison."""
         found = self.comparison
+        if found.settings.new_splits:
+            raise Lacking  # as above
         words = f"{found.spec['dataset']}, {found.settings.model.name}"
         pools = {part: {arm: list(runs) for arm, runs in arms.items()} for part, arms in found.predictions.items()}
         return Experiment(words, pools, found.labels)
@@ -797,7 +801,13 @@ def _take(found: Mapping[str, T], name: str) -> T:
 
 def _data_of(run: Run) -> Dataset:
     wanted = run.settings
-    return load_dataset(wanted.dataset, target=wanted.target, train_size=wanted.train_size, seed=run.spec["data_seed"])
+    return load_dataset(
+        wanted.dataset,
+        target=wanted.target,
+        train_size=wanted.train_size,
+        seed=run.spec["data_seed"],
+        resplit=wanted.new_splits,
+    )
 
 
 _ONE = "networks with and without dropout on the same data, as evd compare and every study keep them"

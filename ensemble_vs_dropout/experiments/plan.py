@@ -23,6 +23,7 @@ from typing import Any
 from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, find_arms
 from ensemble_vs_dropout.experiments.settings import Settings, Study, tuned_like
 from ensemble_vs_dropout.files import digest, digest_of_file
+from ensemble_vs_dropout.seeds import derive
 
 # What is judged about trained networks, and by whose seeds they draw: runs that differ in these alone are trained
 # together.
@@ -202,7 +203,8 @@ def _point(
     chosen: dict[str, dict[str, Any]] = {}
     for recipe in settings.tuned_recipes:
         candidates = settings.how.candidates(recipe)
-        of_recipe = [_trial(settings, candidate, recipe, facts) for candidate in candidates]
+        place = repetition if settings.new_splits else 0  # settings are chosen once for every split of the data
+        of_recipe = [_trial(settings, candidate, recipe, place, facts) for candidate in candidates]
         trials += of_recipe
         losses = [judged(trial) for trial in of_recipe]
         if None not in losses:
@@ -219,25 +221,26 @@ def _point(
     return Point(keys, repetition, runs, tuple(trials), probes, chosen)
 
 
-def _trial(settings: Settings, candidate: dict[str, Any], recipe: str, facts: Mapping[str, str]) -> Run:
-    """Return the run that tries a candidate: it sees validation data alone.
-
-    The settings are chosen once for all repetitions, so that these are alike but for their seeds.
-    """
+def _trial(
+    settings: Settings, candidate: dict[str, Any], recipe: str, repetition: int, facts: Mapping[str, str]
+) -> Run:
+    """Return the run that tries a candidate: it sees validation data alone."""
     how = settings.how
     only = {"members": how.members, "metrics": (how.metric,)}
-    return _on_validation_data(settings.chosen(candidate), only, recipe, facts)
+    return _on_validation_data(settings.chosen(candidate), only, recipe, repetition, facts)
 
 
 def _probe(settings: Settings, recipe: str, facts: Mapping[str, str]) -> Run:
     """Return the run of the first network of the first repetition, with three times the epochs and the patience."""
     patience = settings.patience and PROBED * settings.patience
     only = {"members": 1, "metrics": ("nll",), "epochs": PROBED * settings.epochs, "patience": patience}
-    return _on_validation_data(settings, only, recipe, facts)
+    return _on_validation_data(settings, only, recipe, 0, facts)
 
 
-def _on_validation_data(settings: Settings, only: Mapping[str, Any], recipe: str, facts: Mapping[str, str]) -> Run:
-    """Return a run of the first repetition that is judged on validation data alone."""
+def _on_validation_data(
+    settings: Settings, only: Mapping[str, Any], recipe: str, repetition: int, facts: Mapping[str, str]
+) -> Run:
+    """Return a run that is judged on validation data alone."""
     alone = {
         "shifts": {},
         "keep_shifted": 0,
@@ -249,7 +252,7 @@ def _on_validation_data(settings: Settings, only: Mapping[str, Any], recipe: str
         "margins": {},
     }
     few = {"passes": 1, "splits": ("val",), "resamples": 100}
-    return _run(settings.model_copy(update={**alone, **few, **only}), recipe, 0, facts)
+    return _run(settings.model_copy(update={**alone, **few, **only}), recipe, repetition, facts)
 
 
 def _run(settings: Settings, recipe: str, repetition: int, facts: Mapping[str, str]) -> Run:
@@ -259,6 +262,10 @@ def _run(settings: Settings, recipe: str, repetition: int, facts: Mapping[str, s
         spec["arms"] = [named for named in settings.arms if find_arms([named])[0] in arms]
     if spec["data_seed"] is None:
         spec["data_seed"] = spec["seed"]
+    if not settings.new_splits:
+        del spec["new_splits"]  # so that runs have the names that they had before there was such a setting
+    elif repetition:
+        spec["data_seed"] = derive(spec["data_seed"], "split", repetition)
     for key in _DROPOUT_ONLY if not RECIPES[recipe].dropout else ():
         del spec[key]
     files = {

@@ -154,7 +154,7 @@ def networks_of(run: Run, store: Keeping) -> Ensemble:
 def data_of(settings: Settings) -> Dataset:
     """Return the data that settings name."""
     wanted = settings
-    loading = (wanted.target, wanted.train_size, wanted.label_noise, _data_seed(wanted))
+    loading = (wanted.target, wanted.train_size, wanted.label_noise, _data_seed(wanted), wanted.new_splits)
     return _load(wanted.dataset, *loading, state=state_of_data(wanted.dataset))
 
 
@@ -180,10 +180,16 @@ def builder_of(model: ModelSettings) -> Builder:
 
 @lru_cache(maxsize=4)
 def _load(
-    name: str, target: str | None, train_size: int | None, label_noise: float, seed: int, state: tuple[Any, ...]
+    name: str,
+    target: str | None,
+    train_size: int | None,
+    label_noise: float,
+    seed: int,
+    resplit: bool,
+    state: tuple[Any, ...],
 ) -> Dataset:
     """Load data, or take them from the last few; `state` is that of the file, so that what has changed is loaded."""
-    return load_dataset(name, target=target, train_size=train_size, label_noise=label_noise, seed=seed)
+    return load_dataset(name, target=target, train_size=train_size, label_noise=label_noise, seed=seed, resplit=resplit)
 
 
 def _part(data: Dataset, name: str) -> tuple[npt.NDArray[np.generic], IntArray]:
@@ -284,7 +290,7 @@ def conditions(shifts: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 
 def other_data(name: str, data: Dataset) -> Dataset:
     """Return data that do not belong, or raise `InputError` if they are of another shape or type."""
-    other = _load(name, None, None, 0.0, 0, state=state_of_data(name))
+    other = _load(name, None, None, 0.0, 0, False, state=state_of_data(name))
     if other.input_shape != data.input_shape or other.x_test.dtype != data.x_test.dtype:
         raise InputError(
             f"other_data must have examples of the shape and type of {data.name!r}, {data.input_shape} of "

@@ -34,6 +34,7 @@ from pydantic import (
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import OVADIA, SHIFTS
 from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, find_arms
+from ensemble_vs_dropout.evaluation.outcomes import LEAST
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.measures.metrics import find_metric
@@ -112,6 +113,8 @@ class Settings(_Checked):
     Attributes:
         seed: Root of all random draws: the split, the networks, the masks.
         data_seed: Of the split and the shifts, where it is to be another than `seed`.
+        new_splits: Whether every repetition has training, validation and test parts of its own: those of the first are
+            drawn by `data_seed`, even where the source has a test part, and the others' by seeds derived from it.
         rate: Or "auto": chosen on validation data, as `tuning` says or by its defaults.
         recipes: What is trained: networks without dropout ("plain"), dropout networks ("dropout"); by default what the
             arms use.
@@ -124,8 +127,8 @@ class Settings(_Checked):
         controls: Whether one wide network of about the ensemble's parameters is trained too; the model must take
             `width`.
         resamples: Of the bootstrap, for measures that are no means of examples.
-        probe: Whether one network of each recipe of several is also trained with three times the epochs and the patience, to tell
-            whether these are enough.
+        probe: Whether one network of each recipe of several is also trained with three times the epochs and the
+            patience, to tell whether these are enough.
         tuning: What is chosen on validation data, for each recipe; None if nothing is and the rate is a number.
         splits: The parts of the data that scores are of.
         watch: Parts whose loss and metrics are recorded after each epoch, besides that of validation.
@@ -142,6 +145,7 @@ class Settings(_Checked):
     train_size: Annotated[int, Field(ge=2)] | None = None
     label_noise: Fraction = 0.0
     data_seed: Annotated[int, Field(ge=0)] | None = None
+    new_splits: bool = False
     model: ModelSettings = ModelSettings()
     width: Annotated[float, Field(gt=0)] = 1.0
     members: AtLeastOne = 5
@@ -308,6 +312,11 @@ class Study(_Checked):
                 settings = Settings.model_validate(merged(self.base, varied))
                 try:
                     _check_together(varied, settings)
+                    if settings.new_splits and self.repetitions < LEAST:
+                        raise ValueError(
+                            f"repetitions must be at least {LEAST} with new_splits, for fewer splits say nothing of "
+                            f"others, got {self.repetitions}"
+                        )
                 except ValueError as error:
                     raise InputError(f"study {self.name!r}: {error}") from error
                 yield varied, settings

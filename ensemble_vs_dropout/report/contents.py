@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ensemble_vs_dropout.evaluation.evaluator import OVER_SPLITS
 from ensemble_vs_dropout.evaluation.verdict import Paragraph
 from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.report import words
@@ -135,7 +136,7 @@ def _subtitle(spec: Mapping[str, Any]) -> str:
         f"{model['name']}{size}",
         _count(spec["members"], "network"),
         f"dropout at {_rate(spec)} with {_count(spec['passes'], 'pass', 'es')}",
-        _count(spec["repetitions"], "repetition"),
+        f"{spec['repetitions']} splits" if spec.get("new_splits") else _count(spec["repetitions"], "repetition"),
         f"{training}{spec['sizes']['test']:,} test examples",
     ]
     return " · ".join(parts)
@@ -158,27 +159,35 @@ def _tests(contrasts: pd.DataFrame) -> str:
     if contrasts.empty:
         return "There is one row alone, and nothing to compare it with."
     tests = " and ".join(f"{test} ({count} contrasts)" for test, count in contrasts.test.value_counts().items())
+    spread = (
+        "The variance of a mean of J splits is (1/J + n_test/n_train) times that of the splits, with J - 1 degrees of "
+        "freedom (Nadeau and Bengio, 2003): splits share examples, and how much that matters is a rule of thumb."
+        if (contrasts.test == OVER_SPLITS).any()
+        else "Variance components of networks and examples, each with its degrees of freedom, make intervals and "
+        "p-values."
+    )
     return (
-        f"Every pair of rows, on the same examples: {tests}. Variance components of networks and examples, each with "
-        "its degrees of freedom, make intervals and p-values. The planned questions, which the verdict answers, are a "
-        "family for each metric: Holm's correction of p-values and the simultaneous 95 % intervals are over these. All "
-        "other pairs are exploratory, corrected for all pairs. A difference counts as shown where the adjusted p-value "
-        "is below 0.05; neither means that none is shown, not that there is none. Detectable is the difference that "
-        "would be shown as often as not at the strictest step: smaller ones mostly go unseen."
+        f"Every pair of rows, on the same examples: {tests}. {spread} The planned questions, which the verdict "
+        "answers, are a family for each metric: Holm's correction of p-values and the simultaneous 95 % intervals are "
+        "over these. All other pairs are exploratory, corrected for all pairs. A difference counts as shown where the "
+        "adjusted p-value is below 0.05; neither means that none is shown, not that there is none. Detectable is the "
+        "difference that would be shown as often as not at the strictest step: smaller ones mostly go unseen."
     )
 
 
 def _command(spec: Mapping[str, Any]) -> tuple[str, str]:
     """Return the command that makes the run again, and what it cannot say."""
     model = str(spec["model"]["name"])
-    shifts = spec.get("shifts", {})
+    shifts, repeated = spec.get("shifts", {}), "splits" if spec.get("new_splits") else "repetitions"
     options = {
         "dataset": spec["loaded_as"] or spec["dataset"],
         "target": spec.get("target"),
         "train-size": spec.get("train_size"),
         "label-noise": spec.get("label_noise") or None,
         "model": model,
-        **{name: spec[name] for name in ("members", "rate", "passes", "repetitions", "epochs")},
+        **{name: spec[name] for name in ("members", "rate", "passes")},
+        repeated: spec["repetitions"],
+        "epochs": spec["epochs"],
         "patience": spec["patience"] or 0,
         "batch-size": spec["batch_size"],
         "seed": spec["seed"],
@@ -193,7 +202,8 @@ def _command(spec: Mapping[str, Any]) -> tuple[str, str]:
     parts = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
     parts += [f"--{flag}" for flag in ("exact",) if spec.get(flag)]
     parts += [f"--{'' if spec.get(flag) else 'no-'}{flag}" for flag in ("controls", "probe")]
-    notes = [f"Whether it is the same data, their sha256 tells: {spec['data_sha256']}."]
+    of = " (of the first split)" if spec.get("new_splits") else ""
+    notes = [f"Whether it is the same data, their sha256{of} tells: {spec['data_sha256']}."]
     if not spec["loaded_as"]:
         notes.insert(0, "The data were given as arrays, or by an older version: name them by dataset, or a file.")
     in_python = [key for key in _IN_PYTHON if key in spec]

@@ -167,7 +167,7 @@ def contrasts_in_words(contrasts: pd.DataFrame, scores: pd.DataFrame) -> list[Ta
 
 def settings_in_words(name: str, title: str, settings: Mapping[str, Any]) -> Table:
     """Return a table of names and values, nested ones written out."""
-    rows = [[Cell(key.replace("_", " ")), Cell(_value(value))] for key, value in settings.items()]
+    rows = [[Cell(key.replace("_", " ")), Cell(_value(value, "seed" not in key))] for key, value in settings.items()]
     return Table(name, title, ["setting", "value"], rows)
 
 
@@ -245,13 +245,13 @@ def _with_interval(metric: str, value: float, low: float, high: float, best: boo
     return Cell(f"{value * scale:.{digits}f}", f"[{bounds[0]}, {bounds[1]}]", value * scale, best)
 
 
-def _value(value: Any) -> str:
-    """Return a setting as people write it."""
+def _value(value: Any, counted: bool = True) -> str:
+    """Return a setting as people write it; in what is `counted`, thousands are apart."""
     if isinstance(value, Mapping):
         return "; ".join(f"{str(key).replace('_', ' ')} {_value(one)}" for key, one in value.items())
     if isinstance(value, list | tuple):
         more = f" and {len(value) - 50} more" if len(value) > 50 else ""
-        return ", ".join(_value(one) for one in value[:50]) + more or "none"
+        return ", ".join(_value(one, counted) for one in value[:50]) + more or "none"
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
-    return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)
+    return f"{value:,}" if counted and isinstance(value, int) and abs(value) >= 10_000 else str(value)
