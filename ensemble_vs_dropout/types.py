@@ -35,6 +35,11 @@ class Dataset:
     Raises:
         InputError: An empty part, parts of different shape, features that are not finite numbers, labels outside
             0..K-1, fewer than two classes in train, or a label in val or test that train never saw.
+
+    Example:
+        >>> x, y = np.zeros((4, 3)), np.array([0, 1, 0, 1])
+        >>> Dataset("toy", x, y, x, y, x, y, classes=("no", "yes")).sizes
+        {'train': 4, 'val': 4, 'test': 4}
     """
 
     name: str
@@ -118,8 +123,14 @@ class Predictions:
         InputError: Another shape, or values that are not probabilities; the message says which and by how much.
 
     Example:
-        >>> Predictions(np.full((3, 4, 2), 0.5)).members
+        >>> predictions = Predictions(np.full((3, 4, 2), 0.5))
+        >>> predictions.members
         3
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     predictions.save(f"{folder}/three.npz")
+        ...     Predictions.load(f"{folder}/three.npz").examples
+        4
     """
 
     probs: FloatArray

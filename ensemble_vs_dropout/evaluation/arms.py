@@ -101,6 +101,8 @@ class Arm:
 
     def rules(self, asked: Sequence[str]) -> tuple[str, ...]:
         """Return the rules that this arm is combined by, of those that are asked for."""
+        if self.own:  # members of one network are no networks, each alone
+            asked = [rule for rule in asked if rule != EACH] or ["mean"]
         if self.alone or list(asked) == [EACH]:
             return (EACH,)
         return tuple(asked) if self.combined else ("mean",)

@@ -38,6 +38,7 @@ CONTRAST_COLUMNS = [
     "better", "detectable", "family", "value_a", "value_b", "margin", "p_equivalent", "equivalent",
 ]  # fmt: skip
 PLANNED, EXPLORATORY, ALL_PAIRS = "planned", "exploratory", "all pairs"
+_ROUNDING = 1e-12  # relative: sums in another order differ by as much
 UNTESTED, INFINITE = "none: of these networks only", "none: infinite"
 OVER_SPLITS = "corrected t over splits"
 
@@ -80,8 +81,16 @@ class Evaluator:
         >>> rng = np.random.default_rng(0)
         >>> arms = {name: [Predictions(rng.dirichlet([1, 1], (1, 50))) for _ in range(3)] for name in "ab"}
         >>> evaluator = Evaluator(metrics=["error"], rules=["mean"])
-        >>> evaluator.contrasts(arms, rng.integers(2, size=50)).better.tolist()
-        ['neither']
+        >>> labels = rng.integers(2, size=50)
+        >>> scores, contrasts = evaluator.tables(arms, labels)  # as `scores` and `contrasts` alone
+        >>> evaluator.scores(arms, labels).arm.tolist()
+        ['a', 'b']
+        >>> evaluator.contrasts(arms, labels)[["test", "better"]].values.tolist()
+        [['paired t over repetitions and examples', 'neither']]
+        >>> other = {name: [Predictions(np.full((1, 40, 2), 0.5))] * 3 for name in arms}
+        >>> found, _ = evaluator.detection(arms, other, resamples=100)
+        >>> found[(found.rule == "entropy") & (found.metric == "auroc")].value.round(6).tolist()
+        [1.0, 1.0]
     """
 
     metrics: Sequence[str] | None = None
@@ -175,13 +184,21 @@ class Evaluator:
         Args:
             own: Predictions by arm of data like those of training.
             other: Predictions of the same arms, with the same repetitions, of data that do not belong.
-            resamples: Of the examples of both, and of the repetitions where there are several.
+            resamples: Of the examples of both.
 
         Returns:
             The tables of `scores` and `contrasts`, with the detector (max_probability, entropy, mutual_information) in
             the place of the rule, and the metrics auroc, aupr and fpr_at_95_tpr; see `measures.detection`. Pairs are of
-            arms by the same detector, and Holm's correction is over these.
+            arms by the same detector, and Holm's correction is over these. An arm of passes is that of the first
+            network of each repetition.
+
+        Raises:
+            InputError: Data that do not fit each other, or repetitions with a split each (`test_share`).
         """
+        if self.test_share is not None:
+            raise InputError(
+                "other data are told from the same test examples in every repetition; leave out test_share"
+            )
         outcomes = detect(own, other, check_at_least("resamples", resamples, 100), self.seed)
         detectors = dict.fromkeys(outcome.rule for outcome in outcomes)
         pairs = [self._contrasts([one for one in outcomes if one.rule == name]) for name in detectors]
@@ -230,7 +247,7 @@ class Evaluator:
         p_equivalent = np.array([pair.p_beyond(margin) for pair in pairs])
         higher = METRICS[metric].higher_is_better if metric in METRICS else HIGHER_IS_BETTER[metric]
         adjusted, equivalent = _by_family(p_values, of_plan), _by_family(p_equivalent, of_plan)
-        known = np.isfinite(p_values)
+        known = np.isfinite([pair.difference for pair in pairs])
         tests = np.where(of_plan, (known & of_plan).sum(), known.sum())
         rows = []
         for place, pair in enumerate(pairs):
@@ -241,7 +258,7 @@ class Evaluator:
             rows.append(
                 [
                     *(pair.a.arm, pair.a.rule, pair.b.arm, pair.b.rule, metric, pair.difference),
-                    *_bounds(pair.difference, half, shown),
+                    *_bounds(pair.difference, half, shown, np.isfinite(p_values[place])),
                     *(p_values[place], adjusted[place], pair.test),
                     "neither" if not shown else "a" if a_wins else "b",
                     half if np.isfinite(p_values[place]) else np.nan,
@@ -260,6 +277,8 @@ class _Pair:
         self.rows = ((a.arm, a.rule), (b.arm, b.rule))
         with np.errstate(invalid="ignore"):  # two infinite scores have no difference: NaN
             self.difference = float(np.subtract(a.value, b.value))
+        if abs(self.difference) <= _ROUNDING * abs(a.value):
+            self.difference = 0.0
         alike = a.units.shape == b.units.shape
         paired = alike or shared(a.arm, b.arm)
         whole = a.by_repetition.minus(b.by_repetition)
@@ -300,9 +319,13 @@ def _by_family(p_values: FloatArray, of_plan: npt.NDArray[np.bool_]) -> FloatArr
     return adjusted
 
 
-def _bounds(difference: float, half: float, shown: bool) -> tuple[float, float]:
+def _bounds(difference: float, half: float, shown: bool, tested: bool) -> tuple[float, float]:
     """Return the simultaneous interval, which ends at 0 where less would not agree with what is shown."""
     if not np.isfinite(difference):
         return difference, difference
     low, high = difference - half, difference + half
-    return (max(low, 0.0), high) if shown and difference > 0 else (low, min(high, 0.0)) if shown else (low, high)
+    if not tested:
+        return low, high
+    if not shown:  # McNemar's test may show less than an interval over examples
+        return min(low, 0.0) if difference >= 0 else low, max(high, 0.0) if difference <= 0 else high
+    return (max(low, 0.0), high) if difference > 0 else (low, min(high, 0.0))

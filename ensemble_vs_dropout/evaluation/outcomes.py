@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.evaluation.arms import EACH, judged_alone
+from ensemble_vs_dropout.evaluation.arms import ARMS, EACH, judged_alone
 from ensemble_vs_dropout.measures.aggregation import aggregate
 from ensemble_vs_dropout.measures.detection import DETECTORS, detection, strangeness
 from ensemble_vs_dropout.measures.metrics import Metric
@@ -227,6 +227,11 @@ def pool(arms: Arms, rules: Mapping[str, Sequence[str]], labels: npt.ArrayLike) 
         combining = [rule for rule in rules[arm] if rule != EACH]
         only = "mean" if "mean" in combining else next(iter(combining), None)
         for rule in rules[arm]:
+            if rule == EACH and members > 1 and arm in ARMS and ARMS[arm].own:
+                raise InputError(
+                    f"rule {EACH!r} is for members that are networks; those of arm {arm!r} are of one network: leave "
+                    "the rule out for it, or give rules by arm"
+                )
             if rule == EACH:
                 yield Pooled(arm, rule, 1, [[p.astype(np.float64) for p in run.probs] for run in runs])
             elif members > 1 or rule == only:  # one member has nothing to combine
@@ -276,7 +281,8 @@ def _outcome(
     if len(numbers) > 1:
         raise InputError(
             f"arm {one.arm!r} must have the same networks in each repetition under rule {one.rule!r}, got "
-            f"{' and '.join(map(str, sorted(numbers)))} of them"
+            f"{' and '.join(map(str, sorted(numbers)))} of them; runs of an older version have one network of some "
+            "arms: run the same in another folder"
         )
     trials = [(trial, truth) for trials, truth in zip(one.trials, labels, strict=True) for trial in trials]
     what, shape = (one.arm, one.rule, one.members, name), (len(one.trials), len(one.trials[0]))

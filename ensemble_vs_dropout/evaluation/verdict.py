@@ -47,7 +47,19 @@ def verdict(
     equal: pd.DataFrame | None = None,
     level: float = 0.95,
 ) -> str:
-    """Return `paragraphs` of the same arguments as text, one a line."""
+    """Return `paragraphs` of the same arguments as text, one a line.
+
+    Example:
+        >>> from ensemble_vs_dropout import Cost, Evaluator, Predictions
+        >>> from ensemble_vs_dropout.evaluation.cost import cost_table
+        >>> rng = np.random.default_rng(0)
+        >>> runs = [Predictions(rng.dirichlet([1, 1], (2, 50))) for _ in range(6)]
+        >>> arms = {"ensemble": runs[:3], "wide": runs[3:]}
+        >>> contrasts = Evaluator(["error"], ["mean"]).contrasts(arms, rng.integers(2, size=50))
+        >>> cost = cost_table({arm: [Cost(10, 1000, 2, 1.0, 0.1)] for arm in arms})
+        >>> verdict(contrasts, cost, "over examples").partition(" (")[0]
+        'The averaged ensemble against one wide network: no difference in error shown'
+    """
     return "\n".join(map(str, paragraphs(contrasts, cost, interval, worth, equal, level)))
 
 
@@ -241,7 +253,8 @@ def _at_the_cost_of(arm: str, equal: pd.DataFrame, costs: pd.DataFrame) -> list[
         open_ = (~rows.shown & ~rows.best).to_numpy(dtype=bool)
         unshown = [name for name, one in zip(names, open_, strict=True) if one and name != names[best]]
         tested = "p_adjusted" not in rows or rows.p_adjusted.notna().any()
-        sure = f", not shown to differ from {' and '.join(dict.fromkeys(unshown))}" if unshown and tested else ""
+        sure = f", not shown to differ from {' and '.join(dict.fromkeys(unshown))}" if unshown else ""
+        sure = sure if tested else " (nothing is tested)"
         parts.append(f"{words}: {names[best]}{sure}")
     if not parts:
         return []

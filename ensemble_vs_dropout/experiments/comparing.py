@@ -20,7 +20,7 @@ from ensemble_vs_dropout.checks import InputError, check_at_least, check_fractio
 from ensemble_vs_dropout.datasets import shift
 from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, STANDARD_ARMS, Arm, find_arms
 from ensemble_vs_dropout.evaluation.outcomes import LEAST
-from ensemble_vs_dropout.experiments.comparison import Comparison
+from ensemble_vs_dropout.experiments.comparison import Comparison, beside_runs
 from ensemble_vs_dropout.experiments.folder import asked_of, claim, is_finished, open_folder
 from ensemble_vs_dropout.experiments.local import in_processes, run_study
 from ensemble_vs_dropout.experiments.plan import Run
@@ -240,8 +240,8 @@ def _found(study: Study, settings: Settings, store: Keeping, facts: Mapping[str,
         raise FloatingPointError(f"nothing could be chosen, as all candidates failed: {failed[0] if failed else ''}")
     points = plan.points
     chosen = [point.chosen for point in points if point.chosen]
-    runs, beside = [point.runs for point in points], (points[0].trials, points[0].probes)
-    comparison = Comparison(settings, runs, store, facts, chosen, *beside, given.trained)
+    beside = beside_runs(points, store)
+    comparison = Comparison(settings, [point.runs for point in points], store, facts, chosen, *beside, given.trained)
     if isinstance(store, Store) and not is_finished(store.folder):
         comparison.write(store.folder)
     return comparison

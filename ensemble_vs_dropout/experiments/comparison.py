@@ -336,28 +336,25 @@ class Comparison:
 
     def _choices(self) -> Iterator[str]:
         """Say what was chosen on validation data, from what, and what a rate of 0.5 would have given there."""
-        for recipe in dict.fromkeys(trial.recipe for trial in self.trials):
-            chosen = self.chosen[0][recipe]
-            of_recipe = [trial for trial in self.trials if trial.recipe == recipe]
-            metric = of_recipe[0].settings.metrics[0]
-            words, scale = METRICS[metric].label.partition(" (")[0], METRICS[metric].scale
-            tried = [(self._tried(trial, chosen), score_of_trial(trial, self.store) * scale) for trial in of_recipe]
-            best = next(score for values, score in tried if values == dict(chosen))
-            first = " of the first split" if self.settings.new_splits else ""
+        first = [trial for trial in self.trials if trial.repetition == 0]  # one choice for all, or of the first split
+        for recipe in dict.fromkeys(trial.recipe for trial in first):
+            chosen, how = self.chosen[0][recipe], self.settings.how
+            scale = METRICS[how.metric].scale
+            scores = {
+                json.dumps(_values(trial.settings, chosen)): score_of_trial(trial, self.store) * scale
+                for trial in first
+                if trial.recipe == recipe
+            }
+            best = scores[json.dumps(_values(self.settings.chosen(chosen), chosen))]
+            usual = scores.get(json.dumps({"rate": 0.5})) if chosen != {"rate": 0.5} else None
+            networks = "one network" if how.members == 1 else f"{how.members} networks, each alone,"
             told = [
-                f"For the {recipe_label(recipe)}, {_listed(chosen)} was chosen from {len(tried)} candidates by the "
-                f"{words} of one network on validation data{first} ({best:.3f}"
+                f"For the {recipe_label(recipe)}, {_listed(chosen)} was chosen from {len(how.candidates(recipe))} "
+                f"candidates by the {METRICS[how.metric].label.partition(' (')[0]} of {networks} on validation data"
+                f"{' of the first split' if self.settings.new_splits else ''} ({best:.3f}"
             ]
-            usual = next((score for values, score in tried if values == {"rate": 0.5} != dict(chosen)), None)
             told.append(f"; rate 0.5 would have had {usual:.3f} there)." if usual is not None else ").")
             yield "".join(told)
-
-    @staticmethod
-    def _tried(trial: Run, chosen: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what a trial had in the place of what is chosen."""
-        settings = trial.settings.model_dump(mode="json")
-        place = {key: key.partition(".") for key in chosen}
-        return {key: settings[outer][inner] if inner else settings[outer] for key, (outer, _, inner) in place.items()}
 
     def verdict(self) -> str:
         """Return the answer in plain sentences, one paragraph a line, made from the tables alone."""
@@ -403,7 +400,7 @@ class Comparison:
             wrong = np.mean([error(probs, self.labels[split]) for run in runs for probs in run.probs], axis=0)
             means[split], variances[split] = wrong.mean(), wrong.var(ddof=1) / len(wrong)
         z = (means["val"] - means["test"]) / max(sum(variances.values()) ** 0.5, 1e-12)
-        if abs(z) < _UNLIKE:
+        if not abs(z) >= _UNLIKE:  # of a single example there is no variance
             return ""
         return (
             f"The validation part is {'easier' if z < 0 else 'harder'} than the test part by more than chance: "
@@ -736,8 +733,16 @@ def comparisons(plan: Plan, store: Keeping) -> Iterator[tuple[dict[str, Any], Co
         )
     for of_one, wanted in whole:
         chosen = [point.chosen for point in of_one if point.chosen]
-        beside = of_one[0].trials, of_one[0].probes
+        beside = beside_runs(of_one, store)
         yield of_one[0].keys, Comparison(wanted, [point.runs for point in of_one], store, plan.facts, chosen, *beside)
+
+
+def beside_runs(points: Sequence[Point], store: Keeping) -> tuple[list[Run], list[Run]]:
+    """Return the trials and the probes of the repetitions of a point, but for those that failed."""
+    there = store.finished()
+    both = (run for point in points for run in point.trials), (run for point in points for run in point.probes)
+    trials, probes = (list({run.name: run for run in runs if run.name in there}.values()) for runs in both)
+    return trials, probes
 
 
 def contrasts_of(plan: Plan, store: Keeping) -> pd.DataFrame:
@@ -758,6 +763,13 @@ def shift_units(settings: Settings) -> dict[str, str]:
         name: f"{name} ({_AMOUNTS.get(name, 'amount') if amounts != 'severities' else 'severity'})"
         for name, amounts in settings.shifts.items()
     }
+
+
+def _values(settings: Settings, keys: Collection[str]) -> dict[str, Any]:
+    """Return what settings have by these keys, of which `model.units` reaches into `model`."""
+    found = settings.model_dump(mode="json", warnings=False)
+    place = {key: key.partition(".") for key in keys}
+    return {key: found[outer][inner] if inner else found[outer] for key, (outer, _, inner) in place.items()}
 
 
 def _listed(chosen: Mapping[str, Any]) -> str:

@@ -95,9 +95,10 @@ def run_study(
         with Progress(sum(map(_epochs, stage.runs)), verbose) as progress:
             report.set_aside |= set_damaged_aside(stage, store, verify, progress)
             tell = _telling(stage, progress) if progress.live or progress.verbose == 2 or each else None
+            may_fail = {run.name for point in stage.points for run in (*point.trials, *point.probes)}
             make = partial(
                 make_group, store=store, report=report, progress=progress, fail_fast=fail_fast, checkpoint=checkpoint,
-                tell=tell, given=given, trials={trial.name for point in stage.points for trial in point.trials},
+                tell=tell, given=given, may_fail=may_fail,
             )  # fmt: skip
             _run_stage(stage, store, report, progress, make, wait or plan.open, each)
     return report
@@ -156,11 +157,12 @@ def make_group(
     checkpoint: bool = False,
     tell: Tell | None = None,
     given: Given | None = None,
-    trials: Collection[str] = (),
+    may_fail: Collection[str] = (),
 ) -> None:
     """Make those runs of a group that are neither finished nor in other hands.
 
-    `tell` hears of each epoch. Of the `trials` others may be chosen, so that a network that diverges stops nothing.
+    `tell` hears of each epoch. Of those that `may_fail`, trials and
+    probes, a network that diverges stops nothing.
     """
     with store.claim(group.runs) as mine:
         todo = [run for run in mine if run.name not in report.failed]
@@ -174,7 +176,7 @@ def make_group(
             for run, files in make_runs(todo, group.members, folders, tell, given):
                 if isinstance(files, Exception):
                     note_failure(run, *told(files), store, report, progress)
-                    if fail_fast and run.name not in trials:
+                    if fail_fast and run.name not in may_fail:
                         raise FloatingPointError(f"{run.name} failed: {files}")
                 else:
                     store.put(run, files)

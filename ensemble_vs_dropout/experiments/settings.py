@@ -138,6 +138,13 @@ class Settings(_Checked):
         shifts: What is done to the test inputs, as further conditions of evaluation: names in `datasets.SHIFTS`, each
             at five severities; or by name "severities", "ovadia" (the grid of Ovadia et al. 2019), or amounts.
         other_data: A data set of the same input shape; how well uncertainty tells its test part is judged too.
+
+    Example:
+        >>> settings = Settings(dataset="digits", members=3, rate="auto")
+        >>> settings.given()
+        {'dataset': 'digits', 'members': 3, 'rate': 'auto'}
+        >>> settings.chosen({"rate": 0.2}).rate
+        0.2
     """
 
     dataset: str
@@ -284,6 +291,11 @@ class Study(_Checked):
         grid: Lists of values by key; every combination is a point.
         cases: Settings that are varied together, one point (times the grid) each.
         repetitions: Of every point, with other seeds.
+
+    Example:
+        >>> study = Study(name="small", base={"dataset": "digits"}, grid={"rate": [0.2, 0.5]})
+        >>> [keys for keys, _ in study.points()]
+        [{'rate': 0.2}, {'rate': 0.5}]
     """
 
     name: str
@@ -346,7 +358,13 @@ def read_study(path: str | PathLike[str]) -> Study:
 
 
 def parse_study(text: str, where: str = "study") -> Study:
-    """Return the study that a YAML text describes; see `read_study`."""
+    """Return the study that a YAML text describes; see `read_study`.
+
+    Example:
+        >>> study = parse_study("{name: small, base: {dataset: digits}, grid: {members: [2, 5]}}")
+        >>> [settings.members for _, settings in study.points()]
+        [2, 5]
+    """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if _size(node, {}) > _LARGEST:

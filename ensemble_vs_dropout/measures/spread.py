@@ -64,8 +64,8 @@ class Spread:
         """What the variance may be, and how probable each of these is: the fiducial distribution on a grid."""
         variances, weights = np.zeros(1), np.ones(1)
         for part in self.parts:
-            if part.degrees >= _MANY or part.variance == 0:
-                variances = variances + max(part.variance, part.floor)
+            if part.degrees >= _MANY or part.variance == 0 or np.isnan(part.variance):
+                variances = variances + np.maximum(part.variance, part.floor)
                 continue
             chances, of_chances = _grid(part.degrees, 32 if len(self.parts) < 3 else 20)
             drawn = np.maximum(part.variance * chances, part.floor)
@@ -79,16 +79,18 @@ class Spread:
             return float("nan")
         variances, weights = self._variances
         with np.errstate(divide="ignore", invalid="ignore"):
-            standard = np.where(distance == 0, 0.0, distance / np.sqrt(variances))
-        return float(min(1.0, weights @ ndtr(-standard)))
+            standard = np.where((distance == 0) & (variances >= 0), 0.0, distance / np.sqrt(variances))
+        return float(np.minimum(1.0, weights @ ndtr(-standard)))
 
     def p_value(self, difference: float) -> float:
         """Return the two-sided p-value of "the true difference is 0", in [0, 1]; NaN for NaN."""
-        return min(1.0, 2 * self.tail(abs(difference)))
+        return float(np.minimum(1.0, 2 * self.tail(abs(difference))))
 
     def half_width(self, level: float = 0.95) -> float:
         """Return half the width of the interval that holds the truth with this chance, at least 0."""
         variances, _ = self._variances
+        if np.isnan(variances).any():
+            return float("nan")
         high = float(np.sqrt(variances.max())) * 50
         low = 0.0
         for _ in range(80):
@@ -120,6 +122,8 @@ def spread_of(groups: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]], total: floa
         [0.016, 0.0]
     """
     parts, own = [], 0.0
+    if degrees < 1:  # one example says nothing of others
+        total = float("nan")
     for scores, covariance in groups:
         of_networks, of_examples = np.asarray(scores, dtype=float), np.asarray(covariance, dtype=float)
         count = len(of_networks)
@@ -128,7 +132,7 @@ def spread_of(groups: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]], total: floa
         floor = max(0.0, float(np.trace(of_examples) / count - of_examples.mean()) / (count - 1))
         parts.append(Component(float(of_networks.var(ddof=1)) / count, count - 1, floor))
         own += floor
-    return Spread((*parts, Component(max(0.0, total - own), degrees)))
+    return Spread((*parts, Component(float(np.maximum(0.0, total - own)), degrees)))
 
 
 @lru_cache
