@@ -1,5 +1,6 @@
 """The gallery from end to end: every figure from the study that describes it, shrunk to seconds."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,14 @@ def test_every_figure_has_a_study_that_describes_its_runs():
         assert plan_of(study).runs
 
 
+def test_checkpoints_are_of_one_schedule_that_ends_with_the_longest_training():
+    settings = [settings for _, settings in read_study(STUDIES / "trajectories.yaml").points()]
+    longest = max(one.epochs for one in settings)
+    for one in settings:
+        assert one.model.model_extra["decay_steps"] == longest * math.ceil(one.train_size / one.batch_size)
+    assert {len(load_dataset(settings[0].dataset, train_size=3000).x_train), settings[0].train_size} == {3000}
+
+
 @pytest.mark.slow
 def test_every_figure_is_drawn_from_its_own_study(store):
     sources = {source.name: source for source in gallery.read_sources([store])}
@@ -91,7 +100,7 @@ def test_the_command_draws_all_without_tensorflow_and_writes_numbers_and_facts(s
         assert (tmp_path / f"{name}.svg").stat().st_size > 5_000
         assert (tmp_path / f"{name}.csv").exists()
         assert f"{name}: drawn from " in done.stdout
-    assert (tmp_path / "facts.csv").read_text().startswith("figure,statement,held,numbers\n")
+    assert (tmp_path / "facts.csv").read_text().startswith("figure,statement,outcome,numbers,reason\n")
 
 
 @pytest.mark.slow
