@@ -27,7 +27,7 @@ import yaml
 from ensemble_vs_dropout import plots
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.datasets import load_dataset, shift
-from ensemble_vs_dropout.evaluation.arms import RECIPES, arms_of
+from ensemble_vs_dropout.evaluation.arms import RECIPES, arms_of, judged
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.evaluation.findings import Fact
 from ensemble_vs_dropout.evaluation.sizes import SIZES
@@ -76,7 +76,8 @@ class Experiment:
 
     def of(self, *arms: str, part: str = "test", least: int = 1) -> Pools:
         """Return the repetitions of these arms, if each has at least so many members."""
-        found = {arm: self.pools.get(part, {}).get(arm) or [] for arm in arms}
+        judged_by = judged(self.pools.get(part, {}))
+        found = {arm: judged_by.get(arm) or [] for arm in arms}
         if not all(runs and runs[0].members >= least for runs in found.values()):
             raise Lacking
         return found
@@ -557,7 +558,7 @@ def _exact_enumeration(source: StudySource) -> plots.Display:
             means = {f"{name}_mean": found[f"exact/{rule}"][0] for name, rule in _EXACT.items()}
             words = f"{'-'.join(map(str, units))}, rate {wanted.rate:g}"
             layers = len(units) - (not own.get("input_rate"))  # the last mask only feeds the softmax layer
-            scaled = _take(found, "test/dropout")[0]
+            scaled = _tested(found, "dropout")[0]
             nets.append(
                 plots.SmallNetwork(
                     words, layers, float(wanted.rate), scaled, means["geometric_mean"], means["arithmetic_mean"],
@@ -609,7 +610,7 @@ def _diversity_accuracy_plane(source: StudySource) -> plots.Display:
             if run.recipe == "plain":
                 plain.setdefault(point.repetition, {})[settings.epochs] = _take(found, "test/ensemble")
             elif "rate" in point.keys and settings.epochs == last:
-                scaled, passes = (_take(found, f"test/{arm}") for arm in ("dropout", "mc_dropout"))
+                scaled, passes = (_tested(found, arm) for arm in ("dropout", "mc_dropout"))
                 of_rate = Predictions(scaled[:1]), Predictions(passes)
                 dropout.setdefault(point.repetition, {})[settings.rate] = of_rate
     if any(len(of_epochs) < 2 or repetition not in dropout for repetition, of_epochs in plain.items()) or not plain:
@@ -649,7 +650,7 @@ def _function_space(source: StudySource) -> plots.Display:
                 arrays, models = source.arrays(run), source.arrays(run, "models.npz")
                 weights = np.concatenate([v.ravel() for name, v in models.items() if name.startswith("0/")])
                 of_run = found.setdefault(point.repetition, {})
-                scaled, passes = (_take(arrays, f"test/{arm}") for arm in ("dropout", "mc_dropout"))
+                scaled, passes = (_tested(arrays, arm) for arm in ("dropout", "mc_dropout"))
                 of_run[run.settings.epochs] = scaled[0], weights, passes
                 labels = arrays["labels/test"]
     if len(found) < 2:
@@ -813,6 +814,12 @@ def _take(found: Mapping[str, T], name: str) -> T:
     if name not in found:
         raise Lacking
     return found[name]
+
+
+def _tested(found: Mapping[str, npt.NDArray[Any]], arm: str) -> npt.NDArray[Any]:
+    """Return what an arm predicted for the test part, or is judged by there."""
+    own = {name.removeprefix("test/"): values for name, values in found.items() if name.startswith("test/")}
+    return _take(judged(own), arm)
 
 
 def _data_of(run: Run) -> Dataset:
