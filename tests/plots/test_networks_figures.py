@@ -130,6 +130,8 @@ def test_facts_of_exact_enumeration_are_held_and_not():
     assert [fact.held for fact in facts] == [True, False]
     worse = [net._replace(weight_scaling=1 - net.geometric_mean) for net in nets if net.masked_layers]
     assert not ExactEnumeration.from_predictions(worse, dataset="d").facts[0].held
+    far = [net._replace(geometric_mean=net.weight_scaling, weight_scaling=net.geometric_mean) for net in worse]
+    assert ExactEnumeration.from_predictions(far, dataset="d").facts[0].outcome == "did not hold"  # nor much better
 
 
 def test_networks_that_are_not_what_they_say_are_refused():
@@ -331,6 +333,7 @@ def test_pairs_of_runs_count_once_for_each_run():
     assert fact.numbers.endswith("points, 4 runs")
     without = [4 * more(range(4)) - 3 * more([run for run in range(4) if run != left]) for left in range(4)]
     half = float(fact.numbers.split("±")[1].split()[0]) / 100
+    assert np.std(without, ddof=1) > 0
     assert half >= 2.353 * np.std(without, ddof=1) / 2 - 1e-4  # Student's t of 3 degrees of freedom, and examples
 
 
@@ -667,7 +670,7 @@ def test_wrong_where_they_disagree_is_told_both_ways():
         return DisagreementImages.from_predictions({"a": Predictions(probs)}, made.pictures(20), labels, **given).facts
 
     assert judged(1 - labels)[0].outcome == "held"
-    assert judged(np.eye(20, dtype=int)[0])[0].outcome == "cannot be judged"
+    assert judged(np.eye(20, dtype=int)[9])[0].outcome == "cannot be judged"  # 1 of 8 may be chance
     assert judged(np.zeros(20, dtype=int))[0].reason == "none is wrong: a floor"
 
 

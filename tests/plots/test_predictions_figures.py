@@ -223,6 +223,8 @@ def test_facts_of_rules_follow_the_predictions():
     right = [0.9, 0.05, 0.05]
     assert judged_rules(two_members(right, [0.1, 0.6, 0.3], 0.3)) == [HELD, NOT]  # the averages stay right
     assert judged_rules(two_members([0.4, 0.3, 0.3], [0.01, 0.98, 0.01], 0.3)) == [NOT, NOT]  # they become wrong
+    # The vote errs more than the mean, and less than the geometric mean.
+    assert judged_rules(two_members([0.9, 0.1, 0.0], [0.01, 0.5, 0.49], 0.3))[0] == NOT
     assert judged_rules(two_members(right, right, 0.3)) == [UNSURE, UNSURE]  # none errs: a floor
     wrong = two_members(right, [0.01, 0.98, 0.01], 0.2)
     alike = [Predictions(np.repeat(run.probs[:1], 4, axis=0)) for run in wrong]
@@ -320,6 +322,9 @@ def test_facts_of_uncertainty_hold_or_not_with_the_data():
     turned = {"ensemble": [Predictions(run.probs[::-1]) for run in falling()]}
     for given, outcome in ((turned, HELD), ({"ensemble": falling()}, NOT)):
         assert fact(OODEntropy.from_predictions(given, given, dataset="d", other="o", **FEW), rising).outcome == outcome
+    once = {"ensemble": [Predictions(run.probs[[0, 9, 9, 9, 9, 0, 0, 0, 0, 0]]) for run in falling()]}
+    given = OODEntropy.from_predictions(once, once, dataset="d", other="o", **FEW)
+    assert fact(given, rising).outcome == NOT  # it falls first, and then rises
     same_all = {"ensemble": [same(run, 10) for run in known["ensemble"]]}
     level = fact(OODEntropy.from_predictions(same_all, same_all, dataset="d", other="o", **FEW), rising)
     assert level.outcome == UNSURE
@@ -413,6 +418,7 @@ def test_repetitions_are_averaged_and_resampled():
     [
         (lambda place, chance: chance < place, 20_000, HELD),
         (lambda place, chance: chance < 1 - place / 2, 20_000, NOT),
+        (lambda place, chance: chance < 0.9, 20_000, HELD),
         (lambda place, chance: chance < 0.9, 300, UNSURE),
         (lambda place, chance: chance >= 0, 300, UNSURE),
     ],
@@ -423,7 +429,7 @@ def test_the_fact_of_accuracy_that_does_not_fall_holds_or_not(right, examples, o
     for seed in range(3):
         top = np.where(right(place, np.random.default_rng(seed).random(examples)), place, 1 - place)
         runs.append(Predictions(np.stack([top, 1 - top], axis=1)[None]))
-    given = {"dataset": "d", "thresholds": [0.5, 0.7, 0.9], **FEW}
+    given = {"dataset": "d", "thresholds": [0.5, 0.6], **FEW}
     display = AccuracyVersusConfidence.from_predictions({"a": runs}, np.zeros(examples, int), **given)
     assert fact(display, "accuracy does not fall").outcome == outcome
     if (runs[0].probs[0].argmax(axis=1) == 0).all():

@@ -150,6 +150,8 @@ def test_what_is_expected_of_retention_is_told_both_ways():
     assert held(alone) == [None, None, None]
     uneven = scores.assign(value=scores["value"] + 0.01 * (scores["repetition"] - 1) * (scores["rate"] == 0.5))
     assert held(RetentionSweep.from_scores(uneven, dataset="d"))[2] is None
+    hump = scores.assign(value=0.1 + 0.02 * scores["rate"].between(0.35, 0.45), low=0.1, high=0.1)
+    assert held(RetentionSweep.from_scores(hump, dataset="d"))[2] is False
     steep = scores.assign(value=scores["rate"] + 0.01, low=scores["rate"], high=scores["rate"] + 0.02)
     assert held(RetentionSweep.from_scores(steep, dataset="d")) == [True, True, False]
     worse = RetentionSweep.from_scores(flat, dataset="d", scaled=made.sweep(scaled=True))

@@ -87,6 +87,22 @@ def test_networks_that_disagree_more_at_equal_accuracy_are_told_and_those_that_d
     assert judged([repetition(seed, 0.0) for seed in range(4)]).outcome == "cannot be judged"  # as independent
 
 
+def test_few_examples_cannot_tell():
+    few = slice(0, 40)
+    alike = [repetition(1, 0.1), *[repetition(1, 0.1)] * 2]  # as if networks did not differ: examples alone are noise
+    (fact,) = diversity_accuracy_plane(*cut(alike[0], few), TRUTH[few], independent="i",
+                                       further=[cut(one, few) for one in alike[1:]]).facts  # fmt: skip
+    assert fact.outcome == "cannot be judged"
+    assert fact.reason.startswith("within the noise")
+
+
+def cut(one, examples):
+    base, clouds = one
+    return Predictions(base.probs[:, examples]), {
+        name: Predictions(cloud.probs[:, examples]) for name, cloud in clouds.items()
+    }
+
+
 def test_pairs_that_share_a_base_network_count_once():
     fact = judged([repetition(0, 0.6)])
     assert (fact.outcome, fact.reason[:12]) == ("cannot be judged", "of 1 network")

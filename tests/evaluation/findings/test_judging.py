@@ -50,10 +50,16 @@ def test_the_level_is_five_percent_on_either_side():
 @pytest.mark.parametrize(
     ("value", "noise", "expected"),
     [
-        (0.0, 0.1, HELD), (0.3, 0.1, HELD), (-0.3, 0.1, HELD), (0.0, 1.0, UNSURE), (0.5, 0.1, UNSURE),
-        (0.9, 0.1, FAILED), (-0.9, 0.1, FAILED), (0.62, 0.42 * 3**0.5, UNSURE),  # what "within 2 standard errors of 0" called the same
+        (0.0, 0.1, HELD),
+        (0.3, 0.1, HELD),
+        (-0.3, 0.1, HELD),
+        (0.0, 1.0, UNSURE),
+        (0.5, 0.1, UNSURE),
+        (0.9, 0.1, FAILED),
+        (-0.9, 0.1, FAILED),
+        (0.62, 0.42 * 3**0.5, UNSURE),  # what "within 2 standard errors of 0" called the same
     ],
-)  # fmt: skip
+)
 def test_the_same_is_shown_within_a_margin_and_not_by_noise(value, noise, expected):
     assert outcome(units(value, noise).within(0.5)) == expected
 

@@ -56,10 +56,10 @@ def test_averaged_passes_have_no_higher_nll_and_brier_score_than_their_members()
 MANY = np.zeros(4000, dtype=int)
 
 
-def network(seed, errs=0.1):
+def network(seed, errs=0.1, lead=0.04):
     """Return passes that are sure of most and undecided in a quarter, and weight scaling that errs so often."""
     rng, place = np.random.default_rng(seed), np.arange(4000) / 4000
-    top = np.where(place < 0.65, 0.9, np.where(place < 0.9, 0.54 + 0.1 * rng.normal(size=(120, 4000)), 0.1))
+    top = np.where(place < 0.65, 0.9, np.where(place < 0.9, 0.5 + lead + 0.1 * rng.normal(size=(120, 4000)), 0.1))
     scaled = np.where(place < 1 - errs, 0.9, 0.1)
     return tuple(Predictions(np.stack([p, 1 - p], axis=-1).clip(0, 1)) for p in (top, scaled[None]))
 
@@ -72,8 +72,12 @@ def judged(networks, sizes=(1, 5, 100)):
 def test_passes_are_the_same_as_weight_scaling_within_a_margin_or_not():
     same = judged([network(seed) for seed in range(4)])
     assert [fact.outcome for fact in same] == ["held", "held", "held"]
+    from_the_first = judged([network(seed, lead=0.12) for seed in range(4)], sizes=(1, 9, 100))
+    assert [fact.outcome for fact in from_the_first] == ["held", "held", "did not hold"]
     worse = judged([network(seed, errs=0.08) for seed in range(4)])
     assert [fact.outcome for fact in worse] == ["held", "did not hold", "did not hold"]
+    better = judged([network(seed, errs=0.12) for seed in range(4)])
+    assert better[1].outcome == "did not hold"  # the same is not: at most as much
     # Three networks differ: their mean lies within the margin, and its noise does not.
     unsure = judged([network(seed, errs=0.09 + 0.01 * seed) for seed in range(3)])
     assert [fact.outcome for fact in unsure] == ["held", "cannot be judged", "cannot be judged"]
