@@ -6,7 +6,8 @@
 `--from` takes folders of finished comparisons (`evd compare`) and stores of studies (`evd study run`). `--all` runs
 every file of `scripts/studies` into the store and draws the lot; interrupted, the same command goes on. What must
 come out: one PNG, SVG and PDF and one CSV of the drawn numbers for each figure, `facts.csv` with what was expected and
-whether it held, and `gallery.md` that shows them all. A figure that cannot be drawn is named, with what it needs.
+whether it held, `gallery.md` that shows them all, and `gallery_facts.md` beside it: what was told before, and now. A
+figure that cannot be drawn is named, with what it needs.
 """
 
 import inspect
@@ -16,15 +17,19 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
+from ensemble_vs_dropout.evaluation.findings import Fact
 from ensemble_vs_dropout.experiments import read_study
 from ensemble_vs_dropout.experiments.gallery import Drawn, StudySource, draw, read_sources
 
 STUDIES = Path(__file__).parent / "studies"
+EARLIER = Path(__file__).parent / "earlier_facts.yaml"
 
 
 def main(
@@ -60,6 +65,9 @@ def main(
     minutes = {name: spent for folder in source for name, spent in minutes_of(folder).items()}
     target = page or out / "gallery.md"
     target.write_text(gallery(drawn, Path(os.path.relpath(out, target.parent)), minutes))
+    target.with_name("gallery_facts.md").write_text(
+        changed_facts({name: made.display.facts for name, made in drawn.items()})
+    )
     print(target)
 
 
@@ -88,7 +96,9 @@ def gallery(drawn: dict[str, Drawn], images: Path, minutes: dict[str, float]) ->
         "# Gallery",
         "Figures in the form that papers made familiar, at a scale that two cores manage in minutes; "
         "`python scripts/make_figures.py --all` makes those of the studies in `scripts/studies`. What was *expected* "
-        "follows from nothing: it is what the papers found, and here it held or it did not.",
+        "follows from nothing: it is what the papers found. Here it held, did not hold, or cannot be judged: a "
+        "direction counts where it is beyond the noise, sameness where it is shown within a margin, at 5 % each. "
+        "[What changed](gallery_facts.md) since expectations were told without margins and noise.",
     ]
     for name, made in drawn.items():
         display, source = made.display, made.source
@@ -109,10 +119,43 @@ def gallery(drawn: dict[str, Drawn], images: Path, minutes: dict[str, float]) ->
             )
         else:
             parts.append(f"Comparison {source.name!r}; seed {source.comparison.spec['seed']}.")
-        facts = [f"- {'held' if f.held else '**did not hold**'}: {f.statement} ({f.numbers})" for f in display.facts]
+        facts = [f"- {_marked(fact.outcome)}: {fact.statement} ({fact.details})" for fact in display.facts]
         if facts:
             parts.append("Expected:\n\n" + "\n".join(facts))
     return "\n\n".join(parts) + "\n"
+
+
+def changed_facts(facts: Mapping[str, Sequence[Fact]]) -> str:
+    """Return the page that puts what was told of each expectation before beside what is found now, and why.
+
+    Args:
+        facts: Those of the figures that were drawn, by name.
+    """
+    rows = []
+    for was in yaml.safe_load(EARLIER.read_text()):
+        now = [one for one in facts.get(was["figure"], ()) if was["now"] is not None and was["now"] in one.statement]
+        if was["now"] is None:
+            after = "left out"
+        elif now:
+            found = min(now, key=lambda one: one.statement.index(was["now"]))  # "NLL" is in "calibrated NLL" too
+            after = f"{_marked(found.outcome)}: {found.statement} ({found.details})"
+        else:
+            after = "to be drawn"
+        before = f"{_marked(was['outcome'])}: {was['statement']} ({was['numbers']})"
+        cells = (was["figure"].replace("_", " "), before, after, was["why"])
+        rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    head = [
+        "# Expectations of the gallery, before and now",
+        "Expectations of the [gallery](gallery.md) were once told by the numbers alone. Now each has a direction "
+        "beyond noise or a margin (half a point of error where nothing else is said), and what is neither shown nor "
+        "refuted cannot be judged. `scripts/make_figures.py` writes this page.",
+    ]
+    table = ["| figure | before | now | why it is judged otherwise |", "|---|---|---|---|", *rows]
+    return "\n\n".join([*head, "\n".join(table)]) + "\n"
+
+
+def _marked(outcome: str) -> str:
+    return outcome if outcome == "held" else f"**{outcome}**"
 
 
 if __name__ == "__main__":

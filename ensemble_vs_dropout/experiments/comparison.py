@@ -664,9 +664,8 @@ class Comparison:
 
         if not self._has_reference:
             return None
-        val, test = (self.predictions[split][REFERENCE] for split in _SPLITS)
         return plots.ReliabilityPooling.from_predictions(
-            val, self.labels["val"], test, self.labels["test"], dataset=self._data
+            self.predictions["test"][REFERENCE], self.labels["test"], dataset=self._data
         )
 
     def _shift_robustness(self) -> plots.Display | None:

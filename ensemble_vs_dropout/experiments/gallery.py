@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,8 +27,9 @@ import yaml
 from ensemble_vs_dropout import plots
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.datasets import load_dataset, shift
-from ensemble_vs_dropout.evaluation.arms import RECIPES, arms_of
+from ensemble_vs_dropout.evaluation.arms import RECIPES, arms_of, judged
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
+from ensemble_vs_dropout.evaluation.findings import Fact
 from ensemble_vs_dropout.evaluation.sizes import SIZES
 from ensemble_vs_dropout.experiments import Plan, Settings, Store, plan_of, read_study, results
 from ensemble_vs_dropout.experiments.comparison import Comparison, comparisons, shift_units
@@ -74,7 +76,8 @@ class Experiment:
 
     def of(self, *arms: str, part: str = "test", least: int = 1) -> Pools:
         """Return the repetitions of these arms, if each has at least so many members."""
-        found = {arm: self.pools.get(part, {}).get(arm) or [] for arm in arms}
+        judged_by = judged(self.pools.get(part, {}))
+        found = {arm: judged_by.get(arm) or [] for arm in arms}
         if not all(runs and runs[0].members >= least for runs in found.values()):
             raise Lacking
         return found
@@ -439,11 +442,12 @@ def draw(
         display.save(folder / name, formats, width=width, style=style)
         display.frame().to_csv(folder / f"{name}.csv", index=False)
         drawn[name] = made
-        held = f"; {sum(fact.held for fact in display.facts)} of {len(display.facts)} expectations held"
-        say(f"{name}: drawn from {made.source.name}" + held * bool(display.facts))
+        outcomes = Counter(fact.outcome for fact in display.facts)
+        told = "; expected: " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+        say(f"{name}: drawn from {made.source.name}" + told * bool(outcomes))
     facts = [(name, *fact) for name, made in drawn.items() for fact in made.display.facts]
     folder.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(facts, columns=["figure", "statement", "held", "numbers"]).to_csv(folder / "facts.csv", index=False)
+    pd.DataFrame(facts, columns=["figure", *Fact._fields]).to_csv(folder / "facts.csv", index=False)
     return drawn
 
 
@@ -494,8 +498,11 @@ def _of_report(name: str) -> Callable[[Source], plots.Display]:
 def _mc_vs_weight_scaling(source: Source) -> plots.Display:
     found = source.first
     arms = found.of("mc_dropout", "dropout")
+    # Passes are those of the first network of a repetition, of which weight scaling may be judged for all.
+    scaled = [Predictions(run.probs[:1]) for run in arms["dropout"]]
+    networks = list(zip(arms["mc_dropout"], scaled, strict=True))
     return plots.MCVersusWeightScaling.from_predictions(
-        arms["mc_dropout"][0], arms["dropout"][0], found.labels["test"], dataset=found.data
+        *networks[0], found.labels["test"], dataset=found.data, further=networks[1:]
     )
 
 
@@ -555,7 +562,7 @@ def _exact_enumeration(source: StudySource) -> plots.Display:
             means = {f"{name}_mean": found[f"exact/{rule}"][0] for name, rule in _EXACT.items()}
             words = f"{'-'.join(map(str, units))}, rate {wanted.rate:g}"
             layers = len(units) - (not own.get("input_rate"))  # the last mask only feeds the softmax layer
-            scaled = _take(found, "test/dropout")[0]
+            scaled = _tested(found, "dropout")[0]
             nets.append(
                 plots.SmallNetwork(
                     words, layers, float(wanted.rate), scaled, means["geometric_mean"], means["arithmetic_mean"],
@@ -599,26 +606,32 @@ def _shift_robustness(source: StudySource) -> plots.Display:
 def _diversity_accuracy_plane(source: StudySource) -> plots.Display:
     _without_stopping(source)
     last = max(settings.epochs for _, settings in source.points())
-    plain: dict[int, npt.NDArray[Any]] = {}
-    dropout: dict[float, tuple[Predictions, Predictions]] = {}
+    plain: dict[int, dict[int, npt.NDArray[Any]]] = {}
+    dropout: dict[int, dict[float, tuple[Predictions, Predictions]]] = {}
     for point, settings in source.points():
         for run in point.runs:
             found = source.arrays(run)
             if run.recipe == "plain":
-                plain[settings.epochs] = _take(found, "test/ensemble")
+                plain.setdefault(point.repetition, {})[settings.epochs] = _take(found, "test/ensemble")
             elif "rate" in point.keys and settings.epochs == last:
-                scaled, passes = (_take(found, f"test/{arm}") for arm in ("dropout", "mc_dropout"))
-                dropout[settings.rate] = Predictions(scaled), Predictions(passes)
-    if len(plain) < 2 or not dropout:
+                scaled, passes = (_tested(found, arm) for arm in ("dropout", "mc_dropout"))
+                of_rate = Predictions(scaled[:1]), Predictions(passes)
+                dropout.setdefault(point.repetition, {})[settings.rate] = of_rate
+    if any(len(of_epochs) < 2 or repetition not in dropout for repetition, of_epochs in plain.items()) or not plain:
         raise Lacking
-    *earlier, last = sorted(plain)
-    clouds: dict[str, Predictions | tuple[Predictions, Predictions]] = {
-        "independent networks": Predictions(plain[last][1:]),
-        "checkpoints": Predictions(np.stack([plain[epoch][0] for epoch in earlier])),
-        **{f"MC dropout, rate {rate:g}": dropout[rate] for rate in sorted(dropout)},
-    }
-    base, labels = Predictions(plain[last][:1]), source.first.labels["test"]
-    return plots.DiversityAccuracyPlane.from_predictions(base, clouds, labels, dataset=source.data)
+    repetitions = []
+    for repetition, of_epochs in plain.items():
+        *earlier, last = sorted(of_epochs)
+        rates = dropout[repetition]
+        clouds: dict[str, Predictions | tuple[Predictions, Predictions]] = {
+            "independent networks": Predictions(of_epochs[last][1:]),
+            "checkpoints": Predictions(np.stack([of_epochs[epoch][0] for epoch in earlier])),
+            **{f"MC dropout, rate {rate:g}": rates[rate] for rate in sorted(rates)},
+        }
+        repetitions.append((Predictions(of_epochs[last][:1]), clouds))
+    return plots.DiversityAccuracyPlane.from_predictions(
+        *repetitions[0], source.first.labels["test"], dataset=source.data, further=repetitions[1:]
+    )
 
 
 def _without_stopping(source: StudySource) -> None:
@@ -641,7 +654,7 @@ def _function_space(source: StudySource) -> plots.Display:
                 arrays, models = source.arrays(run), source.arrays(run, "models.npz")
                 weights = np.concatenate([v.ravel() for name, v in models.items() if name.startswith("0/")])
                 of_run = found.setdefault(point.repetition, {})
-                scaled, passes = (_take(arrays, f"test/{arm}") for arm in ("dropout", "mc_dropout"))
+                scaled, passes = (_tested(arrays, arm) for arm in ("dropout", "mc_dropout"))
                 of_run[run.settings.epochs] = scaled[0], weights, passes
                 labels = arrays["labels/test"]
     if len(found) < 2:
@@ -731,11 +744,13 @@ def _activations(source: StudySource) -> plots.Display:
         own = model.model_extra or {}
         if model.name != "mlp" or own.get("activation", "relu") != "relu" or own.get("batch_norm"):
             raise Lacking
-        kernel, bias, *_ = source.arrays(run, "models.npz").values()
+        weights = source.arrays(run, "models.npz")
+        layers = [(weights[f"{k}/0"], weights[f"{k}/1"]) for k in range(run.members) if f"{k}/0" in weights]
         x = _data_of(run).x_test
         x = x.reshape(len(x), -1).astype(float) / (255 if x.dtype == np.uint8 else 1)
         arm = arms_of(run.recipe)[0].name
-        kernels[arm], active[arm] = kernel, np.maximum(x @ kernel + bias, 0)
+        kernels[arm] = layers[0][0]
+        active[arm] = np.stack([np.maximum(x @ kernel + bias, 0) for kernel, bias in layers])
     shape = _data_of(point.runs[0]).input_shape
     return plots.Activations.from_arrays(
         kernels, active, dataset=source.first.data, image_shape=shape if len(shape) > 1 else None
@@ -759,7 +774,8 @@ def _rotated_example(source: StudySource) -> plots.Display:
         parts = [_take(found, f"test/{arm}")[:, :kept], *shifted]
         return np.stack(parts, axis=1)  # members, angles, examples, classes
 
-    passes = turned("mc_dropout")
+    every = {arm: turned(arm) for arm in ("mc_dropout", "ensemble")}
+    passes = every["mc_dropout"]
     labels = passes.mean(0).argmax(-1)
     right = labels[0] == data.y_test[:kept]
     example = int(np.argmax(right * (labels[1:] != labels[:-1]).sum(0)))  # it begins right, and changes most often
@@ -767,11 +783,16 @@ def _rotated_example(source: StudySource) -> plots.Display:
     images = [one[0], *(shift(one, "rotation", amount=float(name), seed=0)[0] for name in names)]
     return plots.RotatedExample.from_predictions(
         [0.0, *map(float, names)],
-        {arm: Predictions(turned(arm)[:, :, example]) for arm in ("mc_dropout", "ensemble")},
+        {arm: Predictions(of_arm[:, :, example]) for arm, of_arm in every.items()},
         dataset=source.first.data,
         classes=data.classes,
         images=np.stack(images),
         label=int(data.y_test[example]),
+        further=[
+            {arm: Predictions(of_arm[:, :, other]) for arm, of_arm in every.items()}
+            for other in range(kept)
+            if other != example
+        ],
     )
 
 
@@ -799,6 +820,12 @@ def _take(found: Mapping[str, T], name: str) -> T:
     return found[name]
 
 
+def _tested(found: Mapping[str, npt.NDArray[Any]], arm: str) -> npt.NDArray[Any]:
+    """Return what an arm predicted for the test part, or is judged by there."""
+    own = {name.removeprefix("test/"): values for name, values in found.items() if name.startswith("test/")}
+    return _take(judged(own), arm)
+
+
 def _data_of(run: Run) -> Dataset:
     wanted = run.settings
     return load_dataset(
@@ -813,7 +840,7 @@ def _data_of(run: Run) -> Dataset:
 _ONE = "networks with and without dropout on the same data, as evd compare and every study keep them"
 _OTHER = "predictions of other data (other_data of a study)"
 DRAWINGS = {
-    "mc_vs_weight_scaling": Drawing(_mc_vs_weight_scaling, "main", _ONE, of_study=False, of_one=True),
+    "mc_vs_weight_scaling": Drawing(_mc_vs_weight_scaling, "main", _ONE, of_study=False),
     "retention_sweep": Drawing(
         _retention_sweep, "retention", "a study that varies the rate", over=("rate",), also=_width_if_scaled
     ),
@@ -841,7 +868,6 @@ DRAWINGS = {
         "a study of plain networks at several epochs and of several rates",
         over=("epochs",),
         also=("rate",),
-        of_one=True,
     ),
     "function_space": Drawing(
         _function_space,

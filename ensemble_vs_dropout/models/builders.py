@@ -57,6 +57,9 @@ class Network:
             width: Multiplies the hidden sizes.
         """
         settings = self.settings
+        learning_rate = settings["learning_rate"]
+        if settings["decay_steps"]:
+            learning_rate = keras.optimizers.schedules.CosineDecay(learning_rate, settings["decay_steps"])
         rates = (settings["rate"], settings["input_rate"])
         if rate is not None:
             rates = (check_fraction("rate", rate), settings["input_rate"] if rate else 0.0)
@@ -69,7 +72,7 @@ class Network:
         model = keras.Sequential(layers, name=self.name)
         model.compile(
             optimizer=keras.optimizers.get(
-                {"class_name": settings["optimizer"], "config": {"learning_rate": settings["learning_rate"]}}
+                {"class_name": settings["optimizer"], "config": {"learning_rate": learning_rate}}
             ),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
@@ -89,6 +92,7 @@ def mlp(
     dropout: str = "inverted",
     optimizer: str = "adam",
     learning_rate: float = 1e-3,
+    decay_steps: int | None = None,
 ) -> Network:
     """Dense layers, each followed by dropout.
 
@@ -104,6 +108,8 @@ def mlp(
         l2: Penalty on the squares of the hidden layers' weights, at least 0.
         optimizer: Keras' name of one.
         learning_rate: Of the optimizer.
+        decay_steps: Over how many updates (batches) the learning rate falls to 0, along half a cosine; None keeps it.
+            A network stopped earlier is a checkpoint of the same schedule.
 
     Example:
         >>> from ensemble_vs_dropout import load_dataset
@@ -135,7 +141,11 @@ def mlp(
 
 
 def lenet(
-    rate: float = 0.0, dropout: str = "inverted", optimizer: str = "adam", learning_rate: float = 1e-3
+    rate: float = 0.0,
+    dropout: str = "inverted",
+    optimizer: str = "adam",
+    learning_rate: float = 1e-3,
+    decay_steps: int | None = None,
 ) -> Network:
     """Two convolutions of 32 and 64 filters and a dense layer of 128, as in Ovadia et al. (2019).
 
@@ -167,6 +177,7 @@ def small_cnn(
     dropout: str = "inverted",
     optimizer: str = "adam",
     learning_rate: float = 1e-3,
+    decay_steps: int | None = None,
 ) -> Network:
     """Convolutions, each halved in size by pooling, then one dense layer; dropout before and after the dense one.
 
@@ -316,6 +327,8 @@ def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
             f"optimizer must be the name of one, so that no two members share its state, got {type(name).__name__}; "
             "for another, write a builder of your own"
         )
+    if arguments["decay_steps"] is not None:
+        check_at_least("decay_steps", arguments["decay_steps"], 1)
     return dict(arguments)
 
 

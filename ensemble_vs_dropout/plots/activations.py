@@ -55,7 +55,8 @@ class Activations(Display):
 
         Args:
             weights: For each arm the kernel of its first layer, shape (inputs, units).
-            activations: For each arm its hidden units after ReLU on test inputs, shape (examples, units).
+            activations: For each arm its hidden units after ReLU on test inputs, shape (examples, units), or (networks,
+                examples, units): the first network is shown, facts are of all.
             dataset: The name of the data set.
             image_shape: Of an input, (height, width) or that with 1 or 3 channels; None for data that are no images,
                 of which no filters are shown.

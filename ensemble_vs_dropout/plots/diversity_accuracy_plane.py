@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -13,7 +13,12 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.artist import Artist
 
-from ensemble_vs_dropout.evaluation.findings.diversity_accuracy_plane import BASE, LIMITS, diversity_accuracy_plane
+from ensemble_vs_dropout.evaluation.findings.diversity_accuracy_plane import (
+    BASE,
+    LIMITS,
+    Clouds,
+    diversity_accuracy_plane,
+)
 from ensemble_vs_dropout.plots import style
 from ensemble_vs_dropout.plots.display import AxesArray, Display, name_axes
 from ensemble_vs_dropout.types import FloatArray, Predictions
@@ -39,11 +44,12 @@ class DiversityAccuracyPlane(Display):
     def from_predictions(
         cls,
         base: Predictions,
-        clouds: Mapping[str, Predictions | tuple[Predictions, Predictions]],
+        clouds: Clouds,
         labels: npt.ArrayLike,
         *,
         dataset: str,
         independent: str = "independent networks",
+        further: Sequence[tuple[Predictions, Clouds]] = (),
     ) -> DiversityAccuracyPlane:
         """Make the display.
 
@@ -54,11 +60,12 @@ class DiversityAccuracyPlane(Display):
             labels: Shape (examples,).
             dataset: The name of the data set.
             independent: The cloud that the facts compare the others with, if it is there.
+            further: Bases and clouds of further repetitions, for the facts.
 
         Raises:
             InputError: A base of several members, no cloud, or predictions and labels that do not fit together.
         """
-        finding = diversity_accuracy_plane(base, clouds, labels, independent=independent)
+        finding = diversity_accuracy_plane(base, clouds, labels, independent=independent, further=further)
         own, lost = finding.told["own"], finding.told["lost"]
         caption = [
             f"Each small dot is one network or one pass; its height is the share of examples on which its label is not "

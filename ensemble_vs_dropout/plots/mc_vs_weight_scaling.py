@@ -48,6 +48,7 @@ class MCVersusWeightScaling(Display):
         sizes: Sequence[int] | None = None,
         repeats: int = 100,
         exact: Predictions | None = None,
+        further: Sequence[tuple[Predictions, Predictions]] = (),
         seed: int = 0,
     ) -> MCVersusWeightScaling:
         """Make the display.
@@ -60,13 +61,14 @@ class MCVersusWeightScaling(Display):
             sizes: The numbers k; up to 200 and the size of the pool unless given.
             repeats: Draws of k passes, at least 2.
             exact: All masks of the network with their chances as weights, or their geometric mean as one member.
+            further: Passes and weight scaling of further networks, for the facts.
             seed: Of the draws.
 
         Raises:
             InputError: Predictions that do not fit each other or the labels, several networks, or too few repeats.
         """
         finding = mc_vs_weight_scaling(
-            passes, weight_scaling, labels, sizes=sizes, repeats=repeats, exact=exact, seed=seed
+            passes, weight_scaling, labels, sizes=sizes, repeats=repeats, exact=exact, further=further, seed=seed
         )
         pool = finding.told["pool"]
         caption = [

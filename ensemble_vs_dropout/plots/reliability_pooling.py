@@ -39,8 +39,8 @@ class ReliabilityPooling(Display):
 
     Example:
         >>> rng, labels = np.random.default_rng(0), np.arange(60) % 2
-        >>> val, test = (Predictions(rng.dirichlet([1, 1], (3, 60))) for _ in range(2))
-        >>> display = ReliabilityPooling.from_predictions(val, labels, test, labels, dataset="digits", resamples=100)
+        >>> test = Predictions(rng.dirichlet([1, 1], (3, 60)))
+        >>> display = ReliabilityPooling.from_predictions(test, labels, dataset="digits", resamples=100)
         >>> display.frame().panel.unique().tolist()
         ['single', 'pool', 'calibrate_then_pool', 'pool_then_calibrate', 'nll', 'ece']
     """
@@ -48,10 +48,8 @@ class ReliabilityPooling(Display):
     @classmethod
     def from_predictions(
         cls,
-        val: Predictions | Sequence[Predictions],
-        val_labels: npt.ArrayLike,
         test: Predictions | Sequence[Predictions],
-        test_labels: npt.ArrayLike,
+        labels: npt.ArrayLike,
         *,
         dataset: str,
         arm: str = "ensemble",
@@ -62,26 +60,25 @@ class ReliabilityPooling(Display):
         """Make the display.
 
         Args:
-            val: Members' predictions of validation data, one or one for each repetition; they are calibrated by these.
-            val_labels: Their labels.
-            test: The same members' predictions of test data.
-            test_labels: Their labels.
+            test: Members' predictions of test data, one or one for each repetition.
+            labels: Shape (examples,).
             dataset: The name of the data set.
             arm: Whose members they are.
             bins: Of confidence.
             resamples: Of the bootstrap.
-            seed: Of the resamples.
+            seed: Of the halves and the resamples.
 
         Raises:
             InputError: As in the finding.
         """
-        found = reliability_pooling(val, val_labels, test, test_labels, bins=bins, resamples=resamples, seed=seed)
+        found = reliability_pooling(test, labels, bins=bins, resamples=resamples, seed=seed)
         members = found.told["members"]
         over = f"95 % bootstrap over examples{' and repetitions' if found.told['repetitions'] > 1 else ''}"
         caption = [
             f"Members and pool: {style.arm_label(arm, 'mean', members)}, test examples of {dataset}.",
-            f"Temperatures were fitted to {found.told['validation_examples']} validation examples:",
-            "one for each member, or one for the pool.",
+            "Temperatures, one for each member or one for the pool: each half of the",
+            f"{found.told['examples']} examples has those that were fitted to the other half, not to validation data,",
+            "which stopped the training.",
             "Single: each member alone, all members' predictions in one diagram, and their mean NLL and ECE.",
             f"Grey: share of the predictions in the bin; hollow: fewer than {FEW}.",
             "Dots over the diagonal: less confident than right.",

@@ -49,6 +49,7 @@ class RotatedExample(Display):
         classes: Sequence[str],
         images: npt.ArrayLike | None = None,
         label: int | None = None,
+        further: Sequence[Mapping[str, Predictions]] = (),
     ) -> RotatedExample:
         """Make the display.
 
@@ -59,11 +60,12 @@ class RotatedExample(Display):
             classes: The names of the classes.
             images: The image at each angle, shape (angles, height, width) or that with 1 or 3 channels.
             label: The true class.
+            further: The predictions of further images, for the facts.
 
         Raises:
             InputError: Angles that do not increase, other predictions than one for each of them, or no images.
         """
-        finding = rotated_example(amounts, predictions, classes=classes, label=label)
+        finding = rotated_example(amounts, predictions, classes=classes, label=label, further=further)
         pictures = None if images is None else check_pictures("images", images, len(amounts), "angles")
         shown = finding.table["class"].nunique()
         caption = (

@@ -72,9 +72,7 @@ def _section(level: str, table: Table) -> str:
 
 
 def _figure(figure: Figure) -> str:
-    facts = [
-        f"\n- {'Held' if held else 'Did not hold'}: {escape(what)} {escape(how)}" for what, held, how in figure.facts
-    ]
+    facts = [f"\n- {one.outcome.capitalize()}: {escape(one.statement)} {escape(one.details)}" for one in figure.facts]
     picture = f"![{escape(figure.title)}](figures/{figure.name}.png)"
     return f"{picture}\n\n{escape(figure.caption)} {escape(figure.spread)}".rstrip() + "".join(
         ["\n", *facts] if facts else ""

@@ -1,5 +1,7 @@
 """The gallery from end to end: every figure from the study that describes it, shrunk to seconds."""
 
+import math
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.commands.main import app
 from ensemble_vs_dropout.datasets import load_dataset
+from ensemble_vs_dropout.evaluation.findings import Fact
 from ensemble_vs_dropout.experiments import Store, gallery, parse_study, plan_of, read_study, run_study
 from ensemble_vs_dropout.experiments.comparing import compare
 from ensemble_vs_dropout.models.builders import mlp
@@ -68,6 +71,33 @@ def test_every_figure_has_a_study_that_describes_its_runs():
         assert plan_of(study).runs
 
 
+def test_checkpoints_are_of_one_schedule_that_ends_with_the_longest_training():
+    settings = [settings for _, settings in read_study(STUDIES / "trajectories.yaml").points()]
+    longest = max(one.epochs for one in settings)
+    for one in settings:
+        assert one.model.model_extra["decay_steps"] == longest * math.ceil(one.train_size / one.batch_size)
+    assert {len(load_dataset(settings[0].dataset, train_size=3000).x_train), settings[0].train_size} == {3000}
+
+
+def test_the_page_of_changes_tells_what_was_told_before_beside_what_is_found():
+    scripts = runpy.run_path(str(STUDIES.parent / "make_figures.py"))
+    before = yaml.safe_load((STUDIES.parent / "earlier_facts.yaml").read_text())
+    facts = [
+        Fact("calibrated NLL (nats) of ensemble, mean follows a|b", "cannot be judged", "1", "too few"),
+        Fact("NLL (nats) of ensemble, mean follows", "did not hold", "2"),
+    ]
+    rows = scripts["changed_facts"]({"power_law": facts}).splitlines()[6:]
+    assert len(rows) == len(before)
+    assert {row.count(" | ") for row in rows} == {3}
+    told = {row.split(" | ")[1]: row.split(" | ")[2] for row in rows if row.startswith("| power law")}
+    found = {was.split(": ")[1].split(",")[0]: now for was, now in told.items()}
+    assert found["NLL (nats) of ensemble"] == "**did not hold**: NLL (nats) of ensemble, mean follows (2)"
+    assert found["calibrated NLL (nats) of ensemble"].endswith("ensemble, mean follows a\\|b (1; too few)")
+    assert found["Brier score (0 to 2) of ensemble"] == "left out"
+    assert found["NLL (nats) of MC dropout"] == "to be drawn"
+    assert all(one["why"] and one["outcome"] in ("held", "did not hold") for one in before)
+
+
 @pytest.mark.slow
 def test_every_figure_is_drawn_from_its_own_study(store):
     sources = {source.name: source for source in gallery.read_sources([store])}
@@ -91,7 +121,7 @@ def test_the_command_draws_all_without_tensorflow_and_writes_numbers_and_facts(s
         assert (tmp_path / f"{name}.svg").stat().st_size > 5_000
         assert (tmp_path / f"{name}.csv").exists()
         assert f"{name}: drawn from " in done.stdout
-    assert (tmp_path / "facts.csv").read_text().startswith("figure,statement,held,numbers\n")
+    assert (tmp_path / "facts.csv").read_text().startswith("figure,statement,outcome,numbers,reason\n")
 
 
 @pytest.mark.slow

@@ -201,3 +201,20 @@ def test_depth_repeats_the_layers(images):
     assert mlp(units=(8, 4), depth=2)(images).count_params() == mlp(units=(8, 4, 8, 4))(images).count_params()
     with pytest.raises(InputError, match="depth must be a whole number of at least 1, got 0"):
         mlp(depth=0)
+
+
+def test_a_learning_rate_that_falls_reaches_half_and_0_and_trains_no_further(table):
+    recipe = mlp(units=(4,), learning_rate=0.01, decay_steps=4)
+    falling = recipe(table).optimizer.get_config()["learning_rate"]["config"]
+    assert (falling["initial_learning_rate"], falling["decay_steps"]) == (0.01, 4)
+    weights = []
+    for epochs in (1, 2, 3):
+        ensemble = Ensemble(lambda: recipe(table), members=2, seed=0)
+        ensemble.fit(table.x_train, table.y_train, epochs=epochs, batch_size=-(-len(table.x_train) // 2), verbose=0)
+        weights.append(ensemble.models[1].get_weights())  # two updates in an epoch
+    for first, second, third in zip(*weights, strict=True):
+        assert (first != second).any()
+        np.testing.assert_array_equal(second, third)
+    assert isinstance(mlp()(table).optimizer.get_config()["learning_rate"], float)
+    with pytest.raises(InputError, match="decay_steps must be"):
+        mlp(decay_steps=0)

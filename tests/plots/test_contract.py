@@ -113,7 +113,8 @@ def test_nothing_leaves_the_figure_or_overlaps(display, width, style):
 def test_facts_are_told_in_words_and_numbers(display):
     for fact in display.facts:
         assert fact.statement
-        assert fact.held in (True, False)
+        assert fact.outcome in ("held", "did not hold", "cannot be judged")
+        assert bool(fact.reason) == (fact.held is None)
         assert any(letter.isdigit() for letter in fact.numbers)
 
 

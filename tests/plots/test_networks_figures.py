@@ -130,6 +130,8 @@ def test_facts_of_exact_enumeration_are_held_and_not():
     assert [fact.held for fact in facts] == [True, False]
     worse = [net._replace(weight_scaling=1 - net.geometric_mean) for net in nets if net.masked_layers]
     assert not ExactEnumeration.from_predictions(worse, dataset="d").facts[0].held
+    far = [net._replace(geometric_mean=net.weight_scaling, weight_scaling=net.geometric_mean) for net in worse]
+    assert ExactEnumeration.from_predictions(far, dataset="d").facts[0].outcome == "did not hold"  # nor much better
 
 
 def test_networks_that_are_not_what_they_say_are_refused():
@@ -211,14 +213,12 @@ def test_passes_like_their_own_base_do_not_disagree_whatever_the_other_base_is()
 def test_independent_networks_disagree_more_than_a_cloud_or_not():
     facts = made.BUILDERS["diversity_accuracy"]().facts
     assert len(facts) == 4
-    assert all(fact.held for fact in facts)
+    assert all("of 1 network" in fact.reason or "no equal accuracy" in fact.reason for fact in facts)
     assert facts[0].statement == (
-        "at about equal accuracy (within 1 point, else the 5 nearest) independent networks disagree more with their "
-        "base than the points of MC dropout, rate 0.1 do"
+        "at equal accuracy (within 1 point) independent networks disagree more with their base than the points of "
+        "MC dropout, rate 0.1 do"
     )
     same = {"independent networks": made.clouds()["checkpoints"], "other": made.clouds()["independent networks"]}
-    (fact,) = DiversityAccuracyPlane.from_predictions(made.base(), same, made.truth(), dataset="d").facts
-    assert not fact.held
     assert not DiversityAccuracyPlane.from_predictions(
         made.base(), {"other": same["other"]}, made.truth(), dataset="d"
     ).facts
@@ -307,10 +307,34 @@ def test_runs_that_are_one_mode_hold_no_block_structure():
     facts = made.function_space().facts
     assert [fact.held for fact in facts] == [True, True]
     paths, _, _ = made.trajectories(runs=1)
-    twice = [*paths, (paths[0][0], Predictions(paths[0][1].probs.copy()))]
-    extra = [made.near(paths[0][1], 4, 0.7, seed) for seed in (0, 1)]
-    facts = FunctionSpace.from_predictions(twice, dataset="d", extra=extra[::-1]).facts
-    assert [fact.held for fact in facts] == [False, False]
+    thrice = [*paths, *((paths[0][0], Predictions(paths[0][1].probs.copy())) for _ in range(2))]
+    extra = [made.near(paths[0][1], 4, 0.7, seed) for seed in range(3)]
+    facts = FunctionSpace.from_predictions(thrice, dataset="d", extra=extra).facts
+    assert [fact.outcome for fact in facts] == ["did not hold", "cannot be judged"]
+    facts = FunctionSpace.from_predictions(thrice[:2], dataset="d", extra=extra[:2]).facts
+    assert all(fact.reason.startswith("of 2 networks") for fact in facts)
+
+
+def test_pairs_of_runs_count_once_for_each_run():
+    paths, _, _ = made.trajectories(runs=4)
+    (fact,) = FunctionSpace.from_predictions(paths, dataset="d").facts
+    labels = [run.probs[run.members // 2 :].argmax(axis=2) for _, run in paths]
+
+    def more(runs):
+        apart = {
+            (a, b): np.mean([np.mean(x != y) for i, x in enumerate(labels[a]) for j, y in enumerate(labels[b])
+                             if a != b or i != j])
+            for a in runs for b in runs
+        }  # fmt: skip
+        own = [apart[run, run] for run in runs]
+        return np.mean([value for (a, b), value in apart.items() if a != b]) - np.mean(own)
+
+    assert f"{100 * more(range(4)):+.2f} ±" in fact.numbers
+    assert fact.numbers.endswith("points, 4 runs")
+    without = [4 * more(range(4)) - 3 * more([run for run in range(4) if run != left]) for left in range(4)]
+    half = float(fact.numbers.split("±")[1].split()[0]) / 100
+    assert np.std(without, ddof=1) > 0
+    assert half >= 2.353 * np.std(without, ddof=1) / 2 - 1e-4  # Student's t of 3 degrees of freedom, and examples
 
 
 def test_the_caption_tells_late_disagreement_within_and_between_runs():
@@ -393,8 +417,13 @@ def test_activations_are_counted_right():
 
 def test_sparser_activations_are_told_and_denser_ones_too():
     kernels, hidden = made.hidden()
-    assert [fact.held for fact in Activations.from_arrays(kernels, hidden, dataset="d").facts] == [True, True]
-    swapped = dict(zip(hidden, list(hidden.values())[::-1], strict=True))
+    alone = Activations.from_arrays(kernels, hidden, dataset="d")
+    assert [fact.held for fact in alone.facts] == [None, None]
+    several = {arm: np.stack([factor * np.asarray(own) for factor in (1, 1.1, 0.9)]) for arm, own in hidden.items()}
+    display = Activations.from_arrays(kernels, several, dataset="d")
+    pd.testing.assert_frame_equal(display.frame(), alone.frame())  # of the first network
+    assert [fact.held for fact in display.facts] == [True, True]
+    swapped = dict(zip(several, list(several.values())[::-1], strict=True))
     assert [fact.held for fact in Activations.from_arrays(kernels, swapped, dataset="d").facts] == [False, False]
     assert not Activations.from_arrays({"a": kernels["plain"]}, {"a": hidden["plain"]}, dataset="d").facts
 
@@ -456,13 +485,20 @@ def test_the_turned_image_shows_passes_their_mean_and_spread():
 
 def test_members_that_do_not_disagree_more_when_turned_are_told():
     amounts, arms = made.turned()
-    assert all(
-        fact.held for fact in RotatedExample.from_predictions(amounts, arms, dataset="d", classes=range(10)).facts
-    )
+    given = {"dataset": "d", "classes": range(10)}
+    of_one = RotatedExample.from_predictions(amounts, arms, **given)
+    assert {fact.reason for fact in of_one.facts} == {"of one image"}
+    of_many = RotatedExample.from_predictions(amounts, arms, **given, further=[arms] * 4)
+    pd.testing.assert_frame_equal(of_many.frame(), of_one.frame())
+    assert all(fact.held for fact in of_many.facts)
     wild = arms["mc_dropout"].probs.copy()
     wild[:, 0] = one_hot(np.arange(len(wild)) % 10, 10)  # upright, every pass is sure of another class
-    (fact,) = RotatedExample.from_predictions(amounts, {"a": Predictions(wild)}, dataset="d", classes=range(10)).facts
-    assert not fact.held
+    odd = {"a": Predictions(wild)}
+    (fact,) = RotatedExample.from_predictions(amounts, odd, **given, further=[odd] * 4).facts
+    assert fact.outcome == "did not hold"
+    usual = {"a": arms["mc_dropout"]}
+    (fact,) = RotatedExample.from_predictions(amounts, odd, **given, further=[usual]).facts
+    assert fact.outcome == "cannot be judged"
     assert not RotatedExample.from_predictions(amounts + 1, arms, dataset="d", classes=range(10)).facts
 
 
@@ -618,7 +654,6 @@ def test_the_most_and_least_mutual_information_are_found():
 
 
 def test_wrong_where_they_disagree_is_told_both_ways():
-    assert all(fact.held for fact in made.BUILDERS["disagreement_images"]().facts)
     labels = np.zeros(20, dtype=int)
     probs = np.zeros((2, 20, 3))
     probs[0, :, 0], probs[1, :, 0] = 0.9, np.where(np.arange(20) < 10, 0.6, 0.9)
@@ -627,8 +662,16 @@ def test_wrong_where_they_disagree_is_told_both_ways():
     (fact,) = DisagreementImages.from_predictions(
         {"a": Predictions(probs)}, made.pictures(20), labels, dataset="d", classes="abc"
     ).facts
-    assert not fact.held
+    assert fact.outcome == "did not hold"
     assert fact.numbers == "0 of 8 wrong; disagreed on least: 8 of 8"
+
+    def judged(labels):
+        given = {"dataset": "d", "classes": "abc"}
+        return DisagreementImages.from_predictions({"a": Predictions(probs)}, made.pictures(20), labels, **given).facts
+
+    assert judged(1 - labels)[0].outcome == "held"
+    assert judged(np.eye(20, dtype=int)[9])[0].outcome == "cannot be judged"  # 1 of 8 may be chance
+    assert judged(np.zeros(20, dtype=int))[0].reason == "none is wrong: a floor"
 
 
 def test_odd_images_are_drawn():

@@ -26,6 +26,7 @@ from ensemble_vs_dropout.plots import (
     reliability_pooling,
     style,
 )
+from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.types import Predictions
 
 made = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "made_predictions.py")))
@@ -57,6 +58,9 @@ def same(predictions, members):
 def drawn(ax, label):
     (line,) = [line for line in ax.lines if line.get_label() == label]
     return line
+
+
+HELD, NOT, UNSURE = "held", "did not hold", "cannot be judged"
 
 
 def fact(display, words):
@@ -115,17 +119,29 @@ def test_all_masks_are_pooled_by_their_chances_to_the_exact_geometric_mean():
         assert level == pytest.approx(nll(exact, labels()).mean())
 
 
+def networks(number=4, scaled=lambda passes: passes.probs.mean(axis=0), **given):
+    """Return passes and weight scaling of several networks, as arguments."""
+    pools = [made.predictions(60, 1.2, shared=1.5, seed=seed) for seed in range(number)]
+    (first, *rest) = [(passes, Predictions(scaled(passes)[None])) for passes in pools]
+    display = MCVersusWeightScaling.from_predictions(*first, LABELS, dataset="d", further=rest, repeats=2, **given)
+    return [one.outcome for one in display.facts], display
+
+
 def test_facts_of_passes_say_whether_weight_scaling_is_met():
-    passes = made.passes()
-    good = MCVersusWeightScaling.from_predictions(
-        passes, Predictions(passes.probs.mean(axis=0)[None]), LABELS, dataset="d", sizes=[1, 20, 60]
+    found, _ = networks(8, sizes=[1, 2, 20, 60])
+    assert found[:2] == [HELD, UNSURE]  # 400 examples cannot tell half a point
+    found, _ = networks(8, scaled=lambda passes: np.full((400, 10), 0.1), sizes=[1, 2, 20, 60])
+    assert found == [NOT, NOT, NOT]
+    found, display = networks(1, sizes=[1, 2, 20])
+    assert found == [UNSURE] * 3
+    assert all("of 1 network" in one.reason for one in display.facts)
+    right = np.eye(10)[LABELS]
+    passes, scaled = Predictions(np.stack([right, right])), Predictions(right[None])
+    display = MCVersusWeightScaling.from_predictions(
+        passes, scaled, LABELS, dataset="d", further=[(passes, scaled)] * 2, sizes=[1, 2, 20]
     )
-    assert [one.held for one in good.facts] == [True, True, False]
-    assert "not up to k = 60" in fact(good, "Between 10 and 100").numbers
-    uniform = Predictions(np.full((1, 400, 10), 0.1))
-    bad = MCVersusWeightScaling.from_predictions(passes, uniform, LABELS, dataset="d")
-    assert [one.held for one in bad.facts] == [False, False, False]
-    assert "first at k = 1" in fact(bad, "Between 10 and 100").numbers
+    assert [one.outcome for one in display.facts] == [UNSURE] * 3
+    assert "all are below the margin: a floor" in [one.reason for one in display.facts]
 
 
 def test_passes_of_several_networks_or_a_pool_as_weight_scaling_are_refused():
@@ -190,17 +206,30 @@ def test_the_error_of_averages_is_the_mean_over_subsets_and_their_nll_that_of_th
         assert value["nll", rule, 3] == pytest.approx(nll(aggregate(probs.probs, rule), labels()).mean())
 
 
+def two_members(first, second, share):
+    """Return repetitions of two members for three classes, one of which leads the other in this share of examples."""
+    first, second = (np.array(probs)[None].repeat(2000, axis=0) for probs in (first, second))
+    swap = np.random.default_rng(0).random((3, 2000, 1)) < share
+    return [Predictions(np.stack([np.where(turn, second, first), first])) for turn in swap]
+
+
+def judged_rules(runs):
+    truth = np.zeros(runs[0].examples, int)
+    display = CombinerComparison.from_predictions({"a": runs}, truth, dataset="d", **FEW)
+    return [one.outcome for one in display.facts]
+
+
 def test_facts_of_rules_follow_the_predictions():
-    half = np.array([[0.6, 0.4], [0.01, 0.99]])[:, None].repeat(50, axis=1)  # one right, one wrong and surer
-    display = CombinerComparison.from_predictions({"a": Predictions(half)}, np.zeros(50, int), dataset="d", **FEW)
-    assert not fact(display, "the vote errs most").held
-    assert not fact(display, "differ by less than half a point").held
-    sure = np.array([[0.99, 0.01], [0.4, 0.6]])[:, None].repeat(50, axis=1)  # one wrong, one right and surer
-    display = CombinerComparison.from_predictions({"a": Predictions(sure)}, np.zeros(50, int), dataset="d", **FEW)
-    assert fact(display, "the vote errs most").held
-    alike = CombinerComparison.from_predictions({"a": same(pool(1), 4)}, labels(), dataset="d", **FEW)
-    assert not fact(alike, "the vote errs most").held
-    assert fact(alike, "differ by less than half a point").held
+    right = [0.9, 0.05, 0.05]
+    assert judged_rules(two_members(right, [0.1, 0.6, 0.3], 0.3)) == [HELD, NOT]  # the averages stay right
+    assert judged_rules(two_members([0.4, 0.3, 0.3], [0.01, 0.98, 0.01], 0.3)) == [NOT, NOT]  # they become wrong
+    # The vote errs more than the mean, and less than the geometric mean.
+    assert judged_rules(two_members([0.9, 0.1, 0.0], [0.01, 0.5, 0.49], 0.3))[0] == NOT
+    assert judged_rules(two_members(right, right, 0.3)) == [UNSURE, UNSURE]  # none errs: a floor
+    wrong = two_members(right, [0.01, 0.98, 0.01], 0.2)
+    alike = [Predictions(np.repeat(run.probs[:1], 4, axis=0)) for run in wrong]
+    assert judged_rules(alike) == [UNSURE, HELD]
+    assert judged_rules(alike[:1]) == [UNSURE, UNSURE]  # another network may differ
 
 
 def test_arms_of_one_member_or_with_weights_are_left_out_or_refused():
@@ -274,21 +303,51 @@ def test_histograms_auroc_and_median_are_what_counting_finds(quantity):
         assert value == pytest.approx(np.mean([left <= x < right for x in outside]))
 
 
+def repeated(make, **kwargs):
+    """Return the arms of three repetitions."""
+    each = [make(**kwargs, seed=seed) for seed in range(3)]
+    return {arm: [one[arm] for one in each] for arm in each[0]}
+
+
 def test_facts_of_uncertainty_hold_or_not_with_the_data():
-    known, unknown = made.known(), made.unknown()
+    known = repeated(made.arms, sharpness=1.5)
+    unknown = repeated(made.arms, sharpness=1.5, examples=300, signal=0.0)
     right = OODEntropy.from_predictions(known, unknown, dataset="d", other="o", **FEW)
     wrong = OODEntropy.from_predictions(unknown, known, dataset="d", other="o", **FEW)
+    alike = OODEntropy.from_predictions(known, known, dataset="d", other="o", **FEW)
     for words in ("ensemble: entropy tells", "MC dropout: entropy tells"):
-        assert (fact(right, words).held, fact(wrong, words).held) == (True, False)
-    assert fact(right, "median entropy of unknown examples rises").held
-    alike = {"ensemble": same(known["ensemble"], 10)}
-    assert not fact(OODEntropy.from_predictions(alike, alike, dataset="d", other="o", **FEW), "median").held
-    sure = {"ensemble": known["ensemble"], "mc_dropout": Predictions(np.tile(np.eye(10)[0], (10, 400, 1)))}
-    near = fact(OODEntropy.from_predictions(sure, sure, dataset="d", other="o", **FEW), "near 0 with MC dropout")
-    assert near.held
-    assert "100.0 % of 10 passes" in near.numbers
-    turned = dict(zip(("mc_dropout", "ensemble"), sure.values(), strict=True))
-    assert not fact(OODEntropy.from_predictions(turned, turned, dataset="d", other="o", **FEW), "near 0").held
+        assert [fact(one, words).outcome for one in (right, wrong, alike)] == [HELD, NOT, UNSURE]
+    rising = "median entropy of unknown examples rises"
+    assert fact(right, rising).outcome == HELD
+    turned = {"ensemble": [Predictions(run.probs[::-1]) for run in falling()]}
+    for given, outcome in ((turned, HELD), ({"ensemble": falling()}, NOT)):
+        assert fact(OODEntropy.from_predictions(given, given, dataset="d", other="o", **FEW), rising).outcome == outcome
+    once = {"ensemble": [Predictions(run.probs[[0, 9, 9, 9, 9, 0, 0, 0, 0, 0]]) for run in falling()]}
+    given = OODEntropy.from_predictions(once, once, dataset="d", other="o", **FEW)
+    assert fact(given, rising).outcome == NOT  # it falls first, and then rises
+    same_all = {"ensemble": [same(run, 10) for run in known["ensemble"]]}
+    level = fact(OODEntropy.from_predictions(same_all, same_all, dataset="d", other="o", **FEW), rising)
+    assert level.outcome == UNSURE
+
+
+def falling():
+    """Return members of which the first know nothing, and each further one more."""
+    shares = np.linspace(0, 0.9, 10)[:, None, None] + 0.001 * np.random.default_rng(0).random((10, 60, 1))
+    return [Predictions(shares * np.eye(10)[0] + (1 - shares) / 10) for _ in range(3)]
+
+
+def test_shares_near_0_are_compared_unless_both_are_at_the_floor():
+    unsure = [made.predictions(10, 2.0, signal=0.0, shared=0.1, sharpness=0.2, seed=seed) for seed in range(3)]
+    sure = [Predictions(np.tile(np.eye(10)[0], (10, 400, 1))) for _ in range(3)]
+
+    def near(ensemble, mc_dropout):
+        arms = {"ensemble": ensemble, "mc_dropout": mc_dropout}
+        return fact(OODEntropy.from_predictions(arms, arms, dataset="d", other="o", **FEW), "near 0 with MC dropout")
+
+    assert [near(*arms).outcome for arms in ((unsure, sure), (sure, unsure))] == [HELD, NOT]
+    assert "100.0 % of 10 passes" in near(unsure, sure).numbers
+    assert near(unsure, unsure).reason == "a floor: fewer than 10 examples are near 0 in both"
+    assert near(sure, sure).outcome == UNSURE
 
 
 def test_data_and_arms_that_say_nothing_of_disagreement_are_refused():
@@ -354,15 +413,27 @@ def test_repetitions_are_averaged_and_resampled():
     assert "repetitions" in display.interval
 
 
-def test_the_fact_of_accuracy_that_does_not_fall_holds_or_not():
-    truth = np.zeros(200, int)
-    confidence = np.linspace(0.5, 1, 200)
-    rising, falling, level = np.arange(200) > 100, np.arange(200) < 100, np.arange(200) >= 0
-    for right, held in ((rising, True), (falling, False), (level, True)):
-        top = np.where(right, confidence, 1 - confidence)
-        given = {"a": Predictions(np.stack([top, 1 - top], axis=1)[None])}
-        display = AccuracyVersusConfidence.from_predictions(given, truth, dataset="d", **FEW)
-        assert fact(display, "accuracy does not fall with the threshold").held is held
+@pytest.mark.parametrize(
+    ("right", "examples", "outcome"),
+    [
+        (lambda place, chance: chance < place, 20_000, HELD),
+        (lambda place, chance: chance < 1 - place / 2, 20_000, NOT),
+        (lambda place, chance: chance < 0.9, 20_000, HELD),
+        (lambda place, chance: chance < 0.9, 300, UNSURE),
+        (lambda place, chance: chance >= 0, 300, UNSURE),
+    ],
+)
+def test_the_fact_of_accuracy_that_does_not_fall_holds_or_not(right, examples, outcome):
+    place = np.linspace(0.5, 1, examples)
+    runs = []
+    for seed in range(3):
+        top = np.where(right(place, np.random.default_rng(seed).random(examples)), place, 1 - place)
+        runs.append(Predictions(np.stack([top, 1 - top], axis=1)[None]))
+    given = {"dataset": "d", "thresholds": [0.5, 0.6], **FEW}
+    display = AccuracyVersusConfidence.from_predictions({"a": runs}, np.zeros(examples, int), **given)
+    assert fact(display, "accuracy does not fall").outcome == outcome
+    if (runs[0].probs[0].argmax(axis=1) == 0).all():
+        assert fact(display, "accuracy does not fall").reason == "accuracy is 100 % at every threshold: a ceiling"
 
 
 def test_unnamed_too_few_or_different_examples_are_refused():
@@ -404,8 +475,8 @@ def test_diagrams_and_bars_are_drawn_as_the_frame_has_them():
 
 
 def test_diagrams_and_bars_are_what_counting_finds():
-    val, test = (made.predictions(3, 1.0, seed=seed) for seed in (1, 2))
-    display = ReliabilityPooling.from_predictions(val, LABELS, test, LABELS, dataset="d", **FEW)
+    test = made.predictions(3, 1.0, seed=2)
+    display = ReliabilityPooling.from_predictions(test, LABELS, dataset="d", **FEW)
     frame = display.frame()
     members = [(member, truth) for probs in test.probs for member, truth in zip(probs, LABELS, strict=True)]
     for row in frame[frame["panel"] == "single"].itertuples():
@@ -415,9 +486,16 @@ def test_diagrams_and_bars_are_what_counting_finds():
         if held:
             assert [row.confidence, row.value] == pytest.approx(np.mean(held, axis=0).tolist())
     value = frame.set_index(["panel", "way"])["value"]
-    temperatures = [fit_temperature(member, LABELS) for member in val.probs]
-    each = [apply_temperature(*pair) for pair in zip(test.probs, temperatures, strict=True)]
-    late = apply_temperature(test.probs.mean(axis=0), fit_temperature(val.probs.mean(axis=0), LABELS))
+    half = stream(0, "halves", 0).permutation(len(LABELS)) % 2
+
+    def calibrated(probs):
+        """Return each half at the temperature that was fitted to the other."""
+        found = np.empty(probs.shape)
+        for own in (half == 0, half == 1):
+            found[own] = apply_temperature(probs[own], fit_temperature(probs[~own], LABELS[~own]))
+        return found
+
+    each, late = [calibrated(member) for member in test.probs], calibrated(test.probs.mean(axis=0))
     expected = {
         "single": np.mean([nll(member, LABELS).mean() for member in test.probs]),
         "single_calibrated": np.mean([nll(member, LABELS).mean() for member in each]),
@@ -429,30 +507,27 @@ def test_diagrams_and_bars_are_what_counting_finds():
 
 
 def test_facts_of_calibration_hold_or_not_with_the_data():
-    good = made.reliability_pooling()
+    runs = [made.predictions(8, 1.6, seed=seed, shared=1.2, sharpness=1.6) for seed in range(4)]
+    good = ReliabilityPooling.from_predictions(runs, LABELS, dataset="d", **FEW)
     assert [one.held for one in good.facts] == [True, True]
-    sure = made.predictions(4, 0.5, sharpness=3.0)
-    # Members that are all alike, fitted where they are always right, are too sure where they are not.
-    alike, right = same(sure, 4), sure.probs[0].argmax(axis=1)
-    bad = ReliabilityPooling.from_predictions(alike, right, alike, LABELS, dataset="d", **FEW)
-    assert not fact(bad, "less confident than right").held
-    wrong = (LABELS + 1) % 10
-    shifted = ReliabilityPooling.from_predictions(sure, right, sure, wrong, dataset="d", **FEW)
-    nlls = shifted.frame().query("panel == 'nll'").set_index("way")["value"]
-    assert nlls["pool_then_calibrate"] > nlls["calibrate_then_pool"]
-    assert not fact(shifted, "To calibrate the pool").held
+    alone = ReliabilityPooling.from_predictions(runs[0], LABELS, dataset="d", **FEW)
+    assert [one.reason.partition(":")[0] for one in alone.facts] == ["of 1 network"] * 2
+    # Members that are all alike need no other temperature when they are pooled.
+    alike = [same(made.predictions(1, 1.0, seed=seed), 4) for seed in range(4)]
+    same_way = fact(ReliabilityPooling.from_predictions(alike, LABELS, dataset="d", **FEW), "To calibrate the pool")
+    assert same_way.reason == "alike without any noise, as at a floor or a ceiling"
 
 
-def test_members_that_do_not_match_or_are_alone_are_refused():
-    with pytest.raises(InputError, match="same repetitions, members and classes"):
-        ReliabilityPooling.from_predictions(pool(2), labels(), pool(3), labels(), dataset="d")
+def test_members_that_are_alone_or_without_examples_are_refused():
     with pytest.raises(InputError, match="at least 2 members to pool, got 1"):
-        ReliabilityPooling.from_predictions(pool(1), labels(), pool(1), labels(), dataset="d")
+        ReliabilityPooling.from_predictions(pool(1), labels(), dataset="d")
+    with pytest.raises(InputError, match="number of labels must be"):
+        ReliabilityPooling.from_predictions(pool(2, 1), labels(1), dataset="d")
 
 
 def test_an_infinite_nll_has_no_bar_but_a_word():
     sure = Predictions(np.tile([1.0, 0.0, 0.0], (2, 60, 1)))
-    axes = ReliabilityPooling.from_predictions(sure, labels(), sure, labels(), dataset="d", **FEW).plot()
+    axes = ReliabilityPooling.from_predictions(sure, labels(), dataset="d", **FEW).plot()
     assert [text.get_text() for text in axes[4].texts] == ["infinite"] * 5
     assert not axes[4].patches
 
@@ -500,18 +575,31 @@ def test_more_than_the_networks_there_are_is_an_arrow_at_the_edge_and_said():
     np.testing.assert_array_equal(arrows.get_xdata(), [1, 2, 3, 4])
     assert (arrows.get_marker(), set(arrows.get_ydata())) == ("^", {1})
     assert "more than the 10 networks" in display.caption
-    assert [one.held for one in display.facts] == [False, False]
+    assert [one.held for one in display.facts] == [None, None]
     assert "more than 10" in display.facts[0].numbers
+    runs = [made.predictions(10, 1.6, shared=0.9, seed=seed) for seed in range(3)]
+    bests = [made.predictions(4, 0.1, shared=0.1, signal=9.0, seed=seed) for seed in range(3)]
+    display = DeepEnsembleEquivalent.from_predictions(
+        runs, {"mc_dropout": bests}, LABELS, dataset="d", subsets=3, **FEW
+    )
+    assert [one.outcome for one in display.facts] == [UNSURE, NOT]
+    assert "a ceiling" in display.facts[0].reason
 
 
 def test_passes_that_are_all_alike_saturate():
     display = equivalent({"mc_dropout": same(made.arms()["ensemble"], 20)})
-    assert [one.held for one in display.facts] == [True, True]
     assert (display.frame().query("panel == 'worth'")["value"] >= 1).all()
     assert "more than the" not in display.caption
-    growing = equivalent({"mc_dropout": Predictions(made.arms()["ensemble"].probs[:8])})
-    assert np.isfinite(growing.frame()["value"]).all()
-    assert [one.held for one in growing.facts] == [False, False]
+    assert ["of 1 network" in one.reason for one in display.facts] == [True, True]
+    runs = [made.predictions(10, 1.6, shared=0.9, seed=seed) for seed in range(3)]
+
+    def judged(passes):
+        given = {"dataset": "d", "subsets": 3, **FEW}
+        return [one.outcome for one in DeepEnsembleEquivalent.from_predictions(runs, passes, LABELS, **given).facts]
+
+    half = [Predictions(np.concatenate([run.probs[:2], run.probs[:2]])) for run in runs]
+    assert judged({"mc_dropout": half}) == [HELD, HELD]
+    assert judged({"mc_dropout": [Predictions(run.probs[:4]) for run in runs]})[0] == NOT
 
 
 def test_an_ensemble_that_measures_nothing_is_refused():
@@ -586,7 +674,23 @@ def test_the_fact_of_a_law_says_how_well_it_fits():
     left = value - found["limit"] - found["gain"] * n.astype(float) ** -found["power"]
     assert found["r_squared"] == pytest.approx(1 - (left**2).sum() / ((value - value.mean()) ** 2).sum())
     assert found["rmse"] == pytest.approx((left**2).mean() ** 0.5)
-    assert f"R² = {found['r_squared']:.4f}" in display.facts[1].numbers
+    assert f"a = {found['power']:.2f}" in display.facts[1].numbers
+
+
+def test_a_law_must_tell_what_it_was_not_fitted_to():
+    def judged(curves):
+        (one,) = PowerLaw.from_curves(curves, dataset="d").facts
+        return one
+
+    assert judged(law()).outcome == HELD
+    off = law()
+    off.loc[5, "value"] += 0.03
+    assert judged(off).outcome == NOT
+    assert judged(off.assign(mc_error=0.02)).outcome == UNSURE
+    assert "of 4 sizes" in judged(law(sizes=(1, 2, 5, 10))).reason
+    assert "does not get better" in judged(law(gain=-0.1)).reason
+    brier = law(metric="brier", power=1.0)
+    assert PowerLaw.from_curves(brier, dataset="d").facts == ()  # exact, whatever the members are
 
 
 def test_curves_without_enough_points_are_named_or_refused():
@@ -623,7 +727,7 @@ def test_many_classes_and_constant_predictions_are_drawn():
         "ood": OODEntropy.from_predictions(given, given, dataset="$d^$", other="$o", **FEW),
         "mi": OODEntropy.from_predictions(given, given, dataset="d", other="o", quantity="mutual_information", **FEW),
         "confidence": AccuracyVersusConfidence.from_predictions(given, truth, dataset="$d^$", **FEW),
-        "reliability": ReliabilityPooling.from_predictions(flat, truth, flat, truth, dataset="$d^$", arm=LONG, **FEW),
+        "reliability": ReliabilityPooling.from_predictions(flat, truth, dataset="$d^$", arm=LONG, **FEW),
         "worth": DeepEnsembleEquivalent.from_predictions(flat, {LONG: flat}, truth, dataset="$d^$", subsets=2, **FEW),
     }.values():
         display.plot()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.evaluation.arms import row_label
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
+from ensemble_vs_dropout.evaluation.findings.judging import MARGINS, every, judge, of_examples
 from ensemble_vs_dropout.evaluation.outcomes import Arms, check_arms, row_means
 from ensemble_vs_dropout.measures import aggregate
 from ensemble_vs_dropout.measures.resampling import bootstrap_weights, percentile_interval
@@ -80,6 +82,7 @@ def accuracy_vs_confidence(
     weights = [bootstrap_weights(rng, count, resamples) * count for count in counts]
     repeats = bootstrap_weights(rng, repetitions, resamples)
     rows: list[list[Any]] = []
+    facts: list[Fact] = []
     for arm, runs in parts[0].items():
         pools = [[aggregate(run.probs, rule, run.weights) for run in part[arm]] for part in parts]
         kept = [np.stack([probs.max(axis=1)[:, None] >= taus for probs in each], axis=1) for each in pools]
@@ -91,7 +94,8 @@ def accuracy_vs_confidence(
         with np.errstate(invalid="ignore", divide="ignore"):
             accuracy = np.where(enough, hits.sum(axis=0).mean(axis=0) / retained, np.nan)
             draws = np.where(enough, _drawn(weights[0], repeats, hits) / drawn, np.nan)
-        key = [arm, rule, runs[0].members]
+        key = arm, rule, runs[0].members
+        facts += _facts(row_label(*key), np.concatenate(kept, axis=0), hits, taus, enough)
         for i, tau in enumerate(taus):
             bounds = percentile_interval(draws[:, i])
             rows.append(["accuracy", *key, tau, retained[i], accuracy[i], *bounds])
@@ -102,7 +106,7 @@ def accuracy_vs_confidence(
     table = pd.DataFrame(rows, columns=columns)
     return Finding(
         table,
-        facts=tuple(_facts(table)),
+        facts=tuple(facts),
         told={"known": counts[0], "unknown": sum(counts[1:]), "repetitions": repetitions},
     )
 
@@ -124,15 +128,36 @@ def _drawn(weights: FloatArray, repeats: FloatArray, kept: npt.NDArray[np.bool_]
     return row_means(repeats, counts.reshape(len(weights), *kept.shape[1:]))
 
 
-def _facts(table: pd.DataFrame) -> Iterator[Fact]:
-    curves = table[(table["panel"] == "accuracy") & table["value"].notna()]
-    key: Any
-    for key, curve in curves.groupby(["arm", "rule", "members"], sort=False):
-        values, taus = curve["value"].to_numpy(), curve["threshold"].to_numpy()
-        fall = max(0.0, float(-np.diff(values).min(initial=0.0)))
-        yield Fact(
-            f"{row_label(*key)}: accuracy does not fall with the threshold",
-            bool(fall <= 1e-12),
-            f"{100 * values[0]:.1f} % at {taus[0]:g} to {100 * values[-1]:.1f} % at {taus[-1]:g}; "
-            f"largest fall {100 * fall:.2f} points",
-        )
+def _facts(
+    name: str, kept: npt.NDArray[np.bool_], hits: npt.NDArray[np.bool_], taus: FloatArray, enough: npt.NDArray[np.bool_]
+) -> Iterator[Fact]:
+    """Return what is expected of an arm.
+
+    Args:
+        name: Of the arm.
+        kept: Which examples are confident enough, the known ones first: (examples, repetitions, thresholds).
+        hits: Which of the known ones are predicted right too, likewise.
+        taus: The thresholds.
+        enough: At which of them an accuracy says something.
+    """
+    if enough.sum() < 2:
+        return
+    right = np.concatenate([hits, np.zeros((len(kept) - len(hits), *hits.shape[1:]), dtype=bool)])
+    shares, taken = kept.mean(axis=0)[:, enough], taus[enough]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        accuracy = right.mean(axis=0)[:, enough] / shares
+        # What each example adds to a ratio of means, so that the mean over examples is that ratio.
+        added = accuracy + (right[:, :, enough] - accuracy * kept[:, :, enough]) / shares
+    margin, means = MARGINS["accuracy"], accuracy.mean(axis=0)
+    full = "accuracy is 100 % at every threshold: a ceiling" if (accuracy == 1).all() else ""
+    steps = [
+        of_examples((added[:, :, after] - added[:, :, before]).T).unless(full)
+        for before, after in pairwise(range(len(taken)))
+    ]
+    lowest = min(steps, key=lambda step: step.value)
+    yield judge(
+        f"{name}: accuracy does not fall by {100 * margin:g} points or more from a threshold to the next",
+        every(*(step.above(-margin) for step in steps)),
+        f"{100 * means[0]:.1f} % at {taken[0]:g} to {100 * means[-1]:.1f} % at {taken[-1]:g}; smallest step "
+        f"{lowest.words(100)} points",
+    )

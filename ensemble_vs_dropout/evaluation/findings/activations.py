@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import arm_label
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
+from ensemble_vs_dropout.evaluation.findings.judging import judge, of_both
 from ensemble_vs_dropout.types import FloatArray
 
 BINS = {"units": 25, "activations": 40}
@@ -30,7 +31,8 @@ def activations(
 
     Args:
         weights: For each arm the kernel of its first layer, shape (inputs, units).
-        activations: For each arm its hidden units after ReLU on test inputs, shape (examples, units).
+        activations: For each arm its hidden units after ReLU on test inputs, shape (examples, units), or (networks,
+            examples, units): the table is of the first network, facts are of all.
         image_shape: Of an input, (height, width) or that with 1 or 3 channels; None for data that are no images,
             which have no filters.
 
@@ -55,14 +57,15 @@ def activations(
             f"weights and activations must be of the same arms, at least one, got {list(weights)} and "
             f"{list(activations)}"
         )
-    hidden = {arm: _check_activations(arm, values) for arm, values in activations.items()}
+    every = {arm: _check_activations(arm, values) for arm, values in activations.items()}
+    hidden = {arm: networks[0] for arm, networks in every.items()}
     kernels = {arm: _check_kernel(arm, values, hidden[arm].shape[1]) for arm, values in weights.items()}
     filters = {} if image_shape is None else {arm: _filters(arm, k, image_shape) for arm, k in kernels.items()}
     rows = [row for panel in BINS for row in _histograms(panel, hidden)]
     order = ["panel", "role", "arm", "units", "left", "right", "value", "low", "high"]
     table = pd.DataFrame(rows).reindex(columns=order)
     examples = list(dict.fromkeys(len(values) for values in hidden.values()))
-    return Finding(table, tuple(_facts(table)), {"examples": examples, "filters": filters})
+    return Finding(table, tuple(_facts(every)), {"examples": examples, "filters": filters})
 
 
 def _histograms(panel: str, hidden: dict[str, FloatArray]) -> list[dict[str, object]]:
@@ -87,8 +90,12 @@ def _histograms(panel: str, hidden: dict[str, FloatArray]) -> list[dict[str, obj
 
 def _check_activations(arm: str, values: npt.ArrayLike) -> FloatArray:
     array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 2 or 0 in array.shape:
-        raise InputError(f"the activations of {arm!r} must have shape (examples, units), got {array.shape}")
+    array = array[None] if array.ndim == 2 else array
+    if array.ndim != 3 or 0 in array.shape:
+        raise InputError(
+            f"the activations of {arm!r} must have shape (examples, units), or that of each network, got "
+            f"{np.shape(values)}"
+        )
     if not np.isfinite(array).all() or array.min() < 0:
         raise InputError(
             f"the activations of {arm!r} must be finite and not below 0, as after ReLU, got values from "
@@ -121,23 +128,19 @@ def _filters(arm: str, kernel: FloatArray, image_shape: Sequence[int]) -> FloatA
     return np.asarray(first / np.where(largest > 0, largest, 1.0)).reshape(-1, *shape)
 
 
-def _facts(table: pd.DataFrame) -> list[Fact]:
-    means = table[table["role"] == "mean"].set_index("arm")["value"]
-    zeros = table[table["role"] == "zeros"].set_index("arm")["value"]
+def _facts(hidden: Mapping[str, FloatArray]) -> Iterator[Fact]:
+    means = {arm: networks.mean(axis=(1, 2)) for arm, networks in hidden.items()}
+    zeros = {arm: (networks == 0).mean(axis=(1, 2)) for arm, networks in hidden.items()}
     without = next((arm for arm in ("plain", "single", "ensemble") if arm in means), "")
-    facts = []
-    for arm in (str(arm) for arm in means.index if without and "dropout" in arm):
-        names = arm_label(arm), arm_label(without)
-        facts += [
-            Fact(
-                f"the mean activation of {names[0]} is below that of {names[1]}",
-                bool(means[arm] < means[without]),
-                f"{means[arm]:.3g} and {means[without]:.3g}",
-            ),
-            Fact(
-                f"more activations of {names[0]} than of {names[1]} are exactly 0",
-                bool(zeros[arm] > zeros[without]),
-                f"{100 * zeros[arm]:.1f} % and {100 * zeros[without]:.1f} %",
-            ),
-        ]
-    return facts
+    for arm in (arm for arm in means if without and "dropout" in arm):
+        names, count = (arm_label(arm), arm_label(without)), f"{len(means[arm])} and {len(means[without])} networks"
+        yield judge(
+            f"the mean activation of {names[0]} is below that of {names[1]}",
+            of_both(means[arm], means[without]).below(),
+            f"{means[arm].mean():.3g} and {means[without].mean():.3g}, {count}",
+        )
+        yield judge(
+            f"more activations of {names[0]} than of {names[1]} are exactly 0",
+            of_both(zeros[arm], zeros[without]).above(),
+            f"{100 * zeros[arm].mean():.1f} % and {100 * zeros[without].mean():.1f} %, {count}",
+        )

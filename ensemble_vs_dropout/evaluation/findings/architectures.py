@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
+from ensemble_vs_dropout.evaluation.findings.judging import Estimate, every, judge, of_units
 from ensemble_vs_dropout.evaluation.findings.tables import check_table
-from ensemble_vs_dropout.evaluation.findings.words import better_is, told
+from ensemble_vs_dropout.evaluation.findings.words import better_is
 
+RISE = 0.05  # of a loss in nats, that counts
 KEYS = ["architecture", "recipe", "repetition", "member", "epoch"]
 
 
@@ -46,7 +50,8 @@ def architectures(histories: pd.DataFrame, *, metric: str = "error") -> Finding:
     train = _known(histories, "train_loss") or "loss"
     unseen = _known(histories, f"test_{metric}", f"val_{metric}") or unseen_loss
     wide = histories[KEYS].assign(unseen=histories[unseen], gap=histories[unseen_loss] - histories[train])
-    table = _average(wide.assign(loss=histories[unseen_loss], train=histories[train]))
+    wide = wide.assign(loss=histories[unseen_loss], train=histories[train])
+    table = _average(wide)
     names = {"unseen": unseen, "gap": f"{unseen_loss} - {train}"}
     is_loss = unseen == unseen_loss
     drawn = table[table["series"].isin(names)].rename(columns={"series": "panel"})
@@ -55,7 +60,7 @@ def architectures(histories: pd.DataFrame, *, metric: str = "error") -> Finding:
     counts = drawn.groupby("recipe", sort=False)["of"].agg(["min", "max"])
     return Finding(
         drawn.reset_index(drop=True),
-        facts=tuple(_facts(table, -1 if is_loss else better_is(metric))),
+        facts=tuple(_facts(wide, -1 if is_loss else better_is(metric))),
         told={"unseen": unseen, "unseen_loss": unseen_loss, "train": train}
         | {"networks": {str(recipe): (low, high) for recipe, low, high in counts.itertuples()}},
     )
@@ -84,33 +89,42 @@ def _average(wide: pd.DataFrame) -> pd.DataFrame:
     return table[reached].drop(columns="spread")
 
 
-def _facts(table: pd.DataFrame, better: int) -> list[Fact]:
-    """Return what is expected of each architecture, at the last epoch that both families reached."""
-    cells = table.pivot_table(index=["architecture", "epoch"], columns=["series", "recipe"], values="value", sort=False)
-    if {"plain", "dropout"} - set(table["recipe"]):
-        return []
-    both = cells.dropna().sort_index(level="epoch").groupby(level="architecture", sort=False)
-    if both.ngroups == 0:
-        return []
-    first, last = both.first(), both.last()
-    plain = table[(table["recipe"] == "plain") & (table["series"] == "loss")].groupby("architecture", sort=False)[
-        "value"
-    ]
+def _facts(wide: pd.DataFrame, better: int) -> Iterator[Fact]:
+    """Return what is expected of each architecture, network by network, at the last epoch that all reached."""
+    if {"plain", "dropout"} - set(wide["recipe"]):
+        return
+    networks = [_pairs(own) for _, own in wide.groupby("architecture", sort=False)]
+    first, last = ([at for at, *_ in networks], [at for _, at, _ in networks])
 
-    def fact(statement: str, holds: pd.Series) -> Fact:
-        return Fact(statement, bool(holds.all()), f"so in {int(holds.sum())} of {len(holds)} architectures")
+    def fact(statement: str, differences: list[pd.Series]) -> Fact:
+        each = [of_units(own.dropna()) for own in differences]
+        return judge(statement, every(*(one.above() for one in each)), _each(each))
 
-    rise = plain.last() - plain.min()
-    return [
-        fact("Dropout fits less: a higher train loss at the end", last["train"]["dropout"] > last["train"]["plain"]),
-        fact("Dropout narrows the gap at the end", last["gap"]["dropout"] < last["gap"]["plain"]),
-        fact(
-            "Dropout starts more slowly: worse in the first epoch",
-            better * (first["unseen"]["dropout"] - first["unseen"]["plain"]) < 0,
-        ),
-        Fact(
-            "Without dropout the unseen loss rises again at the end, above its lowest",
-            bool((rise > 0).all()),
-            f"by {told(rise)}",
-        ),
-    ]
+    yield fact("Dropout fits less: a higher train loss at the end", [at["train"] for at in last])
+    yield fact("Dropout narrows the gap at the end", [-at["gap"] for at in last])
+    yield fact("Dropout starts more slowly: worse in the first epoch", [-better * at["unseen"] for at in first])
+    rises = [of_units(rise) for *_, rise in networks]
+    yield judge(
+        f"Without dropout the unseen loss rises again, to more than {RISE:g} nats above its lowest at the end",
+        every(*(rise.above(RISE) for rise in rises)),
+        _each(rises),
+    )
+
+
+def _each(estimates: list[Estimate]) -> str:
+    return f"by {', '.join(one.words(digits=3) for one in estimates)} in {len(estimates)} architectures"
+
+
+def _pairs(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
+    """Return what dropout adds in each network, at the first and at the last epoch of all; and rises without dropout.
+
+    The lowest point is that of the networks' mean: the lowest of each network would be below its end by chance alone.
+    """
+    values = rows.set_index(["recipe", "repetition", "member", "epoch"])[["unseen", "gap", "loss", "train"]]
+    plain, dropout = values.loc["plain"], values.loc["dropout"]
+    added = (dropout - plain).dropna(how="all").groupby(level="epoch")
+    reached = added.size()
+    by_all = reached.index[reached == reached.max()]
+    ends = [added.get_group(epoch) for epoch in (by_all.min(), by_all.max())]
+    losses = plain["loss"].unstack("epoch").dropna(axis=1)
+    return ends[0], ends[1], losses[losses.columns[-1]] - losses[losses.mean().idxmin()]

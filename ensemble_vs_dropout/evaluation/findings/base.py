@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
+
+Judged = Literal["held", "did not hold", "cannot be judged"]
 
 
 class Fact(NamedTuple):
@@ -12,18 +14,30 @@ class Fact(NamedTuple):
 
     Attributes:
         statement: What should come out, in words.
-        held: Whether it did.
+        outcome: Whether it did, beyond noise; "cannot be judged" where neither it nor its contrary is shown.
         numbers: Those that say so.
+        reason: Why it cannot be judged; "" where it can.
 
     Example:
-        >>> fact = Fact("The ensemble errs least", held=True, numbers="3.1 %, the next 3.4 %")
-        >>> fact.held
+        >>> fact = Fact("The ensemble errs least", "cannot be judged", "0.0 %, the next 0.0 %", "both are at the floor")
+        >>> fact.held is None
         True
     """
 
     statement: str
-    held: bool
+    outcome: Judged
     numbers: str
+    reason: str = ""
+
+    @property
+    def held(self) -> bool | None:
+        """True or False, and None where it cannot be judged."""
+        return {"held": True, "did not hold": False}.get(self.outcome)
+
+    @property
+    def details(self) -> str:
+        """The numbers, and why it cannot be judged."""
+        return "; ".join(filter(None, [self.numbers, self.reason]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
+from ensemble_vs_dropout.evaluation.findings.judging import correlation, judge
 from ensemble_vs_dropout.evaluation.findings.repetitions import summarise
 from ensemble_vs_dropout.evaluation.outcomes import check_arms
 from ensemble_vs_dropout.measures import decomposition
@@ -122,6 +123,9 @@ def _facts(table: pd.DataFrame) -> tuple[Fact, ...]:
     points = table[(table["panel"] == "gain") & (table["loss"] == "nll") & np.isfinite(table["x"])]
     if len(points) < 3 or points[["x", "value"]].nunique().min() < 2:
         return ()
-    squared = float(np.corrcoef(points["x"], points["value"])[0, 1] ** 2)
+    z, words = correlation(points["x"].to_numpy(), points["value"].to_numpy(), points["trial"])
     statement = "Diversity (cross-entropy) tells the gain in error: R² over trials and sizes is above 0.9"
-    return (Fact(statement, squared > 0.9, f"R² = {squared:.3f} over {len(points)} points"),)
+    numbers = (
+        f"R² = {np.tanh(z.value) ** 2:.3f}, {words} over {len(points)} points of {points['trial'].nunique()} trials"
+    )
+    return (judge(statement, z.above(np.arctanh(np.sqrt(0.9))), numbers),)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.evaluation.arms import RULE_LABELS, arm_label
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
+from ensemble_vs_dropout.evaluation.findings.judging import MARGINS, every, floor, judge, of_examples
 from ensemble_vs_dropout.evaluation.outcomes import Arms, check_arms, evaluate, pool
 from ensemble_vs_dropout.evaluation.sizes import SIZES
 from ensemble_vs_dropout.measures import METRICS, RULES, error, predict_labels
@@ -76,21 +78,23 @@ def combiner_comparison(
     check_labels(truth, next(iter(several.values()))[0].classes)
     resampled = bootstrap_weights(stream(seed, "bootstrap"), len(truth), resamples)
     rows: list[list[Any]] = []
+    facts: list[Fact] = []
     for arm, each in several.items():
         members = each[0].members
         taken = sorted({size for size in wanted if size < members} | {1, 2, members})
-        for rule in COMPARED:
-            curve = np.mean([_curve(run, rule, truth, taken, subsets, seed) for run in each], axis=0)
-            for size, of_examples in zip(taken, curve, strict=True):
-                draws = resampled @ of_examples if rule == "mean" else np.array([np.nan])
-                rows.append(["error", arm, rule, size, of_examples.mean(), *percentile_interval(draws)])
+        curves = {rule: np.array([_curve(run, rule, truth, taken, subsets, seed) for run in each]) for rule in COMPARED}
+        for rule, of_runs in curves.items():
+            for size, wrong in zip(taken, of_runs.mean(axis=0), strict=True):
+                draws = resampled @ wrong if rule == "mean" else np.array([np.nan])
+                rows.append(["error", arm, rule, size, wrong.mean(), *percentile_interval(draws)])
+        facts += _facts(arm, curves, taken)
     pooled = list(pool(several, dict.fromkeys(several, AVERAGES), truth))
     for one in evaluate(pooled, truth, {"nll": METRICS["nll"]}, resamples, seed):
         rows.append(["nll", one.arm, one.rule, one.members, one.value, *one.interval()])
     table = pd.DataFrame(rows, columns=["panel", "arm", "rule", "members", "value", "low", "high"])
     return Finding(
         table,
-        facts=tuple(fact for arm in several for fact in _facts(arm, table[table["arm"] == arm])),
+        facts=tuple(facts),
         told={"repetitions": len(next(iter(several.values())))},
     )
 
@@ -118,20 +122,21 @@ def _subsets(members: int, size: int, subsets: int, seed: int) -> Iterator[IntAr
             yield np.roll(circle, -start)[:size]
 
 
-def _facts(arm: str, rows: pd.DataFrame) -> Iterator[Fact]:
-    errors = rows[rows["panel"] == "error"].set_index(["members", "rule"])["value"].unstack()
-    errors = errors[["mean", "geometric_mean", "majority_vote"]]
-    name = arm_label(arm)
-    two = errors.loc[2]
-    yield Fact(
-        f"{name}: of two members, the vote errs most",
-        bool(two["majority_vote"] > two.drop("majority_vote").max() + 1e-12),
-        ", ".join(f"{RULE_LABELS[str(rule)]} {100 * value:.2f} %" for rule, value in two.items()),
-    )
-    size = 10 if 10 in errors.index else errors.index[-1]
-    apart = 100 * (errors.loc[size].max() - errors.loc[size].min())
-    yield Fact(
-        f"{name}: with {size} members the three rules differ by less than half a point of error",
-        bool(apart < 0.5),
-        f"{apart:.2f} points",
+def _facts(arm: str, curves: Mapping[str, FloatArray], sizes: Sequence[int]) -> Iterator[Fact]:
+    """Return what is expected of an arm; curves are (repetitions, sizes, examples)."""
+    name, margin = arm_label(arm), MARGINS["error"]
+    of_rules = {rule: curves[rule] for rule in ("mean", "geometric_mean", "majority_vote")}
+    two = {rule: of_runs[:, sizes.index(2)] for rule, of_runs in of_rules.items()}
+    more = [of_examples(two["majority_vote"] - two[rule]).above() for rule in ("mean", "geometric_mean")]
+    words = ", ".join(f"{RULE_LABELS[rule]} {100 * wrong.mean():.2f} %" for rule, wrong in two.items())
+    yield judge(f"{name}: of two members, the vote errs most", every(*more), words)
+    size = 10 if 10 in sizes else sizes[-1]
+    many = [of_runs[:, sizes.index(size)] for of_runs in of_rules.values()]
+    low = floor(margin, *(wrong.mean() for wrong in many))
+    apart = [of_examples(one - other).unless(low) for one, other in combinations(many, 2)]
+    furthest = max(apart, key=lambda estimate: abs(estimate.value))
+    yield judge(
+        f"{name}: with {size} members the three rules err alike, within {100 * margin:g} points",
+        every(*(estimate.within(margin) for estimate in apart)),
+        f"furthest apart {furthest.words(100)} points",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,10 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
+from ensemble_vs_dropout.evaluation.findings.judging import every, judge, of_units, some
 from ensemble_vs_dropout.evaluation.findings.repetitions import NUMBERS, ROW, choose, summarise
 from ensemble_vs_dropout.evaluation.findings.tables import check_table
-from ensemble_vs_dropout.evaluation.findings.words import better_is
+from ensemble_vs_dropout.evaluation.findings.words import better_is, scale_of
 
 COSTS = ("parameters", "multiply_adds", "trained_multiply_adds", "trained")
 # Which arm stores as much as another, or as many times as it has members.
@@ -66,7 +67,8 @@ def cost_frontier(scores: pd.DataFrame, costs: pd.DataFrame, *, metric: str = "e
     priced_by = [*keys, *(name for name in ("arm", "members") if name in costs)]
     once = [*priced_by, *(["repetition"] if "repetition" in costs else [])]
     check_table("costs", costs, ["arm", "parameters"], once, ["parameters"])
-    points = summarise(choose(scores, [metric], keys, rule=rule), [*keys, *ROW, "metric"])
+    rows = choose(scores, [metric], keys, rule=rule)
+    points = summarise(rows, [*keys, *ROW, "metric"])
     known = [name for name in COSTS if name in costs and np.isfinite(costs[name].astype(float)).any()]
     known = [name for name in known if name != "trained" or "trained_multiply_adds" not in known]
     priced = costs.groupby(priced_by, dropna=False, as_index=False)[known].mean()
@@ -81,7 +83,7 @@ def cost_frontier(scores: pd.DataFrame, costs: pd.DataFrame, *, metric: str = "e
     table = table[["panel", *keys, *ROW, "metric", "x", "budget", *NUMBERS, "repetitions"]]
     table = table[np.isfinite(table["x"].astype(float))].reset_index(drop=True)
     widths = sorted(joined["width"].unique()) if "width" in keys else []
-    return Finding(table, tuple(_facts(split)), {"widths": widths if len(widths) > 1 else []})
+    return Finding(table, tuple(_facts(split, rows, keys)), {"widths": widths if len(widths) > 1 else []})
 
 
 def _check_stores(points: pd.DataFrame, keys: Sequence[str]) -> None:
@@ -114,13 +116,21 @@ def _split(points: pd.DataFrame) -> pd.DataFrame:
     return rows[rows.groupby("budget")["members"].transform("nunique") > 1]
 
 
-def _facts(split: pd.DataFrame) -> list[Fact]:
+def _facts(split: pd.DataFrame, rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[Fact]:
+    """Return what is expected of budgets, beyond what other trainings would change on the same test examples."""
     if split.empty or split["budget"].nunique() < 2:
-        return []
-    sign = better_is(str(split["metric"].iloc[0]))
-    best = split.loc[(sign * split["value"]).groupby(split["budget"]).idxmax()].set_index("budget")["members"]
-    numbers = "; ".join(f"{budget:,.0f} parameters: {members}" for budget, members in best.items())
-    return [
-        Fact("The largest budget is best split among several networks", bool(best.iloc[-1] > 1), numbers),
-        Fact("The smallest budget is best spent on one network", bool(best.iloc[0] == 1), numbers),
-    ]
+        return
+    metric = str(split["metric"].iloc[0])
+    each = rows.merge(split[[*keys, *ROW, "budget"]], on=[*keys, *ROW])
+    for budget, statement, combined, sign in (
+        (split["budget"].max(), "The largest budget is best split among several networks", some, 1),
+        (split["budget"].min(), "The smallest budget is best spent on one network", every, -1),
+    ):
+        own = each[each["budget"] == budget].pivot_table(index="members", columns="repetition", values="value")
+        if 1 not in own.index:
+            yield Fact(statement, "cannot be judged", f"{budget:,.0f} parameters", "no single network has as many")
+            continue
+        gains = {n: of_units(better_is(metric) * (own.loc[n] - own.loc[1]).dropna()) for n in own.index if n > 1}
+        evidence = [(gain.above() if sign > 0 else gain.below()) for gain in gains.values()]
+        words = ", ".join(f"{n} gain {gain.words(scale_of(metric))}" for n, gain in gains.items())
+        yield judge(statement, combined(*evidence), f"{budget:,.0f} parameters: {words} over 1")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import arm_label
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
+from ensemble_vs_dropout.evaluation.findings.judging import MARGINS, every, judge, of_units, some
 from ensemble_vs_dropout.evaluation.findings.repetitions import ROW, choose, differences, summarise
-from ensemble_vs_dropout.evaluation.findings.words import better_is, metric_label, told
+from ensemble_vs_dropout.evaluation.findings.words import better_is, metric_label, scale_of, told
 
 
 def dataset_size(
@@ -51,34 +55,45 @@ def dataset_size(
     order = {"panel": ["metric", "gain"], "arm": list(table["arm"].unique())}
     places = {name: table[name].map(values.index) for name, values in order.items()}
     table = table.loc[table.assign(**places).sort_values(["panel", "arm", "train_size"], kind="stable").index]
-    return Finding(table.reset_index(drop=True), tuple(_facts(table, metric)))
+    return Finding(table.reset_index(drop=True), tuple(_facts(rows, gains, metric)))
 
 
-def _facts(table: pd.DataFrame, metric: str) -> list[Fact]:
-    name = metric_label(metric)
-    panels = {panel: rows.set_index("train_size") for panel, rows in table.groupby("panel")}
-    facts = []
-    curves = {arm_label(str(arm)): rows["value"] for arm, rows in panels["metric"].groupby("arm", sort=False)}
+def _facts(rows: pd.DataFrame, gains: pd.DataFrame, metric: str) -> Iterator[Fact]:
+    """Return what is expected, beyond what other trainings would change on the same test examples."""
+    name, scale = metric_label(metric), scale_of(metric)
+    curves = {arm_label(str(arm)): _of_sizes(own) for arm, own in rows.groupby("arm", sort=False)}
     if all(len(curve) > 1 for curve in curves.values()):
-        held = all((better_is(metric) * curve.diff().dropna() > 0).all() for curve in curves.values())
-        ends = "; ".join(f"{arm}: {told(curve.iloc[[0, -1]], metric)}" for arm, curve in curves.items())
-        facts.append(Fact(f"Every arm gets better in {name} with each larger training part", held, ends))
-    gains = {arm: rows for arm, rows in panels["gain"].groupby("arm", sort=False)}
-    if "dropout" in gains:
-        gain = gains["dropout"]
+        steps = [
+            of_units(better_is(metric) * (curve.loc[larger] - curve.loc[smaller]).dropna()).above()
+            for curve in curves.values()
+            for smaller, larger in pairwise(curve.index)
+        ]
+        ends = "; ".join(f"{arm}: {told(curve.mean(axis=1).iloc[[0, -1]], metric)}" for arm, curve in curves.items())
+        yield judge(f"Every arm gets better in {name} with each larger training part", every(*steps), ends)
+    won = {str(arm): _of_sizes(own) for arm, own in gains.groupby("arm", sort=False)}
+    if "dropout" in won:
+        gain, margin = won["dropout"], MARGINS.get(metric)
         first = gain.index[0]
-        if first <= 500:
-            reach = gain["low"].fillna(gain["value"]).iloc[0]
-            statement = f"With {first:,.0f} training examples no gain of dropout (weight scaling) is shown"
-            facts.append(Fact(statement, bool(reach <= 0), told(gain[["value", "low", "high"]].iloc[0], metric)))
-        if len(gain) > 2:
-            peak = int(gain["value"].to_numpy().argmax())
-            statement = "Dropout (weight scaling) gains most between the smallest and the largest training part"
-            facts.append(
-                Fact(statement, 0 < peak < len(gain) - 1, f"most at {gain.index[peak]:,.0f} training examples")
+        if first <= 500 and margin is not None:
+            estimate = of_units(gain.loc[first].dropna())
+            statement = (
+                f"With {first:,.0f} training examples dropout (weight scaling) gains less than {told(margin, metric)} "
+                f"in {name}"
             )
-    if "ensemble" in gains:
-        values = gains["ensemble"]["value"]
-        statement = "The ensemble's mean gain over the baseline is at least 0 at every size"
-        facts.append(Fact(statement, bool((values >= 0).all()), told(values, metric)))
-    return facts
+            yield judge(statement, estimate.below(margin), estimate.words(scale))
+        if len(gain) > 2:
+            between = [
+                every(*(of_units((gain.loc[size] - gain.loc[end]).dropna()).above() for end in gain.index[[0, -1]]))
+                for size in gain.index[1:-1]
+            ]
+            statement = "Dropout (weight scaling) gains more at a size between than at the smallest and at the largest"
+            yield judge(statement, some(*between), f"{told(gain.mean(axis=1), metric)} by size")
+    if "ensemble" in won:
+        each = [of_units(of_size.dropna()) for _, of_size in won["ensemble"].iterrows()]
+        statement = "The ensemble gains over the baseline at every size"
+        yield judge(statement, every(*(one.above() for one in each)), ", ".join(one.words(scale) for one in each))
+
+
+def _of_sizes(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the values of each training size (rows) and repetition (columns)."""
+    return rows.pivot_table(index="train_size", columns="repetition", values="value", sort=True)

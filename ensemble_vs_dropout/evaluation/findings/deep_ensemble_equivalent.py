@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,16 @@ from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.evaluation.arms import arm_label
 from ensemble_vs_dropout.evaluation.equivalence import resampled, worth_of
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
-from ensemble_vs_dropout.evaluation.outcomes import Arms, check_arms
+from ensemble_vs_dropout.evaluation.findings.judging import judge, of_examples, of_outcome
+from ensemble_vs_dropout.evaluation.outcomes import LEAST, Arms, Outcome, check_arms
 from ensemble_vs_dropout.evaluation.sizes import SIZES, subset_curves
 from ensemble_vs_dropout.measures.resampling import percentile_interval
-from ensemble_vs_dropout.types import Predictions, check_labels
+from ensemble_vs_dropout.types import FloatArray, Predictions, check_labels
 
 METRIC = "calibrated_nll"
 ENSEMBLE = "ensemble"
+_SOME = 5  # networks
+_DRAWS = 500  # bootstrap draws behind the noise of a worth
 
 
 def deep_ensemble_equivalent(
@@ -94,23 +97,45 @@ def deep_ensemble_equivalent(
     ]
     table = pd.DataFrame(rows, columns=["panel", "arm", "rule", "members", "value", "low", "high"])
     told = {"networks": size, "repetitions": len(runs[ENSEMBLE])}
-    return Finding(table, tuple(_facts(table, size)), told)
+    passes = len(at.get("mc_dropout", ())) > 1
+    return Finding(table, tuple(_facts(columns, at, keys, min(resamples, _DRAWS), seed) if passes else ()), told)
 
 
-def _facts(table: pd.DataFrame, size: int) -> Iterator[Fact]:
-    rows = table[(table["panel"] == "worth") & (table["arm"] == "mc_dropout")]
-    worth = rows.set_index("members")["value"]
-    if len(worth) < 2:
-        return
-    last, before = worth.index[-1], worth.index[np.abs(worth.index - worth.index[-1] / 2).argmin()]
-    words = {k: f"{worth[k]:.2f}" if np.isfinite(worth[k]) else f"more than {size}" for k in (before, last)}
-    yield Fact(
-        f"{arm_label('mc_dropout')}: from {before} to {last} passes its worth grows by less than half a network",
-        bool(np.isfinite(worth[last]) and worth[last] - worth[before] < 0.5),
-        f"{words[before]} to {words[last]} networks",
+def _facts(
+    columns: FloatArray, at: Mapping[str, FloatArray], keys: Sequence[tuple[str, int]], resamples: int, seed: int
+) -> Iterator[Fact]:
+    """Return what is expected of passes; columns are (repetitions, sizes of every arm, examples)."""
+    name, networks, passes = arm_label("mc_dropout"), at[ENSEMBLE], at["mc_dropout"]
+    last = int(passes[-1])
+    before = int(passes[:-1][np.abs(passes[:-1] - last / 2).argmin()])
+    places = [keys.index(("mc_dropout", k)) for k in (before, last)]
+
+    def worth(means: FloatArray) -> FloatArray:
+        return worth_of(means[:, : len(networks)], means[:, places], networks)
+
+    units = worth(columns.mean(axis=2))
+    drawn = np.stack([worth(np.concatenate([*resampled(one[None], resamples, seed)])) for one in columns])
+    words = [f"{value:.2f}" if np.isfinite(value) else f"more than {networks[-1]:g}" for value in units.mean(axis=0)]
+    with np.errstate(invalid="ignore"):
+        grown = drawn[:, :, 1] - drawn[:, :, 0]
+        deviations = (grown - grown.mean(axis=1, keepdims=True)) / np.sqrt(resamples - 1)
+        growth = Outcome("mc_dropout", "mean", last, "worth", np.diff(units), deviations, columns.shape[2] - 1)
+    why = ""
+    if not np.isfinite(drawn).all() or not np.isfinite(units).all():
+        why = f"a ceiling: it may be worth more than the ensemble's {networks[-1]:g} networks"
+    elif (units == 1).all():
+        why = "a floor: it is not worth more than one network"
+    estimate = of_outcome(growth) if not why else of_examples(np.zeros((LEAST, 2))).unless(why)
+    yield judge(
+        f"{name}: from {before} to {last} passes its worth grows by less than half a network",
+        estimate.below(0.5),
+        f"{words[0]} to {words[1]} networks",
     )
-    yield Fact(
-        f"{arm_label('mc_dropout')}: {last} passes are worth fewer than 5 independent networks",
-        bool(worth[last] < 5),
-        f"{words[last]} of {size} networks",
+    few = int(networks[networks <= _SOME][-1])
+    worse = of_examples(columns[:, places[1]] - columns[:, keys.index((ENSEMBLE, few))])
+    worse = worse.unless(f"the ensemble has {networks[-1]:g} networks" if networks[-1] < _SOME else "")
+    yield judge(
+        f"{name}: {last} passes are worth fewer than {_SOME} independent networks",
+        worse.above(),
+        f"{words[1]} of {networks[-1]:g} networks; {worse.words(digits=4)} nats above {few} networks",
     )

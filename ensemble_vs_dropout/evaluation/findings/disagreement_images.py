@@ -8,10 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import fisher_exact
 
 from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.evaluation.arms import arm_label
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
+from ensemble_vs_dropout.evaluation.findings.judging import Evidence, judge
 from ensemble_vs_dropout.evaluation.outcomes import check_arms
 from ensemble_vs_dropout.measures.aggregation import aggregate
 from ensemble_vs_dropout.measures.uncertainty import uncertainty
@@ -82,10 +84,13 @@ def _facts(table: pd.DataFrame) -> list[Fact]:
     facts = []
     for arm in table["arm"].unique():
         most, least = wrong.loc[(arm, "most")], wrong.loc[(arm, "least")]
+        counts = [[one["sum"], one["size"] - one["sum"]] for one in (most, least)]
+        for_it, against = (float(fisher_exact(counts, alternative=way).pvalue) for way in ("greater", "less"))
+        why = "" if most["sum"] + least["sum"] else "none is wrong: a floor"
         facts.append(
-            Fact(
-                f"{arm_label(arm)} is wrong more often on the images its members disagree on most",
-                bool(most["sum"] > least["sum"]),
+            judge(
+                f"these members of {arm_label(arm)} are wrong more often on the images that they disagree on most",
+                Evidence(for_it, against, why),
                 f"{most['sum']} of {most['size']} wrong; disagreed on least: {least['sum']} of {least['size']}",
             )
         )

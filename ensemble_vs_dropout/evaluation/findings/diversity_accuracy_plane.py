@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,9 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
-from ensemble_vs_dropout.evaluation.outcomes import check_arms
+from ensemble_vs_dropout.evaluation.findings.judging import judge, of_examples
+from ensemble_vs_dropout.evaluation.outcomes import LEAST, check_arms
+from ensemble_vs_dropout.measures.aggregation import predict_labels
 from ensemble_vs_dropout.measures.diversity import pairwise
 from ensemble_vs_dropout.measures.scores import error
 from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_labels
@@ -19,15 +21,17 @@ from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_l
 BASE = "the base network"
 LIMITS = ("upper bound", "independent errors", "lower bound")
 TOLERANCE = 1e-12
-NEAR, NEAREST = 0.01, 5  # in accuracy, and points where none is so near: what is compared at about equal accuracy
+NEAR = 0.01  # in accuracy: what is compared at about equal accuracy
+Clouds = Mapping[str, Predictions | tuple[Predictions, Predictions]]
 
 
 def diversity_accuracy_plane(
     base: Predictions,
-    clouds: Mapping[str, Predictions | tuple[Predictions, Predictions]],
+    clouds: Clouds,
     labels: npt.ArrayLike,
     *,
     independent: str = "independent networks",
+    further: Sequence[tuple[Predictions, Clouds]] = (),
 ) -> Finding:
     """Return how differently networks or passes predict from their base network, and how accurate they are.
 
@@ -39,6 +43,8 @@ def diversity_accuracy_plane(
             measured against `base`, or, given as (base of this cloud, members), against a base of their own.
         labels: Shape (examples,).
         independent: The cloud that the facts compare the others with, if it is there.
+        further: Bases and clouds of further repetitions. Facts count each repetition once, whatever the number of pairs
+            that share its base network; the table is of the first.
 
     Returns:
         A table with the columns role ("base", "member", "mean" of a cloud, or "limit"), cloud (or the limit's name; of
@@ -56,17 +62,11 @@ def diversity_accuracy_plane(
         >>> found[["accuracy", "disagreement"]].to_numpy().tolist()
         [[0.25, 0.5]]
     """
-    if not clouds:
-        raise InputError("clouds must hold at least one cloud, got none")
+    truth = np.asarray(labels)
+    repetitions = [_repetition(base, clouds, truth), *(_repetition(*one, truth) for one in further)]
     pairs = {cloud: given for cloud, given in clouds.items() if isinstance(given, tuple) and len(given) == 2}
     own = {cloud: net for cloud, (net, _) in pairs.items()}
     members = cast(dict[str, Predictions], {**clouds, **{cloud: run for cloud, (_, run) in pairs.items()}})
-    for name, net in {"base": base, **{f"base of {cloud!r}": net for cloud, net in own.items()}}.items():
-        if not isinstance(net, Predictions) or net.members != 1:
-            raise InputError(f"{name} must be Predictions of one member, got {getattr(net, 'members', type(net))}")
-    every = {**members, BASE: base, **{f"base of {cloud}": net for cloud, net in own.items()}}
-    check_arms(every, len(np.asarray(labels)))
-    truth = check_labels(labels, base.classes)
     points = [_points("member", cloud, run, own.get(cloud, base), truth) for cloud, run in members.items()]
     points += [_points("base", cloud, net, net, truth) for cloud, net in {**own, BASE: base}.items()]
     dots = pd.concat(points, ignore_index=True)
@@ -75,9 +75,39 @@ def diversity_accuracy_plane(
     order = ["role", "cloud", "member", "accuracy", "accuracy_low", "accuracy_high", "disagreement"]
     return Finding(
         table[[*order, "value", "low", "high"]].astype({"member": "Int64"}),
-        tuple(_facts(dots, independent)),
+        tuple(_facts(repetitions, independent)),
         {"own": list(own), "lost": int(dots["value"].isna().sum())},
     )
+
+
+class _Point(NamedTuple):
+    """One network or pass: its accuracy, and what each example adds to its disagreement over its error."""
+
+    accuracy: float
+    rows: FloatArray
+
+
+def _repetition(base: Predictions, clouds: Clouds, labels: IntArray) -> dict[str, list[_Point]]:
+    """Return the points of each cloud, those without errors left out, or raise `InputError`."""
+    if not clouds:
+        raise InputError("clouds must hold at least one cloud, got none")
+    split = {name: given if isinstance(given, tuple) else (base, given) for name, given in clouds.items()}
+    for name, net in {"base": base, **{f"base of {cloud!r}": net for cloud, (net, _) in split.items()}}.items():
+        if not isinstance(net, Predictions) or net.members != 1:
+            raise InputError(f"{name} must be Predictions of one member, got {getattr(net, 'members', type(net))}")
+    own = {f"base of {cloud}": net for cloud, (net, _) in split.items() if net is not base}
+    check_arms({**{cloud: run for cloud, (_, run) in split.items()}, BASE: base, **own}, len(labels))
+    check_labels(labels, base.classes)
+    return {cloud: list(_ratios(run, net, labels)) for cloud, (net, run) in split.items()}
+
+
+def _ratios(run: Predictions, base: Predictions, labels: IntArray) -> Iterator[_Point]:
+    own = predict_labels(base.probs[0])
+    for probs in run.probs:
+        wrong, differ = error(probs, labels), predict_labels(probs) != own
+        if wrong.any():
+            ratio = differ.mean() / wrong.mean()
+            yield _Point(1 - float(wrong.mean()), ratio + (differ - ratio * wrong) / wrong.mean())
 
 
 def _points(role: str, cloud: str, run: Predictions, base: Predictions, labels: IntArray) -> pd.DataFrame:
@@ -137,26 +167,36 @@ def _means(dots: pd.DataFrame) -> pd.DataFrame:
     return mean.assign(role="mean", **ends).reset_index()
 
 
-def _facts(dots: pd.DataFrame, independent: str) -> list[Fact]:
-    members = dots[(dots["role"] == "member") & dots["value"].notna()]
-    networks = members[members["cloud"] == independent]
-    facts = []
-    for cloud, rows in members[members["cloud"] != independent].groupby("cloud", sort=False):
-        if networks.empty:
-            break
-        higher, apart = [], []
-        for network in networks.itertuples():
-            gap = (rows["accuracy"] - network.accuracy).abs().sort_values(kind="stable")
-            near = gap[gap <= NEAR + TOLERANCE] if gap.iloc[0] <= NEAR + TOLERANCE else gap[:NEAREST]
-            higher += list(network.value > rows.loc[near.index, "value"])
-            apart.append(near.max())
-        facts.append(
-            Fact(
-                f"at about equal accuracy (within {100 * NEAR:g} point, else the {NEAREST} nearest) {independent} "
-                f"disagree more with their base than the points of {cloud} do",
-                bool(2 * sum(higher) > len(higher)),
-                f"higher disagreement / error in {sum(higher)} of {len(higher)} pairs "
-                f"(accuracies at most {100 * max(apart):.1f} points apart)",
-            )
+def _facts(repetitions: Sequence[Mapping[str, Sequence[_Point]]], independent: str) -> Iterator[Fact]:
+    for cloud in repetitions[0]:
+        if cloud == independent or independent not in repetitions[0]:
+            continue
+        each = [_compared(one[independent], one[cloud]) for one in repetitions if cloud in one]
+        known = [rows for rows, *_ in each if rows is not None]
+        pairs, apart = sum(count for _, count, _ in each), min(nearest for *_, nearest in each)
+        more = of_examples(np.stack(known)) if known else None
+        why = (
+            f"no equal accuracy in {len(each) - len(known)} of {len(each)} repetitions"
+            if len(known) < len(each)
+            else ""
         )
-    return facts
+        numbers = f"nearest accuracies {100 * apart:.1f} points apart, {pairs} pairs of {len(each)} base networks"
+        statement = (
+            f"at equal accuracy (within {100 * NEAR:g} point) {independent} disagree more with their base than the "
+            f"points of {cloud} do"
+        )
+        if more is None or len(known) < min(LEAST, len(each)):
+            yield Fact(statement, "cannot be judged", numbers, why)
+            continue
+        yield judge(statement, more.above(), f"disagreement / error {more.words()}; {numbers}")
+
+
+def _compared(networks: Sequence[_Point], points: Sequence[_Point]) -> tuple[FloatArray | None, int, float]:
+    """Return by example how much more networks disagree than points of their accuracy; the pairs; the nearest."""
+    rows, pairs, nearest = [], 0, np.inf
+    for network in networks:
+        gaps = [abs(point.accuracy - network.accuracy) for point in points]
+        near = [point.rows for point, gap in zip(points, gaps, strict=True) if gap <= NEAR + TOLERANCE]
+        nearest, pairs = min([nearest, *gaps]), pairs + len(near)
+        rows += [network.rows - np.mean(near, axis=0)] if near else []
+    return (np.mean(rows, axis=0) if rows else None), pairs, float(nearest)

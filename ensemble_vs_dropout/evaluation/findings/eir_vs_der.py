@@ -10,6 +10,7 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
+from ensemble_vs_dropout.evaluation.findings.judging import correlation, judge
 from ensemble_vs_dropout.evaluation.outcomes import check_arms
 from ensemble_vs_dropout.measures.decomposition import competence, improvement
 from ensemble_vs_dropout.types import Predictions
@@ -87,6 +88,6 @@ def _bounds(table: pd.DataFrame, classes: int) -> pd.DataFrame:
 def _facts(points: pd.DataFrame) -> tuple[Fact, ...]:
     if len(points) < 3 or points[["x", "value"]].nunique().min() < 2:
         return ()
-    r = float(np.corrcoef(points["x"], points["value"])[0, 1])
-    statement = "EIR rises with DER: Pearson's r over the pools is at least 0.8"
-    return (Fact(statement, r >= 0.8, f"r = {r:.2f} over {len(points)} pools"),)
+    z, words = correlation(points["x"].to_numpy(), points["value"].to_numpy(), points["configuration"].astype(str))
+    numbers = f"{words} over {len(points)} pools of {points['configuration'].nunique()} configurations"
+    return (judge("EIR rises with DER: Pearson's r over the pools is above 0.8", z.above(np.arctanh(0.8)), numbers),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +10,12 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
-from ensemble_vs_dropout.evaluation.outcomes import check_arms
+from ensemble_vs_dropout.evaluation.findings.judging import Estimate, judge, of_examples
+from ensemble_vs_dropout.evaluation.outcomes import LEAST, check_arms
+from ensemble_vs_dropout.measures.aggregation import predict_labels
 from ensemble_vs_dropout.measures.diversity import pairwise
 from ensemble_vs_dropout.measures.scores import error
-from ensemble_vs_dropout.types import FloatArray, Predictions, check_labels
+from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_labels
 
 
 def function_space(
@@ -78,7 +80,7 @@ def function_space(
         errors = [float(error(run.probs[-1], truth).mean()) for run in runs]
     return Finding(
         table.astype({"run": "Int64", "other_run": "Int64"}),
-        tuple(_facts(within, between, runs, clouds)),
+        tuple(_facts(runs, clouds)),
         {
             "runs": len(runs),
             "examples": probs.shape[1],
@@ -178,36 +180,54 @@ def spread_words(mean: float, spread: float) -> str:
     return f"{100 * mean:.1f} ±{100 * spread:.1f} %"
 
 
-def _facts(within: FloatArray, between: FloatArray, runs: list[Predictions], clouds: list[Predictions]) -> list[Fact]:
-    facts = []
-    if len(within) and len(between):
-        words = [spread_words(values.mean(), values.std()) for values in (within, between)]
-        facts.append(
-            Fact(
-                "late checkpoints of one run disagree less than those of different runs",
-                bool(within.mean() < between.mean()),
-                f"{words[0]} within, {words[1]} between (mean ±1 standard deviation over pairs)",
-            )
+def _facts(runs: list[Predictions], clouds: list[Predictions]) -> Iterator[Fact]:
+    late = [_labels(run.probs[run.members // 2 :]) for run in runs]
+    if len(runs) > 1 and all(len(labels) > 1 for labels in late):
+        estimate, words = _others_more([[_apart(one, other) for other in late] for one in late])
+        yield judge(
+            "late checkpoints of one run disagree less than those of different runs",
+            estimate.above(),
+            f"{words[0]} % within, {words[1]} % between; {estimate.words(100)} points, {len(runs)} runs",
         )
     if clouds and len(runs) > 1:
-        finals = np.stack([run.probs[-1] for run in runs])
-        zeros = np.zeros(finals.shape[1], dtype=int)
-        # For each cloud: the mean disagreement of its passes with the last checkpoint of each run.
-        table = np.array(
-            [
-                np.mean(
-                    [pairwise(np.concatenate([sample[None], finals]), zeros)[0, 1:] for sample in cloud.probs], axis=0
-                )
-                for cloud in clouds
-            ]
+        finals, passes = ([_labels(run.probs[-1:]) for run in runs], [_labels(cloud.probs) for cloud in clouds])
+        estimate, words = _others_more([[_apart(own, final) for final in finals] for own in passes])
+        yield judge(
+            "passes of MC dropout disagree less with their own network than with the networks of other runs",
+            estimate.above(),
+            f"{words[0]} % with their own, {words[1]} % with others; {estimate.words(100)} points, {len(runs)} runs",
         )
-        own, others = table.diagonal(), table[~np.eye(len(table), dtype=bool)]
-        facts.append(
-            Fact(
-                "passes of MC dropout disagree less with their own network than with the networks of other runs",
-                bool((own < np.where(np.eye(len(table), dtype=bool), np.inf, table).min(axis=1)).all()),
-                f"{100 * own.mean():.1f} % with their own, {100 * others.mean():.1f} % with others, in the mean of "
-                f"{len(runs)} runs",
-            )
-        )
-    return facts
+
+
+def _labels(probs: FloatArray) -> IntArray:
+    return np.stack([predict_labels(member) for member in probs])
+
+
+def _apart(one: IntArray, other: IntArray) -> FloatArray:
+    """Return for each example the share of pairs of predictions that differ, those of one with itself left out."""
+    differ = (one[:, None] != other[None]).astype(float)
+    pairs = len(one) * len(other) - (len(one) if one is other else 0)
+    return np.asarray(differ.sum(axis=(0, 1)) / pairs)
+
+
+def _others_more(table: list[list[FloatArray]]) -> tuple[Estimate, list[str]]:
+    """Return how much more runs disagree with others than with themselves, and both in percent.
+
+    A run is in many pairs and counts once: what a run changes is known from what is found without it (the jackknife).
+    """
+    values = np.array(table)
+
+    def more(chosen: list[int]) -> FloatArray:
+        some = values[np.ix_(chosen, chosen)]
+        own = np.eye(len(chosen), dtype=bool)
+        return np.asarray(some[~own].mean(axis=0) - some[own].mean(axis=0))
+
+    count = len(values)
+    everyone = list(range(count))
+    whole, own = more(everyone), np.eye(count, dtype=bool)
+    each = [
+        count * whole - (count - 1) * more([run for run in everyone if run != left]) if count >= LEAST else whole
+        for left in everyone
+    ]
+    words = [f"{100 * values[kind].mean():.1f}" for kind in (own, ~own)]
+    return of_examples(np.stack(each)), words

@@ -10,14 +10,16 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
+from ensemble_vs_dropout.evaluation.findings.judging import MARGINS, Estimate, every, floor, judge, of_examples
 from ensemble_vs_dropout.evaluation.outcomes import check_arms, runs_of
 from ensemble_vs_dropout.evaluation.sizes import SIZES
-from ensemble_vs_dropout.measures import METRICS, aggregate
+from ensemble_vs_dropout.measures import METRICS, aggregate, error
 from ensemble_vs_dropout.measures.decomposition import ambiguity
 from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_labels
 
 SHOWN = ("error", "nll", "brier")
+_DRAWS = 20  # of k passes of each network, for the facts
 _AT_ONCE = 2**23  # probabilities of averages held at once: 64 MiB
 
 
@@ -29,6 +31,7 @@ def mc_vs_weight_scaling(
     sizes: Sequence[int] | None = None,
     repeats: int = 100,
     exact: Predictions | None = None,
+    further: Sequence[tuple[Predictions, Predictions]] = (),
     seed: int = 0,
 ) -> Finding:
     """Return error, NLL and Brier score of k averaged passes of one network, and of its weight scaling.
@@ -42,12 +45,14 @@ def mc_vs_weight_scaling(
         sizes: The numbers k; up to 200 and the size of the pool unless given.
         repeats: Draws of k passes, at least 2.
         exact: All masks of the network with their chances as weights, or their geometric mean as one member.
+        further: Passes and weight scaling of further networks: facts are of all networks, the table is of the first.
         seed: Of the draws.
 
     Returns:
         A table with the columns series ("mc_dropout"; "expected", the closed form of the Brier score; "dropout",
         weight scaling; "exact", the geometric mean of all masks), metric, members (k; none for the last two), value
-        (the mean over draws), low, high (one standard deviation away). Told is `pool`, the number of passes.
+        (the mean over draws), low, high (one standard deviation away). Told are `pool`, the number of passes, and
+        `networks`, how many the facts are of.
 
     Raises:
         InputError: Predictions that do not fit each other or the labels, several networks, or too few repeats.
@@ -86,11 +91,12 @@ def mc_vs_weight_scaling(
         for spread in [split["ambiguity"]]
     ]
     table = pd.concat([_summary(draws), pd.DataFrame(expected + fixed)], ignore_index=True)
-    singles = np.array([METRICS["error"].value(one, truth) for one in pool.probs])
+    checked = [check_arms({"passes": one, "weight_scaling": other}, len(truth)) for one, other in further]
+    networks = [(pool, scaled), *((one["passes"][0], one["weight_scaling"][0]) for one in checked)]
     return Finding(
         table.astype({"members": "Int64"})[["series", "metric", "members", "value", "low", "high"]],
-        _facts(table, float(np.average(singles, weights=pool.weights))),
-        {"pool": pool.members},
+        tuple(_facts(networks, truth, wanted, seed)),
+        {"pool": pool.members, "networks": len(networks)},
     )
 
 
@@ -119,27 +125,44 @@ def _summary(draws: pd.DataFrame) -> pd.DataFrame:
     return table.assign(series="mc_dropout", low=low, high=high).drop(columns="spread")
 
 
-def _facts(table: pd.DataFrame, single: float) -> tuple[Fact, ...]:
-    errors = table[table["metric"] == "error"].set_index("series")
-    curve, scaled = errors.loc[["mc_dropout"]], float(errors["value"]["dropout"])
-    last = curve.iloc[-1]
-    k, sd = int(last["members"]), float(last["high"] - last["value"])
-    matching = curve["members"][curve["value"] <= scaled + 1e-12]
-    first = int(matching.iloc[0]) if len(matching) else None
-    return (
-        Fact(
-            "One pass errs more than weight scaling",
-            single > scaled,
-            f"error {100 * single:.2f} % of a single pass, {100 * scaled:.2f} % of weight scaling",
-        ),
-        Fact(
-            f"With {k} passes the error is within two standard deviations of weight scaling's",
-            bool(abs(last["value"] - scaled) <= 2 * sd + 1e-12),
-            f"{100 * last['value']:.2f} % ± {100 * sd:.2f} % and {100 * scaled:.2f} %",
-        ),
-        Fact(
-            "Between 10 and 100 passes match the error of weight scaling",
-            first is not None and 10 <= first <= 100,
-            f"first at k = {first}" if first else f"not up to k = {k}",
-        ),
+def _facts(
+    networks: Sequence[tuple[Predictions, Predictions]], labels: IntArray, sizes: Sequence[int], seed: int
+) -> Iterator[Fact]:
+    margin, most = MARGINS["error"], sizes[-1]
+    below, up_to = (
+        max((k for k in sizes if k < 10), default=None),
+        max((k for k in sizes if 10 <= k <= 100), default=None),
     )
+    scaled = np.stack([error(scaling.probs[0], labels) for _, scaling in networks])
+
+    def passes(k: int) -> FloatArray:
+        return np.stack([_mean_error(pool, labels, k, seed) for pool, _ in networks])
+
+    def excess(k: int) -> tuple[Estimate, str]:
+        own = passes(k)
+        estimate = of_examples(own - scaled).unless(floor(margin, own.mean(), scaled.mean()))
+        return estimate, f"k = {k}: {estimate.words(100)} points"
+
+    level, count = f"weight scaling errs in {100 * scaled.mean():.2f} %", f"{len(networks)} networks"
+    one = of_examples(passes(1) - scaled)
+    yield judge("One pass errs more than weight scaling", one.above(), f"{one.words(100)} points; {level}, {count}")
+    last, words = excess(most)
+    statement = f"With {most} passes the error is that of weight scaling, within {100 * margin:g} points"
+    yield judge(statement, last.within(margin), f"{words}; {level}, {count}")
+    if below is None or up_to is None:
+        return
+    (early, said), (late, told) = excess(below), excess(up_to)
+    statement = (
+        f"It takes from 10 to 100 passes: the error is within {100 * margin:g} points of weight scaling's with {up_to} "
+        f"passes, and further above it with {below}"
+    )
+    yield judge(statement, every(late.within(margin), early.above(margin)), f"{said}, {told}; {level}, {count}")
+
+
+def _mean_error(pool: Predictions, labels: IntArray, size: int, seed: int) -> FloatArray:
+    """Return each example's error by `size` passes, mean over draws; exactly for one pass."""
+    chances = np.full(pool.members, 1 / pool.members) if pool.weights is None else pool.weights / pool.weights.sum()
+    if size == 1:
+        return np.asarray(chances @ np.stack([error(one, labels) for one in pool.probs]))
+    shares = stream(seed, "passes", size).multinomial(size, chances, size=_DRAWS) / size
+    return np.asarray(np.mean([error(mean, labels) for mean in _means(pool, shares)], axis=0))

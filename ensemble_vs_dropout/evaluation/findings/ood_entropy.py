@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,23 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.evaluation.arms import arm_label
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
-from ensemble_vs_dropout.evaluation.outcomes import Arms, check_arms, detect, resampled_weights, row_means
+from ensemble_vs_dropout.evaluation.findings.judging import FEW, every, judge, of_examples, of_outcome
+from ensemble_vs_dropout.evaluation.outcomes import (
+    Arms,
+    Outcome,
+    check_arms,
+    detect,
+    kept_weights,
+    resampled_weights,
+    row_means,
+)
 from ensemble_vs_dropout.measures.resampling import percentile_interval
 from ensemble_vs_dropout.measures.uncertainty import uncertainty
 from ensemble_vs_dropout.types import FloatArray, Predictions
 
 QUANTITIES = ("entropy", "mutual_information")
 BINS = 25
+_DRAWS = 500  # bootstrap draws behind the noise of a median
 
 
 def ood_entropy(
@@ -75,10 +86,12 @@ def ood_entropy(
         raise InputError("mutual_information needs an arm and a number of at least 2 members, got one in each")
     rows: list[list[Any]] = []
     seen: dict[tuple[str, str, int], FloatArray] = {}
+    detected: dict[tuple[str, int], Outcome] = {}
     for size in sorted({size for taken in chosen.values() for size in taken}):
         own, others = (_first(part, size, chosen) for part in (inside, outside))
         for one in detect(own, others, resamples, seed):
             if (one.rule, one.metric) == (quantity, "auroc"):
+                detected[one.arm, size] = one
                 bounds = one.interval()
                 rows.append(["auroc", one.arm, size, np.nan, np.nan, one.value, *bounds])
         for panel, part in (("known", own), ("unknown", others)):
@@ -102,7 +115,7 @@ def ood_entropy(
     order = {arm: place for place, arm in enumerate(chosen)}
     table = table.sort_values("arm", key=lambda arms: arms.map(order), kind="stable").reset_index(drop=True)
     repetitions = len(next(iter(inside.values())))
-    return Finding(table, tuple(_facts(table, seen, quantity)), {"repetitions": repetitions})
+    return Finding(table, tuple(_facts(table, seen, detected, quantity)), {"repetitions": repetitions})
 
 
 def _first(
@@ -128,30 +141,53 @@ def _median_interval(values: FloatArray, resamples: int, seed: int) -> tuple[flo
     return percentile_interval(np.concatenate(draws))
 
 
-def _facts(table: pd.DataFrame, seen: Mapping[tuple[str, str, int], FloatArray], quantity: str) -> Iterator[Fact]:
+def _facts(
+    table: pd.DataFrame,
+    seen: Mapping[tuple[str, str, int], FloatArray],
+    detected: Mapping[tuple[str, int], Outcome],
+    quantity: str,
+) -> Iterator[Fact]:
     short = quantity.replace("_", " ")
-    for arm, rows in table.groupby("arm", sort=False):
-        name = arm_label(str(arm))
-        medians = rows[rows["panel"] == "median"].set_index("members")["value"].sort_index()
-        if arm == "ensemble" and len(medians) > 1:
-            yield Fact(
+    arms = dict.fromkeys(table["arm"])
+    sizes = {arm: sorted(size for one, size in detected if one == arm) for arm in arms}
+    for arm, taken in sizes.items():
+        name = arm_label(arm)
+        if arm == "ensemble" and len(taken) > 1:
+            medians = [_median(arm, seen["unknown", arm, size]) for size in taken]
+            rises = [of_outcome(larger.minus(smaller)).above() for smaller, larger in pairwise(medians)]
+            yield judge(
                 f"{name}: the median {short} of unknown examples rises with the number of networks",
-                bool((medians.diff().dropna() > 0).all()),
-                ", ".join(f"{value:.3f} of {size}" for size, value in medians.items()),
+                every(*rises),
+                ", ".join(f"{one.value:.3f} of {size}" for one, size in zip(medians, taken, strict=True)),
             )
-        auroc = rows[rows["panel"] == "auroc"].sort_values("members").iloc[-1]
-        yield Fact(
+        auroc = of_outcome(detected[arm, taken[-1]])
+        yield judge(
             f"{name}: {short} tells unknown from known examples better than chance",
-            bool(auroc["value"] > 0.5),
-            f"AUROC {auroc['value']:.3f} ({auroc['low']:.3f} to {auroc['high']:.3f}) of {auroc['members']}",
+            auroc.above(0.5),
+            f"AUROC {auroc.words(digits=3).lstrip('+')} of {taken[-1]}",
         )
-    sizes = table[table["panel"] == "auroc"].groupby("arm")["members"].max()
-    if {"ensemble", "mc_dropout"} <= set(sizes.index):
+    if {"ensemble", "mc_dropout"} <= set(sizes):
         near = table["right"].min()
-        both = [float((seen["unknown", arm, int(sizes[arm])] < near).mean()) for arm in ("mc_dropout", "ensemble")]
-        yield Fact(
+        passes, networks = (seen["unknown", arm, sizes[arm][-1]] < near for arm in ("mc_dropout", "ensemble"))
+        more = of_examples(passes.astype(float) - networks)
+        few = max(passes.sum(axis=1).mean(), networks.sum(axis=1).mean()) < FEW
+        more = more.unless(f"a floor: fewer than {FEW} examples are near 0 in both" if few else "")
+        yield judge(
             f"More unknown examples have {short} near 0 with MC dropout than with the ensemble",
-            both[0] > both[1],
-            f"{100 * both[0]:.1f} % of {sizes['mc_dropout']} passes and {100 * both[1]:.1f} % of {sizes['ensemble']} "
-            f"networks below {near:.3g} nats",
+            more.above(),
+            f"{100 * passes.mean():.1f} % of {sizes['mc_dropout'][-1]} passes and {100 * networks.mean():.1f} % of "
+            f"{sizes['ensemble'][-1]} networks below {near:.3g} nats",
         )
+
+
+def _median(arm: str, values: FloatArray) -> Outcome:
+    """Return the median over examples of each repetition, (repetitions, examples)."""
+    order = np.argsort(values, axis=1)
+    draws = []
+    for weights in kept_weights(0, values.shape[1], _DRAWS):
+        middle = [(weights[:, places].cumsum(axis=1) >= 0.5 - 1e-12).argmax(axis=1) for places in order]
+        draws.append([row[o][m] for row, o, m in zip(values, order, middle, strict=True)])
+    drawn = np.concatenate(draws, axis=1)
+    deviations = (drawn - drawn.mean(axis=1, keepdims=True)) / np.sqrt(_DRAWS - 1)
+    units = np.median(values, axis=1)[:, None]
+    return Outcome(arm, "median", 1, "uncertainty", units, deviations, values.shape[1] - 1)

@@ -11,12 +11,16 @@ from scipy.optimize import minimize_scalar
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import arm_label
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
+from ensemble_vs_dropout.evaluation.findings.judging import Estimate, judge
 from ensemble_vs_dropout.evaluation.findings.tables import check_table
 from ensemble_vs_dropout.measures import METRICS
+from ensemble_vs_dropout.measures.spread import Component, Spread
 from ensemble_vs_dropout.types import FloatArray
 
 FITTED = ("nll", "calibrated_nll", "brier")
 STEEPEST, FLATTEST = 5.0, 0.05  # exponents that are tried
+CLOSE = 0.05  # of the gain of all members over one: how near the law must come
+_LEAST_POINTS = 5  # three to fit, one more that they must fit, and one to tell
 NUMBERS = ["value", "low", "high"]
 KEYS = ["arm", "rule", "members", "metric"]
 
@@ -82,7 +86,9 @@ def power_law(curves: pd.DataFrame) -> Finding:
                 f"pool, or mc_error above 0 where subsets were drawn: got a difference of {off:.2g} ({arm})"
             )
         tables.append(_tabulate(ordered[KEYS + NUMBERS], law))
-        facts.append(_fact(arm, rule, metric, law, len(n)))
+        if not exact:  # else it is arithmetic
+            errors = ordered.get("mc_error", pd.Series(0.0, ordered.index)).fillna(0.0).to_numpy(dtype=float)
+            facts.append(_fact(arm, rule, metric, law, (n, values, errors)))
     if not tables:
         raise InputError(
             f"curves must hold at least 4 finite points of one of {', '.join(FITTED)} for some arm and rule "
@@ -134,11 +140,29 @@ def _tabulate(rows: pd.DataFrame, law: Law) -> pd.DataFrame:
     return table[["panel", "role", *KEYS, *NUMBERS, *Law._fields]]
 
 
-def _fact(arm: str, rule: str, metric: str, law: Law, points: int) -> Fact:
-    found = np.isfinite(law.r_squared)
-    return Fact(
-        f"{METRICS[metric].label} of {arm_label(arm)}, {rule.replace('_', ' ')} follows c + b/n^a",
-        bool(found and law.r_squared > 0.99),
-        f"c = {law.limit:.4f}, b = {law.gain:.4f}, a = {law.power:.2f}; "
-        f"R² = {law.r_squared:.4f}, rmse {law.rmse:.2g} over {points} points",
+def _fact(arm: str, rule: str, metric: str, law: Law, points: tuple[FloatArray, FloatArray, FloatArray]) -> Fact:
+    """Return whether the law of all sizes but the largest tells the value at the largest.
+
+    What is fitted by three numbers is fitted well by many laws; that it tells what it has not seen says more.
+    """
+    n, values, errors = points
+    fall = float(values[0] - values[-1])
+    told = _told(n, values)
+    # What the choice of subsets may change: the tilt of the prediction by each value.
+    tilts = [(_told(n, values + errors * (np.arange(len(n)) == i)) - told) ** 2 for i in range(len(n) - 1)]
+    off = Estimate(told - values[-1], Spread((Component(float(sum(tilts) + errors[-1] ** 2), 1000),)))
+    if len(n) < _LEAST_POINTS:
+        off = off.unless(f"of {len(n)} sizes, and the law has three numbers: at least {_LEAST_POINTS} are needed")
+    elif fall <= 0:
+        off = off.unless("it does not get better with more members, so that there is no gain to follow a law")
+    return judge(
+        f"{METRICS[metric].label} of {arm_label(arm)}, {rule.replace('_', ' ')} of these members follows c + b/n^a: "
+        f"what is fitted to fewer tells the value of {n[-1]:g} to within {CLOSE:.0%} of their gain over one",
+        off.within(CLOSE * abs(fall)),
+        f"c = {law.limit:.4f}, b = {law.gain:.4f}, a = {law.power:.2f}; off by {told - values[-1]:+.2g} of {fall:.2g}",
     )
+
+
+def _told(members: FloatArray, values: FloatArray) -> float:
+    """Return the value at the last size by the law of the others."""
+    return float(_fit(members[:-1], values[:-1], None)(members[-1:])[0])

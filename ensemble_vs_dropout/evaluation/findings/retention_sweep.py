@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
+from ensemble_vs_dropout.evaluation.findings.judging import MARGINS, every, judge, of_units
 from ensemble_vs_dropout.evaluation.findings.repetitions import choose, summarise
-from ensemble_vs_dropout.evaluation.findings.words import better_is, metric_label, told
+from ensemble_vs_dropout.evaluation.findings.words import better_is, metric_label, scale_of, told
 
 SPLITS = ("test", "train")
 SMALL = 0.3  # keep probabilities at which a network is expected to underfit
@@ -47,7 +51,7 @@ def retention_sweep(scores: pd.DataFrame, *, scaled: pd.DataFrame | None = None,
     rows = pd.concat([_family(panel, table, metric) for panel, table in given.items()])
     keys = ["panel", "arm", "split", "p", "width", "metric"]
     table = summarise(rows, keys).sort_values(["panel", "p"], kind="stable", ignore_index=True)
-    return Finding(table, tuple(_facts(table)))
+    return Finding(table, tuple(_facts(rows, metric)))
 
 
 def _family(panel: str, scores: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -82,22 +86,24 @@ def _check_p_one(dropout: pd.DataFrame, plain: pd.DataFrame) -> None:
         )
 
 
-def _facts(table: pd.DataFrame) -> list[Fact]:
-    metric = table["metric"].iloc[0]
+def _facts(rows: pd.DataFrame, metric: str) -> Iterator[Fact]:
     name = metric_label(metric)
 
     def curve(*which: str) -> pd.DataFrame:
-        return table[(table[["panel", "arm", "split"]] == list(which)).all(axis=1)].set_index("p")
+        """Return the values of each p (rows) and repetition (columns)."""
+        own = rows[(rows[["panel", "arm", "split"]] == list(which)).all(axis=1)]
+        return own.pivot_table(index="p", columns="repetition", values="value", sort=True)
 
-    def worse(statement: str, one: float, other: float) -> Fact:
-        return Fact(statement, bool(better_is(metric) * (one - other) < 0), told([one, other], metric))
+    def worse(statement: str, one: pd.Series, other: pd.Series) -> Fact:
+        estimate = of_units(-better_is(metric) * (one - other).dropna())
+        return judge(statement, estimate.above(), f"{told([one.mean(), other.mean()], metric)}; {len(one)} repetitions")
 
     test, train, wide = (
         curve("fixed", "dropout", "test"),
         curve("fixed", "dropout", "train"),
         curve("scaled", "dropout", "test"),
     )
-    plain, facts = curve("fixed", "single", "train"), []
+    plain = curve("fixed", "single", "train")
     small = test.index[test.index <= SMALL]
     middle = test.index[(test.index >= 0.4) & (test.index <= 0.6)]
     if len(small) and len(middle):
@@ -105,19 +111,22 @@ def _facts(table: pd.DataFrame) -> list[Fact]:
         statement = (
             f"With few units kept the network underfits: test {name} at p = {small[0]:.2g} worse than at p = {half:.2g}"
         )
-        facts.append(worse(statement, test["value"][small[0]], test["value"][half]))
+        yield worse(statement, test.loc[small[0]], test.loc[half])
     if len(train.index[train.index <= SMALL]) and len(plain):
         low = train.index[0]
         statement = f"Underfitting shows in training: train {name} at p = {low:.2g} worse than at p = 1"
-        facts.append(worse(statement, train["value"][low], plain["value"].iloc[0]))
+        yield worse(statement, train.loc[low], plain.iloc[0])
     plateau = test[(test.index >= 0.4) & (test.index <= 0.8)]
-    if len(plateau) > 1 and np.isfinite(plateau[["low", "high"]].to_numpy()).all():
-        held = bool(plateau["low"].max() <= plateau["high"].min())
-        statement = f"Flat for p from 0.4 to 0.8: the intervals of the test {name} share a value"
-        facts.append(Fact(statement, held, told(plateau["value"], metric)))
+    margin = MARGINS.get(metric)
+    if len(plateau) > 1 and margin is not None:
+        pairs = itertools.combinations(plateau.index, 2)
+        apart = [of_units((plateau.loc[one] - plateau.loc[other]).dropna()) for one, other in pairs]
+        furthest = max(apart, key=lambda estimate: abs(estimate.value))
+        statement = f"Flat for p from 0.4 to 0.8: no two of the test {name} are {told(margin, metric)} or more apart"
+        numbers = f"{told(plateau.mean(axis=1), metric)}; furthest apart {furthest.words(scale_of(metric))}"
+        yield judge(statement, every(*(estimate.within(margin) for estimate in apart)), numbers)
     shared = small.intersection(wide.index)
     if len(shared):
         low = shared[0]
         statement = f"More units mend a small p: test {name} at p = {low:.2g} worse with n fixed than with p n fixed"
-        facts.append(worse(statement, test["value"][low], wide["value"][low]))
-    return facts
+        yield worse(statement, test.loc[low], wide.loc[low])

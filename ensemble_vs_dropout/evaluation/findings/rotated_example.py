@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.evaluation.arms import arm_label
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
+from ensemble_vs_dropout.evaluation.findings.judging import judge, of_examples
 from ensemble_vs_dropout.evaluation.outcomes import check_arms
 from ensemble_vs_dropout.measures.aggregation import aggregate
 from ensemble_vs_dropout.measures.uncertainty import uncertainty
@@ -26,6 +27,7 @@ def rotated_example(
     *,
     classes: Sequence[str],
     label: int | None = None,
+    further: Sequence[Mapping[str, Predictions]] = (),
 ) -> Finding:
     """Return the probabilities that every pass gives one image at several angles, and their mean.
 
@@ -36,6 +38,7 @@ def rotated_example(
         predictions: For each arm the probabilities of its members, one "example" for each angle.
         classes: The names of the classes.
         label: The true class.
+        further: The predictions of further images, for the facts: of one that was chosen they say nothing.
 
     Returns:
         A table with the columns role ("pass" or "mean" of an arm's passes), arm, members, member, amount (degrees), x
@@ -67,7 +70,7 @@ def rotated_example(
     table = pd.concat(
         [_rows(arm, run, means[arm], turns, shown, named) for arm, run in runs.items()], ignore_index=True
     )
-    return Finding(table, tuple(_facts(runs, turns)))
+    return Finding(table, tuple(_facts([predictions, *further], turns)))
 
 
 def gap(amounts: npt.ArrayLike) -> float:
@@ -110,19 +113,19 @@ def _rows(
     return pd.concat(parts).reindex(columns=order).astype({"member": "Int64"})
 
 
-def _facts(runs: Mapping[str, Predictions], turns: FloatArray) -> list[Fact]:
+def _facts(images: Sequence[Mapping[str, Predictions]], turns: FloatArray) -> Iterator[Fact]:
     if 0 not in turns or len(turns) < 2:
-        return []
-    facts = []
-    for arm, run in runs.items():
-        if run.members > 1:
-            unsure = uncertainty(run.probs, run.weights)["mutual_information"].to_numpy()
-            upright, turned = unsure[turns == 0].mean(), unsure[turns != 0].mean()
-            facts.append(
-                Fact(
-                    f"members of {arm_label(arm)} disagree more on the turned images than on the upright one",
-                    bool(turned > upright),
-                    f"mutual information {turned:.3g} (mean over angles) and {upright:.3g} nats",
-                )
-            )
-    return facts
+        return
+    for arm in images[0]:
+        runs = [check_arms({arm: image[arm]}, len(turns))[arm][0] for image in images]
+        if runs[0].members < 2:
+            continue
+        unsure = np.stack([uncertainty(run.probs, run.weights)["mutual_information"].to_numpy() for run in runs])
+        upright, turned = unsure[:, turns == 0].mean(axis=1), unsure[:, turns != 0].mean(axis=1)
+        more = of_examples((turned - upright)[None], fixed=True).unless("of one image" if len(runs) == 1 else "")
+        yield judge(
+            f"these members of {arm_label(arm)} disagree more on turned images than on upright ones",
+            more.above(),
+            f"mutual information {turned.mean():.3g} (mean over angles) and {upright.mean():.3g} nats, "
+            f"{len(runs)} image{'s' * (len(runs) > 1)}",
+        )

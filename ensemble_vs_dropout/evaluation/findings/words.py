@@ -26,6 +26,16 @@ def better_is(metric: str) -> int:
     return 1 if metric in METRICS and METRICS[metric].higher_is_better else -1
 
 
+def scale_of(metric: str) -> float:
+    """Return by what values are multiplied where people read them.
+
+    Example:
+        >>> scale_of("error"), scale_of("my_own")
+        (100.0, 1.0)
+    """
+    return float(METRICS[metric].scale) if metric in METRICS else 1.0
+
+
 def told(values: npt.ArrayLike, metric: str | None = None) -> str:
     """Return numbers for a sentence, in the unit of the metric.
 
@@ -33,5 +43,5 @@ def told(values: npt.ArrayLike, metric: str | None = None) -> str:
         >>> told([0.1234, 0.2], "error")
         '12.3, 20'
     """
-    scale = METRICS[metric].scale if metric is not None and metric in METRICS else 1.0
+    scale = 1.0 if metric is None else scale_of(metric)
     return ", ".join(f"{value * scale:.3g}" for value in np.atleast_1d(np.asarray(values, dtype=float)))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ensemble_vs_dropout.evaluation.findings.diversity_accuracy_plane import _facts, diversity_accuracy_plane, limits
+from ensemble_vs_dropout.evaluation.findings.diversity_accuracy_plane import diversity_accuracy_plane, limits
 from ensemble_vs_dropout.plots import DiversityAccuracyPlane
 from ensemble_vs_dropout.types import Predictions
 
@@ -51,18 +51,66 @@ def test_independent_errors_disagree_as_the_curve_says():
     assert (most, least) == pytest.approx((0.55, 0.15))
 
 
-@pytest.mark.parametrize(
-    ("accuracies", "values", "held", "numbers"),
-    [
-        ([0.90, 0.89, 0.70], [0.5, 1.5, 9.0], False, "in 1 of 2 pairs (accuracies at most 1.0 points apart)"),
-        ([0.90, 0.91, 0.895], [0.5, 0.9, 1.5], True, "in 2 of 3 pairs (accuracies at most 1.0 points apart)"),
-        ([0.80, 0.7, 0.6, 0.5, 0.4, 0.3], [2.0, 0, 0, 0, 0, 0], True,
-         "in 4 of 5 pairs (accuracies at most 50.0 points apart)"),
-        ([0.80, 0.7], [1.0, 1.0], False, "in 0 of 2 pairs (accuracies at most 20.0 points apart)"),
-    ],
-)  # fmt: skip
-def test_networks_are_compared_with_the_points_of_about_their_accuracy(accuracies, values, held, numbers):
-    cloud = pd.DataFrame({"role": "member", "cloud": "a", "accuracy": accuracies, "value": values})
-    network = pd.DataFrame({"role": "member", "cloud": "i", "accuracy": [0.90], "value": [1.0]})
-    (fact,) = _facts(pd.concat([network, cloud]), "i")
-    assert (fact.held, fact.numbers) == (held, f"higher disagreement / error {numbers}")
+def network(rng, wrong, differ_from, alike):
+    """Return labels of which a share is wrong: `alike` of it where another network is wrong too."""
+    out = TRUTH.copy()
+    both = rng.random(len(TRUTH)) < alike
+    own = rng.random(len(TRUTH)) < wrong
+    out = np.where(both, differ_from, np.where(own, (TRUTH + rng.integers(1, 4, len(TRUTH))) % 4, TRUTH))
+    return np.eye(4)[out]
+
+
+TRUTH = np.random.default_rng(7).integers(4, size=2000)
+
+
+def repetition(seed, alike, wrong=0.2):
+    """Return a base network, independent networks, and a cloud that shares so much with the base network."""
+    rng = np.random.default_rng(seed)
+    base = network(rng, 0.2, TRUTH, 0.0)
+    said = base.argmax(axis=1)
+    others = [network(rng, 0.2, TRUTH, 0.0) for _ in range(4)]
+    cloud = [network(rng, wrong, said, alike) for _ in range(6)]
+    return Predictions(base[None]), {"i": Predictions(np.stack(others)), "c": Predictions(np.stack(cloud))}
+
+
+def judged(repetitions):
+    first, *further = repetitions
+    (fact,) = diversity_accuracy_plane(*first, TRUTH, independent="i", further=further).facts
+    return fact
+
+
+def test_networks_that_disagree_more_at_equal_accuracy_are_told_and_those_that_do_not():
+    alike = [repetition(seed, 0.6) for seed in range(4)]
+    assert judged(alike).outcome == "held"
+    turned = [(base, {"i": clouds["c"], "c": clouds["i"]}) for base, clouds in alike]
+    assert judged(turned).outcome == "did not hold"
+    assert judged([repetition(seed, 0.0) for seed in range(4)]).outcome == "cannot be judged"  # as independent
+
+
+def test_few_examples_cannot_tell():
+    few = slice(0, 40)
+    alike = [repetition(1, 0.1), *[repetition(1, 0.1)] * 2]  # as if networks did not differ: examples alone are noise
+    (fact,) = diversity_accuracy_plane(*cut(alike[0], few), TRUTH[few], independent="i",
+                                       further=[cut(one, few) for one in alike[1:]]).facts  # fmt: skip
+    assert fact.outcome == "cannot be judged"
+    assert fact.reason.startswith("within the noise")
+
+
+def cut(one, examples):
+    base, clouds = one
+    return Predictions(base.probs[:, examples]), {
+        name: Predictions(cloud.probs[:, examples]) for name, cloud in clouds.items()
+    }
+
+
+def test_pairs_that_share_a_base_network_count_once():
+    fact = judged([repetition(0, 0.6)])
+    assert (fact.outcome, fact.reason[:12]) == ("cannot be judged", "of 1 network")
+    assert "pairs of 1 base network" in fact.numbers
+
+
+def test_without_equal_accuracy_nothing_is_compared():
+    fact = judged([repetition(seed, 0.6, wrong=0.9) for seed in range(4)])
+    assert (fact.outcome, fact.reason) == ("cannot be judged", "no equal accuracy in 4 of 4 repetitions")
+    known, unknown = ([repetition(seed, 0.6, wrong=wrong) for seed in range(2)] for wrong in (0.2, 0.9))
+    assert judged([*known, *unknown]).reason == "no equal accuracy in 2 of 4 repetitions"

@@ -34,3 +34,17 @@ def test_disagreement_and_angle_are_symmetric_and_a_checkpoint_is_like_itself():
         np.testing.assert_allclose(square.diagonal(), itself, atol=1e-10)
         assert len(np.unique(square.round(6))) > 3
     assert table["value"].max() <= 1
+
+
+def test_what_runs_differ_in_is_noise_however_many_the_examples():
+    rng = np.random.default_rng(0)
+
+    def run(changes):
+        """Return four checkpoints, of which the last differs from the one before in this share of 2,000 examples."""
+        labels = rng.integers(4, size=2000)
+        later = np.where(rng.random(2000) < changes, (labels + 1) % 4, labels)
+        return [1, 2, 3, 4], Predictions(np.eye(4)[[labels, labels, labels, later]])
+
+    for changes, outcome in (((0.1, 0.1, 0.1), "held"), ((0.0, 1.0, 0.0), "cannot be judged")):
+        (fact,) = function_space([run(share) for share in changes]).facts
+        assert fact.outcome == outcome

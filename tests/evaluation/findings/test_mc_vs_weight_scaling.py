@@ -53,11 +53,31 @@ def test_averaged_passes_have_no_higher_nll_and_brier_score_than_their_members()
         assert members > values[2] > values[50]
 
 
-@pytest.mark.parametrize(("size", "held"), [(1, False), (20, True), (200, False)])
-def test_the_fact_of_10_to_100_passes_follows_where_the_curve_meets_weight_scaling(size, held):
-    wrong, right = np.tile([0.45, 0.55], (2, 60, 1)), np.tile([0.7, 0.3], (2, 60, 1))
-    passes = Predictions(np.concatenate([right, wrong]))
-    scaled = Predictions(right[:1])
-    labels = np.zeros(60, int)
-    fact = mc_vs_weight_scaling(passes, scaled, labels, sizes=[size], repeats=50).facts[2]
-    assert fact.held is held
+MANY = np.zeros(4000, dtype=int)
+
+
+def network(seed, errs=0.1, lead=0.04):
+    """Return passes that are sure of most and undecided in a quarter, and weight scaling that errs so often."""
+    rng, place = np.random.default_rng(seed), np.arange(4000) / 4000
+    top = np.where(place < 0.65, 0.9, np.where(place < 0.9, 0.5 + lead + 0.1 * rng.normal(size=(120, 4000)), 0.1))
+    scaled = np.where(place < 1 - errs, 0.9, 0.1)
+    return tuple(Predictions(np.stack([p, 1 - p], axis=-1).clip(0, 1)) for p in (top, scaled[None]))
+
+
+def judged(networks, sizes=(1, 5, 100)):
+    (first, *further) = networks
+    return mc_vs_weight_scaling(*first, MANY, sizes=sizes, repeats=2, further=further).facts
+
+
+def test_passes_are_the_same_as_weight_scaling_within_a_margin_or_not():
+    same = judged([network(seed) for seed in range(4)])
+    assert [fact.outcome for fact in same] == ["held", "held", "held"]
+    from_the_first = judged([network(seed, lead=0.12) for seed in range(4)], sizes=(1, 9, 100))
+    assert [fact.outcome for fact in from_the_first] == ["held", "held", "did not hold"]
+    worse = judged([network(seed, errs=0.08) for seed in range(4)])
+    assert [fact.outcome for fact in worse] == ["held", "did not hold", "did not hold"]
+    better = judged([network(seed, errs=0.12) for seed in range(4)])
+    assert better[1].outcome == "did not hold"  # the same is not: at most as much
+    # Three networks differ: their mean lies within the margin, and its noise does not.
+    unsure = judged([network(seed, errs=0.09 + 0.01 * seed) for seed in range(3)])
+    assert [fact.outcome for fact in unsure] == ["held", "cannot be judged", "cannot be judged"]

@@ -4,31 +4,34 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ensemble_vs_dropout.evaluation.findings.reliability_pooling import reliability_pooling
+from ensemble_vs_dropout.evaluation.findings.reliability_pooling import predict_in_each_way, reliability_pooling
 from ensemble_vs_dropout.plots import ReliabilityPooling
 from ensemble_vs_dropout.types import Predictions
 
 LABELS = np.arange(120) % 3
 
 
-def pool(seed):
+HALF = np.arange(120) % 5 < 2
+
+
+def pool(seed, sharpness=2.0):
     rng = np.random.default_rng(seed)
-    exps = np.exp(2 * (np.eye(3)[LABELS] + rng.normal(size=(4, 120, 3))))
+    exps = np.exp(sharpness * (np.eye(3)[LABELS] + rng.normal(size=(4, 120, 3))))
     return Predictions(exps / exps.sum(axis=2, keepdims=True))
 
 
 def test_the_display_draws_the_table_of_the_finding():
-    given = (pool(0), LABELS, pool(1), LABELS)
+    given = (pool(1), LABELS)
     display = ReliabilityPooling.from_predictions(*given, dataset="d", resamples=100)
     finding = reliability_pooling(*given, resamples=100)
     pd.testing.assert_frame_equal(display.table, finding.table)
     assert display.facts == finding.facts
-    assert finding.told == {"members": 4, "repetitions": 1, "validation_examples": 120}
+    assert finding.told == {"members": 4, "repetitions": 1, "examples": 120}
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_diagrams_and_bars_keep_the_laws_of_calibration(seed):
-    table = reliability_pooling(pool(seed), LABELS, pool(seed + 10), LABELS, resamples=100).table
+    table = reliability_pooling(pool(seed + 10), LABELS, resamples=100).table
     bins = table[table["right"].notna()].fillna({"value": 0, "confidence": 0})
     accuracy = (bins["share"] * bins["value"]).groupby(bins["way"]).sum()
     confidence = (bins["share"] * bins["confidence"]).groupby(bins["way"]).sum()
@@ -40,8 +43,18 @@ def test_diagrams_and_bars_keep_the_laws_of_calibration(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_temperature_does_not_raise_the_nll_where_it_is_fitted(seed):
-    table = reliability_pooling(pool(seed), LABELS, pool(seed), LABELS, resamples=100).table
+def test_a_temperature_of_the_other_half_mends_members_that_are_too_sure(seed):
+    table = reliability_pooling(pool(seed, sharpness=3.0), LABELS, resamples=100).table
     value = table[table["panel"] == "nll"].set_index("way")["value"]
     assert value["pool_then_calibrate"] < value["pool"]
     assert value["single_calibrated"] < value["single"]
+
+
+def test_no_example_helps_to_fit_its_own_temperature():
+    for turned in (0, 7, 119):
+        labels = LABELS.copy()
+        labels[turned] = (labels[turned] + 1) % 3
+        one, other = (predict_in_each_way(pool(0), truth, HALF) for truth in (LABELS, labels))
+        for way in ("calibrate_then_pool", "pool_then_calibrate", "single_calibrated"):
+            np.testing.assert_array_equal(one[way][0][turned], other[way][0][turned])
+            assert (one[way][0] != other[way][0]).any()
