@@ -280,7 +280,7 @@ def judged_alone() -> tuple[str, ...]:
 
     Example:
         >>> judged_alone()
-        ('single',)
+        ('single', 'dropout')
     """
     return tuple(arm.name for arm in ARMS.values() if arm.alone)
 
@@ -290,7 +290,7 @@ def rules_of(arm: str, asked: Sequence[str]) -> tuple[str, ...]:
 
     Example:
         >>> rules_of("dropout", ["mean", "majority_vote"])
-        ('mean',)
+        ('each',)
     """
     return ARMS[arm].rules(asked) if arm in ARMS else ("mean",)
 

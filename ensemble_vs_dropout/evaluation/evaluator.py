@@ -277,7 +277,7 @@ class _Pair:
         self.rows = ((a.arm, a.rule), (b.arm, b.rule))
         with np.errstate(invalid="ignore"):  # two infinite scores have no difference: NaN
             self.difference = float(np.subtract(a.value, b.value))
-        if abs(self.difference) <= _ROUNDING * abs(a.value):
+        if np.isfinite(self.difference) and abs(self.difference) <= _ROUNDING * abs(a.value):
             self.difference = 0.0
         alike = a.units.shape == b.units.shape
         paired = alike or shared(a.arm, b.arm)

@@ -101,7 +101,7 @@ class Outcome:
         if not np.isfinite(self.value):
             return self.value, self.value
         half = self.spread(fixed).half_width(level)
-        return max(0.0 if self.units.min() >= 0 else -np.inf, self.value - half), self.value + half
+        return float(np.maximum(0.0 if self.units.min() >= 0 else -np.inf, self.value - half)), self.value + half
 
 
 def over_splits(scores: FloatArray, test_share: float) -> Spread:

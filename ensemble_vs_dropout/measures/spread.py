@@ -54,7 +54,7 @@ class Spread:
         >>> Spread((Component(1.0, 2),)).p_value(4.302653).__round__(4)  # Student's t
         0.05
         >>> round(Spread((Component(1.0, 2), Component(1.0, 500))).half_width(0.95), 2)
-        4.67
+        4.63
     """
 
     parts: tuple[Component, ...]

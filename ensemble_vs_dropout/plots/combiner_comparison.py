@@ -40,8 +40,8 @@ class CombinerComparison(Display):
         >>> from ensemble_vs_dropout import Predictions
         >>> members = Predictions(np.array([[[0.6, 0.4]], [[0.1, 0.9]]]))
         >>> display = CombinerComparison.from_predictions({"ensemble": members}, [1], dataset="digits", resamples=100)
-        >>> display.facts[0].held
-        True
+        >>> display.facts[0].outcome  # of one network
+        'cannot be judged'
     """
 
     @classmethod

@@ -33,7 +33,9 @@ def test_the_rules_of_an_arm_are_those_it_has_a_choice_of():
     assert arms.rules_of("ensemble", STANDARD_RULES) == tuple(STANDARD_RULES)
     assert arms.rules_of("dropout_ensemble", STANDARD_RULES) == ("mean",)
     assert arms.rules_of("single", STANDARD_RULES) == (EACH,)
-    assert arms.rules_of("mc_dropout", [EACH]) == (EACH,)  # a trial asks of each member alone
+    assert arms.rules_of("ensemble", [EACH]) == (EACH,)  # a trial asks of each member alone
+    assert arms.rules_of("mc_dropout", [EACH]) == ("mean",)  # passes are no networks
+    assert arms.rules_of("mc_dropout", ["median", EACH]) == ("median",)
 
 
 def test_a_single_network_is_judged_by_the_predictions_of_the_ensemble():

@@ -636,3 +636,58 @@ def test_one_infinite_repetition_makes_the_value_infinite_and_nothing_is_tested(
     assert contrasts.test[0] == "none: infinite"
     assert contrasts.better[0] == "b"
     assert math.isnan(contrasts.p_value[0])
+
+
+def test_passes_of_one_network_are_no_networks_each_alone():
+    labels = some_labels()
+    with pytest.raises(
+        InputError, match="rule 'each' is for members that are networks; those of arm 'mc_dropout' are of"
+    ):
+        quick(rules=[EACH]).scores({"mc_dropout": members_of(labels, 1)}, labels)
+
+
+def test_mcnemars_test_and_the_interval_agree():
+    labels = np.zeros(100, int)
+    right, wrong = [0.9, 0.1], [0.1, 0.9]
+    arms = {"a": Predictions(np.array([[right] * 100])), "b": Predictions(np.array([[wrong] * 5 + [right] * 95]))}
+    (row,) = quick(metrics=["error"], fixed=True).contrasts(arms, labels).itertuples()
+    assert row.p_value == pytest.approx(0.0625)
+    assert (row.better, row.high) == ("neither", 0.0)
+    assert row.low < row.difference < 0
+
+
+def test_what_differs_by_rounding_alone_does_not_differ():
+    labels = some_labels()
+    arms = {"ensemble": [members_of(labels, 1, seed=seed, members=2) for seed in range(4)]}
+    (row,) = quick(metrics=["brier"], rules=["mean", "median"]).contrasts(arms, labels).itertuples()
+    assert (row.difference, row.p_value, row.better) == (0.0, 1.0, "neither")
+
+
+def test_one_example_says_nothing_of_others():
+    labels = np.zeros(1, int)
+    arms = {
+        name: [Predictions(np.array([[[p, 1 - p]]])) for p in ps]
+        for name, ps in (("a", (0.6, 0.7, 0.8)), ("b", (0.5, 0.5, 0.6)))
+    }
+    scores, contrasts = quick(metrics=["nll"], rules=["mean"]).tables(arms, labels)
+    assert scores[["low", "high"]].isna().all().all()
+    assert math.isnan(contrasts.p_value[0])
+    assert contrasts.better[0] == "neither"
+
+
+def test_intervals_of_what_is_not_tested_are_as_wide_as_those_of_the_family():
+    labels = some_labels(300)
+    arms, rules = of_a_comparison(labels, plain=2, dropout=1.9, mc=1.8)
+    once = {name: runs[:1] for name, runs in arms.items()}
+    table = quick(metrics=["brier"], rules=rules).contrasts(once, labels)
+    fixed = quick(metrics=["brier"], rules=rules, fixed=True).contrasts(once, labels)
+    untested = (table.test == "none: of these networks only") & (table.family == "planned")
+    assert untested.any()
+    np.testing.assert_allclose((table.high - table.low)[untested], 2 * fixed.detectable[untested])
+
+
+def test_other_data_are_not_told_over_splits():
+    labels = some_labels()
+    arm = {"a": [members_of(labels, 1, seed=seed) for seed in range(3)]}
+    with pytest.raises(InputError, match="leave out test_share"):
+        quick(test_share=0.5).detection(arm, arm)

@@ -105,12 +105,12 @@ def test_a_figure_of_one_point_says_which_and_another_can_be_chosen(three, name)
     assert not other.frame().equals(first.frame())
 
 
-OF_ONE_REPETITION = {"mc_vs_weight_scaling", "diversity_accuracy_plane", "activations", "disagreement_images"}
+OF_ONE_REPETITION = {"activations", "disagreement_images", "rotated_example"}
 
 
 def test_a_figure_of_one_repetition_says_which_and_another_can_be_chosen(three):
-    assert {name for name, one in gallery.DRAWINGS.items() if one.of_one} == OF_ONE_REPETITION | {"rotated_example"}
-    drawing = gallery.DRAWINGS["mc_vs_weight_scaling"]
+    assert {name for name, one in gallery.DRAWINGS.items() if one.of_one} == OF_ONE_REPETITION
+    drawing = gallery.DRAWINGS["disagreement_images"]
     first, second = (drawing.draw(three, {"repetition": number}) for number in (0, 1))
     assert "repetition = 1 (of 0, 1)" in second.caption
     assert "repetition = 0 (of 0, 1)" in drawing.draw(three).caption

@@ -329,6 +329,34 @@ def test_a_candidate_that_diverges_is_not_chosen_and_stops_nothing():
         tuning={"plain": {"model.learning_rate": [0.01, 1e30]}, "dropout": {"rate": [0.2, 0.5]}},
     )  # fmt: skip
     assert found.chosen[0]["plain"] == {"model.learning_rate": 0.01}
+    told = [
+        line for line in found.verdict().splitlines() if "model.learning rate 0.01 was chosen from 2 candidates" in line
+    ]
+    assert len(told) == 1
+
+
+@pytest.mark.slow
+def test_a_probe_that_diverges_stops_nothing(monkeypatch):
+    """A probe has three times the epochs, and more chances to diverge."""
+    from ensemble_vs_dropout.experiments import running
+
+    make = running.make_runs
+
+    def fail_probes(runs, *arguments, **options):
+        for run, files in make(runs, *arguments, **options):
+            yield run, FloatingPointError("1 of 1 networks diverged") if run.settings.epochs == 3 else files
+
+    monkeypatch.setattr(running, "make_runs", fail_probes)
+    found = compare("digits", mlp(units=(4,)), **{**FEW, "train_size": 100, "probe": True})
+    assert found.probes == []
+    assert "ensemble" in found.verdict()
+
+
+@pytest.mark.slow
+def test_candidates_are_known_by_what_they_mean():
+    tuning = {"plain": {"batch_size": ["32", 64]}, "dropout": {"rate": [0.2, 0.5]}}
+    found = compare("digits", mlp(units=(4,)), **{**FEW, "train_size": 100, "rate": "auto"}, tuning=tuning)
+    assert found.verdict().count("was chosen from 2 candidates by the NLL of one network") == 2
 
 
 def test_settings_of_a_network_of_this_process_cannot_be_tuned():
