@@ -14,20 +14,13 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.evaluation.arms import growing
-from ensemble_vs_dropout.evaluation.outcomes import (
-    LEAST,
-    Arms,
-    check_labelled,
-    check_share,
-    outcome_of_examples,
-    pool,
-    resampled_weights,
-    row_means,
-)
+from ensemble_vs_dropout.evaluation.outcomes import outcome_of_examples, resampled_weights, row_means
+from ensemble_vs_dropout.evaluation.pooling import Arms, check_labelled, check_share, pool
 from ensemble_vs_dropout.evaluation.sizes import SubsetCurve, subset_curves
 from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.measures.resampling import percentile_interval, weighted_means
 from ensemble_vs_dropout.measures.significance import holm
+from ensemble_vs_dropout.measures.spread import LEAST
 from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions
 
 AXES = ("parameters", "trained", "passes", "train_seconds", "predict_seconds")

@@ -12,22 +12,14 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.evaluation.arms import ARMS, EACH, questions, shared
-from ensemble_vs_dropout.evaluation.outcomes import (
-    LEAST,
-    Arms,
-    Outcome,
-    check_share,
-    detect,
-    evaluate,
-    pool,
-    runs_of,
-)
+from ensemble_vs_dropout.evaluation.outcomes import Outcome, detect, evaluate
+from ensemble_vs_dropout.evaluation.pooling import Arms, check_share, pool, runs_of
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.measures.detection import HIGHER_IS_BETTER
 from ensemble_vs_dropout.measures.metrics import find_metric
 from ensemble_vs_dropout.measures.significance import holm, mcnemar
-from ensemble_vs_dropout.measures.spread import spread_of
+from ensemble_vs_dropout.measures.spread import LEAST, spread_of
 from ensemble_vs_dropout.types import FloatArray
 
 SCORE_COLUMNS = [

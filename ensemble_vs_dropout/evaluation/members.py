@@ -6,7 +6,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.evaluation.outcomes import Arms, check_labelled
+from ensemble_vs_dropout.evaluation.pooling import Arms, check_labelled
 from ensemble_vs_dropout.measures.decomposition import COMBINED_BY, ambiguity, improvement
 from ensemble_vs_dropout.measures.diversity import diversity
 from ensemble_vs_dropout.measures.uncertainty import uncertainty

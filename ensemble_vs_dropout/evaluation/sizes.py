@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
-from ensemble_vs_dropout.evaluation.outcomes import Arms, check_labelled, check_share, over_splits
+from ensemble_vs_dropout.evaluation.outcomes import over_splits
+from ensemble_vs_dropout.evaluation.pooling import Arms, check_labelled, check_share
 from ensemble_vs_dropout.measures import METRICS, aggregate
 from ensemble_vs_dropout.measures.aggregation import Pool, find_rule, predict_labels
 from ensemble_vs_dropout.measures.resampling import bootstrap_weights, percentile_interval, weighted_means

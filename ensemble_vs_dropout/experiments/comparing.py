@@ -19,7 +19,6 @@ import yaml
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction, check_known, load_named
 from ensemble_vs_dropout.datasets import shift
 from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, STANDARD_ARMS, Arm, find_arms
-from ensemble_vs_dropout.evaluation.outcomes import LEAST
 from ensemble_vs_dropout.experiments.comparison import Comparison, beside_runs
 from ensemble_vs_dropout.experiments.folder import asked_of, claim, is_finished, open_folder
 from ensemble_vs_dropout.experiments.local import in_processes, run_study
@@ -32,6 +31,7 @@ from ensemble_vs_dropout.experiments.tables import plan_of
 from ensemble_vs_dropout.files import digest, digest_of_arrays
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.aggregation import find_rule
+from ensemble_vs_dropout.measures.spread import LEAST
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.builders import (
     NETWORKS,

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from pydantic import ValidationError
 
@@ -31,21 +30,20 @@ from ensemble_vs_dropout.evaluation.arms import (
     growing,
     judged,
     judged_alone,
-    recipe_label,
-    row_label,
     rules_of,
 )
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
-from ensemble_vs_dropout.evaluation.outcomes import LEAST, Arms, labels_of, pool
+from ensemble_vs_dropout.evaluation.pooling import Arms
 from ensemble_vs_dropout.evaluation.verdict import Paragraph, paragraphs
 from ensemble_vs_dropout.experiments import folder as folders
-from ensemble_vs_dropout.experiments.plan import PROBED, Plan, Point, Run
+from ensemble_vs_dropout.experiments import notes
+from ensemble_vs_dropout.experiments.plan import Plan, Point, Run
 from ensemble_vs_dropout.experiments.settings import Settings
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Store
 from ensemble_vs_dropout.experiments.tables import score_of_trial, scores_of, value_in_a_cell
 from ensemble_vs_dropout.files import write_whole
-from ensemble_vs_dropout.measures import METRICS, error
+from ensemble_vs_dropout.measures.spread import LEAST
 from ensemble_vs_dropout.measures.temperature import NOISE
 from ensemble_vs_dropout.report import Figure, Report
 from ensemble_vs_dropout.types import Cost, IntArray, Predictions
@@ -55,8 +53,6 @@ if TYPE_CHECKING:
     from ensemble_vs_dropout.predictors import Ensemble
 
 _SPLITS = ("val", "test")
-_HELPED = 0.01  # of the validation loss: a gain by more training that may change the answer
-_UNLIKE = 2.576  # standard errors: by chance in 1 of 100 splits
 _MATERIAL = 0.02  # of the NLL: what less is lost by calibration does not matter
 _SHORT = ("arm_intervals", "ensemble_size", "learning_curves")  # of report.md, made of tables that are there
 _OF_SAME_EXAMPLES = ("reliability_pooling", "ood_entropy_hist", "accuracy_vs_confidence")  # in every repetition
@@ -332,50 +328,13 @@ class Comparison:
         """The verdict, one paragraph for each question."""
         worth = self.worth if self._has_worth else None
         found = paragraphs(self.contrasts, self.cost, self.interval, worth, self.equal_cost)
-        return [*found, *(Paragraph(told) for told in self._choices())]
-
-    def _choices(self) -> Iterator[str]:
-        """Say what was chosen on validation data, from what, and what a rate of 0.5 would have given there."""
-        first = [trial for trial in self.trials if trial.repetition == 0]  # one choice for all, or of the first split
-        for recipe in dict.fromkeys(trial.recipe for trial in first):
-            chosen, how = self.chosen[0][recipe], self.settings.how
-            scale = METRICS[how.metric].scale
-            scores = {
-                json.dumps(_values(trial.settings, chosen)): score_of_trial(trial, self.store) * scale
-                for trial in first
-                if trial.recipe == recipe
-            }
-            best = scores[json.dumps(_values(self.settings.chosen(chosen), chosen))]
-            usual = scores.get(json.dumps({"rate": 0.5})) if chosen != {"rate": 0.5} else None
-            networks = "one network" if how.members == 1 else f"{how.members} networks, each alone,"
-            told = [
-                f"For the {recipe_label(recipe)}, {_listed(chosen)} was chosen from {len(how.candidates(recipe))} "
-                f"candidates by the {METRICS[how.metric].label.partition(' (')[0]} of {networks} on validation data"
-                f"{' of the first split' if self.settings.new_splits else ''} ({best:.3f}"
-            ]
-            told.append(f"; rate 0.5 would have had {usual:.3f} there)." if usual is not None else ").")
-            yield "".join(told)
+        first = [trial for trial in self.trials if trial.repetition == 0]  # the choice for all, or for the first split
+        trials = [(trial, score_of_trial(trial, self.store)) for trial in first]
+        return [*found, *map(Paragraph, notes.choices(self.settings, self.chosen[0], trials) if trials else ())]
 
     def verdict(self) -> str:
         """Return the answer in plain sentences, one paragraph a line, made from the tables alone."""
         return "\n".join(map(str, self.paragraphs))
-
-    def _probed(self) -> str:
-        """Say how much lower the validation loss of one network of each recipe got with more epochs and patience."""
-        gains = {}
-        for run in self.probes:
-            losses = pd.read_csv(io.BytesIO(self._read(run, "histories.csv"))).val_loss.to_numpy()
-            epochs, patience = run.settings.epochs // PROBED, (run.settings.patience or 0) // PROBED
-            usual = losses[: _stops_at(losses, epochs, patience)].min()
-            gains[recipe_label(run.recipe)] = 1 - losses.min() / usual if usual > 0 else 0.0
-        helped = [f"{100 * gain:.0f} % for the {name}" for name, gain in gains.items() if gain >= _HELPED]
-        more = f"{PROBED} times the epochs and the patience"
-        if not helped:
-            return f"With {more}, one network of each recipe lowers its validation loss by less than 1 %."
-        return (
-            f"Training ended early: with {more}, one network lowers its validation loss by {'; '.join(helped)}; with "
-            "more --epochs and --patience the answer may change."
-        )
 
     def answer(self) -> str:
         """Return the first paragraph of the verdict: the answer to the question that people come with."""
@@ -387,83 +346,22 @@ class Comparison:
 
     def notes(self) -> str:
         """Return what a reader must know: infinite scores, networks that were not done learning, what is left out."""
-        told = [self._infinite(), self._uncalibrated(), self._unlike_test(), self._unfinished(), self._left_out()]
-        return " ".join(filter(None, told))
-
-    def _unlike_test(self) -> str:
-        """Say where networks err on the validation part more or less often than on the test part, beyond chance."""
-        if self.settings.new_splits:  # of which some are easier and some harder
-            return ""
-        means, variances = {}, {}
-        for split in _SPLITS:
-            runs = self.predictions[split][self._any]
-            wrong = np.mean([error(probs, self.labels[split]) for run in runs for probs in run.probs], axis=0)
-            means[split], variances[split] = wrong.mean(), wrong.var(ddof=1) / len(wrong)
-        z = (means["val"] - means["test"]) / max(sum(variances.values()) ** 0.5, 1e-12)
-        if not abs(z) >= _UNLIKE:  # of a single example there is no variance
-            return ""
-        return (
-            f"The validation part is {'easier' if z < 0 else 'harder'} than the test part by more than chance: "
-            f"{100 * means['val']:.1f} % errors against {100 * means['test']:.1f} % (z = {abs(z):.1f}). What is "
-            "chosen on it still compares alike, but temperatures fitted to it are too sure or too unsure."
-        )
-
-    def _left_out(self) -> str:
-        return (
-            "Left out over splits of the data, for it needs the same test examples in every repetition: what each arm "
-            "is worth in independent networks, and the figures of reliability, of accuracy by confidence and of other "
-            "data; repetitions on one split have them."
-            if self.settings.new_splits
-            else ""
-        )
-
-    def _uncalibrated(self) -> str:
-        """Say that worth goes by the plain NLL, and why."""
-        if self._worth_metric == "calibrated_nll":
-            return ""
-        return (
-            f"Worth and equal cost go by the plain NLL: {self.labels['test'].shape[-1]:,} test examples are too few to "
-            "set temperatures by, which made predictions of other examples worse."
-        )
-
-    def _infinite(self) -> str:
-        infinite = self.scores[np.isposinf(self.scores.value.astype(float))]
-        parts = []
-        for arm, rule in infinite[["arm", "rule"]].drop_duplicates().itertuples(index=False):
-            (pooled,) = pool({arm: self.arms[arm]}, {arm: [rule]}, self.labels["test"])
-            truths = labels_of(self.labels["test"], len(self.runs))
-            pairs = ((probs, truth) for each, truth in zip(pooled.trials, truths, strict=True) for probs in each)
-            nll = [METRICS["nll"].function(*pair) for pair in pairs]
-            label = row_label(arm, rule, pooled.members)
-            parts.append(f"{label} on {np.isinf(nll).sum()} of {np.size(nll)} predictions")
-        if not parts:
-            return ""
-        return (
-            "The NLL is infinite where the true class got probability 0, as when no member voted for it: "
-            f"{'; '.join(parts)}."
-        )
-
-    def _unfinished(self) -> str:
-        """Say whether more epochs and patience would have helped, or how many networks the epochs cut short."""
+        arms, examples = self.arms, self.labels["test"]
+        told = [notes.infinite(self.scores, arms, examples, len(self.runs))]
+        if self._worth_metric != "calibrated_nll":
+            told.append(notes.uncalibrated(examples.shape[-1]))
+        if not self.settings.new_splits:  # of which some validation parts are easier and some harder
+            val, test = (self.predictions[split][self._any] for split in _SPLITS)
+            told.append(notes.unlike_test(val, self.labels["val"], test, examples))
         if self.probes:
-            return self._probed()
-        last = self.histories.groupby(["recipe", "repetition", "member"]).agg(
-            epochs=("epoch", "max"), best=("val_loss", lambda losses: losses.to_numpy().argmin() + 1)
-        )
-        at_most = {(run.recipe, r): run.settings.epochs for r, runs in enumerate(self.runs) for run in runs}
-        most = [at_most[recipe, repetition] for recipe, repetition, _ in last.index]
-        last["cut"] = (last.epochs == most) & (last.best == last.epochs)
-        parts = [
-            f"{int(group.cut.sum())} of {len(group)} {recipe_label(str(kind))}"
-            for kind, group in last.groupby("recipe", sort=False)
-            if group.cut.any()
-        ]
-        if not parts:
-            return ""
-        return (
-            f"Still improving at the last of {self.settings.epochs} epochs: {'; '.join(parts)}; with more epochs "
-            "their scores may get better."
-        )
+            files = (io.BytesIO(self._read(run, "histories.csv")) for run in self.probes)
+            losses = [pd.read_csv(file).val_loss.to_numpy() for file in files]
+            told.append(notes.probed(list(zip(self.probes, losses, strict=True))))
+        else:
+            told.append(notes.cut_short(self.histories, self.runs, self.settings.epochs))
+        if self.settings.new_splits:
+            told.append(notes.LEFT_OUT_OVER_SPLITS)
+        return " ".join(filter(None, told))
 
     def report(self, folder: str | PathLike[str]) -> Path:
         """Write the report to `folder`; return the path of `report.html`, which needs none of the files beside it.
@@ -762,28 +660,6 @@ def shift_units(settings: Settings) -> dict[str, str]:
         name: f"{name} ({_AMOUNTS.get(name, 'amount') if amounts != 'severities' else 'severity'})"
         for name, amounts in settings.shifts.items()
     }
-
-
-def _values(settings: Settings, keys: Collection[str]) -> dict[str, Any]:
-    """Return what settings have by these keys, of which `model.units` reaches into `model`."""
-    found = settings.model_dump(mode="json", warnings=False)
-    place = {key: key.partition(".") for key in keys}
-    return {key: found[outer][inner] if inner else found[outer] for key, (outer, _, inner) in place.items()}
-
-
-def _listed(chosen: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key.replace('_', ' ')} {value_in_a_cell(value)}" for key, value in chosen.items())
-
-
-def _stops_at(losses: npt.NDArray[np.float64], epochs: int, patience: int) -> int:
-    """Return the number of epochs after which training ends, by these losses after each; without patience all."""
-    best = 0
-    for epoch, loss in enumerate(losses[:epochs]):
-        if loss < losses[best]:
-            best = epoch
-        elif patience and epoch - best >= patience:
-            return epoch + 1
-    return min(epochs, len(losses))
 
 
 _AMOUNTS = {"rotation": "degrees", "translation": "pixels"}

@@ -253,12 +253,18 @@ def note_failure(run: Run, reason: str, trace: str, store: Keeping, report: Repo
 
 
 def _telling(plan: Plan, progress: Progress) -> Tell:
-    """Return what shows a network on its way, by its repetition where a plan has one point, else by its run."""
+    """Return what shows a network on its way, by what it is for where a plan has one point, else by its run."""
+    trials = list(dict.fromkeys(run.name for point in plan.points for run in point.trials))
+    probes = {run.name for point in plan.points for run in point.probes}
 
     def words(run: Run, member: int) -> str:
-        if plan.study.keys or run.name in {trial.name for trial in plan.points[0].trials}:
-            return f"{run.name}, network {member + 1}"
         recipe = RECIPES[run.recipe]
+        if plan.study.keys:
+            return f"{run.name}, network {member + 1}"
+        if run.name in probes:
+            return f"probe, {recipe.one} {member + 1}"
+        if run.name in trials:
+            return f"trial {trials.index(run.name) + 1} of {len(trials)}, {recipe.one} {member + 1}"
         return f"repetition {run.repetition + 1} of {plan.study.repetitions}, {recipe.one} {member + 1}"
 
     return lambda run, end: progress.epoch(words(run, end.member), end)

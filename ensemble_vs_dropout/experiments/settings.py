@@ -34,10 +34,10 @@ from pydantic import (
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import OVADIA, SHIFTS
 from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, find_arms
-from ensemble_vs_dropout.evaluation.outcomes import LEAST
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.measures.metrics import find_metric
+from ensemble_vs_dropout.measures.spread import LEAST
 
 Split = Literal["test", "val", "train"]
 AUTO = "auto"

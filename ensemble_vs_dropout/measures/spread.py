@@ -25,6 +25,7 @@ from scipy.stats import chi2
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.types import FloatArray
 
+LEAST = 3  # units that can say something of training again: what two say holds, and is of no use to anybody
 _MANY = 200  # degrees of freedom from which a variance counts as known
 
 

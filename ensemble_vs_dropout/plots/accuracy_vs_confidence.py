@@ -11,7 +11,7 @@ from matplotlib.artist import Artist
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.findings.accuracy_vs_confidence import LEAST as LEAST
 from ensemble_vs_dropout.evaluation.findings.accuracy_vs_confidence import THRESHOLDS, accuracy_vs_confidence
-from ensemble_vs_dropout.evaluation.outcomes import Arms
+from ensemble_vs_dropout.evaluation.pooling import Arms
 from ensemble_vs_dropout.plots import style
 from ensemble_vs_dropout.plots.display import AxesArray, Display, draw_line, name_axes
 

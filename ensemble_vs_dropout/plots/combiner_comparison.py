@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ensemble_vs_dropout.evaluation.arms import RULE_LABELS
 from ensemble_vs_dropout.evaluation.findings.combiner_comparison import combiner_comparison
-from ensemble_vs_dropout.evaluation.outcomes import Arms
+from ensemble_vs_dropout.evaluation.pooling import Arms
 from ensemble_vs_dropout.evaluation.sizes import SIZES
 from ensemble_vs_dropout.plots import style
 from ensemble_vs_dropout.plots.display import AxesArray, Display, draw_line, fold, integer_ticks, name_axes, title_room

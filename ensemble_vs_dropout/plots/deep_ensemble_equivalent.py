@@ -12,7 +12,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from ensemble_vs_dropout.evaluation.findings.deep_ensemble_equivalent import METRIC, deep_ensemble_equivalent
-from ensemble_vs_dropout.evaluation.outcomes import Arms
+from ensemble_vs_dropout.evaluation.pooling import Arms
 from ensemble_vs_dropout.plots import style
 from ensemble_vs_dropout.plots.display import AxesArray, Display, draw_line, fold, integer_ticks, name_axes
 from ensemble_vs_dropout.types import Predictions

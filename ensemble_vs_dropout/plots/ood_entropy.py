@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ensemble_vs_dropout.evaluation.findings.ood_entropy import ood_entropy
-from ensemble_vs_dropout.evaluation.outcomes import Arms
+from ensemble_vs_dropout.evaluation.pooling import Arms
 from ensemble_vs_dropout.plots import style
 from ensemble_vs_dropout.plots.display import AxesArray, Display, fold, name_axes, starts_row, title_room
 

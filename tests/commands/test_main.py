@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bare import BARE
 
 import ensemble_vs_dropout as evd_package
 from ensemble_vs_dropout.commands.main import _insistent_interrupt, main
@@ -153,17 +154,7 @@ def test_a_seed_means_the_same_split_networks_and_masks_as_from_python(tmp_path,
         main()
     assert done.value.code == 0
     told = json.loads(capsys.readouterr().out)["scores"]
-    settings = {
-        "rate": 0.5,
-        "controls": False,
-        "probe": False,
-        "members": 2,
-        "passes": 3,
-        "repetitions": 1,
-        "epochs": 2,
-        "batch_size": 512,
-        "verbose": 0,
-    }
+    settings = BARE | {"members": 2, "passes": 3, "repetitions": 1, "epochs": 2, "batch_size": 512}
     found = evd_package.compare("digits", **settings, seed=1).scores
     assert [[row["arm"], row["rule"], row["metric"]] for row in told] == found[
         ["arm", "rule", "metric"]

@@ -3,7 +3,8 @@ import pytest
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import EACH
-from ensemble_vs_dropout.evaluation.outcomes import evaluate, measured_slowly, pool
+from ensemble_vs_dropout.evaluation.outcomes import evaluate, measured_slowly
+from ensemble_vs_dropout.evaluation.pooling import pool
 from ensemble_vs_dropout.measures import METRICS, Metric, aggregate
 from ensemble_vs_dropout.measures.resampling import bootstrap_weights
 from ensemble_vs_dropout.seeds import stream

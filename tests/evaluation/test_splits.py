@@ -9,9 +9,9 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation import Evaluator, diversity_table, equal_cost, equivalence, size_curves
 from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.evaluation.evaluator import OVER_SPLITS
-from ensemble_vs_dropout.evaluation.outcomes import LEAST
 from ensemble_vs_dropout.measures import METRICS, aggregate
 from ensemble_vs_dropout.measures.significance import corrected_t_test, holm
+from ensemble_vs_dropout.measures.spread import LEAST
 from ensemble_vs_dropout.types import Predictions
 
 SHARE = 0.25

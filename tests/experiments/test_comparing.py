@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from bare import BARE
 
 import ensemble_vs_dropout as evd
 from ensemble_vs_dropout.checks import InputError
@@ -13,16 +14,7 @@ from ensemble_vs_dropout.experiments.comparing import compare
 from ensemble_vs_dropout.measures import brier
 from ensemble_vs_dropout.models.backend import keras
 
-TINY = {
-    "rate": 0.5,
-    "controls": False,
-    "probe": False,
-    "members": 2,
-    "passes": 3,
-    "repetitions": 1,
-    "epochs": 2,
-    "verbose": 0,
-}
+TINY = BARE | {"members": 2, "passes": 3, "repetitions": 1, "epochs": 2}
 
 
 @pytest.fixture(scope="module")

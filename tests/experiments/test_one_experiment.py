@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from bare import BARE
 from typer.testing import CliRunner
 
 import ensemble_vs_dropout as evd
@@ -17,16 +18,7 @@ from ensemble_vs_dropout.experiments.comparing import compare
 from ensemble_vs_dropout.experiments.comparison import Comparison, comparisons
 from ensemble_vs_dropout.models.builders import mlp
 
-SMALL = {
-    "rate": 0.5,
-    "controls": False,
-    "probe": False,
-    "members": 2,
-    "passes": 3,
-    "epochs": 2,
-    "train_size": 100,
-    "verbose": 0,
-}
+SMALL = BARE | {"members": 2, "passes": 3, "epochs": 2, "train_size": 100}
 STUDY = """name: two rates
 base: {dataset: digits, model: {name: mlp, units: [8]}, members: 2, passes: 3, epochs: 2, train_size: 100}
 grid: {rate: [0.2, 0.5]}
@@ -165,17 +157,7 @@ def toy():
 
 
 def test_what_other_processes_cannot_find_is_refused_with_the_reason(tmp_path):
-    settings = {
-        "rate": 0.5,
-        "controls": False,
-        "probe": False,
-        "members": 2,
-        "passes": 2,
-        "epochs": 1,
-        "repetitions": 1,
-        "verbose": 0,
-        "jobs": 2,
-    }
+    settings = BARE | {"members": 2, "passes": 2, "epochs": 1, "repetitions": 1, "jobs": 2}
     with pytest.raises(InputError, match="more than 1 job, and executor ray, need out, a folder"):
         compare("digits", "mlp", **settings)
     with pytest.raises(InputError, match="data that other processes can load: a name or a file, got arrays"):
@@ -200,17 +182,7 @@ def test_data_and_networks_of_this_process_are_told_apart_by_what_they_are(tmp_p
     def builder(units):
         return lambda data, rate: mlp(units=(units,))(data, rate)
 
-    settings = {
-        "rate": 0.5,
-        "controls": False,
-        "probe": False,
-        "members": 1,
-        "passes": 2,
-        "epochs": 1,
-        "repetitions": 1,
-        "verbose": 0,
-        "out": tmp_path / "run",
-    }
+    settings = BARE | {"members": 1, "passes": 2, "epochs": 1, "repetitions": 1, "out": tmp_path / "run"}
     compare(toy(), builder(4), **settings)
     for data, build, what in ((toy(), builder(5), "builder_sha256"), (evd.load_dataset("digits"), "mlp", "dataset")):
         with pytest.raises(InputError, match=rf"holds another comparison \(.*{what}.*differ\)"):
@@ -255,16 +227,7 @@ def table(path, seed):
     np.savez(path, x=x, y=(x[:, seed % 3] > 0).astype(int))
 
 
-FEW = {
-    "rate": 0.5,
-    "controls": False,
-    "probe": False,
-    "members": 2,
-    "passes": 3,
-    "repetitions": 1,
-    "epochs": 1,
-    "verbose": 0,
-}
+FEW = BARE | {"members": 2, "passes": 3, "repetitions": 1, "epochs": 1}
 
 
 @pytest.mark.slow

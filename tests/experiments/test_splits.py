@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from bare import BARE
 from typer.testing import CliRunner
 
 from ensemble_vs_dropout.checks import InputError
@@ -21,10 +22,7 @@ from ensemble_vs_dropout.measures.significance import corrected_t_test
 from ensemble_vs_dropout.models.builders import mlp
 from ensemble_vs_dropout.types import PARTS
 
-SMALL = {
-    "members": 2, "passes": 3, "epochs": 2, "train_size": 400, "rate": 0.5, "controls": False, "probe": False,
-    "verbose": 0,
-}  # fmt: skip
+SMALL = BARE | {"members": 2, "passes": 3, "epochs": 2, "train_size": 400}
 STUDY = """name: two rates
 base: {dataset: digits, model: {name: mlp, units: [8]}, members: 2, passes: 3, epochs: 2, train_size: 400,
   new_splits: true}

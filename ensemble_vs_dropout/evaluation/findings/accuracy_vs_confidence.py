@@ -14,7 +14,8 @@ from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.evaluation.arms import row_label
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
 from ensemble_vs_dropout.evaluation.findings.judging import MARGINS, every, judge, of_examples
-from ensemble_vs_dropout.evaluation.outcomes import Arms, check_arms, row_means
+from ensemble_vs_dropout.evaluation.outcomes import row_means
+from ensemble_vs_dropout.evaluation.pooling import Arms, check_arms
 from ensemble_vs_dropout.measures import aggregate
 from ensemble_vs_dropout.measures.resampling import bootstrap_weights, percentile_interval
 from ensemble_vs_dropout.seeds import stream

@@ -12,7 +12,7 @@ from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
 from ensemble_vs_dropout.evaluation.findings.judging import correlation, judge
 from ensemble_vs_dropout.evaluation.findings.repetitions import summarise
-from ensemble_vs_dropout.evaluation.outcomes import check_arms
+from ensemble_vs_dropout.evaluation.pooling import check_arms
 from ensemble_vs_dropout.measures import decomposition
 from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_labels
 

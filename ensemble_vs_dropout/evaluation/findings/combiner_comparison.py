@@ -15,7 +15,8 @@ from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.evaluation.arms import RULE_LABELS, arm_label
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
 from ensemble_vs_dropout.evaluation.findings.judging import MARGINS, every, floor, judge, of_examples
-from ensemble_vs_dropout.evaluation.outcomes import Arms, check_arms, evaluate, pool
+from ensemble_vs_dropout.evaluation.outcomes import evaluate
+from ensemble_vs_dropout.evaluation.pooling import Arms, check_arms, pool
 from ensemble_vs_dropout.evaluation.sizes import SIZES
 from ensemble_vs_dropout.measures import METRICS, RULES, error, predict_labels
 from ensemble_vs_dropout.measures.aggregation import Pool

@@ -13,9 +13,11 @@ from ensemble_vs_dropout.evaluation.arms import arm_label
 from ensemble_vs_dropout.evaluation.equivalence import resampled, worth_of
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
 from ensemble_vs_dropout.evaluation.findings.judging import judge, of_examples, of_outcome
-from ensemble_vs_dropout.evaluation.outcomes import LEAST, Arms, Outcome, check_arms
+from ensemble_vs_dropout.evaluation.outcomes import Outcome
+from ensemble_vs_dropout.evaluation.pooling import Arms, check_arms
 from ensemble_vs_dropout.evaluation.sizes import SIZES, subset_curves
 from ensemble_vs_dropout.measures.resampling import percentile_interval
+from ensemble_vs_dropout.measures.spread import LEAST
 from ensemble_vs_dropout.types import FloatArray, Predictions, check_labels
 
 METRIC = "calibrated_nll"

@@ -11,7 +11,7 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
 from ensemble_vs_dropout.evaluation.findings.judging import correlation, judge
-from ensemble_vs_dropout.evaluation.outcomes import check_arms
+from ensemble_vs_dropout.evaluation.pooling import check_arms
 from ensemble_vs_dropout.measures.decomposition import competence, improvement
 from ensemble_vs_dropout.types import Predictions
 

@@ -11,10 +11,11 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
 from ensemble_vs_dropout.evaluation.findings.judging import Estimate, judge, of_examples
-from ensemble_vs_dropout.evaluation.outcomes import LEAST, check_arms
+from ensemble_vs_dropout.evaluation.pooling import check_arms
 from ensemble_vs_dropout.measures.aggregation import predict_labels
 from ensemble_vs_dropout.measures.diversity import pairwise
 from ensemble_vs_dropout.measures.scores import error
+from ensemble_vs_dropout.measures.spread import LEAST
 from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_labels
 
 

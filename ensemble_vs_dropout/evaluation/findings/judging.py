@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.evaluation.findings.base import Fact
-from ensemble_vs_dropout.evaluation.outcomes import LEAST, Outcome, outcome_of_examples
-from ensemble_vs_dropout.measures.spread import Component, Spread
+from ensemble_vs_dropout.evaluation.outcomes import Outcome, outcome_of_examples
+from ensemble_vs_dropout.measures.spread import LEAST, Component, Spread
 from ensemble_vs_dropout.types import FloatArray
 
 LEVEL = 0.05  # of every one-sided test

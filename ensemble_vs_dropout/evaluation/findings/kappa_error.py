@@ -10,7 +10,7 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.evaluation.findings.base import Finding
-from ensemble_vs_dropout.evaluation.outcomes import check_arms
+from ensemble_vs_dropout.evaluation.pooling import check_arms
 from ensemble_vs_dropout.measures.scores import error
 from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_labels

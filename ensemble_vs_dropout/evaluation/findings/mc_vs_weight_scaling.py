@@ -11,7 +11,7 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
 from ensemble_vs_dropout.evaluation.findings.judging import MARGINS, Estimate, every, floor, judge, of_examples
-from ensemble_vs_dropout.evaluation.outcomes import check_arms, runs_of
+from ensemble_vs_dropout.evaluation.pooling import check_arms, runs_of
 from ensemble_vs_dropout.evaluation.sizes import SIZES
 from ensemble_vs_dropout.measures import METRICS, aggregate, error
 from ensemble_vs_dropout.measures.decomposition import ambiguity

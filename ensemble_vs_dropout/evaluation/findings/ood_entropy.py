@@ -13,15 +13,8 @@ from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.evaluation.arms import arm_label
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
 from ensemble_vs_dropout.evaluation.findings.judging import FEW, every, judge, of_examples, of_outcome
-from ensemble_vs_dropout.evaluation.outcomes import (
-    Arms,
-    Outcome,
-    check_arms,
-    detect,
-    kept_weights,
-    resampled_weights,
-    row_means,
-)
+from ensemble_vs_dropout.evaluation.outcomes import Outcome, detect, kept_weights, resampled_weights, row_means
+from ensemble_vs_dropout.evaluation.pooling import Arms, check_arms
 from ensemble_vs_dropout.measures.resampling import percentile_interval
 from ensemble_vs_dropout.measures.uncertainty import uncertainty
 from ensemble_vs_dropout.types import FloatArray, Predictions

@@ -12,7 +12,8 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
 from ensemble_vs_dropout.evaluation.findings.judging import judge, of_examples
-from ensemble_vs_dropout.evaluation.outcomes import Pooled, check_arms, evaluate
+from ensemble_vs_dropout.evaluation.outcomes import evaluate
+from ensemble_vs_dropout.evaluation.pooling import Pooled, check_arms
 from ensemble_vs_dropout.measures import METRICS, aggregate, error, nll
 from ensemble_vs_dropout.measures.calibration import BINS, reliability
 from ensemble_vs_dropout.measures.temperature import (

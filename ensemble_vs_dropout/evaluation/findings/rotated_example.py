@@ -12,7 +12,7 @@ from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.evaluation.arms import arm_label
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
 from ensemble_vs_dropout.evaluation.findings.judging import judge, of_examples
-from ensemble_vs_dropout.evaluation.outcomes import check_arms
+from ensemble_vs_dropout.evaluation.pooling import check_arms
 from ensemble_vs_dropout.measures.aggregation import aggregate
 from ensemble_vs_dropout.measures.uncertainty import uncertainty
 from ensemble_vs_dropout.types import FloatArray, Predictions
