@@ -1,3 +1,4 @@
+import io
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from ensemble_vs_dropout.experiments.comparing import compare
 from ensemble_vs_dropout.experiments.running import builder_of, conditions, data_of, make_runs
 from ensemble_vs_dropout.experiments.settings import ModelSettings
 from ensemble_vs_dropout.models.builders import mlp
+from ensemble_vs_dropout.types import Predictions
 
 BASE = (
     "name: t\nbase: {dataset: digits, train_size: 100, model: {name: mlp, units: [8]}, members: 2, passes: 3, epochs: 2"
@@ -119,12 +121,11 @@ def test_shifts_that_cannot_be_are_refused(more, told):
 def test_scores_are_those_of_the_saved_predictions():
     run = runs_of()[1]
     rows, files = scores_of(run)
-    import io
-
     with np.load(io.BytesIO(files["predictions.npz"]), allow_pickle=False) as file:
-        from ensemble_vs_dropout.types import Predictions
-
-        arms = {"mc_dropout": Predictions(file["test/mc_dropout"])}
+        beside = "further/test/mc_dropout/"  # the passes of the first network are kept, and what the others say
+        further = {name.removeprefix(beside): file[name] for name in file.files if name.startswith(beside)}
+        assert {len(others) for others in further.values()} == {1}
+        arms = {"mc_dropout": Predictions(file["test/mc_dropout"], further=further)}
         again = Evaluator(resamples=1000).scores(arms, file["labels/test"])
     mine = {(row["rule"], row["metric"]): row["value"] for row in rows if row["arm"] == "mc_dropout"}
     for row in again.itertuples():
@@ -133,8 +134,6 @@ def test_scores_are_those_of_the_saved_predictions():
 
 @pytest.mark.slow
 def test_models_can_be_built_again_from_what_is_kept():
-    import io
-
     from ensemble_vs_dropout.models.backend import keras
 
     run = runs_of()[0]
