@@ -113,9 +113,14 @@ def gallery(drawn: dict[str, Drawn], images: Path, minutes: dict[str, float]) ->
             file = STUDIES / f"{study.name}.yaml"
             ours = file.exists() and read_study(file) == study
             command = f"`evd study run scripts/studies/{file.name} --store STORE`" if ours else f"study {study.name!r}"
+            splits = {
+                True: ", each with parts of its own",
+                "train": ", each with training and validation parts of its own",
+            }
             parts.append(
                 f"{command}{f', {took:.1f} minutes' if took else ''}; seed {source.settings.seed}, "
-                f"{study.repetitions} repetition{'s' * (study.repetitions > 1)}."
+                f"{study.repetitions} repetition{'s' * (study.repetitions > 1)}"
+                f"{splits.get(source.settings.new_splits, '')}."
             )
         else:
             parts.append(f"Comparison {source.name!r}; seed {source.comparison.spec['seed']}.")

@@ -67,6 +67,8 @@ class Evaluator:
             below it do not matter. Two arms are equivalent if theirs is shown to be below it (two one-sided tests).
         test_share: n_test / n_train, the examples tested on divided by those trained on in one split, where every
             repetition has a split of its own; else None.
+        unit: What is trained independently: "network"; or "repetition", where each has training data of its own, which
+            its networks share.
 
     Example:
         >>> from ensemble_vs_dropout import Predictions
@@ -93,6 +95,7 @@ class Evaluator:
     fixed: bool = False
     margins: Mapping[str, float] | None = None
     test_share: float | None = None
+    unit: str = "network"
 
     def __post_init__(self) -> None:
         for argument, names in (("metrics", self.metrics), ("rules", self.rules)):
@@ -106,6 +109,7 @@ class Evaluator:
         for name in (name for names in given for name in names):
             check_known("rule", name, [*RULES, EACH])
         check_at_least("resamples", self.resamples, 100)
+        check_known("unit", self.unit, ("network", "repetition"))
         if not 0 < self.level < 1:
             raise InputError(f"level must lie between 0 and 1, got {self.level!r}")
         for name, margin in (self.margins or {}).items():
@@ -208,7 +212,8 @@ class Evaluator:
                 "fixed compares trained networks on the same examples, and must be False where every repetition has a "
                 "split of its own (test_share), got True"
             )
-        return evaluate(pooled, labels, metrics, self.resamples, self.seed, self.test_share)
+        outcomes = evaluate(pooled, labels, metrics, self.resamples, self.seed, self.test_share)
+        return outcomes if self.unit == "network" else [outcome.by_repetition for outcome in outcomes]
 
     def _rules_of(self, arm: str) -> Sequence[str]:
         rules = self.rules.get(arm) if isinstance(self.rules, Mapping) else self.rules

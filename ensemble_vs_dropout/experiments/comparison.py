@@ -103,9 +103,12 @@ class Comparison:
     @cached_property
     def labels(self) -> Mapping[str, IntArray]:
         """Of the parts "val" and "test": shape (examples,), or (repetitions, examples) where each has a split."""
-        if self.settings.new_splits:
-            return {split: np.stack([arrays[f"labels/{split}"] for arrays in self._arrays]) for split in _SPLITS}
-        return {split: self._arrays[0][f"labels/{split}"] for split in _SPLITS}
+        anew = {"val": bool(self.settings.new_splits), "test": self.settings.new_tests}
+        first, names = self._arrays[0], {split: f"labels/{split}" for split in _SPLITS}
+        return {
+            split: np.stack([arrays[name] for arrays in self._arrays]) if anew[split] else first[name]
+            for split, name in names.items()
+        }
 
     @cached_property
     def predictions(self) -> Mapping[str, Mapping[str, Sequence[Predictions]]]:
@@ -219,19 +222,21 @@ class Comparison:
     def interval(self) -> str:
         """What the intervals spread over."""
         repetitions, members = len(self.runs), self.settings.members
-        if self.settings.new_splits:
+        if self.settings.new_tests:
             return f"over {repetitions} splits of the data (training, validation and test parts, with new networks)"
         if repetitions < LEAST:
             alone = ", and over training again where networks are judged one by one"
-            return f"over the test examples{alone if repetitions * members >= LEAST else ''}"
+            many = repetitions * members >= LEAST and not self.settings.new_splits
+            return f"over the test examples{alone if many else ''}"
         each = f" of {members} networks" if members > 1 else ""
-        return f"over training again ({repetitions} repetitions{each}) and the test examples"
+        anew = ", each on training and validation parts of its own" if self.settings.new_splits else ""
+        return f"over training again ({repetitions} repetitions{each}{anew}) and the test examples"
 
     @property
     def _test_share(self) -> float | None:
         """Test examples by training examples, where every repetition has a split of its own."""
         sizes = self.spec["sizes"]
-        return sizes["test"] / sizes["train"] if self.settings.new_splits else None
+        return sizes["test"] / sizes["train"] if self.settings.new_tests else None
 
     @property
     def _evaluator(self) -> evaluation.Evaluator:
@@ -239,7 +244,7 @@ class Comparison:
         rules = {arm: rules_of(arm, wanted.rules) for arm in self.arms}
         return evaluation.Evaluator(
             wanted.metrics, rules, resamples=wanted.resamples, seed=wanted.seed, margins=wanted.margins,
-            test_share=self._test_share,
+            test_share=self._test_share, unit="repetition" if wanted.new_splits else "network",
         )  # fmt: skip
 
     @cached_property
@@ -272,7 +277,7 @@ class Comparison:
     @property
     def _has_worth(self) -> bool:
         """Whether worth can be told: its interval is over the same test examples in every repetition."""
-        return self._has_reference and not self.settings.new_splits
+        return self._has_reference and not self.settings.new_tests
 
     @cached_property
     def sizes(self) -> pd.DataFrame:
@@ -359,7 +364,7 @@ class Comparison:
             told.append(notes.probed(list(zip(self.probes, losses, strict=True))))
         else:
             told.append(notes.cut_short(self.histories, self.runs, self.settings.epochs))
-        if self.settings.new_splits:
+        if self.settings.new_tests:
             told.append(notes.LEFT_OUT_OVER_SPLITS)
         return " ".join(filter(None, told))
 
@@ -529,7 +534,7 @@ class Comparison:
             "ood_entropy_hist": self._ood_entropy,
             "accuracy_vs_confidence": self._accuracy_vs_confidence,
         }
-        for name in _OF_SAME_EXAMPLES if self.settings.new_splits else ():
+        for name in _OF_SAME_EXAMPLES if self.settings.new_tests else ():
             del made[name]
         found = {name: make() for name, make in made.items() if names is None or name in names}
         return {name: display for name, display in found.items() if display is not None}
@@ -544,7 +549,7 @@ class Comparison:
 
         alone = self.scores[self.scores.arm.isin([arm for arm, known in ARMS.items() if not known.grows])]
         examples = "95 % bootstrap over the test examples"
-        if self.settings.new_splits:
+        if self.settings.new_tests:
             examples = f"95 % {self.interval}"
         if not self._pools:
             return None

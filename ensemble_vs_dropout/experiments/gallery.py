@@ -217,7 +217,7 @@ class StudySource:
         """Yield each point's keys, and its repetitions as one experiment."""
         alike: dict[str, list[Point]] = {}
         for point, settings in self.points():
-            if settings.new_splits:
+            if settings.new_tests:
                 raise Lacking  # the repetitions of an experiment are of the same examples
             alike.setdefault(json.dumps(point.keys, sort_keys=True), []).append(point)
         for points in alike.values():
@@ -259,7 +259,7 @@ class ComparisonSource:
     def first(self) -> Experiment:
         """The comparison."""
         found = self.comparison
-        if found.settings.new_splits:
+        if found.settings.new_tests:
             raise Lacking  # as above
         words = f"{found.spec['dataset']}, {found.settings.model.name}"
         pools = {part: {arm: list(runs) for arm, runs in arms.items()} for part, arms in found.predictions.items()}
@@ -729,7 +729,10 @@ def _cost_frontier(source: StudySource) -> plots.Display:
 
 
 def _paired_differences(source: StudySource) -> plots.Display:
-    return plots.PairedDifferences.from_scores(source.table, dataset=source.data)
+    first = {settings.dataset: (point.runs[0], settings) for point, settings in source.points()}
+    sizes = {name: _data_of(run).sizes for name, (run, settings) in first.items() if settings.new_tests}
+    shares = {name: sizes[name]["test"] / sizes[name]["train"] if name in sizes else 0.0 for name in first}
+    return plots.PairedDifferences.from_scores(source.table, dataset=source.data, test_share=shares)
 
 
 def _critical_difference(source: StudySource) -> plots.Display:
@@ -833,7 +836,7 @@ def _data_of(run: Run) -> Dataset:
         target=wanted.target,
         train_size=wanted.train_size,
         seed=run.spec["data_seed"],
-        resplit=wanted.new_splits,
+        resplit=wanted.new_tests,
     )
 
 

@@ -153,9 +153,15 @@ def networks_of(run: Run, store: Keeping) -> Ensemble:
 
 def data_of(settings: Settings) -> Dataset:
     """Return the data that settings name."""
-    wanted = settings
-    loading = (wanted.target, wanted.train_size, wanted.label_noise, _data_seed(wanted), wanted.new_splits)
-    return _load(wanted.dataset, *loading, state=state_of_data(wanted.dataset))
+    wanted, state, seed = settings, state_of_data(settings.dataset), _data_seed(settings)
+    loading = (wanted.dataset, wanted.target, wanted.train_size, wanted.label_noise)
+    data = _load(*loading, seed, wanted.new_tests, state)
+    if wanted.new_splits == "train" and not np.array_equal(data.y_test, _load(*loading, seed + 1, False, state).y_test):
+        raise InputError(
+            f"new_splits can be 'train' where the source has a test part of its own, which {data.name!r} has not: use "
+            "true, which draws all parts anew"
+        )
+    return data
 
 
 def _data_seed(settings: Settings) -> int:

@@ -114,7 +114,8 @@ class Settings(_Checked):
         seed: Root of all random draws: the split, the networks, the masks.
         data_seed: Of the split and the shifts, where it is to be another than `seed`.
         new_splits: Whether every repetition has training, validation and test parts of its own: those of the first are
-            drawn by `data_seed`, even where the source has a test part, and the others' by seeds derived from it.
+            drawn by `data_seed`, even where the source has a test part, and the others' by seeds derived from it. With
+            "train" the test part of the source stays, and the training and validation parts are drawn anew.
         rate: Or "auto": chosen on validation data, as `tuning` says or by its defaults.
         recipes: What is trained: networks without dropout ("plain"), dropout networks ("dropout"); by default what the
             arms use.
@@ -152,7 +153,7 @@ class Settings(_Checked):
     train_size: Annotated[int, Field(ge=2)] | None = None
     label_noise: Fraction = 0.0
     data_seed: Annotated[int, Field(ge=0)] | None = None
-    new_splits: bool = False
+    new_splits: bool | Literal["train"] = False
     model: ModelSettings = ModelSettings()
     width: Annotated[float, Field(gt=0)] = 1.0
     members: AtLeastOne = 5
@@ -183,6 +184,11 @@ class Settings(_Checked):
         """The recipes whose networks are trained."""
         used = {arm.recipe for arm in find_arms(self.arms)} if self.arms else {*(self.recipes or ("plain", "dropout"))}
         return tuple(name for name, recipe in RECIPES.items() if name in used or (self.controls and recipe.single))
+
+    @property
+    def new_tests(self) -> bool:
+        """Whether every repetition has a test part of its own."""
+        return self.new_splits is True
 
     def given(self) -> dict[str, Any]:
         """Return what is not as by default, as JSON can hold it."""
@@ -324,7 +330,7 @@ class Study(_Checked):
                 settings = Settings.model_validate(merged(self.base, varied))
                 try:
                     _check_together(varied, settings)
-                    if settings.new_splits and self.repetitions < LEAST:
+                    if settings.new_tests and self.repetitions < LEAST:
                         raise ValueError(
                             f"repetitions must be at least {LEAST} with new_splits, for fewer splits say nothing of "
                             f"others, got {self.repetitions}"

@@ -178,7 +178,7 @@ def _tests(contrasts: pd.DataFrame) -> str:
 def _command(spec: Mapping[str, Any]) -> tuple[str, str]:
     """Return the command that makes the run again, and what it cannot say."""
     model = str(spec["model"]["name"])
-    shifts, repeated = spec.get("shifts", {}), "splits" if spec.get("new_splits") else "repetitions"
+    shifts, repeated = spec.get("shifts", {}), "splits" if spec.get("new_splits") is True else "repetitions"
     options = {
         "dataset": spec["loaded_as"] or spec["dataset"],
         "target": spec.get("target"),
@@ -207,6 +207,7 @@ def _command(spec: Mapping[str, Any]) -> tuple[str, str]:
     if not spec["loaded_as"]:
         notes.insert(0, "The data were given as arrays, or by an older version: name them by dataset, or a file.")
     in_python = [key for key in _IN_PYTHON if key in spec]
+    in_python += ["new_splits"] if spec.get("new_splits") == "train" else []
     in_python += ["shifts"] if any(amounts != "severities" for amounts in shifts.values()) else []
     if in_python:
         given = ", ".join(f"{key}={spec[key]!r}" for key in in_python)

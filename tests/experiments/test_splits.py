@@ -1,6 +1,7 @@
 """`compare(splits=)`, and `new_splits` of a study: every repetition on parts of the data of its own."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,14 @@ from typer.testing import CliRunner
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.commands.main import app
 from ensemble_vs_dropout.datasets import from_arrays, load_dataset
+from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.evaluation.evaluator import OVER_SPLITS
-from ensemble_vs_dropout.experiments import Store, make_plan, parse_study, plan_of
+from ensemble_vs_dropout.experiments import Store, make_plan, parse_study, plan_of, run_study
 from ensemble_vs_dropout.experiments.comparing import compare
 from ensemble_vs_dropout.experiments.comparison import Comparison, comparisons
 from ensemble_vs_dropout.experiments.gallery import DRAWINGS, Lacking, StudySource, read_sources
 from ensemble_vs_dropout.experiments.running import data_of
+from ensemble_vs_dropout.experiments.store import Memory
 from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.measures.significance import corrected_t_test
 from ensemble_vs_dropout.models.builders import mlp
@@ -92,6 +95,47 @@ def test_a_source_with_a_test_part_is_pooled_for_every_repetition():
     for data in every:
         assert data.sizes == own.sizes
         assert not np.array_equal(data.y_test, own.y_test)
+
+
+def test_with_train_the_test_part_of_the_source_stays():
+    study = "name: p\nbase: {dataset: satellite, new_splits: train}\nrepetitions: 3\n"
+    every = [data_of(run.settings) for run in make_plan(parse_study(study)).runs if run.recipe == "plain"]
+    own = load_dataset("satellite")
+    for data in every:
+        assert data.sizes == own.sizes
+        np.testing.assert_array_equal(data.y_test, own.y_test)  # features are scaled by those of the training part
+        np.testing.assert_allclose(np.corrcoef(data.x_test[:, 0], own.x_test[:, 0])[0, 1], 1)
+    np.testing.assert_array_equal(every[0].x_val, own.x_val)
+    assert not any(np.array_equal(own.x_val, data.x_val) for data in every[1:])
+    assert not np.array_equal(every[1].x_train, every[2].x_train)
+
+
+def test_train_is_refused_where_the_test_part_would_be_drawn_anew():
+    with pytest.raises(InputError, match="where the source has a test part of its own, which 'digits' has not"):
+        data_of(planned(", new_splits: train").runs[0].settings)
+
+
+@pytest.mark.slow
+def test_a_point_with_the_same_test_part_is_judged_by_repetition():
+    """Networks of one repetition share their training data: only another repetition says what others would give."""
+    text = STUDY.replace("digits", "satellite").replace("new_splits: true", "new_splits: train")
+    plan, memory = make_plan(parse_study(text)), Memory()
+    run_study(plan, memory, verbose=0)
+    (_, found), _ = comparisons(plan, memory)
+    assert found.labels["test"].ndim == 1
+    assert found.labels["val"].shape[0] == 3
+    assert "3 repetitions of 2 networks, each on training and validation parts of its own" in found.interval
+    planned_rows = found.contrasts[found.contrasts.family == "planned"]
+    assert set(planned_rows.test[planned_rows.metric == "error"]) == {"paired t over repetitions and examples"}
+    assert len(found.worth)
+    evaluator = Evaluator(["nll"], ["each"], unit="network")
+    arm = {"single": found.predictions["test"]["ensemble"]}
+    by_network = evaluator.scores(arm, found.labels["test"])
+    by_repetition = replace(evaluator, unit="repetition").scores(arm, found.labels["test"])
+    assert by_network.value.tolist() == pytest.approx(by_repetition.value.tolist())
+    mine = found.scores[(found.scores.arm == "single") & (found.scores.metric == "nll")]
+    assert mine[["low", "high"]].to_numpy() == pytest.approx(by_repetition[["low", "high"]].to_numpy())
+    assert by_network[["low", "high"]].to_numpy() != pytest.approx(by_repetition[["low", "high"]].to_numpy())
 
 
 @pytest.mark.parametrize(
