@@ -11,7 +11,9 @@ from scipy.special import digamma
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.measures.weighted import as_weights, example_weights, group_ends, sorted_groups
-from ensemble_vs_dropout.types import FloatArray, check_pair
+from ensemble_vs_dropout.types import FloatArray, IntArray, check_pair
+
+_ROUNDING = 1e-6  # of a count: weights are counts divided by the number of examples
 
 
 def risk_coverage(probs: npt.ArrayLike, labels: npt.ArrayLike, confidence: npt.ArrayLike | None = None) -> pd.DataFrame:
@@ -67,8 +69,7 @@ def aurc(
         >>> aurc([[0.9, 0.1], [0.4, 0.6], [0.4, 0.6]], [0, 1, 0]).round(3).item()
         0.194
     """
-    coverage, joint = _curve(probs, labels, weights, confidence)
-    return as_weights(_area(coverage, joint, len(np.asarray(labels))), weights)
+    return as_weights(_area(*_ordered(probs, labels, weights, confidence)), weights)
 
 
 def excess_aurc(
@@ -86,11 +87,10 @@ def excess_aurc(
         >>> excess_aurc([[0.9, 0.1], [0.4, 0.6], [0.4, 0.6]], [0, 1, 0]).round(3).item()
         0.083
     """
-    coverage, joint = _curve(probs, labels, weights, confidence)
-    errors = joint[:, -1:]
-    zero = np.zeros_like(errors)
-    best = _area(np.hstack([zero, 1 - errors, zero + 1]), np.hstack([zero, zero, errors]), len(np.asarray(labels)))
-    return as_weights(_area(coverage, joint, len(np.asarray(labels))) - best, weights)
+    shares, wrong, last = _ordered(probs, labels, weights, confidence)
+    errors = shares @ wrong
+    best = _area_of_runs(np.stack([1 - errors, errors], axis=1), np.stack([0 * errors, errors], axis=1), len(wrong))
+    return as_weights(_area(shares, wrong, last) - best, weights)
 
 
 def augrc(
@@ -109,7 +109,8 @@ def augrc(
         >>> augrc([[0.9, 0.1], [0.4, 0.6], [0.4, 0.6]], [0, 1, 0]).round(3).item()
         0.111
     """
-    coverage, joint = _curve(probs, labels, weights, confidence)
+    shares, wrong, last = _ordered(probs, labels, weights, confidence)
+    coverage, joint = group_ends(shares, last), group_ends(shares * wrong, last)
     return as_weights((np.diff(coverage) * (joint[:, 1:] + joint[:, :-1]) / 2).sum(axis=1), weights)
 
 
@@ -123,28 +124,52 @@ def _wrong(
     return (array.argmax(axis=1) != truth).astype(float), surety
 
 
-def _curve(
+def _ordered(
     probs: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.ArrayLike | None, confidence: npt.ArrayLike | None
-) -> tuple[FloatArray, FloatArray]:
-    """Return coverage and generalised risk at the end of each run of ties, from 0: (resamples, runs + 1) each."""
+) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Return the weights, (resamples, examples), and the errors from the surest example on; and where ties end."""
     wrong, surety = _wrong(probs, labels, confidence)
     shares = example_weights(weights, len(wrong))
     order, last = sorted_groups(-surety)
-    shares = shares[:, order]
-    return group_ends(shares, last), group_ends(shares * wrong[order], last)
+    return shares[:, order], wrong[order], last
 
 
-def _area(coverage: FloatArray, joint: FloatArray, examples: int) -> FloatArray:
+def _area(shares: FloatArray, wrong: FloatArray, last: IntArray) -> FloatArray:
     """Return the mean of the risks at 1/n, 2/n, ...; within a run of ties risk is that of a random order.
+
+    An error at place p is in the risks from p on, so it adds 1/p + 1/(p + 1) + ... + 1/n. Where the weights are how
+    often a resample holds each example, as those of a bootstrap are, only the runs with an error need be looked at.
+    """
+    examples = shares.shape[1]
+    counts = shares * examples
+    whole = np.rint(counts)
+    np.subtract(counts, whole, out=counts)
+    if max(counts.max(), -counts.min()) > _ROUNDING:
+        starts = np.r_[0, last[:-1] + 1]
+        return _area_of_runs(*(np.add.reduceat(part, starts, axis=1) for part in (shares, shares * wrong)), examples)
+    ends = np.cumsum(whole, axis=1, dtype=np.int32)
+    run = np.searchsorted(last, np.flatnonzero(wrong))  # of each error
+    runs, first = np.unique(run, return_index=True)
+    end = ends[:, last[runs]]
+    start = np.where(runs > 0, ends[:, last[runs - 1]], 0)
+    held = np.add.reduceat(whole[:, wrong > 0], first, axis=1) if len(runs) else np.zeros((len(shares), 0))
+    added = end - start
+    share = np.divide(held, added, out=np.zeros_like(held), where=added > 0)
+    places = np.arange(1, examples + 1)
+    of_place = np.cumsum((1 / places)[::-1])[::-1]  # what an error there adds
+    upto = np.r_[0.0, np.cumsum(of_place)]
+    return np.asarray((share * (upto[end] - upto[start])).sum(axis=1) / examples)
+
+
+def _area_of_runs(shares: FloatArray, errors: FloatArray, examples: int) -> FloatArray:
+    """Return the same from the weight of each run and that of its errors, (resamples, runs), whatever the weights.
 
     Where the accepted go from N to N + c and their errors from E by e each, the sum of (E + e j) / (N + j) over j up
     to c is e c + (E - e N) (H(N + c) - H(N)), with the harmonic numbers H.
     """
-    count, errors = coverage * examples, joint * examples
-    added, start = np.diff(count), count[:, :-1]
-    each = np.divide(np.diff(errors), added, out=np.zeros_like(added), where=added > 0)
-    # Of a bootstrap the counts are whole, and a table is ten times as quick.
-    whole = np.rint(count).astype(int)
-    table = np.r_[0.0, np.cumsum(1 / np.arange(1, examples + 1))]
-    harmonic = table[whole] if np.abs(count - whole).max() < 1e-6 else digamma(count + 1) + np.euler_gamma
-    return (each * added + (errors[:, :-1] - each * start) * np.diff(harmonic)).sum(axis=1) / examples
+    added, wrong = shares * examples, errors * examples
+    each = np.divide(wrong, added, out=np.zeros_like(added), where=added > 0)
+    end, total = np.cumsum(added, axis=1), np.cumsum(wrong, axis=1)
+    start = end - added
+    harmonic = digamma(end + 1) - digamma(start + 1)
+    return np.asarray((wrong + (total - wrong - each * start) * harmonic).sum(axis=1) / examples)

@@ -6,6 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.measures import aggregate
+from ensemble_vs_dropout.measures.resampling import bootstrap_weights
 from ensemble_vs_dropout.measures.selection import augrc, aurc, excess_aurc, risk_coverage
 
 few = settings(max_examples=60, deadline=None)
@@ -54,6 +55,18 @@ def test_with_ties_aurc_is_the_expected_value_over_random_orders_of_the_tied(see
             expected += (errors + j * wrong[tied].mean()) / (covered + j)
         covered, errors = covered + tied.sum(), errors + wrong[tied].sum()
     assert aurc(probs, labels) == pytest.approx(expected / 7, abs=1e-12)
+
+
+@pytest.mark.parametrize("made", [some, votes])
+@pytest.mark.parametrize("area", [aurc, excess_aurc])
+@given(seed=seeds)
+@few
+def test_counts_of_a_resample_and_weights_of_any_kind_agree(made, area, seed):
+    """Whole counts have a way of their own, that looks at the errors alone."""
+    probs, labels = made(seed)
+    weights = bootstrap_weights(np.random.default_rng(seed), 30, 5)
+    near = (1 - 1e-5) * weights + 1e-5 / 30
+    np.testing.assert_allclose(area(probs, labels, weights), area(probs, labels, near), atol=1e-3)
 
 
 def test_with_ties_aurc_is_the_mean_over_all_orders():
