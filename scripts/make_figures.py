@@ -4,7 +4,7 @@
     python scripts/make_figures.py --all                                 # run every study first: about 40 minutes
 
 `--from` takes folders of finished comparisons (`evd compare`) and stores of studies (`evd study run`). `--all` runs
-every file of `scripts/studies` into the store and draws the lot; interrupted, the same command goes on. What must
+each study that a figure is of (`scripts/studies`) into the store and draws the lot; interrupted, the same command goes on. What must
 come out: one PNG, SVG and PDF and one CSV of the drawn numbers for each figure, `facts.csv` with what was expected and
 whether it held, `gallery.md` that shows them all, and `gallery_facts.md` beside it: what was told before, and now. A
 figure that cannot be drawn is named, with what it needs.
@@ -26,7 +26,7 @@ import yaml
 
 from ensemble_vs_dropout.evaluation.findings import Fact
 from ensemble_vs_dropout.experiments import read_study
-from ensemble_vs_dropout.experiments.gallery import Drawn, StudySource, draw, read_sources
+from ensemble_vs_dropout.experiments.gallery import DRAWINGS, Drawn, StudySource, draw, read_sources
 
 STUDIES = Path(__file__).parent / "studies"
 EARLIER = Path(__file__).parent / "earlier_facts.yaml"
@@ -42,7 +42,8 @@ def main(
 ) -> None:
     """Draw every figure that finished runs allow."""
     if everything:
-        for file in sorted(STUDIES.glob("*.yaml")):
+        for name in sorted({drawing.study for drawing in DRAWINGS.values()}):
+            file = STUDIES / f"{name}.yaml"
             print(f"{file.name}: {about(file)}", file=sys.stderr)
             command = [
                 sys.executable,

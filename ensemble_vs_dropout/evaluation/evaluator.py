@@ -12,8 +12,10 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.evaluation.arms import ARMS, EACH, questions, shared
-from ensemble_vs_dropout.evaluation.outcomes import Outcome, detect, evaluate
+from ensemble_vs_dropout.evaluation.equivalence import equal_cost, equivalence
+from ensemble_vs_dropout.evaluation.outcomes import ENOUGH, Outcome, detect, evaluate
 from ensemble_vs_dropout.evaluation.pooling import Arms, check_share, pool, runs_of
+from ensemble_vs_dropout.evaluation.sizes import SIZES, size_curves
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.measures.detection import HIGHER_IS_BETTER
@@ -51,6 +53,9 @@ class Evaluator:
     Splits share examples, so their variance is corrected by a rule of thumb (Nadeau and Bengio, 2003; see
     `measures.significance.corrected_t_test`).
 
+    It is the door to all of evaluation: how well uncertainty tells other data (`detection`), sizes (`size_curves`),
+    worth (`equivalence`) and what is best at equal cost (`equal_cost`) take its choices.
+
     Attributes:
         metrics: Names in `METRICS`, or "package.module:NAME" of one's own; None for the standard ones: error, NLL
             plain and calibrated, Brier score, ECE.
@@ -85,6 +90,15 @@ class Evaluator:
         >>> found, _ = evaluator.detection(arms, other, resamples=100)
         >>> found[(found.rule == "entropy") & (found.metric == "auroc")].value.round(6).tolist()
         [1.0, 1.0]
+        >>> evaluator.size_curves(arms, labels)[["arm", "members", "metric"]].values.tolist()
+        [['a', 1, 'error'], ['b', 1, 'error']]
+        >>> networks = {"ensemble": Predictions(rng.dirichlet([1, 1], (4, 50)))}
+        >>> evaluator.equivalence(networks, labels, "brier").worth.tolist()
+        [4.0]
+        >>> from ensemble_vs_dropout.evaluation.equivalence import AXES
+        >>> cost = pd.DataFrame({"arm": ["ensemble"], "passes": 4.0}).reindex(columns=["arm", *AXES])
+        >>> evaluator.equal_cost(networks, labels, cost, "brier").members.tolist()
+        [4]
     """
 
     metrics: Sequence[str] | None = None
@@ -199,6 +213,42 @@ class Evaluator:
         detectors = dict.fromkeys(outcome.rule for outcome in outcomes)
         pairs = [self._contrasts([one for one in outcomes if one.rule == name]) for name in detectors]
         return self._scores(outcomes, own, "test", "other data", 0), pd.concat(pairs, ignore_index=True)
+
+    def size_curves(
+        self, arms: Arms, labels: npt.ArrayLike, rule: str = "mean", sizes: Sequence[int] = SIZES, subsets: int = 100
+    ) -> pd.DataFrame:
+        """Return quality against the number of members or passes, by every metric; see `evaluation.size_curves`."""
+        metrics = self.metrics or [name for name in STANDARD_METRICS if METRICS[name].per_example]
+        return size_curves(
+            arms, labels, metrics, rule, sizes, subsets, min(self.resamples, ENOUGH), self.seed, self.test_share,
+            self.level,
+        )  # fmt: skip
+
+    def equivalence(
+        self, arms: Arms, labels: npt.ArrayLike, metric: str = "calibrated_nll", reference: str = "ensemble"
+    ) -> pd.DataFrame:
+        """Return what each arm is worth in independent networks; see `evaluation.equivalence`.
+
+        An arm is combined by the first of its rules, and the reference by the mean.
+        """
+        rules = {arm: self._rules_of(arm)[0] for arm in arms if arm != reference}
+        resamples = min(self.resamples, ENOUGH)
+        return equivalence(
+            arms, labels, reference, metric, rules, resamples=resamples, level=self.level, seed=self.seed
+        )
+
+    def equal_cost(
+        self,
+        arms: Arms,
+        labels: npt.ArrayLike,
+        cost: pd.DataFrame,
+        metric: str = "calibrated_nll",
+        subsets: int = 20,
+    ) -> pd.DataFrame:
+        """Return which arm is best for the same cost; see `evaluation.equal_cost`."""
+        return equal_cost(
+            arms, labels, cost, metric, subsets=subsets, level=self.level, seed=self.seed, test_share=self.test_share
+        )
 
     def _outcomes(self, arms: Arms, labels: npt.ArrayLike) -> list[Outcome]:
         if isinstance(self.rules, Mapping):

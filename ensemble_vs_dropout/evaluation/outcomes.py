@@ -29,7 +29,7 @@ from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions
 
 _CHUNK = 500  # resamples at a time: bounds the memory of their weights
-_ENOUGH = 1000  # resamples, to know a variance to 5 %
+ENOUGH = 1000  # resamples, to know a variance to 5 %
 _KEPT = 2**27  # weights that are kept for the next call, a byte each: 128 MiB
 
 
@@ -158,7 +158,7 @@ def _outcome(
         return Outcome(*what, units.reshape(shape), np.empty((len(trials), 0)), examples - 1, test_share=test_share)
     drawn = [
         [_whole(metric, *trial, weights) for trial in trials]
-        for weights in kept_weights(seed, examples, min(resamples, _ENOUGH))
+        for weights in kept_weights(seed, examples, min(resamples, ENOUGH))
     ]
     draws = np.concatenate(drawn, axis=1)
     deviations = _centred(draws) / np.sqrt(draws.shape[1] - 1)
@@ -222,7 +222,7 @@ def detect(own: Arms, other: Arms, resamples: int, seed: int) -> list[Outcome]:
                 f"own and other must have the same repetitions and classes, but arm {arm!r} has {len(runs)} and "
                 f"{len(others)} repetitions, {runs[0].classes} and {others[0].classes} classes"
             )
-    rng, size = stream(seed, "bootstrap"), min(resamples, _ENOUGH)
+    rng, size = stream(seed, "bootstrap"), min(resamples, ENOUGH)
     sizes = [next(iter(part.values()))[0].examples for part in (inside, outside)]
     weights = [bootstrap_weights(rng, examples, size) for examples in sizes]
     outcomes = []

@@ -35,6 +35,7 @@ def size_curves(
     resamples: int = 1000,
     seed: int = 0,
     test_share: float | None = None,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Return the quality of m members combined, for sizes m up to each pool's.
 
@@ -54,6 +55,7 @@ def size_curves(
         resamples: Bootstrap resamples of the examples.
         seed: Of subsets and resamples.
         test_share: As that of `Evaluator`, where every repetition has a split of its own.
+        level: Of the intervals.
 
     Returns:
         Columns arm, rule, members, metric, value; low, high (95 % bootstrap over examples, NaN for measures that are
@@ -84,25 +86,30 @@ def size_curves(
                 draws = weighted_means(weights, np.mean([one.of_examples for one in each], axis=0).T)
             sign = 1.0 if METRICS[metric].higher_is_better else -1.0
             for i, size in enumerate(each[0].sizes):
-                low, high = _interval(draws[:, i] if draws is not None else None, of_runs[:, i], test_share)
+                low, high = _interval(draws[:, i] if draws is not None else None, of_runs[:, i], test_share, level)
                 gain: tuple[float, ...] = (np.nan, np.nan, np.nan)
                 if i:
                     added = sign / (size - each[0].sizes[i - 1])
                     with np.errstate(invalid="ignore"):
                         of_draws = (draws[:, i] - draws[:, i - 1]) * added if draws is not None else None
                         gains = (of_runs[:, i] - of_runs[:, i - 1]) * added
-                        gain = (float((values[i] - values[i - 1]) * added), *_interval(of_draws, gains, test_share))
+                        gain = (
+                            float((values[i] - values[i - 1]) * added),
+                            *_interval(of_draws, gains, test_share, level),
+                        )
                 rows.append([arm, rule, size, metric, values[i], low, high, mc_errors[i], *gain])
     columns = ["arm", "rule", "members", "metric", "value", "low", "high", "mc_error", "gain", "gain_low", "gain_high"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _interval(draws: FloatArray | None, of_runs: FloatArray, test_share: float | None) -> tuple[float, float]:
+def _interval(
+    draws: FloatArray | None, of_runs: FloatArray, test_share: float | None, level: float
+) -> tuple[float, float]:
     """Return the interval of a mean of repetitions: by draws of the examples, or over repetitions that are splits."""
     if test_share is None:
-        return percentile_interval(draws) if draws is not None else (np.nan, np.nan)
+        return percentile_interval(draws, level) if draws is not None else (np.nan, np.nan)
     value = float(of_runs.mean())
-    half = over_splits(of_runs, test_share).half_width() if np.isfinite(value) else np.nan
+    half = over_splits(of_runs, test_share).half_width(level) if np.isfinite(value) else np.nan
     return value - half, value + half
 
 

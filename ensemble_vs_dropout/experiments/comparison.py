@@ -241,11 +241,20 @@ class Comparison:
     @property
     def _evaluator(self) -> evaluation.Evaluator:
         wanted = self.settings
-        rules = {arm: rules_of(arm, wanted.rules) for arm in self.arms}
         return evaluation.Evaluator(
-            wanted.metrics, rules, resamples=wanted.resamples, seed=wanted.seed, margins=wanted.margins,
-            test_share=self._test_share, unit="repetition" if wanted.new_splits else "network",
-        )  # fmt: skip
+            wanted.metrics,
+            {arm: rules_of(arm, wanted.rules) for arm in self.arms},
+            resamples=wanted.resamples,
+            seed=wanted.seed,
+            margins=wanted.margins,
+            test_share=self._test_share,
+            unit="repetition" if wanted.new_splits else "network",
+        )
+
+    def _whole_arms(self, *metrics: str) -> evaluation.Evaluator:
+        """Return what judges every arm once: its networks one by one, or combined by the mean."""
+        rules = {arm: [EACH if arm in judged_alone() else "mean"] for arm in self.arms}
+        return replace(self._evaluator, metrics=metrics or None, rules=rules, margins=None)
 
     @cached_property
     def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -282,9 +291,7 @@ class Comparison:
     @cached_property
     def sizes(self) -> pd.DataFrame:
         """Quality against the number of networks or passes; see `size_curves`."""
-        return evaluation.size_curves(
-            self._pools, self.labels["test"], seed=self.settings.seed, test_share=self._test_share
-        )
+        return self._whole_arms("error", "nll", "brier").size_curves(self._pools, self.labels["test"])
 
     @cached_property
     def worth(self) -> pd.DataFrame:
@@ -292,17 +299,12 @@ class Comparison:
 
         Where the test examples are too few to set a temperature by, it is by NLL; `notes` says so.
         """
-        rules = {arm: EACH for arm in judged_alone() if arm in self.arms}
-        return evaluation.equivalence(
-            self.arms, self.labels["test"], metric=self._worth_metric, rules=rules, seed=self.settings.seed
-        )
+        return self._whole_arms().equivalence(self.arms, self.labels["test"], self._worth_metric)
 
     @cached_property
     def _worth_metric(self) -> str:
         """The calibrated NLL, or the plain one where temperatures fitted to other examples make an arm worse."""
-        rules = {arm: [EACH if arm in judged_alone() else "mean"] for arm in self.arms}
-        evaluator = evaluation.Evaluator(["nll", "calibrated_nll"], rules, test_share=self._test_share)
-        found = evaluator.scores(self.arms, self.labels["test"])
+        found = self._whole_arms("nll", "calibrated_nll").scores(self.arms, self.labels["test"])
         plain, calibrated = (found[found.metric == name].value.to_numpy() for name in ("nll", "calibrated_nll"))
         finite = np.isfinite(plain)
         lost = (calibrated - plain)[finite]
@@ -313,15 +315,8 @@ class Comparison:
     def equal_cost(self) -> pd.DataFrame:
         """Which arm is best at equal cost, by the metric of `worth`; see `evaluation.equal_cost`."""
         arms = {arm: runs for arm, runs in self.predictions["test"].items() if arm in {REFERENCE, *self.arms}}
-        return evaluation.equal_cost(
-            arms,
-            self.labels["test"],
-            self.cost,
-            self._worth_metric,
-            subsets=10,
-            seed=self.settings.seed,
-            test_share=self._test_share,
-        )
+        evaluator = self._whole_arms()
+        return evaluator.equal_cost(arms, self.labels["test"], self.cost, self._worth_metric, subsets=10)
 
     @cached_property
     def diversity(self) -> pd.DataFrame:

@@ -146,7 +146,8 @@ def _area(shares: FloatArray, wrong: FloatArray, last: IntArray) -> FloatArray:
     np.subtract(counts, whole, out=counts)
     if max(counts.max(), -counts.min()) > _ROUNDING:
         starts = np.r_[0, last[:-1] + 1]
-        return _area_of_runs(*(np.add.reduceat(part, starts, axis=1) for part in (shares, shares * wrong)), examples)
+        held, failed = (np.add.reduceat(part, starts, axis=1) for part in (shares, shares * wrong))
+        return _area_of_runs(held, failed, examples)
     ends = np.cumsum(whole, axis=1, dtype=np.int32)
     run = np.searchsorted(last, np.flatnonzero(wrong))  # of each error
     runs, first = np.unique(run, return_index=True)

@@ -1,11 +1,13 @@
 import math
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm, t, ttest_1samp, ttest_rel
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.evaluation import Evaluator
+from ensemble_vs_dropout.evaluation import Evaluator, equal_cost, equivalence, size_curves
 from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.measures import METRICS, STANDARD_METRICS, STANDARD_RULES, Metric, aggregate
 from ensemble_vs_dropout.measures.significance import mcnemar
@@ -691,3 +693,27 @@ def test_other_data_are_not_told_over_splits():
     arm = {"a": [members_of(labels, 1, seed=seed) for seed in range(3)]}
     with pytest.raises(InputError, match="leave out test_share"):
         quick(test_share=0.5).detection(arm, arm)
+
+
+def test_sizes_worth_and_equal_cost_take_the_evaluators_choices():
+    rng = np.random.default_rng(3)
+    labels = rng.integers(3, size=60)
+    arms = {
+        arm: [Predictions(rng.dirichlet(np.ones(3), (4, 60))) for _ in range(3)] for arm in ("ensemble", "mc_dropout")
+    }
+    chosen = {"level": 0.8, "seed": 5}
+    evaluator = Evaluator(["error", "brier"], ["majority_vote"], resamples=200, **chosen)
+    pd.testing.assert_frame_equal(
+        evaluator.size_curves(arms, labels), size_curves(arms, labels, ["error", "brier"], resamples=200, **chosen)
+    )
+    worth = equivalence(arms, labels, metric="brier", rules={"mc_dropout": "majority_vote"}, resamples=200, **chosen)
+    pd.testing.assert_frame_equal(evaluator.equivalence(arms, labels, "brier"), worth)
+    assert worth[worth.arm == "mc_dropout"].rule.tolist() == ["majority_vote"]
+    cost = pd.DataFrame({"arm": list(arms), "passes": [4.0, 4.0]}).assign(
+        **dict.fromkeys(("parameters", "trained", "train_seconds", "predict_seconds"), np.nan)
+    )
+    pd.testing.assert_frame_equal(
+        evaluator.equal_cost(arms, labels, cost, "brier"), equal_cost(arms, labels, cost, "brier", **chosen)
+    )
+    wide, narrow = (replace(evaluator, level=level).size_curves(arms, labels) for level in (0.99, 0.5))
+    assert ((wide.high - wide.low) > (narrow.high - narrow.low)).all()
