@@ -4,10 +4,10 @@
     python scripts/make_figures.py --all                                 # run every study first: about 40 minutes
 
 `--from` takes folders of finished comparisons (`evd compare`) and stores of studies (`evd study run`). `--all` runs
-each study that a figure is of (`scripts/studies`) into the store and draws the lot; interrupted, the same command goes on. What must
-come out: one PNG, SVG and PDF and one CSV of the drawn numbers for each figure, `facts.csv` with what was expected and
-whether it held, `gallery.md` that shows them all, and `gallery_facts.md` beside it: what was told before, and now. A
-figure that cannot be drawn is named, with what it needs.
+each study that a figure is of (`scripts/studies`) into the store and draws the lot; interrupted, the same command goes
+on. What must come out: one PNG, SVG and PDF and one CSV of the drawn numbers for each figure, `facts.csv` with what
+was expected and whether it held, `gallery.md` that shows them all, and `gallery_facts.md` beside it: what was told
+before, and now. A figure that cannot be drawn is named, with what it needs.
 """
 
 import inspect
