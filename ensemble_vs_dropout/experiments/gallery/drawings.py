@@ -1,272 +1,34 @@
-"""Every figure that saved runs allow: what each one needs, and how it is made of what is there; no TensorFlow.
-
-A source is the folder of a comparison, or a store with the studies that were run into it. `figures` asks for each of
-its drawings every source; a drawing takes what it needs or says that it is not there.
-
-What else varies in a study is never mixed: a figure of a study has a group of panels for each value (`plots.Facets`),
-and a figure of one point is of the first one, or of that chosen by `at`, and says so.
-"""
+"""How each figure of the gallery is made of a source, and what it needs of it."""
 
 from __future__ import annotations
 
-import io
-import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from os import PathLike
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import yaml
 
 from ensemble_vs_dropout import plots
-from ensemble_vs_dropout.checks import InputError, check_known
-from ensemble_vs_dropout.datasets import load_dataset, shift
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.datasets import shift
 from ensemble_vs_dropout.evaluation.arms import RECIPES, arms_of, judged
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
-from ensemble_vs_dropout.evaluation.findings import Fact
 from ensemble_vs_dropout.evaluation.sizes import SIZES
-from ensemble_vs_dropout.experiments import Plan, Settings, Store, plan_of, read_study, results
-from ensemble_vs_dropout.experiments.comparison import Comparison, comparisons, shift_units
-from ensemble_vs_dropout.experiments.folder import is_a_comparison
-from ensemble_vs_dropout.experiments.plan import Point, Run
-from ensemble_vs_dropout.experiments.store import Keeping
-from ensemble_vs_dropout.experiments.tables import value_in_a_cell
-from ensemble_vs_dropout.plots.display import METADATA, WIDTHS
-from ensemble_vs_dropout.plots.facets import in_words
-from ensemble_vs_dropout.plots.style import SCALES
-from ensemble_vs_dropout.types import Dataset, IntArray, Predictions
-
-Pools = dict[str, list[Predictions]]
-T = TypeVar("T")
-STUDIES = "scripts/studies"
-
-
-class Lacking(Exception):
-    """A source does not hold what a figure needs."""
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One setting: the predictions of every arm, one for each repetition.
-
-    Attributes:
-        data: What it is about, in words.
-        pools: By part ("val", "test"; "other" for other data) and arm.
-        labels: By part.
-        other: The name of the other data, or "".
-    """
-
-    data: str
-    pools: Mapping[str, Pools]
-    labels: Mapping[str, IntArray]
-    other: str = ""
-
-    def several(self, part: str = "test") -> Pools:
-        """Return the arms that have several members."""
-        many = {arm: runs for arm, runs in self.pools.get(part, {}).items() if runs[0].members > 1}
-        if not many:
-            raise Lacking
-        return many
-
-    def of(self, *arms: str, part: str = "test", least: int = 1) -> Pools:
-        """Return the repetitions of these arms, if each has at least so many members."""
-        judged_by = judged(self.pools.get(part, {}))
-        found = {arm: judged_by.get(arm) or [] for arm in arms}
-        if not all(runs and runs[0].members >= least for runs in found.values()):
-            raise Lacking
-        return found
-
-
-@dataclass(frozen=True)
-class StudySource:
-    """A study whose runs lie in a store, or the part of it where settings have the values of `at`.
-
-    Attributes:
-        name: That of the study.
-        plan: Of all of it.
-        store: Where the runs are.
-        at: Values of keys, and of "repetition", that its points have.
-        panels: Keys whose values are told over the panels, so not beside the data.
-    """
-
-    name: str
-    plan: Plan
-    store: Keeping
-    at: Mapping[str, Any] = field(default_factory=dict)
-    panels: tuple[str, ...] = ()
-
-    @cached_property
-    def _every(self) -> list[tuple[Point, Settings]]:
-        """All points whose runs are known, and their settings."""
-        every = [settings for _, settings in self.plan.study.points() for _ in range(self.plan.study.repetitions)]
-        return [pair for pair in zip(self.plan.points, every, strict=True) if pair[0].runs]
-
-    def points(self) -> Iterator[tuple[Point, Settings]]:
-        """Yield every point whose runs are known, and its settings."""
-        there = {key: in_words(value) for key, value in self.at.items()}
-        found = [pair for pair in self._every if all(in_words(_value(key, *pair)) == there[key] for key in there)]
-        if not found:
-            raise Lacking
-        yield from found
-
-    def values(self, key: str) -> list[Any]:
-        """Return the values of a key, or of "repetition", in all of the study."""
-        return list({in_words(value): value for value in (_value(key, *pair) for pair in self._every)}.values())
-
-    @cached_property
-    def keys(self) -> list[str]:
-        """The keys of which its points have several values."""
-        pairs = list(self.points())
-        every = [key for key in self.plan.study.keys if key != "recipes"]
-        return [key for key in every if len({in_words(_value(key, *pair)) for pair in pairs}) > 1]
-
-    def where(self, at: Mapping[str, Any]) -> StudySource:
-        """Return the part of it where settings have these values."""
-        return self._part(at, self.panels)
-
-    def _part(self, at: Mapping[str, Any], panels: Sequence[str]) -> StudySource:
-        part = replace(self, at={**self.at, **at}, panels=tuple(panels))
-        part.__dict__["_every"] = self._every  # not enumerated again
-        return part
-
-    @property
-    def varied(self) -> list[str]:
-        """The keys, and "repetition", of which all of the study has several values."""
-        every = [*(key for key in self.plan.study.keys if key != "recipes"), "repetition"]
-        return [key for key in every if len(self.values(key)) > 1]
-
-    def further(self, shown: Sequence[str]) -> list[str]:
-        """Return the keys of which points have several values that are alike in all that a figure shows."""
-        alike: dict[str, list[tuple[Point, Settings]]] = {}
-        own = [key for key in self.keys if _is_shown(key, shown)]
-        for pair in self.points():
-            alike.setdefault(in_words([_value(key, *pair) for key in own]), []).append(pair)
-        return [
-            key
-            for key in self.keys
-            if key not in own
-            and any(len({in_words(_value(key, *pair)) for pair in pairs}) > 1 for pairs in alike.values())
-        ]
-
-    def parts(self, keys: Sequence[str]) -> list[StudySource]:
-        """Return a part for each combination of values of these keys."""
-        found = [{key: _value(key, *pair) for key in keys} for pair in self.points()]
-        each = {in_words(values): values for values in found}.values()
-        return [self._part(values, keys) for values in each]
-
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        """The results, with the settings of every point; those of a case that leaves a key out are the base's."""
-        if any(point.trials for point in self.plan.points):
-            raise Lacking  # what is chosen differs from point to point
-        parts = []
-        for point, settings in self.points():
-            found = results(replace(self.plan, points=(point,), runs=point.runs), self.store)
-            own = {key: value_in_a_cell(_value(key, point, settings)) for key in self._set}
-            parts.append(found.assign(**{f"study_{key}" if key in SCORE_COLUMNS else key: own[key] for key in own}))
-        return pd.concat(parts, ignore_index=True)
-
-    @property
-    def place(self) -> str:
-        """The sentence that tells which part of the study it is; "" for all of it."""
-        parts = []
-        for key, value in self.at.items():
-            every = [in_words(one) for one in self.values(key)]
-            some = ", ".join(every) if len(every) <= 6 else f"{len(every)} from {every[0]} to {every[-1]}"
-            parts += [f"{key} = {in_words(value)} (of {some})"] if len(every) > 1 else []
-        return f"Of the study: {', '.join(parts)}." if parts else ""
-
-    @property
-    def _set(self) -> list[str]:
-        """The keys of the study that are one value each."""
-        whole = ("recipes", "model", "shifts", "tuning")
-        return [key for key in self.plan.study.keys if key in Settings.model_fields and key not in whole]
-
-    @property
-    def settings(self) -> Settings:
-        """Those of the first point."""
-        return next(self.points())[1]
-
-    @property
-    def data(self) -> str:
-        """What it is about, in words: what all its points share."""
-        return _words(next(self.points())[0].runs[0], [*self.keys, *self.panels])
-
-    def arrays(self, run: Run, file: str = "predictions.npz") -> Mapping[str, npt.NDArray[Any]]:
-        """Return the arrays of a finished run."""
-        if not self.store.has(run):
-            raise Lacking
-        with np.load(io.BytesIO(self.store.read(run, file)[0]), allow_pickle=False) as arrays:
-            return dict(arrays)
-
-    def tables(self, file: str) -> Iterator[tuple[Point, Run, pd.DataFrame]]:
-        """Yield a table of every run of every point."""
-        for point, _ in self.points():
-            for run in point.runs:
-                if self.store.has(run):
-                    content = io.BytesIO(self.store.read(run, file)[0])
-                    yield point, run, pd.read_csv(content) if file.endswith("csv") else pd.read_json(content)
-
-    def experiments(self) -> Iterator[tuple[dict[str, Any], Experiment]]:
-        """Yield each point's keys, and its repetitions as one experiment."""
-        alike: dict[str, list[Point]] = {}
-        for point, settings in self.points():
-            if settings.new_tests:
-                raise Lacking  # the repetitions of an experiment are of the same examples
-            alike.setdefault(json.dumps(point.keys, sort_keys=True), []).append(point)
-        for points in alike.values():
-            pools: dict[str, Pools] = {}
-            labels: dict[str, IntArray] = {}
-            for run in (run for point in points for run in point.runs):
-                for name, values in self.arrays(run).items():
-                    part, _, arm = name.partition("/")
-                    if part == "labels":
-                        labels[arm] = values
-                    elif part in ("val", "test", "other"):
-                        pools.setdefault(part, {}).setdefault(arm, []).append(Predictions(values))
-            last = points[0].runs[-1]
-            yield points[0].keys, Experiment(_words(last), pools, labels, last.settings.other_data or "")
-
-    @cached_property
-    def first(self) -> Experiment:
-        """The first point."""
-        return next(self.experiments())[1]
-
-    @cached_property
-    def comparison(self) -> Comparison:
-        """The first point as a comparison."""
-        try:
-            plan = replace(self.plan, points=tuple(point for point, _ in self.points()))
-            return next(comparisons(plan, self.store))[1]
-        except InputError as error:
-            raise Lacking from error
-
-
-@dataclass(frozen=True)
-class ComparisonSource:
-    """A finished comparison."""
-
-    comparison: Comparison
-    name: str
-
-    @cached_property
-    def first(self) -> Experiment:
-        """The comparison."""
-        found = self.comparison
-        if found.settings.new_tests:
-            raise Lacking  # as above
-        words = f"{found.spec['dataset']}, {found.settings.model.name}"
-        pools = {part: {arm: list(runs) for arm, runs in arms.items()} for part, arms in found.predictions.items()}
-        return Experiment(words, pools, found.labels)
-
-
-Source = StudySource | ComparisonSource
+from ensemble_vs_dropout.experiments.comparison import shift_units
+from ensemble_vs_dropout.experiments.gallery.sources import (
+    ComparisonSource,
+    Lacking,
+    Source,
+    StudySource,
+    data_of,
+    is_shown,
+    take,
+    value_at,
+    words_of,
+)
+from ensemble_vs_dropout.types import Predictions
 
 
 @dataclass(frozen=True)
@@ -314,7 +76,7 @@ class Drawing:
             made = [({key: part.at[key] for key in further}, self.make(part)) for part in parts]
             return _with_place(plots.Facets.from_displays(made), source)
         first = next(source.points())
-        source = source.where({key: _value(key, *first) for key in further})
+        source = source.where({key: value_at(key, *first) for key in further})
         return _with_place(self.make(source), source)
 
 
@@ -323,174 +85,11 @@ def _with_place(display: plots.Display, source: StudySource) -> plots.Display:
     return replace(display, caption=f"{display.caption} {place}") if (place := source.place) else display
 
 
-def _value(key: str, point: Point, settings: Settings) -> Any:
-    """Return the value of a key at a point, as a study file would have it."""
-    if key == "repetition":
-        return point.repetition
-    outer, _, inner = key.partition(".")
-    whole = settings.model_dump(mode="json", include={outer}, warnings=False)[outer]
-    return whole.get(inner) if inner else whole
-
-
-def _is_shown(key: str, shown: Sequence[str]) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in shown)
-
-
-def read_sources(folders: Sequence[str | PathLike[str]]) -> list[Source]:
-    """Return what folders hold.
-
-    Raises:
-        InputError: A folder that is neither a finished comparison nor a store with studies.
-    """
-    sources: list[Source] = []
-    for folder in map(Path, folders):
-        store = Store(folder, create=False) if (folder / "store.json").exists() else None
-        files = store.studies() if store else []
-        if is_a_comparison(folder) or store is None:
-            sources.append(ComparisonSource(Comparison.load(folder), folder.resolve().name))
-        elif not files:
-            raise InputError(f"the store {str(folder)!r} knows no study; evd study run FILE --store makes it know")
-        studies = [read_study(file) for file in files]
-        sources += [StudySource(study.name, plan_of(study, store), store) for study in studies if store]
-    return sources
-
-
-def parse_at(given: Iterable[str]) -> dict[str, Any]:
-    """Return what `figures` takes as `at` of words such as "train_size=100"; values are as in a study file.
-
-    Raises:
-        InputError: A word without a key or a value.
-
-    Example:
-        >>> parse_at(["rate=0.5", "model.units=[64, 64]", "dataset=digits"])
-        {'rate': 0.5, 'model.units': [64, 64], 'dataset': 'digits'}
-    """
-    found = {}
-    for text in given:
-        key, _, value = text.partition("=")
-        try:
-            found[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"at must be KEY=VALUE, the value as in a study file, got {text!r}") from error
-        if not (key.strip() and value.strip()):
-            raise InputError(f"at must be KEY=VALUE, the value as in a study file, got {text!r}")
-    return found
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A figure, and the source that its numbers come from."""
-
-    display: plots.Display
-    source: Source
-
-
-def figures(sources: Sequence[Source], at: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Drawn | str]]:
-    """Yield each figure of the gallery by its name, or why it cannot be drawn and what would make it possible.
-
-    Args:
-        sources: As `read_sources` gives them.
-        at: Values of the keys of a study, and of "repetition", that figures are of. Without them a figure of a study
-            has panels for each value of what it does not show itself, and a figure of one point is of the first.
-
-    Raises:
-        InputError: A key that no study varies, or a value that it does not have.
-    """
-    studies = [source for source in sources if isinstance(source, StudySource)]
-    for key, value in (at or {}).items():
-        check_known("key of at", key, [*dict.fromkeys(one for source in studies for one in source.varied)])
-        known = [in_words(one) for source in studies if key in source.varied for one in source.values(key)]
-        check_known(f"value of {key}", in_words(value), [*dict.fromkeys(known)])
-    for name, drawing in DRAWINGS.items():
-        own = sorted(sources, key=lambda source: source.name != drawing.study)  # that made for it comes first
-        yield name, _first_made(drawing, own, at or {})
-
-
-def draw(
-    sources: Sequence[Source],
-    out: str | PathLike[str],
-    *,
-    at: Mapping[str, Any] | None = None,
-    formats: Sequence[str] = ("png", "svg", "pdf"),
-    width: str = "double",
-    style: str = "paper",
-    say: Callable[[str], None] = print,
-) -> dict[str, Drawn]:
-    """Draw every figure that the sources allow into a folder, with its numbers as CSV and its facts as `facts.csv`.
-
-    Args:
-        sources: As `read_sources` gives them.
-        out: The folder; made if it is not there.
-        at: As `figures` takes it.
-        formats: "png", "svg" and "pdf".
-        width: "double" or "single".
-        style: "paper", "notebook" or "talk".
-        say: Told of each figure, drawn or not.
-
-    Returns:
-        The figures that were drawn, by name.
-    """
-    for name, given, known in (("width", [width], WIDTHS), ("style", [style], SCALES), ("format", formats, METADATA)):
-        for one in given:
-            check_known(name, one, known)  # before minutes are spent
-    folder, drawn = Path(out), dict[str, Drawn]()
-    for name, made in figures(sources, at):
-        if isinstance(made, str):
-            say(f"{name}: {made}")
-            continue
-        display = made.display
-        display.save(folder / name, formats, width=width, style=style)
-        display.frame().to_csv(folder / f"{name}.csv", index=False)
-        drawn[name] = made
-        outcomes = Counter(fact.outcome for fact in display.facts)
-        told = "; expected: " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
-        say(f"{name}: drawn from {made.source.name}" + told * bool(outcomes))
-    facts = [(name, *fact) for name, made in drawn.items() for fact in made.display.facts]
-    folder.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(facts, columns=["figure", *Fact._fields]).to_csv(folder / "facts.csv", index=False)
-    return drawn
-
-
-def _first_made(drawing: Drawing, sources: Sequence[Source], at: Mapping[str, Any]) -> Drawn | str:
-    refused = ""
-    for source in sources:
-        if drawing.of_study and not isinstance(source, StudySource):
-            continue
-        try:
-            return Drawn(drawing.draw(source, at), source)
-        except Lacking:
-            continue
-        except InputError as error:
-            refused = refused or f" ({source.name}: {error})"
-    return (
-        f"needs {drawing.needs}{refused}; evd study run {STUDIES}/{drawing.study}.yaml --store STORE makes it possible"
-    )
-
-
-def _words(run: Run, without: Sequence[str] = ()) -> str:
-    """Return data, their number and the network in words."""
-    wanted = run.settings
-    own = dict(wanted.model.model_extra or {})
-    units = own.pop("units", ())
-    layers = "-".join(map(str, units)) if isinstance(units, list | tuple) else str(units)
-    further = ", ".join(f"{key} {value}" for key, value in own.items())
-    parts = {
-        "dataset": Path(wanted.dataset).name,
-        "train_size": f"{wanted.train_size:,} training examples" if wanted.train_size else "",
-        "label_noise": f"{wanted.label_noise:.0%} wrong labels" if wanted.label_noise else "",
-        "model": ", ".join(filter(None, [f"{wanted.model.name} {layers}".strip(), further])),
-        "width": f"{wanted.width:g} times as wide" if wanted.width != 1 else "",
-        "rate": f"rate {wanted.rate:g}" if RECIPES[run.recipe].dropout else "",
-    }
-    varied = {key.partition(".")[0] for key in without}
-    return ", ".join(text for key, text in parts.items() if text and key not in varied) or "several data sets"
-
-
 def _of_report(name: str) -> Callable[[Source], plots.Display]:
     """Return what draws a figure as the report of a comparison has it, of the same table."""
 
     def make(source: Source) -> plots.Display:
-        return _take(source.comparison.figures([name]), name)
+        return take(source.comparison.figures([name]), name)
 
     return make
 
@@ -536,7 +135,7 @@ def _dataset_size(source: StudySource) -> plots.Display:
 
 
 def _architectures(source: StudySource) -> plots.Display:
-    if not any(_is_shown(key, ("model", "width")) for key in source.keys):
+    if not any(is_shown(key, ("model", "width")) for key in source.keys):
         raise Lacking
     without = ("dataset", "train_size", "label_noise", "rate")
     parts = []
@@ -545,7 +144,7 @@ def _architectures(source: StudySource) -> plots.Display:
             raise Lacking
         known = [part for part in ("val_", "test_") if f"{part}accuracy" in table]
         named = {f"{part}error": 1 - table[f"{part}accuracy"] for part in known}
-        where = {"architecture": _words(run, without), "recipe": run.recipe}
+        where = {"architecture": words_of(run, without), "recipe": run.recipe}
         parts.append(table.assign(**named, **where, repetition=point.repetition))
     if not parts:
         raise Lacking
@@ -612,7 +211,7 @@ def _diversity_accuracy_plane(source: StudySource) -> plots.Display:
         for run in point.runs:
             found = source.arrays(run)
             if run.recipe == "plain":
-                plain.setdefault(point.repetition, {})[settings.epochs] = _take(found, "test/ensemble")
+                plain.setdefault(point.repetition, {})[settings.epochs] = take(found, "test/ensemble")
             elif "rate" in point.keys and settings.epochs == last:
                 scaled, passes = (_tested(found, arm) for arm in ("dropout", "mc_dropout"))
                 of_rate = Predictions(scaled[:1]), Predictions(passes)
@@ -730,7 +329,7 @@ def _cost_frontier(source: StudySource) -> plots.Display:
 
 def _paired_differences(source: StudySource) -> plots.Display:
     first = {settings.dataset: (point.runs[0], settings) for point, settings in source.points()}
-    sizes = {name: _data_of(run).sizes for name, (run, settings) in first.items() if settings.new_tests}
+    sizes = {name: data_of(run).sizes for name, (run, settings) in first.items() if settings.new_tests}
     shares = {name: sizes[name]["test"] / sizes[name]["train"] if name in sizes else 0.0 for name in first}
     return plots.PairedDifferences.from_scores(source.table, dataset=source.data, test_share=shares)
 
@@ -749,12 +348,12 @@ def _activations(source: StudySource) -> plots.Display:
             raise Lacking
         weights = source.arrays(run, "models.npz")
         layers = [(weights[f"{k}/0"], weights[f"{k}/1"]) for k in range(run.members) if f"{k}/0" in weights]
-        x = _data_of(run).x_test
+        x = data_of(run).x_test
         x = x.reshape(len(x), -1).astype(float) / (255 if x.dtype == np.uint8 else 1)
         arm = arms_of(run.recipe)[0].name
         kernels[arm] = layers[0][0]
         active[arm] = np.stack([np.maximum(x @ kernel + bias, 0) for kernel, bias in layers])
-    shape = _data_of(point.runs[0]).input_shape
+    shape = data_of(point.runs[0]).input_shape
     return plots.Activations.from_arrays(
         kernels, active, dataset=source.first.data, image_shape=shape if len(shape) > 1 else None
     )
@@ -762,19 +361,19 @@ def _activations(source: StudySource) -> plots.Display:
 
 def _rotated_example(source: StudySource) -> plots.Display:
     of_recipe = {run.recipe: run for run in next(source.points())[0].runs}
-    plain, run = (_take(of_recipe, name) for name in ("plain", "dropout"))
+    plain, run = (take(of_recipe, name) for name in ("plain", "dropout"))
     wanted = run.settings
     if not wanted.keep_shifted or wanted.shifts.get("rotation", "severities") == "severities":
         raise Lacking  # the figure is of degrees
-    found, data = {**source.arrays(plain), **source.arrays(run)}, _data_of(run)
+    found, data = {**source.arrays(plain), **source.arrays(run)}, data_of(run)
     names = sorted({name.split("/")[2] for name in found if name.startswith("shifted/rotation/")}, key=float)
     if not names:
         raise Lacking
-    kept = _take(found, f"shifted/rotation/{names[0]}/mc_dropout").shape[1]
+    kept = take(found, f"shifted/rotation/{names[0]}/mc_dropout").shape[1]
 
     def turned(arm: str) -> npt.NDArray[Any]:
-        shifted = (_take(found, f"shifted/rotation/{name}/{arm}") for name in names)
-        parts = [_take(found, f"test/{arm}")[:, :kept], *shifted]
+        shifted = (take(found, f"shifted/rotation/{name}/{arm}") for name in names)
+        parts = [take(found, f"test/{arm}")[:, :kept], *shifted]
         return np.stack(parts, axis=1)  # members, angles, examples, classes
 
     every = {arm: turned(arm) for arm in ("mc_dropout", "ensemble")}
@@ -805,7 +404,7 @@ def _kappa_error(source: Source) -> plots.Display:
 
 
 def _disagreement_images(source: StudySource) -> plots.Display:
-    found, data = source.first, _data_of(next(source.points())[0].runs[0])
+    found, data = source.first, data_of(next(source.points())[0].runs[0])
     pools = {arm: runs[0] for arm, runs in found.of("ensemble", "mc_dropout", least=2).items()}
     return plots.DisagreementImages.from_predictions(
         pools, data.x_test, found.labels["test"], dataset=found.data, classes=data.classes
@@ -816,28 +415,10 @@ def _power_law(source: Source) -> plots.Display:
     return plots.PowerLaw.from_curves(source.comparison.sizes, dataset=source.first.data)
 
 
-def _take(found: Mapping[str, T], name: str) -> T:
-    """Return what a source has by this name, if it has it."""
-    if name not in found:
-        raise Lacking
-    return found[name]
-
-
 def _tested(found: Mapping[str, npt.NDArray[Any]], arm: str) -> npt.NDArray[Any]:
     """Return what an arm predicted for the test part, or is judged by there."""
     own = {name.removeprefix("test/"): values for name, values in found.items() if name.startswith("test/")}
-    return _take(judged(own), arm)
-
-
-def _data_of(run: Run) -> Dataset:
-    wanted = run.settings
-    return load_dataset(
-        wanted.dataset,
-        target=wanted.target,
-        train_size=wanted.train_size,
-        seed=run.spec["data_seed"],
-        resplit=wanted.new_tests,
-    )
+    return take(judged(own), arm)
 
 
 _ONE = "networks with and without dropout on the same data, as evd compare and every study keep them"
