@@ -25,11 +25,11 @@ from ensemble_vs_dropout.experiments.settings import Settings, Study, tuned_like
 from ensemble_vs_dropout.files import digest, digest_of_file
 from ensemble_vs_dropout.seeds import derive
 
-# What is judged about trained networks, and by whose seeds they draw: runs that differ in these alone are trained
-# together.
+# What is judged about trained networks, by whose seeds they draw, and the rate, which is a number of each network: runs
+# that differ in these alone are trained together.
 _APART = (
-    "seed", "repetition", "members", "passes", "rules", "metrics", "resamples", "shifts", "keep_shifted", "other_data",
-    "splits", "exact", "arms",
+    "seed", "repetition", "rate", "members", "passes", "rules", "metrics", "resamples", "shifts", "keep_shifted",
+    "other_data", "splits", "exact", "arms",
 )  # fmt: skip
 _DROPOUT_ONLY = ("rate", "passes", "exact")
 RESULTS = 2  # raised when a change of the package alters what a run finds
@@ -107,7 +107,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in seed and members alone, trained together.
+    """Runs that differ in seed, members and rate alone, trained together.
 
     Attributes:
         runs: The runs.

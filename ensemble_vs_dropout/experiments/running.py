@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,8 @@ def make_runs(
 ) -> Iterator[tuple[Run, Files | FloatingPointError]]:
     """Train the networks of all runs together, and yield each run with the files that hold it.
 
+    Networks of other rates share a program where the rate of Keras' dropout is all that they differ in.
+
     Args:
         runs: Runs of one group.
         planned: The networks of the whole group, by which the strategy is chosen.
@@ -85,36 +87,43 @@ def make_runs(
     data = (given and given.data) or data_of(wanted)
     builder = (given and given.builder) or builder_of(wanted.model)
     width = wanted.width * (matching_width(builder, data, wanted.members) if recipe.single else 1)
-    rate = float(wanted.rate) * recipe.rate if recipe.dropout else 0.0
     started = time.perf_counter()
 
-    def build() -> keras.Model:
-        return build_for(builder, data, rate=rate, width=width)
+    def untrained(run: Run) -> Ensemble:
+        rate = float(run.settings.rate) * recipe.rate if recipe.dropout else 0.0
+        seed = derive(run.settings.seed, "repetition", run.repetition)
+        return Ensemble(partial(build_for, builder, data, rate=rate, width=width), run.members, seed)
 
-    ensembles = [Ensemble(build, run.members, derive(run.settings.seed, "repetition", run.repetition)) for run in runs]
-    kind = architecture_of(next(iter(ensembles[0].models)))  # before training, which may leave its marks
-    try:
-        fit_together(
-            ensembles,
-            data.x_train,
-            data.y_train,
-            (data.x_val, data.y_val),
-            watch={part: _part(data, part) for part in wanted.watch},
-            checkpoints=checkpoints,
-            planned=planned,
-            epochs=wanted.epochs,
-            batch_size=wanted.batch_size,
-            patience=wanted.patience,
-            verbose=0,
-            on_epoch=(lambda number, end: on_epoch(runs[number], end)) if on_epoch else None,
-        )
-    except FloatingPointError as error:
-        for run in runs:
-            yield run, error
-        return
+    ensembles = [untrained(run) for run in runs]
+    kinds = [architecture_of(next(iter(one.models))) for one in ensembles]  # before training, which may leave its marks
+    alike: dict[str, list[int]] = {}  # networks of several rates may differ in more than a number
+    for number, one in enumerate(ensembles):
+        alike.setdefault(architecture(next(iter(one.models)), lasting=True, rates=False), []).append(number)
+    failed: dict[int, FloatingPointError] = {}
+    for numbers in alike.values():
+        try:
+            fit_together(
+                [ensembles[number] for number in numbers],
+                data.x_train,
+                data.y_train,
+                (data.x_val, data.y_val),
+                watch={part: _part(data, part) for part in wanted.watch},
+                checkpoints=[checkpoints[number] for number in numbers] if checkpoints else None,
+                planned=planned if len(alike) == 1 else None,
+                epochs=wanted.epochs,
+                batch_size=wanted.batch_size,
+                patience=wanted.patience,
+                verbose=0,
+                on_epoch=partial(_tell, on_epoch, [runs[number] for number in numbers]) if on_epoch else None,
+            )
+        except FloatingPointError as error:
+            failed |= dict.fromkeys(numbers, error)
     trained = time.perf_counter() - started
     ways = Ways()
-    for run, ensemble in zip(runs, ensembles, strict=True):
+    for number, (run, ensemble, kind) in enumerate(zip(runs, ensembles, kinds, strict=True)):
+        if number in failed:
+            yield run, failed[number]
+            continue
         if ensemble.diverged:  # of fewer networks it would be another run, and which diverge is no accident
             told = f"{len(ensemble.diverged)} of {run.members} networks diverged"
             yield run, FloatingPointError(f"{told}; a lower learning rate or clipped gradients usually help")
@@ -123,6 +132,10 @@ def make_runs(
             given.trained[run.name] = ensemble
         seconds = trained * run.members / sum(r.members for r in runs)
         yield run, _files(run, ensemble, data, ways, seconds, kind)
+
+
+def _tell(on_epoch: Callable[[Run, EpochEnd], None], runs: Sequence[Run], number: int, end: EpochEnd) -> None:
+    on_epoch(runs[number], end)
 
 
 def architecture_of(model: keras.Model) -> str:

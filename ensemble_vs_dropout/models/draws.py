@@ -112,7 +112,12 @@ def words_by_arithmetic(key: tf.Tensor, first: Any, blocks: Any) -> tf.Tensor:
     return tf.stack([word_0, word_1, word_2, word_3], axis=1)
 
 
-def kept_in_training(words: tf.Tensor, rate: float) -> tf.Tensor:
+def training_threshold(rate: float) -> int:
+    """Return the number, of 16 bits, below which a training step drops a unit."""
+    return round(rate * 2**16)
+
+
+def kept_in_training(words: tf.Tensor, threshold: tf.Tensor | int) -> tf.Tensor:
     """Return which units a training step keeps, two for each word, shape (8 * blocks,).
 
     The 16 low bits of the first words of all blocks come first, then those of the second words, and so on, then the 16
@@ -120,12 +125,12 @@ def kept_in_training(words: tf.Tensor, rate: float) -> tf.Tensor:
 
     Args:
         words: Shape (blocks, 4).
-        rate: The probability to drop a unit.
+        threshold: As `training_threshold` returns it, a number or a tensor of type uint32.
     """
     each = tf.unstack(words, num=4, axis=1)
     halves = [tf.bitwise.bitwise_and(word, tf.constant(2**16 - 1, tf.uint32)) for word in each]
     halves += [tf.bitwise.right_shift(word, tf.constant(16, tf.uint32)) for word in each]
-    return tf.concat([half >= tf.constant(round(rate * 2**16), tf.uint32) for half in halves], axis=0)
+    return tf.concat([half >= tf.convert_to_tensor(threshold, tf.uint32) for half in halves], axis=0)
 
 
 def kept_in_passes(words: tf.Tensor, rate: float) -> tf.Tensor:
@@ -147,9 +152,9 @@ def units_per_word(rate: float) -> int:
     return 4 if (rate * 2**8).is_integer() else 2
 
 
-def dropped(inputs: tf.Tensor, kept: tf.Tensor, rate: float) -> tf.Tensor:
+def dropped(inputs: tf.Tensor, kept: tf.Tensor, keep: tf.Tensor | float) -> tf.Tensor:
     """Return what dropout leaves of the inputs: 0 for what is dropped, and the rest divided by the keep probability.
 
     This is Keras' formulation; `ClassicDropout` does not divide.
     """
-    return tf.where(kept, inputs / tf.cast(1 - rate, inputs.dtype), tf.zeros((), inputs.dtype))
+    return tf.where(kept, inputs / tf.cast(keep, inputs.dtype), tf.zeros((), inputs.dtype))

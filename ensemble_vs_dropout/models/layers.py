@@ -8,6 +8,10 @@ from ensemble_vs_dropout.models.backend import keras
 
 # What disturbs units while training, by a `rate`; where that is 0 it does nothing.
 BY_RATE = (keras.layers.Dropout, keras.layers.GaussianDropout, keras.layers.AlphaDropout)
+# What drops by Keras' one dropout function, at a `rate` that can be another number for each member of one program.
+RATED = (
+    keras.layers.Dropout, keras.layers.SpatialDropout1D, keras.layers.SpatialDropout2D, keras.layers.SpatialDropout3D,
+)  # fmt: skip
 # What does so by normal numbers; where each is their mean it does nothing.
 BY_NORMAL = (keras.layers.GaussianDropout, keras.layers.GaussianNoise)
 # What multiplies and adds, given its draws, so that Rescaling can stand in for it.

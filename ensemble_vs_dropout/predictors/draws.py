@@ -67,7 +67,7 @@ class Draws:
         count = math.prod(shape[1:])
         self.dropped += rate * count if isinstance(count, int) else 0
         drawn = self._words(self._key(seed), shape, units_per_word(rate))
-        return dropped(inputs, self._shaped(kept_in_passes(drawn, rate), shape), rate)
+        return dropped(inputs, self._shaped(kept_in_passes(drawn, rate), shape), 1 - rate)
 
     def uniform(
         self, shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: Any = None

@@ -222,7 +222,7 @@ class _Given(_Masks):
         self._used += units
         examples = tf.shape(inputs)[0] // tf.shape(self.masks)[0]
         kept = tf.tile(tf.reshape(kept, (-1, *shape)), (examples, *[1] * len(shape)))
-        return dropped(inputs, kept, rate) if rate < 1 else tf.zeros_like(inputs)
+        return dropped(inputs, kept, 1 - rate) if rate < 1 else tf.zeros_like(inputs)
 
 
 def _acting_by(

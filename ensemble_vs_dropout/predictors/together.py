@@ -37,7 +37,8 @@ def fit_together(
     """Train untrained ensembles on the same data; each member ends as `Ensemble.fit` alone would leave it.
 
     Args:
-        ensembles: Of the same architecture, with seeds of their own; none of their members trained yet.
+        ensembles: Of the same architecture but for the rates of dropout layers, with seeds of their own; none of their
+            members trained yet.
         x: As in `Ensemble.fit`, like `y` and `validation_data`.
         y: Labels.
         validation_data: Looked at after each epoch.
@@ -67,7 +68,7 @@ def fit_together(
     for number, ensemble in enumerate(ensembles):
         if len(ensemble.histories):
             raise InputError(f"ensembles must be untrained, but number {number} has members that are trained")
-    if len({architecture(ensemble._models[0], lasting=True) for ensemble in ensembles}) > 1:
+    if len({architecture(ensemble._models[0], lasting=True, rates=False) for ensemble in ensembles}) > 1:
         raise InputError("ensembles must have one architecture to be trained together; train others apart")
     if checkpoints is not None and len(checkpoints) != len(ensembles):
         raise InputError(
@@ -81,7 +82,7 @@ def fit_together(
 
     def keeper(schedule: Schedule, model: keras.Model, every: int) -> JointCheckpoint:
         kept = [
-            Checkpoint(folder, replace(schedule, seed=one.seed), model, every) if folder else None
+            Checkpoint(folder, replace(schedule, seed=one.seed), one._models[0], every) if folder else None
             for one, folder in zip(ensembles, folders, strict=True)
         ]
         return JointCheckpoint([(kept[number], k) for number, k in owners], every)

@@ -17,6 +17,7 @@ from ensemble_vs_dropout.training.checkpoints import Keeper, Row
 from ensemble_vs_dropout.training.guard import disagreement
 from ensemble_vs_dropout.training.loop import Engine, create_state, create_variables, on_device, train_members
 from ensemble_vs_dropout.training.looped import Batch, Looped
+from ensemble_vs_dropout.training.masks import rated, rates_of
 from ensemble_vs_dropout.training.schedule import Schedule
 from ensemble_vs_dropout.training.stacked import Stacked
 from ensemble_vs_dropout.training.stateless import CannotStack
@@ -221,11 +222,10 @@ def _engine_for(
     progress: Progress,
 ) -> Engine:
     """Return what trains by the chosen strategy, or by the next one that is right for these models."""
-    template = models[0]
-    for model in [template] if choice.strategy == "stacked" else models:
+    for model in models[:1] if choice.strategy == "stacked" else models:
         create_variables(model, sample)
     try:
-        engine = _engine(choice, schedule, data, template)
+        engine = _engine(choice, schedule, data, models)
     except CannotStack as error:
         if asked == "stacked":
             raise InputError(f'strategy="stacked" cannot train these members: {error}; use "unrolled"') from error
@@ -233,7 +233,7 @@ def _engine_for(
         if progress.verbose == 2:
             progress.say(f"strategy unrolled, {choice.slots} at a time: {error}")
         return _engine_for(models, choice, asked, schedule, data, sample, progress)
-    told = disagreement(partial(_engine, choice, template=template), models, schedule, data)
+    told = disagreement(partial(_engine, choice, models=models), models, schedule, data)
     if told is None:
         return engine
     progress.say(f"strategy looped: {told}")
@@ -241,9 +241,10 @@ def _engine_for(
     return _engine_for(models, looped, asked, schedule, data, sample, progress)
 
 
-def _engine(choice: Choice, schedule: Schedule, data: dict[str, Batch], template: keras.Model) -> Engine:
+def _engine(choice: Choice, schedule: Schedule, data: dict[str, Batch], models: Sequence[keras.Model]) -> Engine:
     if choice.strategy == "looped":
         return Looped(schedule, data)
     if choice.strategy == "unrolled":
         return Unrolled(schedule, data, choice.slots)
-    return Stacked(schedule, data, choice.slots, template, choice.xla)
+    own_rates = len({rates_of(rated(model))[1].tobytes() for model in models}) > 1
+    return Stacked(schedule, data, choice.slots, models[0], choice.xla, own_rates)

@@ -16,7 +16,7 @@ from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.draws import words_by_arithmetic
 from ensemble_vs_dropout.training import stateless
 from ensemble_vs_dropout.training.looped import EVALUATED, Batch, Logs, logs_of
-from ensemble_vs_dropout.training.masks import own_masks
+from ensemble_vs_dropout.training.masks import own_masks, rated, rates_of
 from ensemble_vs_dropout.training.schedule import Schedule
 from ensemble_vs_dropout.training.stateless import CannotStack
 
@@ -32,10 +32,20 @@ class Stacked:
 
     together = False
 
-    def __init__(self, schedule: Schedule, data: dict[str, Batch], slots: int, template: keras.Model, xla: bool):
+    def __init__(
+        self,
+        schedule: Schedule,
+        data: dict[str, Batch],
+        slots: int,
+        template: keras.Model,
+        xla: bool,
+        own_rates: bool = False,
+    ):
         self.schedule, self.data, self.slots, self.xla = schedule, data, slots, xla
         self.models: dict[int, keras.Model] = {}
         self._template = template  # what is traced; of its variables only the metrics are used
+        self._rated = rated(template) if own_rates else []  # layers whose rate is each member's own
+        self._rates = [np.stack([values] * slots) for values in rates_of(self._rated)]
         self._groups = stateless.variables(template)
         template.reset_metrics()
         self._fresh = [tf.identity(variable.value) for variable in self._groups[METRICS]]
@@ -55,6 +65,9 @@ class Stacked:
     def load(self, slot: int, model: keras.Model) -> None:
         """Take up a member."""
         self.models[slot] = model
+        if self._rated:
+            for of_slots, values in zip(self._rates, rates_of(rated(model)), strict=True):
+                of_slots[slot] = values
         self.read(slot)
 
     def train_epoch(self, feeds: dict[int, Any], on_batch: Any = None) -> None:
@@ -68,13 +81,13 @@ class Stacked:
         metrics = [tf.stack([value] * self.slots) for value in self._fresh]
         state = [*self._state[: -len(metrics)], *metrics]
         try:
-            self._state = self._train(state, self.data["train"], orders)
+            self._state = self._train(state, self.data["train"], orders, self._given_rates())
         except tf.errors.OpError:  # XLA compiles on the first call, and not everything; nothing has changed by then
             if not self.xla or self._trained:
                 raise
             self.xla = False
             self._train, self._evaluate = self._compile()
-            self._state = self._train(state, self.data["train"], orders)
+            self._state = self._train(state, self.data["train"], orders, self._given_rates())
         self._trained, self._values = True, {}
 
     def drop(self, slot: int) -> None:
@@ -117,12 +130,16 @@ class Stacked:
             variable.assign(value)
         return logs_of(self._template)
 
+    def _given_rates(self) -> list[tf.Tensor]:
+        return [tf.constant(values) for values in self._rates]
+
     def _try(self) -> None:
         """Take a step that nobody sees: some operations say only then that they cannot be vectorized."""
         values = [tf.identity(variable.value) for group in self._groups for variable in group]
         batch = min(self.schedule.batch_size, self.schedule.examples)
         indices = tf.zeros((self.slots, batch), tf.int32)
-        self._step([tf.stack([value] * self.slots) for value in values], self.data["train"], indices)
+        state = [tf.stack([value] * self.slots) for value in values]
+        self._step(state, self.data["train"], indices, self._given_rates())
 
     def _compile(self) -> tuple[Any, Any]:
         template, size, examples = self._template, self.schedule.batch_size, self.schedule.examples
@@ -132,15 +149,19 @@ class Stacked:
         def packed(flat: Any) -> Any:
             return tuple(list(flat[sum(sizes[:i]) : sum(sizes[: i + 1])]) for i in range(len(sizes)))
 
-        def step(state: list[tf.Tensor], data: Batch, indices: tf.Tensor) -> list[tf.Tensor]:
+        generators = [id(layer.seed_generator) for layer in self._rated]
+
+        def step(state: list[tf.Tensor], data: Batch, indices: tf.Tensor, rates: list[tf.Tensor]) -> list[tf.Tensor]:
             def of_member(given: Any) -> Any:
-                batch = [tf.gather(part, given[-1]) for part in data]
-                after = stateless.train_step(template, packed(given[:-1]), batch[0], batch[1], (*batch, None)[2])
+                *values, thresholds, keep, own = given
+                batch = [tf.gather(part, own) for part in data]
+                each = {generator: (thresholds[i], keep[i]) for i, generator in enumerate(generators)}
+                with own_masks(words_by_arithmetic, each):
+                    after = stateless.train_step(template, packed(values), batch[0], batch[1], (*batch, None)[2])
                 _check_shapes(tf.compat.v1.get_default_graph())
                 return [value for group in after for value in group]
 
-            with own_masks(words_by_arithmetic):
-                after = tf.vectorized_map(of_member, [*state, indices], warn=False)
+            after = tf.vectorized_map(of_member, [*state, *rates, indices], warn=False)
             return [tf.ensure_shape(value, before.shape) for value, before in zip(after, state, strict=True)]
 
         # Traced once, for whole batches and the last one: how many examples it takes is left open.
@@ -149,16 +170,19 @@ class Stacked:
             [tf.TensorSpec((self.slots, *variable.shape), variable.value.dtype) for variable in variables],
             tuple(tf.TensorSpec(part.shape, part.dtype) for part in self.data["train"]),
             tf.TensorSpec((self.slots, None), tf.int32),
+            [tf.TensorSpec(values.shape, values.dtype) for values in self._rates],
         )
 
         self._step = traced_step
 
         @tf.function(jit_compile=self.xla, autograph=False)
-        def train_whole_batches(state: list[tf.Tensor], data: Batch, orders: tf.Tensor) -> list[tf.Tensor]:
+        def train_whole_batches(
+            state: list[tf.Tensor], data: Batch, orders: tf.Tensor, rates: list[tf.Tensor]
+        ) -> list[tf.Tensor]:
             batches = tf.reshape(orders[:, : full * size], (self.slots, full, size))
             loop = tf.while_loop(
                 lambda number, *flat: number < full,
-                lambda number, *flat: (number + 1, *traced_step(list(flat), data, batches[:, number])),
+                lambda number, *flat: (number + 1, *traced_step(list(flat), data, batches[:, number], rates)),
                 (tf.constant(0), *state),
                 parallel_iterations=1,
             )
@@ -169,10 +193,10 @@ class Stacked:
             tf.function(traced_step, jit_compile=True, autograph=False) if self.xla and not full else traced_step
         )
 
-        def train(state: list[tf.Tensor], data: Batch, orders: tf.Tensor) -> list[tf.Tensor]:
+        def train(state: list[tf.Tensor], data: Batch, orders: tf.Tensor, rates: list[tf.Tensor]) -> list[tf.Tensor]:
             if full:
-                state = train_whole_batches(state, data, orders)
-            return step_alone(state, data, orders[:, full * size :]) if examples % size else state
+                state = train_whole_batches(state, data, orders, rates)
+            return step_alone(state, data, orders[:, full * size :], rates) if examples % size else state
 
         @tf.function(reduce_retracing=True, autograph=False)
         def evaluate(state: list[tf.Tensor], data: Batch) -> list[tf.Tensor]:

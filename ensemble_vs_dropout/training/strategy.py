@@ -84,7 +84,7 @@ def why_not_stacked(models: Sequence[keras.Model]) -> str | None:
     shapes = {str(getattr(model, "input_shape", None)) for model in models}
     if len(shapes) > 1:
         return f"their input shapes differ ({', '.join(sorted(shapes))})"
-    if len({architecture(model) for model in models}) > 1:
+    if len({architecture(model, rates=False) for model in models}) > 1:
         return "the builder's architecture differs from call to call"
     for method in ("train_step", "test_step"):
         if getattr(type(first), method) is not getattr(keras.Model, method):

@@ -9,6 +9,7 @@ from ensemble_vs_dropout.models.draws import (
     dropped,
     kept_in_passes,
     kept_in_training,
+    training_threshold,
     words_by_arithmetic,
     words_by_operation,
 )
@@ -47,7 +48,10 @@ def test_the_operation_and_the_arithmetic_give_the_same_words(key, first):
 
 def test_training_takes_the_low_halves_of_first_words_first():
     words = tf.constant([[0x9000_1000, 2, 3, 4], [0x1000_9000, 6, 7, 8]], tf.uint32)
-    assert kept_in_training(words, 0.5).numpy().tolist() == [*[False, True, *[False] * 6], *[True, *[False] * 7]]
+    assert kept_in_training(words, training_threshold(0.5)).numpy().tolist() == [
+        *[False, True, *[False] * 6],
+        *[True, *[False] * 7],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -61,8 +65,8 @@ def test_passes_take_bytes_or_halves_from_the_low_end(rate, expected):
 
 def test_what_is_kept_is_divided_by_the_keep_probability():
     inputs, kept = tf.constant([1.0, 2.0, 3.0]), tf.constant([True, False, True])
-    assert dropped(inputs, kept, 0.75).numpy().tolist() == [4.0, 0.0, 12.0]
-    assert dropped(inputs, tf.zeros(3, tf.bool), 1.0).numpy().tolist() == [0.0, 0.0, 0.0]
+    assert dropped(inputs, kept, 0.25).numpy().tolist() == [4.0, 0.0, 12.0]
+    assert dropped(inputs, tf.zeros(3, tf.bool), 0.0).numpy().tolist() == [0.0, 0.0, 0.0]
 
 
 def test_other_functions_are_in_place_while_inside_and_gone_after_an_error():

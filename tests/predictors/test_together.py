@@ -1,4 +1,4 @@
-from functools import cache
+from functools import cache, partial
 from inspect import signature
 
 import numpy as np
@@ -7,8 +7,9 @@ import pytest
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.predictors import Ensemble, fit_together
-from ensemble_vs_dropout.training import Options
+from ensemble_vs_dropout.training import Options, fitting, masks, stacked
 from ensemble_vs_dropout.training.arguments import make_schedule
+from ensemble_vs_dropout.training.stacked import Stacked
 
 SIZES = (2, 1, 3)
 
@@ -49,6 +50,68 @@ def test_each_member_ends_as_its_ensemble_alone_would_leave_it(blobs, small, alo
             np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
         assert one.histories[["member", "epoch"]].equals(other.histories[["member", "epoch"]])
         np.testing.assert_allclose(one.histories.val_loss, other.histories.val_loss, rtol=1e-4)
+
+
+RATES = (0.1, 0.5, 0.8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["stacked", "unrolled"])
+@pytest.mark.parametrize("kind", ["dense", "maps"])
+def test_members_may_differ_in_the_rate_of_their_dropout(blobs, small, strategy, kind, monkeypatch):
+    """In a stacked program the rate is a number of each member; with a rate of its own it would train otherwise."""
+    x, y = blobs()
+    x = x if kind == "dense" else np.repeat(x[:, :, None], 4, axis=2)
+
+    def build(rate):
+        if kind == "dense":
+            return small(rate=rate, units=(8, 6))
+        layers = [keras.layers.Dense(5), keras.layers.SpatialDropout1D(rate), keras.layers.Flatten()]
+        model = keras.Sequential(
+            [keras.Input(x.shape[1:]), *layers, keras.layers.Dropout(rate / 2), keras.layers.Dense(3)]
+        )
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    def several():
+        return [Ensemble(partial(build, rate), 2, seed=n) for n, rate in enumerate(RATES)]
+
+    settings = {"epochs": 8, "batch_size": 16, "patience": 1, "verbose": 0}
+    engines = []
+    monkeypatch.setattr(fitting, "Stacked", lambda *given: engines.append(Stacked(*given)) or engines[-1])
+    together, alone, wrong = several(), several(), several()
+    fit_together(together, x, y, (x[:20], y[:20]), strategy=strategy, **settings)
+    assert len(engines) == (strategy == "stacked")
+    for ensemble in alone:
+        ensemble.fit(x, y, validation_data=(x[:20], y[:20]), strategy="looped", **settings)
+    assert kind == "maps" or len({len(one.histories) for one in alone}) > 1  # they stop at epochs of their own
+    for one, other in zip(together, alone, strict=True):
+        assert one.histories[["member", "epoch"]].equals(other.histories[["member", "epoch"]])
+        for mine, theirs in zip(weights_of(one), weights_of(other), strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5)
+    if strategy == "stacked":
+        monkeypatch.setattr(masks, "rated", lambda model: [])
+        monkeypatch.setattr(stacked, "rated", lambda model: [])
+        fit_together(wrong, x, y, (x[:20], y[:20]), strategy=strategy, **settings)
+        assert not np.allclose(weights_of(wrong[-1])[0], weights_of(alone[-1])[0], atol=1e-3)
+
+
+def test_what_is_no_number_in_a_program_is_trained_by_another_strategy(blobs, small):
+    x, y = blobs()
+
+    def noisy(rate):
+        layers = [keras.layers.Dense(5), keras.layers.GaussianDropout(rate), keras.layers.Dense(3)]
+        model = keras.Sequential([keras.Input(x.shape[1:]), *layers])
+        model.compile(keras.optimizers.Adam(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    def with_none(rate):  # at a rate of 0 there is no layer that draws
+        return small(rate=max(0, rate - 0.1))
+
+    for build in (noisy, with_none):
+        ensembles = [Ensemble(partial(build, rate), 1, seed) for seed, rate in enumerate(RATES)]
+        with pytest.raises(InputError, match="must have one architecture"):
+            fit_together(ensembles, x, y)
 
 
 def test_ensembles_of_other_seeds_do_differ(blobs, small):
