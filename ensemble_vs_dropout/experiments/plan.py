@@ -25,12 +25,13 @@ from ensemble_vs_dropout.experiments.settings import Settings, Study, tuned_like
 from ensemble_vs_dropout.files import digest, digest_of_file
 from ensemble_vs_dropout.seeds import derive
 
-# What is judged about trained networks, by whose seeds they draw, and the rate, which is a number of each network: runs
-# that differ in these alone are trained together.
+# What is judged about trained networks, by whose seeds they draw, and numbers that each network of a program may have
+# for itself (`training.numbers`): runs that differ in these alone are trained together.
 _APART = (
     "seed", "repetition", "rate", "members", "passes", "rules", "metrics", "resamples", "shifts", "keep_shifted",
     "other_data", "splits", "exact", "arms",
 )  # fmt: skip
+_NUMBERS = ("l2", "learning_rate")  # settings of the toolkit's own networks
 _DROPOUT_ONLY = ("rate", "passes", "exact")
 RESULTS = 2  # raised when a change of the package alters what a run finds
 PROBED = 3  # times the epochs and the patience, for a probe
@@ -107,7 +108,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in seed, members and rate alone, trained together.
+    """Runs that differ in seed, members and numbers of their networks alone, trained together.
 
     Attributes:
         runs: The runs.
@@ -182,9 +183,16 @@ def make_plan(
     runs_by_name = {run.name: run for point in points for run in (*point.trials, *point.runs, *point.probes)}
     alike: dict[str, list[Run]] = {}
     for run in runs_by_name.values():
-        alike.setdefault(digest({k: v for k, v in run.spec.items() if k not in _APART}), []).append(run)
+        alike.setdefault(digest(_trained_alike(run.spec)), []).append(run)
     groups = [group for several in alike.values() for group in _cut(several, together)]
     return Plan(study, tuple(points), tuple(runs_by_name.values()), tuple(groups), together, facts)
+
+
+def _trained_alike(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what runs that are trained together have in common."""
+    common = {key: value for key, value in spec.items() if key not in _APART}
+    model = spec["model"]
+    return common | {"model": {key: model[key] for key in model if key not in _NUMBERS or ":" in model["name"]}}
 
 
 def digest_of_spec(spec: Mapping[str, Any]) -> str:

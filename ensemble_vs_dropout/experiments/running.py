@@ -35,6 +35,7 @@ from ensemble_vs_dropout.models.builders import NETWORKS, Builder, build_for, fi
 from ensemble_vs_dropout.predictors import Ensemble, ExactDropout, fit_together
 from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.seeds import derive
+from ensemble_vs_dropout.training.numbers import structure
 from ensemble_vs_dropout.types import Dataset, IntArray, Predictions
 
 Files = dict[str, bytes]
@@ -65,7 +66,7 @@ def make_runs(
 ) -> Iterator[tuple[Run, Files | FloatingPointError]]:
     """Train the networks of all runs together, and yield each run with the files that hold it.
 
-    Networks of other rates share a program where the rate of Keras' dropout is all that they differ in.
+    Networks of other rates, penalties and learning rates share a program where these are all that they differ in.
 
     Args:
         runs: Runs of one group.
@@ -92,13 +93,14 @@ def make_runs(
     def untrained(run: Run) -> Ensemble:
         rate = float(run.settings.rate) * recipe.rate if recipe.dropout else 0.0
         seed = derive(run.settings.seed, "repetition", run.repetition)
-        return Ensemble(partial(build_for, builder, data, rate=rate, width=width), run.members, seed)
+        own = (given and given.builder) or builder_of(run.settings.model)
+        return Ensemble(partial(build_for, own, data, rate=rate, width=width), run.members, seed)
 
     ensembles = [untrained(run) for run in runs]
     kinds = [architecture_of(next(iter(one.models))) for one in ensembles]  # before training, which may leave its marks
-    alike: dict[str, list[int]] = {}  # networks of several rates may differ in more than a number
+    alike: dict[str, list[int]] = {}  # those of another rate may differ in more than a number
     for number, one in enumerate(ensembles):
-        alike.setdefault(architecture(next(iter(one.models)), lasting=True, rates=False), []).append(number)
+        alike.setdefault(structure(next(iter(one.models)), lasting=True), []).append(number)
     failed: dict[int, FloatingPointError] = {}
     for numbers in alike.values():
         try:

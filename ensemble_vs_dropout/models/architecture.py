@@ -18,18 +18,16 @@ import numpy as np
 
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.graphs import graph_of, nodes
-from ensemble_vs_dropout.models.layers import RATED
 
 _DEPTH = 6  # of what is looked up in what a layer holds
 
 
-def architecture(model: keras.Model, lasting: bool = False, rates: bool = True) -> str:
+def architecture(model: keras.Model, lasting: bool = False) -> str:
     """Return all of a model but its weights; names are numbered, for Keras counts them on.
 
     Args:
         model: Any Keras model.
         lasting: Leave out what is another in each process, such as an object that tells nothing of itself.
-        rates: Whether rates of Keras' dropout layers count, which may be numbers of each member in one program.
     """
     layers = model._flatten_layers()
     with warnings.catch_warnings():
@@ -41,7 +39,6 @@ def architecture(model: keras.Model, lasting: bool = False, rates: bool = True) 
     operations += inner_optimizers(model.optimizer)
     numbers = {name: f"#{i}" for i, name in enumerate(dict.fromkeys(operation.name for operation in operations))}
     everything = [described, shapes, compiled, *([further] if any(further) else [])]
-    everything = everything if rates else _without_rates(everything)
     return json.dumps(_numbered(everything, numbers), sort_keys=True, default=str)
 
 
@@ -59,19 +56,6 @@ def _numbered(value: Any, numbers: Mapping[str, str], naming: bool = False) -> A
     if isinstance(value, (list, tuple)):
         return [_numbered(inner, numbers, naming) for inner in value]
     return numbers.get(value, value) if naming and isinstance(value, str) else value
-
-
-def _without_rates(value: Any) -> Any:
-    """Leave open at what rate Keras' dropout layers drop."""
-    if isinstance(value, list | tuple):
-        return [_without_rates(inner) for inner in value]
-    if not isinstance(value, Mapping):
-        return value
-    told = {key: _without_rates(inner) for key, inner in value.items()}
-    rated = value.get("module") == "keras.layers" and value.get("class_name") in [kind.__name__ for kind in RATED]
-    if rated and told.get("config", {}).get("rate"):  # one of 0 has no seed to draw by
-        told["config"]["rate"] = "any"
-    return told
 
 
 def _described(layer: keras.layers.Layer) -> Any:

@@ -12,6 +12,8 @@ BY_RATE = (keras.layers.Dropout, keras.layers.GaussianDropout, keras.layers.Alph
 RATED = (
     keras.layers.Dropout, keras.layers.SpatialDropout1D, keras.layers.SpatialDropout2D, keras.layers.SpatialDropout3D,
 )  # fmt: skip
+# Penalties by the attribute that holds their factor, which can be another number for each member too.
+FACTORS = {keras.regularizers.L1: "l1", keras.regularizers.L2: "l2"}
 # What does so by normal numbers; where each is their mean it does nothing.
 BY_NORMAL = (keras.layers.GaussianDropout, keras.layers.GaussianNoise)
 # What multiplies and adds, given its draws, so that Rescaling can stand in for it.

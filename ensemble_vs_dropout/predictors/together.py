@@ -12,7 +12,6 @@ from typing import Any
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.models.architecture import architecture
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.heads import read_head
 from ensemble_vs_dropout.predictors.ensemble import Ensemble
@@ -20,6 +19,7 @@ from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.training import Fitted, Options, fit_members
 from ensemble_vs_dropout.training.arguments import make_schedule
 from ensemble_vs_dropout.training.checkpoints import Checkpoint, JointCheckpoint
+from ensemble_vs_dropout.training.numbers import structure
 from ensemble_vs_dropout.training.schedule import Schedule
 
 
@@ -68,7 +68,7 @@ def fit_together(
     for number, ensemble in enumerate(ensembles):
         if len(ensemble.histories):
             raise InputError(f"ensembles must be untrained, but number {number} has members that are trained")
-    if len({architecture(ensemble._models[0], lasting=True, rates=False) for ensemble in ensembles}) > 1:
+    if len({structure(ensemble._models[0], lasting=True) for ensemble in ensembles}) > 1:
         raise InputError("ensembles must have one architecture to be trained together; train others apart")
     if checkpoints is not None and len(checkpoints) != len(ensembles):
         raise InputError(

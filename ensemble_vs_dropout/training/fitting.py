@@ -17,7 +17,7 @@ from ensemble_vs_dropout.training.checkpoints import Keeper, Row
 from ensemble_vs_dropout.training.guard import disagreement
 from ensemble_vs_dropout.training.loop import Engine, create_state, create_variables, on_device, train_members
 from ensemble_vs_dropout.training.looped import Batch, Looped
-from ensemble_vs_dropout.training.masks import rated, rates_of
+from ensemble_vs_dropout.training.numbers import differ
 from ensemble_vs_dropout.training.schedule import Schedule
 from ensemble_vs_dropout.training.stacked import Stacked
 from ensemble_vs_dropout.training.stateless import CannotStack
@@ -246,5 +246,4 @@ def _engine(choice: Choice, schedule: Schedule, data: dict[str, Batch], models: 
         return Looped(schedule, data)
     if choice.strategy == "unrolled":
         return Unrolled(schedule, data, choice.slots)
-    own_rates = len({rates_of(rated(model))[1].tobytes() for model in models}) > 1
-    return Stacked(schedule, data, choice.slots, models[0], choice.xla, own_rates)
+    return Stacked(schedule, data, choice.slots, models[0], choice.xla, differ(models))

@@ -1,13 +1,11 @@
 """Dropout masks that are the same under every strategy: a pure function of a layer's seed state, (seed, step)."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
-from ensemble_vs_dropout.models.backend import draw_seed, keras, tf
+from ensemble_vs_dropout.models.backend import draw_seed, tf
 from ensemble_vs_dropout.models.draws import (
     Words,
     drawing_by,
@@ -16,7 +14,6 @@ from ensemble_vs_dropout.models.draws import (
     shape_of,
     training_threshold,
 )
-from ensemble_vs_dropout.models.layers import RATED
 
 Rate = tuple[tf.Tensor, tf.Tensor]  # the threshold of the draws, uint32, and the keep probability, float32
 
@@ -42,14 +39,3 @@ def own_masks(words: Words, rates: Mapping[int, Rate] | None = None) -> Iterator
 
     with drawing_by(dropout=dropout):
         yield
-
-
-def rated(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the layers of a model whose rate can be a number of each member; their types are `RATED`."""
-    return [layer for layer in model._flatten_layers() if type(layer) in RATED and layer.rate]
-
-
-def rates_of(layers: Sequence[keras.layers.Layer]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return the thresholds and the keep probabilities of these layers, as `Rate` has them."""
-    thresholds = [training_threshold(layer.rate) for layer in layers]
-    return np.array(thresholds, np.uint32), np.array([1 - layer.rate for layer in layers], np.float32)

@@ -16,7 +16,7 @@ from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.draws import words_by_arithmetic
 from ensemble_vs_dropout.training import stateless
 from ensemble_vs_dropout.training.looped import EVALUATED, Batch, Logs, logs_of
-from ensemble_vs_dropout.training.masks import own_masks, rated, rates_of
+from ensemble_vs_dropout.training.numbers import Numbers
 from ensemble_vs_dropout.training.schedule import Schedule
 from ensemble_vs_dropout.training.stateless import CannotStack
 
@@ -39,13 +39,13 @@ class Stacked:
         slots: int,
         template: keras.Model,
         xla: bool,
-        own_rates: bool = False,
+        own_numbers: bool = False,
     ):
         self.schedule, self.data, self.slots, self.xla = schedule, data, slots, xla
         self.models: dict[int, keras.Model] = {}
         self._template = template  # what is traced; of its variables only the metrics are used
-        self._rated = rated(template) if own_rates else []  # layers whose rate is each member's own
-        self._rates = [np.stack([values] * slots) for values in rates_of(self._rated)]
+        self._varied = own_numbers  # else those of the template stand in the program
+        self._numbers = [np.stack([values] * slots) for values in Numbers(template, own_numbers).values()]
         self._groups = stateless.variables(template)
         template.reset_metrics()
         self._fresh = [tf.identity(variable.value) for variable in self._groups[METRICS]]
@@ -65,9 +65,8 @@ class Stacked:
     def load(self, slot: int, model: keras.Model) -> None:
         """Take up a member."""
         self.models[slot] = model
-        if self._rated:
-            for of_slots, values in zip(self._rates, rates_of(rated(model)), strict=True):
-                of_slots[slot] = values
+        for of_slots, values in zip(self._numbers, Numbers(model, self._varied).values(), strict=True):
+            of_slots[slot] = values
         self.read(slot)
 
     def train_epoch(self, feeds: dict[int, Any], on_batch: Any = None) -> None:
@@ -81,13 +80,13 @@ class Stacked:
         metrics = [tf.stack([value] * self.slots) for value in self._fresh]
         state = [*self._state[: -len(metrics)], *metrics]
         try:
-            self._state = self._train(state, self.data["train"], orders, self._given_rates())
+            self._state = self._train(state, self.data["train"], orders, self._given_numbers())
         except tf.errors.OpError:  # XLA compiles on the first call, and not everything; nothing has changed by then
             if not self.xla or self._trained:
                 raise
             self.xla = False
             self._train, self._evaluate = self._compile()
-            self._state = self._train(state, self.data["train"], orders, self._given_rates())
+            self._state = self._train(state, self.data["train"], orders, self._given_numbers())
         self._trained, self._values = True, {}
 
     def drop(self, slot: int) -> None:
@@ -101,7 +100,8 @@ class Stacked:
     def evaluate(self, slot: int, part: str, on_batch: Any = None) -> Logs:
         """Return the loss and the metrics on a watched part, in inference mode."""
         of_member = self._of(slot)[: -len(self._fresh)]
-        return self._result(self._evaluate([*of_member, *self._fresh], self.data[part]))
+        numbers = [tf.constant(values[slot]) for values in self._numbers]
+        return self._result(self._evaluate([*of_member, *self._fresh], self.data[part], numbers))
 
     def write(self, slot: int) -> None:
         """Give the member's model the weights and the optimizer's state that are trained here."""
@@ -130,8 +130,8 @@ class Stacked:
             variable.assign(value)
         return logs_of(self._template)
 
-    def _given_rates(self) -> list[tf.Tensor]:
-        return [tf.constant(values) for values in self._rates]
+    def _given_numbers(self) -> list[tf.Tensor]:
+        return [tf.constant(values) for values in self._numbers]
 
     def _try(self) -> None:
         """Take a step that nobody sees: some operations say only then that they cannot be vectorized."""
@@ -139,29 +139,26 @@ class Stacked:
         batch = min(self.schedule.batch_size, self.schedule.examples)
         indices = tf.zeros((self.slots, batch), tf.int32)
         state = [tf.stack([value] * self.slots) for value in values]
-        self._step(state, self.data["train"], indices, self._given_rates())
+        self._step(state, self.data["train"], indices, self._given_numbers())
 
     def _compile(self) -> tuple[Any, Any]:
         template, size, examples = self._template, self.schedule.batch_size, self.schedule.examples
         sizes = [len(group) for group in self._groups]
-        full = examples // size
+        full, numbers = examples // size, Numbers(template, self._varied)
 
         def packed(flat: Any) -> Any:
             return tuple(list(flat[sum(sizes[:i]) : sum(sizes[: i + 1])]) for i in range(len(sizes)))
 
-        generators = [id(layer.seed_generator) for layer in self._rated]
-
-        def step(state: list[tf.Tensor], data: Batch, indices: tf.Tensor, rates: list[tf.Tensor]) -> list[tf.Tensor]:
+        def step(state: list[tf.Tensor], data: Batch, indices: tf.Tensor, own: list[tf.Tensor]) -> list[tf.Tensor]:
             def of_member(given: Any) -> Any:
-                *values, thresholds, keep, own = given
-                batch = [tf.gather(part, own) for part in data]
-                each = {generator: (thresholds[i], keep[i]) for i, generator in enumerate(generators)}
-                with own_masks(words_by_arithmetic, each):
-                    after = stateless.train_step(template, packed(values), batch[0], batch[1], (*batch, None)[2])
+                flat, given_numbers, places = given
+                batch = [tf.gather(part, places) for part in data]
+                with numbers.replaced(given_numbers, words_by_arithmetic):
+                    after = stateless.train_step(template, packed(flat), batch[0], batch[1], (*batch, None)[2])
                 _check_shapes(tf.compat.v1.get_default_graph())
                 return [value for group in after for value in group]
 
-            after = tf.vectorized_map(of_member, [*state, *rates, indices], warn=False)
+            after = tf.vectorized_map(of_member, (state, own, indices), warn=False)
             return [tf.ensure_shape(value, before.shape) for value, before in zip(after, state, strict=True)]
 
         # Traced once, for whole batches and the last one: how many examples it takes is left open.
@@ -170,19 +167,19 @@ class Stacked:
             [tf.TensorSpec((self.slots, *variable.shape), variable.value.dtype) for variable in variables],
             tuple(tf.TensorSpec(part.shape, part.dtype) for part in self.data["train"]),
             tf.TensorSpec((self.slots, None), tf.int32),
-            [tf.TensorSpec(values.shape, values.dtype) for values in self._rates],
+            [tf.TensorSpec(values.shape, values.dtype) for values in self._numbers],
         )
 
         self._step = traced_step
 
         @tf.function(jit_compile=self.xla, autograph=False)
         def train_whole_batches(
-            state: list[tf.Tensor], data: Batch, orders: tf.Tensor, rates: list[tf.Tensor]
+            state: list[tf.Tensor], data: Batch, orders: tf.Tensor, own: list[tf.Tensor]
         ) -> list[tf.Tensor]:
             batches = tf.reshape(orders[:, : full * size], (self.slots, full, size))
             loop = tf.while_loop(
                 lambda number, *flat: number < full,
-                lambda number, *flat: (number + 1, *traced_step(list(flat), data, batches[:, number], rates)),
+                lambda number, *flat: (number + 1, *traced_step(list(flat), data, batches[:, number], own)),
                 (tf.constant(0), *state),
                 parallel_iterations=1,
             )
@@ -193,18 +190,19 @@ class Stacked:
             tf.function(traced_step, jit_compile=True, autograph=False) if self.xla and not full else traced_step
         )
 
-        def train(state: list[tf.Tensor], data: Batch, orders: tf.Tensor, rates: list[tf.Tensor]) -> list[tf.Tensor]:
+        def train(state: list[tf.Tensor], data: Batch, orders: tf.Tensor, own: list[tf.Tensor]) -> list[tf.Tensor]:
             if full:
-                state = train_whole_batches(state, data, orders, rates)
-            return step_alone(state, data, orders[:, full * size :], rates) if examples % size else state
+                state = train_whole_batches(state, data, orders, own)
+            return step_alone(state, data, orders[:, full * size :], own) if examples % size else state
 
         @tf.function(reduce_retracing=True, autograph=False)
-        def evaluate(state: list[tf.Tensor], data: Batch) -> list[tf.Tensor]:
+        def evaluate(state: list[tf.Tensor], data: Batch, own: list[tf.Tensor]) -> list[tf.Tensor]:
             number = tf.shape(data[0])[0]
 
             def batch(start: tf.Tensor, *flat: tf.Tensor) -> Any:
                 part = [values[start : start + EVALUATED] for values in data]
-                after = stateless.test_step(template, packed(flat), part[0], part[1], (*part, None)[2])
+                with numbers.replaced(own):
+                    after = stateless.test_step(template, packed(flat), part[0], part[1], (*part, None)[2])
                 return (start + EVALUATED, *(value for group in after for value in group))
 
             return list(tf.while_loop(lambda start, *_: start < number, batch, (tf.constant(0), *state))[1:])

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import psutil
 
 from ensemble_vs_dropout.checks import InputError, check_known
-from ensemble_vs_dropout.models.architecture import architecture, inner_optimizers
+from ensemble_vs_dropout.models.architecture import inner_optimizers
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.classic_dropout import ClassicDropout
 from ensemble_vs_dropout.models.costs import rough_multiply_adds
 from ensemble_vs_dropout.models.layers import GOOD_FOR_XLA
+from ensemble_vs_dropout.training.numbers import structure
 from ensemble_vs_dropout.training.schedule import Schedule
 from ensemble_vs_dropout.training.streams import Stream
 
@@ -84,7 +85,7 @@ def why_not_stacked(models: Sequence[keras.Model]) -> str | None:
     shapes = {str(getattr(model, "input_shape", None)) for model in models}
     if len(shapes) > 1:
         return f"their input shapes differ ({', '.join(sorted(shapes))})"
-    if len({architecture(model, rates=False) for model in models}) > 1:
+    if len({structure(model) for model in models}) > 1:
         return "the builder's architecture differs from call to call"
     for method in ("train_step", "test_step"):
         if getattr(type(first), method) is not getattr(keras.Model, method):

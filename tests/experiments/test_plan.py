@@ -26,12 +26,13 @@ def test_plain_networks_do_not_depend_on_the_rate_and_are_trained_once():
         ("{seed: [0, 1, 2], data_seed: [0]}", 2),
         ("{members: [1, 2, 5]}", 2),
         ("{rate: [0.1, 0.2]}", 2),
+        ("{model.l2: [0, 0.1], model.learning_rate: [0.1, 0.2], rate: [0.1, 0.2]}", 2),
         ("{epochs: [1, 2]}", 4),
         ("{train_size: [100, 200]}", 4),
         ("{model.units: [[8], [9]]}", 4),
     ],
 )
-def test_runs_that_differ_in_seed_members_or_rate_alone_are_trained_together(grid, groups):
+def test_runs_that_differ_in_seed_members_or_numbers_of_their_networks_alone_are_trained_together(grid, groups):
     assert len(plan_of(grid).groups) == groups
 
 

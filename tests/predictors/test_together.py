@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.models.architecture import architecture
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.predictors import Ensemble, fit_together
-from ensemble_vs_dropout.training import Options, fitting, masks, stacked
+from ensemble_vs_dropout.training import Options, fitting
 from ensemble_vs_dropout.training.arguments import make_schedule
 from ensemble_vs_dropout.training.stacked import Stacked
 
@@ -55,45 +56,64 @@ def test_each_member_ends_as_its_ensemble_alone_would_leave_it(blobs, small, alo
 RATES = (0.1, 0.5, 0.8)
 
 
+def in_maps(rate, penalty=0.0, learning_rate=0.1):
+    """A network with numbers of every kind: rates, penalties on weights and outputs, weight decay, learning rate."""
+    layers = [
+        keras.layers.Dense(5, kernel_regularizer=keras.regularizers.L2(penalty)),
+        keras.layers.SpatialDropout1D(rate),
+        keras.layers.Flatten(),
+        keras.layers.Dropout(rate / 2),
+        keras.layers.Dense(3, bias_regularizer=keras.regularizers.L1(penalty), activity_regularizer="l2"),
+    ]
+    model = keras.Sequential([keras.Input((6, 4)), *layers])
+    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=penalty)
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["stacked", "unrolled"])
-@pytest.mark.parametrize("kind", ["dense", "maps"])
-def test_members_may_differ_in_the_rate_of_their_dropout(blobs, small, strategy, kind, monkeypatch):
-    """In a stacked program the rate is a number of each member; with a rate of its own it would train otherwise."""
+@pytest.mark.parametrize("kind", ["rate", "all numbers"])
+def test_members_may_differ_in_numbers(blobs, small, strategy, kind, monkeypatch):
+    """In a stacked program they are numbers of each member, and each stops at an epoch of its own."""
     x, y = blobs()
-    x = x if kind == "dense" else np.repeat(x[:, :, None], 4, axis=2)
+    if kind == "all numbers":
+        x = np.repeat(x[:, :, None], 4, axis=2)
+        builds = [partial(in_maps, 0.1, 0.3, 0.01), partial(in_maps, 0.5, 0.0, 0.2), partial(in_maps, 0.8, 0.1, 0.1)]
+    else:
+        builds = [partial(small, rate=rate, units=(8, 6)) for rate in RATES]
 
-    def build(rate):
-        if kind == "dense":
-            return small(rate=rate, units=(8, 6))
-        layers = [keras.layers.Dense(5), keras.layers.SpatialDropout1D(rate), keras.layers.Flatten()]
-        model = keras.Sequential(
-            [keras.Input(x.shape[1:]), *layers, keras.layers.Dropout(rate / 2), keras.layers.Dense(3)]
-        )
-        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-        return model
+    def trained(train, strategy):
+        several = [Ensemble(build, 2, seed=number) for number, build in enumerate(builds)]
+        settings = {"epochs": 8, "batch_size": 16, "patience": 1, "verbose": 0, "strategy": strategy}
+        train(several, (x[:20], y[:20]), settings)
+        return several
 
-    def several():
-        return [Ensemble(partial(build, rate), 2, seed=n) for n, rate in enumerate(RATES)]
+    def together(several, validation, settings):
+        fit_together(several, x, y, validation, **settings)
 
-    settings = {"epochs": 8, "batch_size": 16, "patience": 1, "verbose": 0}
+    def alone(several, validation, settings):
+        for ensemble in several:
+            ensemble.fit(x, y, validation_data=validation, **settings)
+
     engines = []
     monkeypatch.setattr(fitting, "Stacked", lambda *given: engines.append(Stacked(*given)) or engines[-1])
-    together, alone, wrong = several(), several(), several()
-    fit_together(together, x, y, (x[:20], y[:20]), strategy=strategy, **settings)
+    found, expected = trained(together, strategy), trained(alone, "looped")
     assert len(engines) == (strategy == "stacked")
-    for ensemble in alone:
-        ensemble.fit(x, y, validation_data=(x[:20], y[:20]), strategy="looped", **settings)
-    assert kind == "maps" or len({len(one.histories) for one in alone}) > 1  # they stop at epochs of their own
-    for one, other in zip(together, alone, strict=True):
+    assert len({len(one.histories) for one in expected}) > 1
+    for one, other in zip(found, expected, strict=True):
         assert one.histories[["member", "epoch"]].equals(other.histories[["member", "epoch"]])
+        np.testing.assert_allclose(
+            one.histories[["loss", "val_loss"]], other.histories[["loss", "val_loss"]], rtol=1e-3
+        )
         for mine, theirs in zip(weights_of(one), weights_of(other), strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5)
+        for model, alike in zip(one.models, other.models, strict=True):  # what stood in their places is gone
+            assert architecture(model, lasting=True) == architecture(alike, lasting=True)
     if strategy == "stacked":
-        monkeypatch.setattr(masks, "rated", lambda model: [])
-        monkeypatch.setattr(stacked, "rated", lambda model: [])
-        fit_together(wrong, x, y, (x[:20], y[:20]), strategy=strategy, **settings)
-        assert not np.allclose(weights_of(wrong[-1])[0], weights_of(alone[-1])[0], atol=1e-3)
+        monkeypatch.setattr(fitting, "differ", lambda models: False)
+        wrong = trained(together, strategy)
+        assert not np.allclose(weights_of(wrong[-1])[0], weights_of(expected[-1])[0], atol=1e-3)
 
 
 def test_what_is_no_number_in_a_program_is_trained_by_another_strategy(blobs, small):

@@ -1,0 +1,87 @@
+"""What members of one program may differ in: numbers that stand in its place as tensors, one for each member.
+
+They are the rate of a dropout layer, the factor of an L1 or L2 penalty, and the optimizer's weight decay. Its learning
+rate is a variable of every member's own already. What cannot be a number makes another program; `structure` tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+
+from ensemble_vs_dropout.models.architecture import architecture
+from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.models.draws import Words, training_threshold
+from ensemble_vs_dropout.models.layers import FACTORS, RATED
+from ensemble_vs_dropout.training.masks import own_masks
+
+Place = tuple[Any, str]  # an object of a model, and the attribute that holds a number
+
+
+class Numbers:
+    """The numbers of a model, in an order that is the same for all models of its architecture; none if not `varied`.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.25), keras.layers.Dense(2)])
+        >>> Numbers(model).values()[1].tolist()
+        [0.75]
+    """
+
+    def __init__(self, model: keras.Model, varied: bool = True):
+        layers = model._flatten_layers() if varied else []
+        self._rated = [layer for layer in layers if type(layer) in RATED and layer.rate]
+        held = [getattr(layer, "activity_regularizer", None) for layer in layers]
+        held += [variable.regularizer for variable in model.trainable_variables] if varied else []
+        self._factors: list[Place] = [(one, FACTORS[type(one)]) for one in held if type(one) in FACTORS]
+        optimizer = getattr(model, "optimizer", None)
+        if varied and getattr(optimizer, "weight_decay", None) is not None:
+            self._factors.append((optimizer, "weight_decay"))
+        rate = getattr(optimizer, "_learning_rate", None)
+        self._learning_rate = rate if varied and isinstance(rate, keras.Variable) else None
+
+    def values(self) -> list[np.ndarray[Any, Any]]:
+        """Return the thresholds of the draws and the keep probabilities of all rates, and all factors."""
+        return [
+            np.array([training_threshold(layer.rate) for layer in self._rated], np.uint32),
+            np.array([1 - layer.rate for layer in self._rated], np.float32),
+            np.array([getattr(*place) for place in self._factors], np.float32),
+        ]
+
+    @contextmanager
+    def left_open(self) -> Iterator[None]:
+        """Let the model tell of itself inside as any other with numbers of its own."""
+        with ExitStack() as stack:
+            for owner, name in [*((layer, "rate") for layer in self._rated), *self._factors]:
+                stack.callback(setattr, owner, name, getattr(owner, name))
+                setattr(owner, name, 0.5)
+            if self._learning_rate is not None:
+                stack.callback(self._learning_rate.assign, self._learning_rate.numpy())
+                self._learning_rate.assign(0.5)
+            yield
+
+    @contextmanager
+    def replaced(self, values: Sequence[tf.Tensor], words: Words | None = None) -> Iterator[None]:
+        """Let the model compute with these values in what is traced inside, and draw its masks by these words."""
+        thresholds, keep, factors = values
+        rates = {id(layer.seed_generator): (thresholds[i], keep[i]) for i, layer in enumerate(self._rated)}
+        with ExitStack() as stack:
+            for i, (owner, name) in enumerate(self._factors):
+                stack.callback(setattr, owner, name, getattr(owner, name))
+                setattr(owner, name, factors[i])
+            if words:
+                stack.enter_context(own_masks(words, rates))
+            yield
+
+
+def structure(model: keras.Model, lasting: bool = False) -> str:
+    """Return the `architecture` of a model, its numbers left open: models of one structure can share a program."""
+    with Numbers(model).left_open():
+        return architecture(model, lasting)
+
+
+def differ(models: Sequence[keras.Model]) -> bool:
+    """Return whether models of one architecture have other numbers."""
+    return len({b"".join(values.tobytes() for values in Numbers(model).values()) for model in models}) > 1
