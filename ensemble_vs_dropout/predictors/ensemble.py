@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,12 +46,16 @@ class Ensemble(Predictor):
     `add_members`.
 
     Args:
-        build: A function without arguments that returns a new compiled `keras.Model` at each call.
+        build: A function that returns a new compiled `keras.Model` at each call; without arguments but for what varies.
         members: How many, at least 1.
         seed: Root of the members' seeds.
+        vary: By the name of an argument of `build`, its value for each member: numbers, words or booleans. Members that
+            differ in rates of dropout, factors of L1 and L2 penalties, weight decay and learning rates alone train in
+            one program, as others do. `histories` has a column for each.
 
     Raises:
-        InputError: A builder that returns no compiled model, the same object twice, or members that start identical.
+        InputError: A builder that returns no compiled model, the same object twice, or members that start identical; or
+            what varies has not one value for each member, or a name that `build` does not take.
 
     Example:
         >>> import keras, numpy as np
@@ -68,6 +73,14 @@ class Ensemble(Predictor):
         (3, 1)
         >>> ensemble.to_keras(rule="mean").output_shape
         (None, 2)
+        >>> def build_at(rate):
+        ...     layers = [keras.Input((2,)), keras.layers.Dropout(rate), keras.layers.Dense(2, activation="softmax")]
+        ...     model = keras.Sequential(layers)
+        ...     model.compile("sgd", "sparse_categorical_crossentropy")
+        ...     return model
+        >>> sweep = Ensemble(build_at, members=2, vary={"rate": [0.2, 0.5]})
+        >>> sweep.fit(x, y, epochs=1, verbose=0)[["member", "rate"]].values.tolist()
+        [[0.0, 0.2], [1.0, 0.5]]
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     ensemble.save(f"{folder}/ensemble.zip")
@@ -75,12 +88,19 @@ class Ensemble(Predictor):
         3
     """
 
-    def __init__(self, build: Callable[[], keras.Model], members: int = 5, seed: int = 0):
+    def __init__(
+        self,
+        build: Callable[..., keras.Model],
+        members: int = 5,
+        seed: int = 0,
+        vary: Mapping[str, Sequence[Any]] | None = None,
+    ):
         check_at_least("members", members, 1)
         if isinstance(build, keras.Model) or not callable(build):
             raise InputError(f"build must be a function that returns a compiled keras.Model, got {build!r}")
-        check_takes_nothing(build)
-        self._build: Callable[[], keras.Model] | None = build
+        self._vary = {name: [_plain(value) for value in values] for name, values in (vary or {}).items()}
+        _check_varied(build, members, self._vary)
+        self._build: Callable[..., keras.Model] | None = build
         self.seed = check_at_least("seed", seed, 0)
         self._models: list[keras.Model] = []
         self._fitted = Fitted()
@@ -101,7 +121,7 @@ class Ensemble(Predictor):
         if not len(models):
             raise InputError("models must hold at least one model, got none")
         ensemble = cls.__new__(cls)
-        ensemble._build, ensemble.seed, ensemble._programs = None, 0, Programs()
+        ensemble._build, ensemble.seed, ensemble._programs, ensemble._vary = None, 0, Programs(), {}
         given = [Path(model) if isinstance(model, (str, PathLike)) else model for model in models]
         heads: list[Head] = []
         inputs: list[Input] = []
@@ -132,9 +152,10 @@ class Ensemble(Predictor):
 
     @property
     def histories(self) -> pd.DataFrame:
-        """One row per member and epoch: member, epoch, loss, the metrics, seconds."""
-        rows = [{"member": k, **row} for k, rows in sorted(self._fitted.histories.items()) for row in rows]
-        frame = pd.DataFrame(rows, columns=None if rows else ["member", "epoch", "loss", "seconds"])
+        """One row per member and epoch: member, what varies, epoch, loss, the metrics, seconds."""
+        own = [{"member": k, **self._varied(k)} for k in range(len(self._models))]
+        rows = [{**own[k], **row} for k, rows in sorted(self._fitted.histories.items()) for row in rows]
+        frame = pd.DataFrame(rows, columns=None if rows else ["member", *self._vary, "epoch", "loss", "seconds"])
         return frame.astype({"member": int, "epoch": int})
 
     def add_members(self, members: int) -> None:
@@ -142,8 +163,15 @@ class Ensemble(Predictor):
         check_at_least("members", members, 1)
         if self._build is None:
             raise InputError("add_members needs the builder, which an ensemble from models has not")
+        if self._vary and self._models:
+            raise InputError(
+                f"add_members has no {', '.join(self._vary)} for further members; make an ensemble of all of them"
+            )
         for member in range(len(self._models), len(self._models) + members):
-            self._models.append(self._new_member(self._build, member))
+            self._models.append(self._new_member(partial(self._build, **self._varied(member)), member))
+
+    def _varied(self, member: int) -> dict[str, Any]:
+        return {name: values[member] for name, values in self._vary.items()}
 
     @by_keyword("validation_data")
     def fit(
@@ -218,7 +246,9 @@ class Ensemble(Predictor):
             memory_limit=memory_limit,
             on_divergence=on_divergence,
             on_epoch=on_epoch,
-            keeper=partial(Checkpoint, checkpoint) if checkpoint else None,
+            keeper=partial(Checkpoint, checkpoint, facts={"vary": self._vary} if self._vary else {})
+            if checkpoint
+            else None,
             checkpoint_every=checkpoint_every,
         )
         head = read_head(self._models[0])
@@ -327,6 +357,7 @@ class Ensemble(Predictor):
         state = {
             "seed": self.seed,
             "diverged": sorted(self._fitted.diverged),
+            **({"vary": self._vary} if self._vary else {}),
             "histories": [self._fitted.histories.get(member) for member in range(len(self._models))],
         }
         saving.write(path, map(loaded, self._models), state)
@@ -354,7 +385,7 @@ class Ensemble(Predictor):
         models, state = saving.read(path, seeded if build else None)
         ensemble = cls.from_models(models)
         ensemble._build = build or (lambda: saving.rebuilt(models[0]))
-        ensemble.seed = int(state["seed"])
+        ensemble.seed, ensemble._vary = int(state["seed"]), state.get("vary", {})
         histories = {member: rows for member, rows in enumerate(state["histories"]) if rows is not None}
         ensemble._fitted = Fitted(histories, set(state["diverged"]))
         return ensemble
@@ -379,6 +410,27 @@ class Ensemble(Predictor):
         for number, state in enumerate(mask_states(model)):
             state.assign([derive(self.seed, "masks", member, number), 0])
         return model
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _check_varied(build: Callable[..., keras.Model], members: int, vary: Mapping[str, list[Any]]) -> None:
+    for name, values in vary.items():
+        if len(values) != members:
+            raise InputError(f"vary[{name!r}] must hold a value for each of the {members} members, got {len(values)}")
+        if not all(isinstance(value, str | bool | int | float) for value in values):
+            raise InputError(f"vary[{name!r}] must hold numbers, words or booleans, got {values!r}")
+        if name in ("member", "epoch", "loss", "seconds"):
+            raise InputError(f"vary must not name {name!r}, a column of the histories; call the argument otherwise")
+    try:
+        inspect.signature(build).bind_partial(**vary)
+    except TypeError as error:
+        raise InputError(f"vary must name arguments of build: {error}") from error
+    except ValueError:  # what tells no signature
+        return
+    check_takes_nothing(partial(build, **vary))
 
 
 def _digest(model: keras.Model) -> str:

@@ -64,17 +64,25 @@ class Checkpoint:
         schedule: What they are trained on and for how long.
         model: One of them.
         every: Epochs after which a member on its way is kept; 0 keeps finished ones only.
+        facts: What else another training would differ in, as JSON can hold it.
 
     Raises:
         InputError: The folder holds members of another training, or a file has changed since it was written.
     """
 
-    def __init__(self, folder: str | PathLike[str], schedule: Schedule, model: keras.Model, every: int = 0):
+    def __init__(
+        self,
+        folder: str | PathLike[str],
+        schedule: Schedule,
+        model: keras.Model,
+        every: int = 0,
+        facts: Mapping[str, Any] | None = None,
+    ):
         self.folder, self.every = Path(folder), every
         self._suffix = files.suffix_for(model)  # now, not when the first member is trained
         files.check_kept(model, self._suffix)
         self.folder.mkdir(parents=True, exist_ok=True)
-        settings = _fingerprint(schedule, model)
+        settings = _fingerprint(schedule, model) | dict(facts or {})
         path = self.folder / "settings.json"
         if path.exists():
             found = self._read(path)

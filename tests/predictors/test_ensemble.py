@@ -402,3 +402,40 @@ def test_a_builder_that_wants_something_is_told_how_to_give_it():
         InputError, match=r"build must take nothing here, got a function of \(units, depth\).*lambda: build"
     ):
         Ensemble(lambda units, depth: None)
+
+
+def test_what_varies_is_told_kept_and_saved(small, blobs, tmp_path):
+    x, y = blobs(30)
+    vary = {"rate": [0.2, 0.5, 0.8], "batch_norm": [False, True, False]}
+    ensemble = Ensemble(small, members=3, vary=vary)
+    assert [model.layers[-2].rate for model in ensemble.models] == vary["rate"]
+    assert ensemble.histories.columns.tolist() == ["member", "rate", "batch_norm", "epoch", "loss", "seconds"]
+    histories = ensemble.fit(x, y, epochs=2, verbose=0, checkpoint=tmp_path / "members")
+    assert histories.groupby("member")[["rate", "batch_norm"]].first().to_dict("list") == vary
+    again = Ensemble(small, members=3, vary=vary)
+    again.fit(x, y, epochs=2, verbose=0, checkpoint=tmp_path / "members", on_epoch=lambda end: pytest.fail("again"))
+    assert again.histories.equals(histories)
+    other = Ensemble(small, members=3, vary=vary | {"rate": [0.2, 0.5, 0.7]})
+    with pytest.raises(InputError, match="is of another training: vary differ"):
+        other.fit(x, y, epochs=2, verbose=0, checkpoint=tmp_path / "members")
+    ensemble.save(tmp_path / "ensemble.zip")
+    assert Ensemble.load(tmp_path / "ensemble.zip").histories.equals(histories)
+    with pytest.raises(InputError, match="add_members has no rate, batch_norm for further members"):
+        ensemble.add_members(1)
+
+
+@pytest.mark.parametrize(
+    ("vary", "told"),
+    [
+        ({"rate": [0.1]}, r"vary\['rate'\] must hold a value for each of the 2 members, got 1"),
+        ({"rate": [0.1, None]}, r"vary\['rate'\] must hold numbers, words or booleans, got \[0.1, None\]"),
+        ({"rat": [0.1, 0.2]}, "vary must name arguments of build"),
+        ({"loss": ["a", "b"]}, "vary must not name 'loss', a column of the histories"),
+    ],
+)
+def test_what_cannot_vary_is_refused(vary, told):
+    def build(rate, loss="a"):
+        raise AssertionError("built")
+
+    with pytest.raises(InputError, match=told):
+        Ensemble(build, members=2, vary=vary)
