@@ -70,7 +70,7 @@ def test_results_are_one_tidy_table_in_every_form(folder):
 def test_the_plan_tells_groups_time_and_disk(folder):
     done = call(folder, "plan")
     assert done.exit_code == 0
-    assert "2 points and repetitions, 3 runs, 6 networks in 3 groups" in done.stdout
+    assert "2 points and repetitions, 3 runs, 6 networks in 2 groups" in done.stdout
     assert "about 0.0 minutes and 0 MB for what is not finished" in done.stdout
 
 

@@ -9,8 +9,9 @@ from ensemble_vs_dropout.datasets import OVADIA, shift
 from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.experiments import make_plan, parse_study
 from ensemble_vs_dropout.experiments.comparing import compare
-from ensemble_vs_dropout.experiments.running import builder_of, conditions, data_of, make_runs
+from ensemble_vs_dropout.experiments.running import Given, builder_of, conditions, data_of, make_runs
 from ensemble_vs_dropout.experiments.settings import ModelSettings
+from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.builders import mlp
 from ensemble_vs_dropout.types import Predictions
 
@@ -134,8 +135,6 @@ def test_scores_are_those_of_the_saved_predictions():
 
 @pytest.mark.slow
 def test_models_can_be_built_again_from_what_is_kept():
-    from ensemble_vs_dropout.models.backend import keras
-
     run = runs_of()[0]
     _, files = scores_of(run)
     model = keras.saving.deserialize_keras_object(json.loads(files["models.json"]), safe_mode=True)
@@ -151,3 +150,30 @@ def test_models_can_be_built_again_from_what_is_kept():
 def test_a_builder_of_the_users_own_takes_no_settings():
     with pytest.raises(InputError, match="takes no settings of a study, got units"):
         builder_of(ModelSettings(name="mine:build", units=[3]))
+
+
+def noisy(data, rate):
+    layers = [keras.Input(data.input_shape), keras.layers.Flatten(), keras.layers.GaussianDropout(rate)]
+    model = keras.Sequential([*layers, keras.layers.Dense(len(data.classes))])
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("builder", [None, noisy], ids=["a number", "another network"])
+def test_runs_of_several_rates_find_together_what_each_finds_alone(builder):
+    """Where the rate is no number of a program, the networks of each rate are trained apart."""
+    study = f"{BASE}}}\ngrid: {{rate: [0.1, 0.3, 0.6]}}\n"
+    (group,) = (group for group in make_plan(parse_study(study)).groups if group.runs[0].recipe == "dropout")
+    assert [run.settings.rate for run in group.runs] == [0.1, 0.3, 0.6]
+    given = Given(builder=builder)
+    together = list(make_runs(group.runs, group.members, given=given))
+    for run, files in together:
+        ((_, alone),) = make_runs([run], group.members, given=given)
+        with np.load(io.BytesIO(files["models.npz"])) as mine, np.load(io.BytesIO(alone["models.npz"])) as other:
+            assert mine.files == other.files
+            for name in mine.files:
+                np.testing.assert_allclose(mine[name], other[name], rtol=1e-3, atol=1e-5)
+        architectures = [json.loads(one["environment.json"])["architecture"] for one in (files, alone)]
+        assert architectures[0] == architectures[1]
+    assert len({json.loads(files["environment.json"])["architecture"] for _, files in together}) == 3
