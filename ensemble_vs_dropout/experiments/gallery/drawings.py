@@ -81,8 +81,12 @@ class Drawing:
 
 
 def _with_place(display: plots.Display, source: StudySource) -> plots.Display:
-    """Return the figure with a caption that tells which part of the study it is of."""
-    return replace(display, caption=f"{display.caption} {place}") if (place := source.place) else display
+    """Return the figure with a caption that tells which part of the study it is of, and what its repetitions vary."""
+    several = source.plan.study.repetitions > 1
+    parts = {True: "data of their own", "train": "training and validation data of their own"}
+    found = parts.get(source.settings.new_splits) if several else None
+    told = [display.caption, source.place, f"Repetitions have {found}." if found else ""]
+    return replace(display, caption=" ".join(filter(None, told)))
 
 
 def _of_report(name: str) -> Callable[[Source], plots.Display]:
