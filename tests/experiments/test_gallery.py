@@ -89,16 +89,16 @@ def test_the_page_of_changes_tells_what_was_told_before_beside_what_is_found():
     scripts = runpy.run_path(str(STUDIES.parent / "make_figures.py"))
     before = yaml.safe_load((STUDIES.parent / "earlier_facts.yaml").read_text())
     facts = [
-        Fact("calibrated NLL (nats) of ensemble, mean follows a|b", "cannot be judged", "1", "too few"),
-        Fact("NLL (nats) of ensemble, mean follows", "did not hold", "2"),
+        Fact("calibrated NLL (nats) of ensemble, mean follows", "cannot be judged", "1", "too few"),
+        Fact("NLL (nats) of ensemble, mean follows a|b", "did not hold", "2"),
     ]
     rows = scripts["changed_facts"]({"power_law": facts}).splitlines()[6:]
     assert len(rows) == len(before)
     assert {row.count(" | ") for row in rows} == {3}
     told = {row.split(" | ")[1]: row.split(" | ")[2] for row in rows if row.startswith("| power law")}
     found = {was.split(": ")[1].split(",")[0]: now for was, now in told.items()}
-    assert found["NLL (nats) of ensemble"] == "**did not hold**: NLL (nats) of ensemble, mean follows (2)"
-    assert found["calibrated NLL (nats) of ensemble"].endswith("ensemble, mean follows a\\|b (1; too few)")
+    assert found["NLL (nats) of ensemble"] == "**did not hold**: NLL (nats) of ensemble, mean follows a\\|b (2)"
+    assert found["calibrated NLL (nats) of ensemble"] == "left out"
     assert found["Brier score (0 to 2) of ensemble"] == "left out"
     assert found["NLL (nats) of MC dropout"] == "to be drawn"
     assert all(one["why"] and one["outcome"] in ("held", "did not hold") for one in before)
