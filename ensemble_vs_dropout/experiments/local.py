@@ -177,7 +177,8 @@ def make_group(
                 if isinstance(files, Exception):
                     note_failure(run, *told(files), store, report, progress)
                     if fail_fast and run.name not in may_fail:
-                        raise FloatingPointError(f"{run.name} failed: {files}")
+                        diverged = isinstance(files, FloatingPointError)
+                        raise FloatingPointError(f"{run.name} failed: {files}") if diverged else files
                 else:
                     store.put(run, files)
                     report.made.append(run.name)

@@ -172,7 +172,7 @@ def make_plan(
         >>> study = Study(name="s", base={"dataset": "digits"}, grid={"rate": [0.2, 0.5]}, repetitions=2)
         >>> plan = make_plan(study)
         >>> len(plan.points), len(plan.runs), len(plan.groups)
-        (4, 6, 3)
+        (4, 6, 2)
     """
     judged, facts = judged or (lambda trial: None), facts or {}
     points = [

@@ -63,7 +63,7 @@ def make_runs(
     checkpoints: Sequence[Path | None] | None = None,
     on_epoch: Callable[[Run, EpochEnd], None] | None = None,
     given: Given | None = None,
-) -> Iterator[tuple[Run, Files | FloatingPointError]]:
+) -> Iterator[tuple[Run, Files | Exception]]:
     """Train the networks of all runs together, and yield each run with the files that hold it.
 
     Networks of other rates, penalties and learning rates share a program where these are all that they differ in.
@@ -76,7 +76,7 @@ def make_runs(
         given: What stands in the place of what the specs name; its `trained` takes up the ensembles.
 
     Yields:
-        A run and its files; or why it has none, where a network of its diverged.
+        A run and its files; or why it has none, where a network of its diverged, or cannot be built at its rate.
 
     Raises:
         InputError: The group cannot be made: data, builder or settings do not fit.
@@ -96,12 +96,21 @@ def make_runs(
         own = (given and given.builder) or builder_of(run.settings.model)
         return Ensemble(partial(build_for, own, data, rate=rate, width=width), run.members, seed)
 
-    ensembles = [untrained(run) for run in runs]
-    kinds = [architecture_of(next(iter(one.models))) for one in ensembles]  # before training, which may leave its marks
+    ensembles: dict[int, Ensemble] = {}
+    kinds: dict[int, str] = {}
     alike: dict[str, list[int]] = {}  # those of another rate may differ in more than a number
-    for number, one in enumerate(ensembles):
-        alike.setdefault(structure(next(iter(one.models)), lasting=True), []).append(number)
-    failed: dict[int, FloatingPointError] = {}
+    failed: dict[int, Exception] = {}
+    for number, run in enumerate(runs):
+        try:
+            ensembles[number] = untrained(run)
+        except Exception as error:  # the user's builder may refuse one rate and take another
+            if len({other.settings.rate for other in runs}) == 1:
+                raise
+            failed[number] = error
+            continue
+        first = next(iter(ensembles[number].models))
+        kinds[number] = architecture_of(first)  # before training, which may leave its marks
+        alike.setdefault(structure(first, lasting=True), []).append(number)
     for numbers in alike.values():
         try:
             fit_together(
@@ -122,10 +131,11 @@ def make_runs(
             failed |= dict.fromkeys(numbers, error)
     trained = time.perf_counter() - started
     ways = Ways()
-    for number, (run, ensemble, kind) in enumerate(zip(runs, ensembles, kinds, strict=True)):
+    for number, run in enumerate(runs):
         if number in failed:
             yield run, failed[number]
             continue
+        ensemble = ensembles[number]
         if ensemble.diverged:  # of fewer networks it would be another run, and which diverge is no accident
             told = f"{len(ensemble.diverged)} of {run.members} networks diverged"
             yield run, FloatingPointError(f"{told}; a lower learning rate or clipped gradients usually help")
@@ -133,7 +143,7 @@ def make_runs(
         if given:
             given.trained[run.name] = ensemble
         seconds = trained * run.members / sum(r.members for r in runs)
-        yield run, _files(run, ensemble, data, ways, seconds, kind)
+        yield run, _files(run, ensemble, data, ways, seconds, kinds[number])
 
 
 def _tell(on_epoch: Callable[[Run, EpochEnd], None], runs: Sequence[Run], number: int, end: EpochEnd) -> None:
