@@ -7,7 +7,7 @@ WORKERS ?= --numprocesses 2 --dist loadgroup
 .PHONY: compare test check setup clean
 
 compare: setup
-	@$(BIN)/python scripts/compare.py --dataset fashion_mnist_10k --train-size 7000 --members 5 --passes 100 --repetitions 3
+	@$(BIN)/python scripts/compare.py --dataset fashion_mnist_10k --train-size 6000 --members 5 --passes 100 --repetitions 3
 
 test: setup
 	$(BIN)/python -m pytest $(WORKERS)

@@ -209,7 +209,7 @@ class Evaluator:
             raise InputError(
                 "other data are told from the same test examples in every repetition; leave out test_share"
             )
-        outcomes = detect(own, other, check_at_least("resamples", resamples, 100), self.seed)
+        outcomes = self._by_unit(detect(own, other, check_at_least("resamples", resamples, 100), self.seed))
         detectors = dict.fromkeys(outcome.rule for outcome in outcomes)
         pairs = [self._contrasts([one for one in outcomes if one.rule == name]) for name in detectors]
         return self._scores(outcomes, own, "test", "other data", 0), pd.concat(pairs, ignore_index=True)
@@ -262,7 +262,9 @@ class Evaluator:
                 "fixed compares trained networks on the same examples, and must be False where every repetition has a "
                 "split of its own (test_share), got True"
             )
-        outcomes = evaluate(pooled, labels, metrics, self.resamples, self.seed, self.test_share)
+        return self._by_unit(evaluate(pooled, labels, metrics, self.resamples, self.seed, self.test_share))
+
+    def _by_unit(self, outcomes: list[Outcome]) -> list[Outcome]:
         return outcomes if self.unit == "network" else [outcome.by_repetition for outcome in outcomes]
 
     def _rules_of(self, arm: str) -> Sequence[str]:

@@ -76,7 +76,7 @@ def make_runs(
         given: What stands in the place of what the specs name; its `trained` takes up the ensembles.
 
     Yields:
-        A run and its files; or why it has none, where a network of its diverged, or cannot be built at its rate.
+        A run and its files; or why it has none, where a network of its diverged, or cannot be built.
 
     Raises:
         InputError: The group cannot be made: data, builder or settings do not fit.
@@ -96,21 +96,11 @@ def make_runs(
         own = (given and given.builder) or builder_of(run.settings.model)
         return Ensemble(partial(build_for, own, data, rate=rate, width=width), run.members, seed)
 
-    ensembles: dict[int, Ensemble] = {}
-    kinds: dict[int, str] = {}
+    ensembles, failed = _built(runs, untrained)
+    kinds = {number: architecture_of(_first(one)) for number, one in ensembles.items()}  # training may leave marks
     alike: dict[str, list[int]] = {}  # those of another rate may differ in more than a number
-    failed: dict[int, Exception] = {}
-    for number, run in enumerate(runs):
-        try:
-            ensembles[number] = untrained(run)
-        except Exception as error:  # the user's builder may refuse one rate and take another
-            if len({other.settings.rate for other in runs}) == 1:
-                raise
-            failed[number] = error
-            continue
-        first = next(iter(ensembles[number].models))
-        kinds[number] = architecture_of(first)  # before training, which may leave its marks
-        alike.setdefault(structure(first, lasting=True), []).append(number)
+    for number, one in ensembles.items():
+        alike.setdefault(structure(_first(one), lasting=True), []).append(number)
     for numbers in alike.values():
         try:
             fit_together(
@@ -144,6 +134,26 @@ def make_runs(
             given.trained[run.name] = ensemble
         seconds = trained * run.members / sum(r.members for r in runs)
         yield run, _files(run, ensemble, data, ways, seconds, kinds[number])
+
+
+def _built(
+    runs: Sequence[Run], untrained: Callable[[Run], Ensemble]
+) -> tuple[dict[int, Ensemble], dict[int, Exception]]:
+    """Return the ensembles of the runs by their places, and why others have none; raise where no run has one."""
+    ensembles: dict[int, Ensemble] = {}
+    failed: dict[int, Exception] = {}
+    for number, run in enumerate(runs):
+        try:
+            ensembles[number] = untrained(run)
+        except Exception as error:  # the user's builder may refuse one rate and take another
+            failed[number] = error
+    if not ensembles:
+        raise failed[0]
+    return ensembles, failed
+
+
+def _first(ensemble: Ensemble) -> keras.Model:
+    return next(iter(ensemble.models))
 
 
 def _tell(on_epoch: Callable[[Run, EpochEnd], None], runs: Sequence[Run], number: int, end: EpochEnd) -> None:
@@ -258,7 +268,7 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
         kept |= {f"other/{arm}": p.probs for arm, p in strange.items()}
         kept |= _beside("other", strange)
     if wanted.exact and RECIPES[recipe].dropout:
-        exact = ExactDropout(next(iter(ensemble.models)))
+        exact = ExactDropout(_first(ensemble))
         for rule in ("mean", "geometric_mean"):
             pooled = Predictions(exact.predict(data.x_test, rule=rule)[None])
             table = _scores(wanted, {"exact_dropout": pooled}, data.y_test)
@@ -285,13 +295,13 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
         "classes": list(data.classes),
         "sizes": data.sizes,
         "data_sha256": digest_of_arrays(array for part in PARTS for array in _part(data, part)),
-        "parameters": next(iter(ensemble.models)).count_params(),
+        "parameters": _first(ensemble).count_params(),
         "architecture": kind,
     }
     kept |= {f"labels/{part}": y for part, (_, y) in parts.items() if part != "train"}
     return {
         "environment.json": json.dumps(environment, indent=1).encode(),
-        "models.json": _described(next(iter(ensemble.models))).encode(),
+        "models.json": _described(_first(ensemble)).encode(),
         "models.npz": _npz(weights),
         "histories.csv": ensemble.histories.to_csv(index=False).encode(),
         "predictions.npz": _npz(kept),

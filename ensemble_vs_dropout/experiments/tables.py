@@ -110,7 +110,7 @@ def results(plan: Plan, store: Keeping) -> pd.DataFrame:
     Returns:
         The varied keys of the study; where anything is chosen, trials (those that its recipe had on validation data)
         and chosen (what they led to); then the columns of `Evaluator.scores`: arm, rule, members, metric, value, low,
-        high (bootstrap over examples), split, condition, severity, repetition.
+        high (over the examples, and over networks that are judged one by one), split, condition, severity, repetition.
 
     Raises:
         InputError: No run is finished, or one is damaged.

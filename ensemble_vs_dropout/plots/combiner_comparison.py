@@ -18,6 +18,7 @@ from ensemble_vs_dropout.evaluation.arms import RULE_LABELS
 from ensemble_vs_dropout.evaluation.findings.combiner_comparison import combiner_comparison
 from ensemble_vs_dropout.evaluation.pooling import Arms
 from ensemble_vs_dropout.evaluation.sizes import SIZES
+from ensemble_vs_dropout.measures.spread import LEAST
 from ensemble_vs_dropout.plots import style
 from ensemble_vs_dropout.plots.display import AxesArray, Display, draw_line, fold, integer_ticks, name_axes, title_room
 
@@ -58,19 +59,19 @@ class CombinerComparison(Display):
     ) -> CombinerComparison:
         """Make the display of the data set named `dataset`; all else is as in `combiner_comparison`."""
         found = combiner_comparison(arms, labels, sizes=sizes, subsets=subsets, resamples=resamples, seed=seed)
-        repeated = found.told["repetitions"] > 1
+        again = " and training again" if found.told["repetitions"] >= LEAST else ""
         caption = [
             f"Error on {dataset}, mean over subsets of each arm's pool. Band: 95 % bootstrap over examples, of the",
             "mean alone. A tie is broken at random (the expected error).",
             "In a confidence-weighted vote, a vote counts as much as the member's highest probability.",
             "NLL: of the whole pool; the mean averages probabilities, the geometric mean logits;",
-            f"bar: 95 % bootstrap over examples{' and repetitions' if repeated else ''}.",
+            f"bar: 95 % interval over examples{again}.",
             "In brackets: networks or passes. Lower is better.",
         ]
         return cls(
             found.table,
             title=f"Average members, or let them vote? Data: {dataset}",
-            interval=f"band and bar: 95 % bootstrap over examples{', in the bar repetitions too' if repeated else ''}",
+            interval=f"band: 95 % bootstrap over examples; bar: 95 % interval over examples{again}",
             caption=" ".join(caption),
             facts=found.facts,
         )

@@ -52,7 +52,7 @@ class CriticalDifference(Display):
         """
         found = critical_difference(scores, metric=metric, rule=rule, level=level)
         low, high = found.told["repetitions"]
-        counts = f"{' to '.join(map(str, sorted({low, high})))} repetitions (seeds)" if high > 1 else "one repetition"
+        counts = f"{' to '.join(map(str, sorted({low, high})))} repetitions" if high > 1 else "one repetition"
         p = "p < 0.001" if found.told["p"] < 0.001 else f"p = {found.told['p']:.3f}"
         percent = f"{100 * level:g} %"
         caption = [

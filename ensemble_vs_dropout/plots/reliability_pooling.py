@@ -65,7 +65,7 @@ class ReliabilityPooling(Display):
             dataset: The name of the data set.
             arm: Whose members they are.
             bins: Of confidence.
-            resamples: Of the bootstrap.
+            resamples: Of the examples, behind the interval of the ECE.
             seed: Of the halves and the resamples.
 
         Raises:
@@ -73,7 +73,7 @@ class ReliabilityPooling(Display):
         """
         found = reliability_pooling(test, labels, bins=bins, resamples=resamples, seed=seed)
         members = found.told["members"]
-        over = f"95 % bootstrap over examples{' and repetitions' if found.told['repetitions'] > 1 else ''}"
+        over = "95 % interval over examples, and over training again where there are three networks or pools"
         caption = [
             f"Members and pool: {style.arm_label(arm, 'mean', members)}, test examples of {dataset}.",
             "Temperatures, one for each member or one for the pool: each half of the",

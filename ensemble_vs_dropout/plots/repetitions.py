@@ -17,14 +17,14 @@ def interval_words(repetitions: Iterable[int]) -> str:
 
     Example:
         >>> interval_words([5, 5, 4])
-        '95 % t interval over 4 to 5 repetitions (seeds)'
+        '95 % t interval over 4 to 5 repetitions'
     """
     counts = sorted({int(count) for count in repetitions})
     several = [count for count in counts if count > 1]
-    words = [f"95 % t interval over {' to '.join(map(str, sorted({*several[:1], *several[-1:]})))} repetitions (seeds)"]
+    words = [f"95 % t interval over {' to '.join(map(str, sorted({*several[:1], *several[-1:]})))} repetitions"]
     words = words if several else []
-    words += ["95 % bootstrap over examples (one repetition)"] * (1 in counts)
-    words += ["95 % bootstrap over repetitions and examples"] * (0 in counts)
+    words += ["95 % interval over examples (one repetition)"] * (1 in counts)
+    words += ["95 % interval over training again and examples"] * (0 in counts)
     return "; ".join(words)
 
 

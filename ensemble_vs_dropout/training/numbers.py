@@ -42,6 +42,12 @@ class Numbers:
         rate = getattr(optimizer, "_learning_rate", None)
         self._learning_rate = rate if varied and isinstance(rate, keras.Variable) else None
 
+    @property
+    def shared(self) -> list[int]:
+        """For each factor the place of the first that the same object holds."""
+        owners = [id(owner) for owner, _ in self._factors]
+        return [owners.index(owner) for owner in owners]
+
     def values(self) -> list[np.ndarray[Any, Any]]:
         """Return the thresholds of the draws and the keep probabilities of all rates, and all factors."""
         return [
@@ -78,8 +84,9 @@ class Numbers:
 
 def structure(model: keras.Model, lasting: bool = False) -> str:
     """Return the `architecture` of a model, its numbers left open: models of one structure can share a program."""
-    with Numbers(model).left_open():
-        return architecture(model, lasting)
+    numbers = Numbers(model)
+    with numbers.left_open():
+        return f"{architecture(model, lasting)} {numbers.shared}"
 
 
 def differ(models: Sequence[keras.Model]) -> bool:

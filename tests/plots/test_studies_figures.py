@@ -71,10 +71,10 @@ def test_one_repetition_keeps_the_interval_of_its_row_and_the_words_say_so():
     rows = choose(made.sizes(repetitions=1), ["error"], ["train_size"])
     table = summarise(rows, ["arm", "train_size"])
     np.testing.assert_allclose(table["low"], table["value"] * 0.95)
-    assert interval_words(table["repetitions"]) == "95 % bootstrap over examples (one repetition)"
+    assert interval_words(table["repetitions"]) == "95 % interval over examples (one repetition)"
     averaged = choose(made.sizes(repetitions=1).assign(repetition=None), ["error"], ["train_size"])
     words = interval_words(summarise(averaged, ["arm", "train_size"])["repetitions"])
-    assert words == "95 % bootstrap over repetitions and examples"
+    assert words == "95 % interval over training again and examples"
 
 
 def test_differences_are_paired_by_repetition():

@@ -128,7 +128,16 @@ def test_what_is_no_number_in_a_program_is_trained_by_another_strategy(blobs, sm
     def with_none(rate):  # at a rate of 0 there is no layer that draws
         return small(rate=max(0, rate - 0.1))
 
-    for build in (noisy, with_none):
+    def penalized(rate):
+        """One penalty for two layers, or two: those of a program cannot stand for both."""
+        one, two = keras.regularizers.L2(rate), keras.regularizers.L2(0.3)
+        layers = [keras.layers.Dense(5, kernel_regularizer=one)]
+        layers += [keras.layers.Dense(3, kernel_regularizer=one if rate == RATES[0] else two)]
+        model = keras.Sequential([keras.Input(x.shape[1:]), *layers])
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    for build in (noisy, with_none, penalized):
         ensembles = [Ensemble(partial(build, rate), 1, seed) for seed, rate in enumerate(RATES)]
         with pytest.raises(InputError, match="must have one architecture"):
             fit_together(ensembles, x, y)

@@ -49,13 +49,13 @@ def combiner_comparison(
         labels: Shape (examples,).
         sizes: Numbers of members; those beyond a pool are left out; 1, 2 and the pool's own are always there.
         subsets: Of the members at each size, about.
-        resamples: Bootstrap resamples of the examples, and in the NLL of the repetitions too.
+        resamples: Bootstrap resamples of the examples, for the errors.
         seed: Of subsets and resamples.
 
     Returns:
         A table of the columns panel ("error", a fraction, or "nll", in nats), arm, rule, members, value (the error is
-        the mean over subsets of that size), low, high (95 % bootstrap; of the errors, for the mean alone). Told:
-        `repetitions`.
+        the mean over subsets of that size), low, high (95 %; of the errors a bootstrap of the examples, for the mean
+        alone; of the NLL over examples, and over training again from three repetitions on). Told: `repetitions`.
 
     Raises:
         InputError: No arm of several members, weights, or predictions that do not fit each other or the labels.

@@ -53,14 +53,15 @@ def reliability_pooling(
             repetition.
         labels: Shape (examples,), at least 2.
         bins: Of equal width in a diagram; the ECE has its own 15.
-        resamples: Bootstrap resamples of the test examples, and of the repetitions where there are several.
+        resamples: Bootstrap resamples of the test examples, behind the interval of the ECE.
         seed: Of the halves and the resamples.
 
     Returns:
         A table of the columns panel (a way of `DIAGRAMS`, or "nll", "ece"), way (of `WAYS`), left, right (edges of the
         bin of confidence; NaN in the last two panels), count (of predictions in the bin), share (of all), confidence
-        (their mean), value (their accuracy, NaN in an empty bin; or the NLL in nats or the ECE), low, high (95 %
-        bootstrap; NaN in diagrams). Told: `members`, `repetitions` and `examples`.
+        (their mean), value (their accuracy, NaN in an empty bin; or the NLL in nats or the ECE), low, high (95 %,
+        over examples, and over training again where there are three networks or pools; NaN in diagrams). Told:
+        `members`, `repetitions` and `examples`.
 
     Raises:
         InputError: Predictions that do not fit each other or their labels, or a single member.

@@ -83,9 +83,9 @@ class Drawing:
 def _with_place(display: plots.Display, source: StudySource) -> plots.Display:
     """Return the figure with a caption that tells which part of the study it is of, and what its repetitions vary."""
     several = source.plan.study.repetitions > 1
-    parts = {True: "data of their own", "train": "training and validation data of their own"}
-    found = parts.get(source.settings.new_splits) if several else None
-    told = [display.caption, source.place, f"Repetitions have {found}." if found else ""]
+    parts = {False: "seeds", "train": "seeds, training and validation data", True: "seeds and data"}
+    varied = f"Repetitions have {parts[source.settings.new_splits]} of their own." if several else ""
+    told = [display.caption, source.place, varied]
     return replace(display, caption=" ".join(filter(None, told)))
 
 
