@@ -220,6 +220,13 @@ class Settings(_Checked):
         """Take a list of names, each at its five severities."""
         return dict.fromkeys(given, "severities") if isinstance(given, list | tuple) else given
 
+    @field_validator("new_splits", mode="before")
+    @classmethod
+    def _kind_of_splits(cls, given: Any) -> Any:
+        if not isinstance(given, bool) and given != "train":
+            raise ValueError("must be true, false or train")
+        return given
+
     @field_validator("shifts")
     @classmethod
     def _known_shifts(cls, given: dict[str, Any]) -> dict[str, Any]:

@@ -717,3 +717,17 @@ def test_sizes_worth_and_equal_cost_take_the_evaluators_choices():
     )
     wide, narrow = (replace(evaluator, level=level).size_curves(arms, labels) for level in (0.99, 0.5))
     assert ((wide.high - wide.low) > (narrow.high - narrow.low)).all()
+
+
+def test_detection_counts_by_the_unit_too():
+    rng = np.random.default_rng(8)
+    shifts = rng.normal(size=(3, 1, 1, 1)) + np.zeros((3, 4, 1, 1))  # members of a repetition are alike
+    logits = rng.normal(size=(3, 4, 40, 3)) + shifts * np.eye(3)[0]
+    own = {"single": [Predictions(np.exp(run) / np.exp(run).sum(-1, keepdims=True)) for run in logits]}
+    other = {"single": [Predictions(rng.dirichlet(np.ones(3), (4, 40))) for _ in range(3)]}
+    by_network, by_repetition = (
+        Evaluator(unit=unit).detection(own, other, resamples=200)[0].query("rule == 'entropy'")
+        for unit in ("network", "repetition")
+    )
+    np.testing.assert_allclose(by_network.value, by_repetition.value)
+    assert ((by_repetition.high - by_repetition.low) > (by_network.high - by_network.low)).all()

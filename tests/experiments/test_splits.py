@@ -298,3 +298,8 @@ def test_no_figure_of_the_gallery_takes_the_labels_of_one_split_for_all(compared
     )
     with pytest.raises(Lacking):
         DRAWINGS["reliability_pooling"].make(sources[0])
+
+
+def test_a_kind_of_splits_that_is_none_is_refused():
+    with pytest.raises(InputError, match="new_splits: must be true, false or train, got 'tran'"):
+        planned(", new_splits: tran")
