@@ -60,18 +60,18 @@ class CombinerComparison(Display):
         """Make the display of the data set named `dataset`; all else is as in `combiner_comparison`."""
         found = combiner_comparison(arms, labels, sizes=sizes, subsets=subsets, resamples=resamples, seed=seed)
         again = " and training again" if found.told["repetitions"] >= LEAST else ""
+        interval = f"band (of the mean alone): 95 % bootstrap over examples; bar: 95 % interval over examples{again}"
         caption = [
-            f"Error on {dataset}, mean over subsets of each arm's pool. Band: 95 % bootstrap over examples, of the",
-            "mean alone. A tie is broken at random (the expected error).",
-            "In a confidence-weighted vote, a vote counts as much as the member's highest probability.",
-            "NLL: of the whole pool; the mean averages probabilities, the geometric mean logits;",
-            f"bar: 95 % interval over examples{again}.",
+            f"Error on {dataset}, mean over subsets of each arm's pool. A tie is broken at random (the expected",
+            "error). In a confidence-weighted vote, a vote counts as much as the member's highest probability.",
+            "NLL: of the whole pool; the mean averages probabilities, the geometric mean logits.",
+            f"{interval.capitalize()}.",
             "In brackets: networks or passes. Lower is better.",
         ]
         return cls(
             found.table,
             title=f"Average members, or let them vote? Data: {dataset}",
-            interval=f"band: 95 % bootstrap over examples; bar: 95 % interval over examples{again}",
+            interval=interval,
             caption=" ".join(caption),
             facts=found.facts,
         )
