@@ -34,23 +34,22 @@ def estimate(plan: Plan) -> pd.DataFrame:
         first = group.runs[0]
         wanted, recipe = first.settings, RECIPES[first.recipe]
         data, rate = data_of(wanted), float(wanted.rate) * recipe.rate if recipe.dropout else 0.0
+        members = sum(run.members for run in group.runs)
         network = digest([first.spec[key] for key in ("recipe", "dataset", "target", "model", "width")])
         if network not in sizes:
             sizes[network] = _size(build_for(builder_of(wanted.model), data, rate=rate, width=wanted.width))
         products, parameters = sizes[network]
         examples, predicted = len(data.x_train), len(data.x_val) + len(data.x_test)
-        work = group.members * (3.0 * wanted.epochs * examples + predicted)
-        computing = work * products / _SPEED
+        computing = 0.0
         cells, kept = predicted * len(data.classes) * 4, 0
         for run in group.runs:
             passes = run.settings.passes if recipe.dropout else 0
-            members = run.members + passes + recipe.dropout
-            computing += passes * predicted * products / _SPEED
-            kept += members * cells + run.members * parameters * 4 + 20_000
+            seen = run.spec["train_size"] or examples
+            work = run.members * (3.0 * wanted.epochs * seen + predicted) + passes * predicted
+            computing += work * products / _SPEED
+            kept += (run.members + passes + recipe.dropout) * cells + run.members * parameters * 4 + 20_000
         seconds = _GROUP_SECONDS + _RUN_SECONDS * len(group.runs) + computing
-        rows.append(
-            [recipe.name, wanted.dataset, examples, len(group.runs), group.members, seconds, computing, kept / 1e6]
-        )
+        rows.append([recipe.name, wanted.dataset, seen, len(group.runs), members, seconds, computing, kept / 1e6])
     columns = ["recipe", "dataset", "examples", "runs", "networks", "seconds", "computing", "megabytes"]
     return pd.DataFrame(rows, columns=columns).round(1)
 

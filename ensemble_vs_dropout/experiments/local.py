@@ -169,20 +169,22 @@ def make_group(
         if not todo:
             return
         from ensemble_vs_dropout.experiments.running import make_runs  # loads Keras
+        from ensemble_vs_dropout.models.programs import unchanging
 
         folders = [store.work(run) for run in todo] if checkpoint else None
         left = {run.name: run for run in todo}
         try:
-            for run, files in make_runs(todo, group.members, folders, tell, given):
-                if isinstance(files, Exception):
-                    note_failure(run, *told(files), store, report, progress)
-                    if fail_fast and run.name not in may_fail:
-                        diverged = isinstance(files, FloatingPointError)
-                        raise FloatingPointError(f"{run.name} failed: {files}") if diverged else files
-                else:
-                    store.put(run, files)
-                    report.made.append(run.name)
-                del left[run.name]
+            with unchanging():
+                for run, files in make_runs(todo, group.planned, folders, tell, given):
+                    if isinstance(files, Exception):
+                        note_failure(run, *told(files), store, report, progress)
+                        if fail_fast and run.name not in may_fail:
+                            diverged = isinstance(files, FloatingPointError)
+                            raise FloatingPointError(f"{run.name} failed: {files}") if diverged else files
+                    else:
+                        store.put(run, files)
+                        report.made.append(run.name)
+                    del left[run.name]
         except (OSError, MemoryError):
             raise
         except Exception as error:

@@ -13,6 +13,7 @@ import json
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -31,11 +32,13 @@ _APART = (
     "seed", "repetition", "rate", "members", "passes", "rules", "metrics", "resamples", "shifts", "keep_shifted",
     "other_data", "splits", "exact", "arms",
 )  # fmt: skip
+_DATA = ("train_size", "label_noise", "data_seed", "new_splits")  # what they see may differ too, where it is not much
 _NUMBERS = ("l2", "learning_rate")  # settings of the toolkit's own networks
 _DROPOUT_ONLY = ("rate", "passes", "exact")
 RESULTS = 2  # raised when a change of the package alters what a run finds
 PROBED = 3  # times the epochs and the patience, for a probe
 TOGETHER = 120  # networks of one group at most: what an interruption can cost
+EXAMPLES = 200_000  # training examples of one group's different data, at most: what it holds in memory
 
 
 @dataclass(frozen=True)
@@ -108,15 +111,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in seed, members and numbers of their networks alone, trained together.
+    """Runs that differ in seed, members, numbers of their networks and data alone, trained together.
 
     Attributes:
         runs: The runs.
-        members: The networks of all runs of the plan's group, of which these may be what is left.
+        planned: Of the plan's group, of which these runs may be what is left, the networks that are trained on equally
+            many examples, at most.
     """
 
     runs: tuple[Run, ...]
-    members: int
+    planned: int
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ class Plan:
     def without(self, finished: Set[str]) -> Plan:
         """Return the plan of those runs that are not finished."""
         left = [tuple(run for run in group.runs if run.name not in finished) for group in self.groups]
-        groups = tuple(Group(runs, group.members) for runs, group in zip(left, self.groups, strict=True) if runs)
+        groups = tuple(Group(runs, group.planned) for runs, group in zip(left, self.groups, strict=True) if runs)
         return replace(self, runs=tuple(run for runs in left for run in runs), groups=groups)
 
 
@@ -190,7 +194,8 @@ def make_plan(
 
 def _trained_alike(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return what runs that are trained together have in common."""
-    common = {key: value for key, value in spec.items() if key not in _APART}
+    apart = (*_APART, *_DATA) if spec["train_size"] else _APART  # how many all are is not known here
+    common = {key: value for key, value in spec.items() if key not in apart}
     model = spec["model"]
     return common | {"model": {key: model[key] for key in model if key not in _NUMBERS or ":" in model["name"]}}
 
@@ -326,9 +331,26 @@ def _folders(module: str) -> list[str]:
 
 
 def _cut(runs: Sequence[Run], together: int) -> list[Group]:
+    """Return groups of as many networks as may be together; those of one size stay together as far as can be."""
     groups: list[list[Run]] = [[]]
-    for run in runs:
-        if groups[-1] and sum(one.members for one in groups[-1]) + run.members > together:
+    members, seen = 0, dict[tuple[Any, ...], int]()
+    for run in sorted(runs, key=lambda run: run.spec["train_size"] or 0):
+        members += run.members
+        seen[data_key(run)] = run.spec["train_size"] or 0
+        if groups[-1] and (members > together or sum(seen.values()) > EXAMPLES):
             groups.append([])
+            members, seen = run.members, {data_key(run): run.spec["train_size"] or 0}
         groups[-1].append(run)
-    return [Group(tuple(group), sum(run.members for run in group)) for group in groups]
+    return [Group(tuple(group), _planned(group)) for group in groups]
+
+
+def data_key(run: Run) -> tuple[Any, ...]:
+    """Return what tells the data of a run from those of others that are trained with it."""
+    return tuple(run.spec.get(key) for key in _DATA)
+
+
+def _planned(runs: Sequence[Run]) -> int:
+    members = Counter[int | None]()
+    for run in runs:
+        members[run.spec["train_size"]] += run.members
+    return max(members.values())

@@ -97,7 +97,7 @@ def _run(
             mine = claim.enter_context(store.claim(group.runs)) if transport == "return" else group.runs
             specs = [run.spec for run in mine]
             if specs:
-                flying[task.remote(specs, group.members, folder, str(Path.cwd()))] = group, claim
+                flying[task.remote(specs, group.planned, folder, str(Path.cwd()))] = group, claim
         done = 0
         while flying:
             (ready, *_), _ = ray.wait(list(flying), num_returns=1)

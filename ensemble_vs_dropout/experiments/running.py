@@ -24,7 +24,7 @@ from ensemble_vs_dropout.datasets import OVADIA, load_dataset, shift
 from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, find_arms, judged, rules_of
 from ensemble_vs_dropout.evaluation.cost import cost_table
-from ensemble_vs_dropout.experiments.plan import RESULTS, Run, state_of_data
+from ensemble_vs_dropout.experiments.plan import RESULTS, Run, data_key, state_of_data
 from ensemble_vs_dropout.experiments.settings import ModelSettings, Settings
 from ensemble_vs_dropout.experiments.store import Keeping
 from ensemble_vs_dropout.experiments.ways import Ways
@@ -66,37 +66,29 @@ def make_runs(
 ) -> Iterator[tuple[Run, Files | Exception]]:
     """Train the networks of all runs together, and yield each run with the files that hold it.
 
-    Networks of other rates, penalties and learning rates share a program where these are all that they differ in.
+    Networks of other rates, penalties and learning rates share a program where these are all that they differ in, and
+    may see other data of the same kind.
 
     Args:
         runs: Runs of one group.
-        planned: The networks of the whole group, by which the strategy is chosen.
+        planned: As `Group` has it; the strategy is chosen by it.
         checkpoints: For each run a folder to go on from, or None.
         on_epoch: Called after each epoch of each network.
         given: What stands in the place of what the specs name; its `trained` takes up the ensembles.
 
     Yields:
-        A run and its files; or why it has none, where a network of its diverged, or cannot be built.
+        A run and its files; or why it has none, where a network of its diverged, or it has no network or data.
 
     Raises:
         InputError: The group cannot be made: data, builder or settings do not fit.
     """
-    wanted, recipe = runs[0].settings, RECIPES[runs[0].recipe]
+    wanted = runs[0].settings
     for run in runs:
         if run.settings.arms:
             find_arms(run.settings.arms)  # arms of the user's own are registered in this process
-    data = (given and given.data) or data_of(wanted)
-    builder = (given and given.builder) or builder_of(wanted.model)
-    width = wanted.width * (matching_width(builder, data, wanted.members) if recipe.single else 1)
+    sources = _Sources(given or Given(), wanted.watch)
     started = time.perf_counter()
-
-    def untrained(run: Run) -> Ensemble:
-        rate = float(run.settings.rate) * recipe.rate if recipe.dropout else 0.0
-        seed = derive(run.settings.seed, "repetition", run.repetition)
-        own = (given and given.builder) or builder_of(run.settings.model)
-        return Ensemble(partial(build_for, own, data, rate=rate, width=width), run.members, seed)
-
-    ensembles, failed = _built(runs, untrained)
+    ensembles, failed = _built(runs, sources.ensemble)
     kinds = {number: architecture_of(_first(one)) for number, one in ensembles.items()}  # training may leave marks
     alike: dict[str, list[int]] = {}  # those of another rate may differ in more than a number
     for number, one in ensembles.items():
@@ -105,10 +97,7 @@ def make_runs(
         try:
             fit_together(
                 [ensembles[number] for number in numbers],
-                data.x_train,
-                data.y_train,
-                (data.x_val, data.y_val),
-                watch={part: _part(data, part) for part in wanted.watch},
+                data=[sources.arguments(runs[number]) for number in numbers],
                 checkpoints=[checkpoints[number] for number in numbers] if checkpoints else None,
                 planned=planned if len(alike) == 1 else None,
                 epochs=wanted.epochs,
@@ -133,7 +122,50 @@ def make_runs(
         if given:
             given.trained[run.name] = ensemble
         seconds = trained * run.members / sum(r.members for r in runs)
-        yield run, _files(run, ensemble, data, ways, seconds, kinds[number])
+        yield run, _files(run, ensemble, sources.data(run), ways, seconds, kinds[number])
+
+
+class _Sources:
+    """What runs that are trained together are made of: data, loaded once each, and untrained networks."""
+
+    def __init__(self, given: Given, watch: Sequence[str]):
+        self._given, self._watch = given, watch
+        self._data: dict[tuple[Any, ...], Dataset] = {}
+        self._arguments: dict[int, dict[str, Any]] = {}
+        self._widths: dict[str, float] = {}
+
+    def data(self, run: Run) -> Dataset:
+        """Return the data of a run."""
+        if self._given.data:
+            return self._given.data
+        key = data_key(run)
+        if key not in self._data:
+            self._data[key] = data_of(run.settings)
+        return self._data[key]
+
+    def arguments(self, run: Run) -> dict[str, Any]:
+        """Return the arguments of `fit` that hold the data, the same object for the same data."""
+        data = self.data(run)
+        if id(data) not in self._arguments:
+            x, y = _part(data, "train")
+            watch = {part: _part(data, part) for part in self._watch}
+            self._arguments[id(data)] = {"x": x, "y": y, "validation_data": _part(data, "val"), "watch": watch}
+        return self._arguments[id(data)]
+
+    def ensemble(self, run: Run) -> Ensemble:
+        """Return the networks of a run, untrained."""
+        wanted, recipe, data = run.settings, RECIPES[run.recipe], self.data(run)
+        builder = self._given.builder or builder_of(wanted.model)
+        rate = float(wanted.rate) * recipe.rate if recipe.dropout else 0.0
+        width = wanted.width * (self._matching(run, builder, data) if recipe.single else 1)
+        seed = derive(wanted.seed, "repetition", run.repetition)
+        return Ensemble(partial(build_for, builder, data, rate=rate, width=width), run.members, seed)
+
+    def _matching(self, run: Run, builder: Builder, data: Dataset) -> float:
+        kind = json.dumps([run.spec["members"], run.spec["model"]])
+        if kind not in self._widths:
+            self._widths[kind] = matching_width(builder, data, run.settings.members)
+        return self._widths[kind]
 
 
 def _built(

@@ -17,6 +17,7 @@ from ensemble_vs_dropout.experiments.memory import peak_memory
 from ensemble_vs_dropout.measures import aggregate
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.costs import multiply_adds
+from ensemble_vs_dropout.models.programs import plan
 from ensemble_vs_dropout.predictors import Ensemble, MonteCarloDropout, WeightScaling
 from ensemble_vs_dropout.predictors.base import Predictor
 from ensemble_vs_dropout.seeds import derive
@@ -42,7 +43,7 @@ class Ways:
     """Predicts with one trained ensemble after another; those that are built alike share what was traced."""
 
     def __init__(self) -> None:
-        self._first: dict[str, Predictor] = {}
+        self._first: dict[tuple[str, str | None], Predictor] = {}
 
     def __call__(
         self,
@@ -80,7 +81,8 @@ class Ways:
             networks = _apart(trained, seed) if arm.own else [(trained, seed)]
             predictor = WeightScaling(_first(trained)) if arm.alone else find(arm)(networks[0][0], passes, seed)
             histories = _survivors(trained)
-            found, seconds, peak = self._measured(arm.name, predictor, inputs)
+            self._share(arm.name, trained, predictor)
+            found, seconds, peak = _measured(predictor, inputs)
             each = len(trained.models) if arm.alone or arm.own else 1  # what one network costs on average
             costs[arm.name] = _cost(predictor, _first(trained), histories, examples, each, seconds, peak)
             if arm.alone:
@@ -106,7 +108,7 @@ class Ways:
             arm = ARMS[name]
             networks = _apart(trained, seed) if arm.own else [(trained, seed)]
             predictor = find(arm)(networks[0][0], passes, seed)
-            self._share(name, predictor)
+            self._share(name, trained, predictor)
             others = self._others(arm, networks, x, passes, rules)
             found[name] = replace(predictor.predict_members(x), further=others)
         return found
@@ -123,28 +125,28 @@ class Ways:
         combined: dict[str, list[FloatArray]] = {}
         for network, seed in networks[1:]:
             predictor = find(arm)(network, passes, seed)
-            self._share(arm.name, predictor)
+            self._share(arm.name, network, predictor)
             members = predictor.predict_members(x)
             for rule in arm.rules(["mean", *(rule for rule in rules if rule not in ("mean", EACH))]):
                 probs = aggregate(members.probs, rule, members.weights)
                 combined.setdefault(rule, []).append(probs.astype(members.probs.dtype))
         return {rule: np.stack(probs) for rule, probs in combined.items()}
 
-    def _share(self, arm: str, predictor: Predictor) -> None:
-        predictor.share(self._first.setdefault(arm, predictor))
+    def _share(self, arm: str, networks: Ensemble, predictor: Predictor) -> None:
+        predictor.share(self._first.setdefault((arm, plan(_first(networks))), predictor))
 
-    def _measured(
-        self, arm: str, predictor: Predictor, inputs: Mapping[str, npt.NDArray[np.generic]]
-    ) -> tuple[dict[str, Predictions], float, int]:
-        """Return the predictions of every part, and the seconds and the highest memory of predicting the last."""
-        self._share(arm, predictor)
-        *others, last = inputs
-        found = {part: predictor.predict_members(inputs[part]) for part in others}
-        with peak_memory() as peak:
-            start = time.perf_counter()
-            found[last] = predictor.predict_members(inputs[last])
-            seconds = time.perf_counter() - start
-        return found, seconds, peak.bytes
+
+def _measured(
+    predictor: Predictor, inputs: Mapping[str, npt.NDArray[np.generic]]
+) -> tuple[dict[str, Predictions], float, int]:
+    """Return the predictions of every part, and the seconds and the highest memory of predicting the last."""
+    *others, last = inputs
+    found = {part: predictor.predict_members(inputs[part]) for part in others}
+    with peak_memory() as peak:
+        start = time.perf_counter()
+        found[last] = predictor.predict_members(inputs[last])
+        seconds = time.perf_counter() - start
+    return found, seconds, peak.bytes
 
 
 def find(arm: Arm) -> Callable[[Ensemble, int, int], Predictor]:

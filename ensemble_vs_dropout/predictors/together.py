@@ -4,7 +4,7 @@ Members are independent, so it does not matter whose they are: one program train
 which repays compiling it where each ensemble alone is too small to.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from os import PathLike
 from typing import Any
@@ -20,36 +20,42 @@ from ensemble_vs_dropout.training import Fitted, Options, fit_members
 from ensemble_vs_dropout.training.arguments import make_schedule
 from ensemble_vs_dropout.training.checkpoints import Checkpoint, JointCheckpoint
 from ensemble_vs_dropout.training.numbers import structure
-from ensemble_vs_dropout.training.schedule import Schedule
+from ensemble_vs_dropout.training.schedule import Schedule, join
+
+_OF_DATA = {"x", "y", "validation_data", "watch", "sample_weight", "class_weight"}
 
 
 def fit_together(
     ensembles: Sequence[Ensemble],
-    x: Any,
+    x: Any = None,
     y: npt.ArrayLike | None = None,
     validation_data: Any = None,
     *,
+    data: Sequence[Mapping[str, Any]] | None = None,
     checkpoints: Sequence[str | PathLike[str] | None] | None = None,
     planned: int | None = None,
     on_epoch: Callable[[int, EpochEnd], None] | None = None,
     **settings: Any,
 ) -> None:
-    """Train untrained ensembles on the same data; each member ends as `Ensemble.fit` alone would leave it.
+    """Train untrained ensembles side by side; each member ends as `Ensemble.fit` alone would leave it.
 
     Args:
-        ensembles: Of the same architecture but for the rates of dropout layers, with seeds of their own; none of their
-            members trained yet.
+        ensembles: Of the same architecture but for the numbers that members may have of their own (rates of dropout
+            layers, penalties, learning rates, ...), with seeds of their own; none of their members trained yet.
         x: As in `Ensemble.fit`, like `y` and `validation_data`.
         y: Labels.
         validation_data: Looked at after each epoch.
+        data: For each ensemble the arguments of `fit` in which its data differ from those here: any of x, y,
+            validation_data, watch, sample_weight and class_weight. Examples that several see are held once.
         checkpoints: A folder for each ensemble, or None; the same call goes on from them.
-        planned: The members by whose number the strategy is chosen: of all the ensembles if that is None. Where some
-            of a plan's ensembles are done already, the number in the plan makes the rest compute as they would have.
+        planned: The members by whose number the strategy is chosen: if None, those of all the ensembles that see
+            equally many examples, at most. Where some of a plan's ensembles are done already, the number in the plan
+            makes the rest compute as they would have.
         on_epoch: Called with the ensemble's number and an `EpochEnd` after each epoch of each member.
         **settings: Further arguments of `Ensemble.fit`, but `callbacks`, `checkpoint` and `initial_epoch`.
 
     Raises:
-        InputError: Ensembles of different architectures, or trained ones.
+        InputError: Ensembles of different architectures, or trained ones; or data of different shapes.
         FloatingPointError: All members of all ensembles diverged; one ensemble of which all did has no members.
 
     Example:
@@ -77,13 +83,17 @@ def fit_together(
     for name in ("callbacks", "checkpoint", "initial_epoch"):
         if name in settings:
             raise InputError(f"{name} has no meaning for ensembles that are trained together; leave it out")
+    if data is not None and len(data) != len(ensembles):
+        raise InputError(f"data must hold the arguments for each of the {len(ensembles)} ensembles, got {len(data)}")
+    for name in sorted({name for own in data or () for name in own} - _OF_DATA):
+        raise InputError(f"data must name arguments among {', '.join(sorted(_OF_DATA))}, got {name!r}")
     folders = checkpoints or [None] * len(ensembles)
     owners = [(number, k) for number, one in enumerate(ensembles) for k in range(len(one._models))]
 
     def keeper(schedule: Schedule, model: keras.Model, every: int) -> JointCheckpoint:
         kept = [
-            Checkpoint(folder, replace(schedule, seed=one.seed), one._models[0], every) if folder else None
-            for one, folder in zip(ensembles, folders, strict=True)
+            Checkpoint(folder, own, one._models[0], every) if folder else None
+            for one, own, folder in zip(ensembles, schedules, folders, strict=True)
         ]
         return JointCheckpoint([(kept[number], k) for number, k in owners], every)
 
@@ -96,8 +106,15 @@ def fit_together(
     options = Options(planned=planned, on_epoch=tell, keeper=keeper if any(folders) else None, **chosen)
     models = [ensembles[number]._models[k] for number, k in owners]
     head = read_head(models[0])
-    schedule = make_schedule(head, ensembles[0]._inputs, ensembles[0].seed, x, y, validation_data, **settings)
-    schedule = replace(schedule, identities=[(ensembles[number].seed, k) for number, k in owners])
+    settings |= {"x": x, "y": y, "validation_data": validation_data}
+    checked: dict[tuple[int, ...], Schedule] = {}  # ensembles that are given the same arrays share a schedule
+    schedules = []
+    for ensemble, arguments in zip(ensembles, data or [{}] * len(ensembles), strict=True):
+        same = tuple(id(arguments.get(name)) for name in sorted(_OF_DATA))
+        if same not in checked:
+            checked[same] = make_schedule(head, ensembles[0]._inputs, 0, **{**settings, **arguments})
+        schedules.append(replace(checked[same], seed=ensemble.seed))
+    schedule = join(schedules, owners)
     fitted = Fitted()
     fit_members(models, head, schedule, options, fitted)
     for number, ensemble in enumerate(ensembles):

@@ -139,6 +139,8 @@ def _weighted(part: Part, class_weight: Mapping[int, float] | None, classes: int
 
 
 def _watched(name: str, part: Any, head: Head, inputs: Sequence[Input]) -> Part:
+    if isinstance(part, Part):  # cut off what is checked already
+        return part
     if Stream.reads(part):
         return Part(*Stream(part, head, inputs, name=name).whole())
     if not isinstance(part, (tuple, list)) or len(part) not in (2, 3):

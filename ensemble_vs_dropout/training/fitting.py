@@ -15,7 +15,14 @@ from ensemble_vs_dropout.progress import EpochEnd, Progress
 from ensemble_vs_dropout.training.arguments import wants_steps
 from ensemble_vs_dropout.training.checkpoints import Keeper, Row
 from ensemble_vs_dropout.training.guard import disagreement
-from ensemble_vs_dropout.training.loop import Engine, create_state, create_variables, on_device, train_members
+from ensemble_vs_dropout.training.loop import (
+    Engine,
+    by_examples,
+    create_state,
+    create_variables,
+    on_device,
+    train_members,
+)
 from ensemble_vs_dropout.training.looped import Batch, Looped
 from ensemble_vs_dropout.training.numbers import differ
 from ensemble_vs_dropout.training.schedule import Schedule
@@ -65,7 +72,8 @@ class Options:
         on_epoch: Called after each epoch of each member.
         keeper: Makes, of the schedule, a member and `checkpoint_every`, what keeps members on disk.
         checkpoint_every: Epochs after which members on their way are kept; 0 keeps finished ones only.
-        planned: The number of members by which the strategy is chosen; None for those that are to be fitted.
+        planned: The number of members by which the strategy is chosen; None for those that are to be fitted, or for
+            the most of one number of examples.
 
     Raises:
         InputError: One that cannot be used.
@@ -167,9 +175,9 @@ def _fit(
     if not waiting:
         return
     # By all of them, not by those that wait, so that a resumed training computes as an uninterrupted one does.
-    planned = [models[member] for member in todo]
+    planned = [models[member] for member in max(by_examples(todo, schedule), key=len)]
     if options.planned is not None:
-        planned = planned[:1] * check_at_least("planned", options.planned, len(todo))
+        planned = planned[:1] * check_at_least("planned", options.planned, len(planned))
     choice = choose(options.strategy, planned, schedule, options.memory_limit)
     if progress.verbose == 2:
         at_a_time = f", {choice.slots} at a time" if choice.slots > 1 else ""

@@ -44,6 +44,7 @@ def disagreement(
     # The last is compared: the first is what the others' step is traced from.
     pair = list(models[: min(_TWO, beside.slots)])
     model, slot, orders = pair[-1], len(pair) - 1, [once.order(number, 1) for number in range(len(pair))]
+    orders = [order[:, : min(one.shape[1] for one in orders)] for order in orders]
     if alone.holds_unknown_variables(model, orders[slot]):
         return (
             "the step of these members moves variables that Keras does not know of, so that they are trained one "

@@ -5,7 +5,7 @@ An engine trains its loaded members for one epoch at a time; all else happens he
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -36,11 +36,11 @@ class Engine(Protocol):
     def train_epoch(self, feeds: dict[int, Any], on_batch: Any = None) -> None:
         """Train the members for one epoch on the examples whose order is given, or on a stream's batches."""
 
-    def logs(self, slot: int) -> Logs:
-        """Return the loss and the metrics of the epoch."""
+    def logs(self, slots: Sequence[int]) -> list[Logs]:
+        """Return the loss and the metrics of the epoch, for each of these slots."""
 
-    def evaluate(self, slot: int, part: str, on_batch: Any = None) -> Logs:
-        """Return the loss and the metrics on a watched part, in inference mode."""
+    def evaluate(self, slots: Sequence[int], part: str, on_batch: Any = None) -> list[Logs]:
+        """Return the loss and the metrics on a watched part, in inference mode, for each of these slots."""
 
     def write(self, slot: int) -> None:
         """Give the member's model all that was trained."""
@@ -76,22 +76,32 @@ def train_members(
 
     After any error the members that were on their way are as they were before.
     """
-    waiting = deque(models)
     active: dict[int, Member] = {}
     try:
-        while waiting or active:
-            if waiting and (not active or not engine.together):
-                for slot in (s for s in range(engine.slots) if s not in active):
-                    if waiting:
-                        number = waiting.popleft()
-                        active[slot] = _take_up(number, models[number], rows.get(number, []), schedule, checkpoint)
-                        engine.load(slot, models[number])
-            _epoch(engine, active, schedule, checkpoint, clock, finished)
+        for waiting in map(deque, by_examples(models, schedule)):
+            while waiting or active:
+                if waiting and (not active or not engine.together):
+                    for slot in (s for s in range(engine.slots) if s not in active):
+                        if waiting:
+                            number = waiting.popleft()
+                            active[slot] = _take_up(number, models[number], rows.get(number, []), schedule, checkpoint)
+                            engine.load(slot, models[number])
+                _epoch(engine, active, schedule, checkpoint, clock, finished)
     except BaseException:
         for member in active.values():
             for variable, value in zip(_all_variables(member.model), member.before, strict=True):
                 variable.assign(value)
         raise
+
+
+def by_examples(members: Iterable[int], schedule: Schedule) -> list[list[int]]:
+    """Return the members in parts that see equally many examples, so that they go through an epoch side by side."""
+    if isinstance(schedule.train, Stream):
+        return [list(members)]
+    sizes: dict[int, list[int]] = {}
+    for member in members:
+        sizes.setdefault(schedule.examples_of(member), []).append(member)
+    return list(sizes.values())
 
 
 def _take_up(number: int, model: keras.Model, rows: list[Row], schedule: Schedule, checkpoint: Keeper | None) -> Member:
@@ -126,13 +136,15 @@ def _epoch(
     only = next(iter(active.values()))
     with told_in_a_sentence(only.model):
         engine.train_epoch(feeds, only.callbacks if schedule.stepwise else None)
-    share = None
+    trained = dict(zip(active, engine.logs([*active]), strict=True))
+    share = (clock() - start) / len(active)  # the logs waited for it
+    seen = {} if schedule.callbacks else _evaluate_all(engine, active, schedule)
     for slot, member in list(active.items()):
-        logs = engine.logs(slot)
-        share = (clock() - start) / len(active) if share is None else share  # read the logs first: they wait for it
+        logs = trained[slot]
         diverged = _has_diverged(member.model, logs)
-        for part in schedule.watched:
-            logs |= {f"{part}_{name}": value for name, value in _evaluate(engine, slot, member, part, schedule).items()}
+        for part, key in schedule.watched_of(member.number).items():
+            found = seen[slot, part] if seen else _evaluate(engine, slot, member, part, key, schedule)
+            logs |= {f"{part}_{name}": value for name, value in found.items()}
         stopped = _end_epoch(engine, slot, member, schedule, logs, share) or diverged
         if not stopped and checkpoint:
             standing = member.standing
@@ -182,15 +194,29 @@ def _end_epoch(engine: Engine, slot: int, member: Member, schedule: Schedule, lo
     return stopped
 
 
-def _evaluate(engine: Engine, slot: int, member: Member, part: str, schedule: Schedule) -> Logs:
+def _evaluate_all(engine: Engine, active: Mapping[int, Member], schedule: Schedule) -> dict[tuple[int, str], Logs]:
+    """Return the loss and the metrics of every watched part, by slot and name; those of one part in one call."""
+    asked: dict[str, list[tuple[int, str]]] = {}
+    for slot, member in active.items():
+        for part, key in schedule.watched_of(member.number).items():
+            asked.setdefault(key, []).append((slot, part))
+    seen: dict[tuple[int, str], Logs] = {}
+    for key, places in asked.items():
+        slots = list(dict.fromkeys(slot for slot, _ in places))
+        logs = dict(zip(slots, engine.evaluate(slots, key), strict=True))
+        seen |= {place: logs[place[0]] for place in places}
+    return seen
+
+
+def _evaluate(engine: Engine, slot: int, member: Member, part: str, key: str, schedule: Schedule) -> Logs:
     """Return the loss and the metrics of a watched part; callbacks hear of validation, and may change weights."""
     callbacks = member.callbacks if part == "val" else None
     if callbacks is None:
-        return engine.evaluate(slot, part)
+        return engine.evaluate([slot], key)[0]
     engine.write(slot)
     callbacks.on_test_begin()
     engine.read(slot)
-    logs = engine.evaluate(slot, part, callbacks if schedule.stepwise else None)
+    (logs,) = engine.evaluate([slot], key, callbacks if schedule.stepwise else None)
     callbacks.on_test_end(logs)
     engine.read(slot)
     return logs
@@ -253,7 +279,8 @@ def _flat(logs: Logs) -> dict[str, float]:
 def _feed(schedule: Schedule, member: Member) -> Any:
     epoch = member.standing.epoch + 1
     if isinstance(schedule.train, Stream):
-        return schedule.train.epoch(*schedule.identity(member.number), epoch, schedule.shuffle)
+        own = schedule.of(member.number)
+        return schedule.train.epoch(own.seed, own.number, epoch, schedule.shuffle)
     return schedule.order(member.number, epoch)
 
 

@@ -5,7 +5,7 @@ user's override) happens here too. What is ours is the loop around it: a whole e
 lie on the device once, which spares the Python work per step.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -57,7 +57,7 @@ class Looped:
                 on_batch.on_train_batch_begin(number)
             self._returned = self._programs.run(train_step, self.model, *batch)
             if on_batch:
-                on_batch.on_train_batch_end(number, self.logs(0))
+                on_batch.on_train_batch_end(number, self.logs([0])[0])
 
     def holds_unknown_variables(self, model: keras.Model, order: Any) -> bool:
         """Return whether a training step uses variables of TensorFlow's that Keras does not know of."""
@@ -68,22 +68,22 @@ class Looped:
     def drop(self, slot: int) -> None:
         """Put the member down."""
 
-    def logs(self, slot: int) -> Logs:
+    def logs(self, slots: Sequence[int]) -> list[Logs]:
         """Return the loss and the metrics since the last reset."""
-        return logs_of(self.model, self._returned)
+        return [logs_of(self.model, self._returned)]
 
-    def evaluate(self, slot: int, part: str, on_batch: Any = None) -> Logs:
+    def evaluate(self, slots: Sequence[int], part: str, on_batch: Any = None) -> list[Logs]:
         """Return the loss and the metrics on a watched part, in inference mode."""
         self.model.reset_metrics()
         if on_batch is None:
-            return logs_of(self.model, self._programs.run(self._evaluate, self.model, *self.data[part]))
+            return [logs_of(self.model, self._programs.run(self._evaluate, self.model, *self.data[part]))]
         logs: Logs = {}
-        every = np.arange(len(self.data[part][0]))
+        every = np.stack([np.arange(len(self.data[part][0]))] * 2)
         for number, batch in enumerate(_cut(self.data[part], every, self.schedule.batch_size)):
             on_batch.on_test_batch_begin(number)
             logs = logs_of(self.model, self._programs.run(test_step, self.model, *batch))
             on_batch.on_test_batch_end(number, logs)
-        return logs
+        return [logs]
 
     def write(self, slot: int) -> None:
         """Do nothing: what is trained is the model itself."""
@@ -95,9 +95,9 @@ def train_epoch(batch_size: int, model: keras.Model, order: tf.Tensor, *data: tf
     """Train a model for one epoch on the examples in this order; return what the last step of its own returned."""
 
     def step(start: tf.Tensor) -> Any:
-        return train_step(model, *(tf.gather(part, order[start : start + batch_size]) for part in data))
+        return train_step(model, *take(data, order[:, start : start + batch_size]))
 
-    return _each(step, tf.shape(order)[0], batch_size, own=has_own(model, "train_step"))
+    return _each(step, tf.shape(order)[1], batch_size, own=has_own(model, "train_step"))
 
 
 def evaluate(batch_size: int, model: keras.Model, *data: tf.Tensor) -> Any:
@@ -157,8 +157,13 @@ def _each(step: Callable[[tf.Tensor], Any], end: tf.Tensor, size: int, own: bool
 
 
 def _cut(data: Batch, order: Any, size: int) -> Iterator[Batch]:
-    for start in range(0, len(order), size):
-        yield tuple(tf.gather(part, order[start : start + size]) for part in data)
+    for start in range(0, order.shape[1], size):
+        yield take(data, order[:, start : start + size])
+
+
+def take(data: Batch, places: Any) -> Batch:
+    """Return a batch of data by its places, shape (2, examples): of features, and of labels and weights."""
+    return tuple(tf.gather(part, places[min(number, 1)]) for number, part in enumerate(data))
 
 
 def mask_states(model: keras.Model) -> list[keras.Variable]:
@@ -181,9 +186,10 @@ def logs_of(model: keras.Model, returned: Mapping[str, Any] | None = None) -> Lo
             results = dict(returned)
         elif "loss" in returned and not float(np.asarray(model._loss_tracker.count)):
             results["loss"] = returned["loss"]
-    return {name: _number(value) for name, value in results.items()}
+    return {name: number(value) for name, value in results.items()}
 
 
-def _number(value: Any) -> Any:
+def number(value: Any) -> Any:
+    """Return what a metric gives as a number, or as an array where it has several."""
     array = np.asarray(value)
     return float(array.reshape(())) if array.size == 1 else array

@@ -6,7 +6,7 @@ the program is compiled once, whatever the number of members, and one that stops
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,10 +15,11 @@ import numpy as np
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.draws import words_by_arithmetic
 from ensemble_vs_dropout.training import stateless
-from ensemble_vs_dropout.training.looped import EVALUATED, Batch, Logs, logs_of
+from ensemble_vs_dropout.training.looped import EVALUATED, Batch, Logs, number, take
 from ensemble_vs_dropout.training.numbers import Numbers
 from ensemble_vs_dropout.training.schedule import Schedule
 from ensemble_vs_dropout.training.stateless import CannotStack
+from ensemble_vs_dropout.types import IntArray
 
 METRICS = 3  # the last of the four groups of a state
 
@@ -54,7 +55,7 @@ class Stacked:
         self._trained = False  # whether the program has run
         try:
             with _quiet():
-                self._train, self._evaluate = self._compile()
+                self._train, self._evaluate, self._results = self._compile()
                 if not xla:
                     self._try()
         except CannotStack:
@@ -71,21 +72,18 @@ class Stacked:
 
     def train_epoch(self, feeds: dict[int, Any], on_batch: Any = None) -> None:
         """Train all loaded members for one epoch; what runs along in an empty slot is never looked at."""
-        if self._state is None:
-            filler = next(iter(self.models))
-            slots = [self._values[slot if slot in self.models else filler] for slot in range(self.slots)]
-            self._state = [tf.stack(values) for values in zip(*slots, strict=True)]
+        before = self._stacked()
         some = next(iter(feeds.values()))
-        orders = tf.constant(np.stack([feeds.get(slot, some) for slot in range(self.slots)]))
+        orders = np.stack([feeds.get(slot, some) for slot in range(self.slots)])
         metrics = [tf.stack([value] * self.slots) for value in self._fresh]
-        state = [*self._state[: -len(metrics)], *metrics]
+        state = [*before[: -len(metrics)], *metrics]
         try:
             self._state = self._train(state, self.data["train"], orders, self._given_numbers())
         except tf.errors.OpError:  # XLA compiles on the first call, and not everything; nothing has changed by then
             if not self.xla or self._trained:
                 raise
             self.xla = False
-            self._train, self._evaluate = self._compile()
+            self._train, self._evaluate, self._results = self._compile()
             self._state = self._train(state, self.data["train"], orders, self._given_numbers())
         self._trained, self._values = True, {}
 
@@ -93,15 +91,15 @@ class Stacked:
         """Put a member down, its slot being free for another."""
         del self.models[slot]
 
-    def logs(self, slot: int) -> Logs:
+    def logs(self, slots: Sequence[int]) -> list[Logs]:
         """Return the loss and the metrics of the last epoch."""
-        return self._result(self._of(slot, start=-len(self._fresh)))
+        return _each(self._results(self._stacked()[-len(self._fresh) :], tf.constant(slots)), len(slots))
 
-    def evaluate(self, slot: int, part: str, on_batch: Any = None) -> Logs:
+    def evaluate(self, slots: Sequence[int], part: str, on_batch: Any = None) -> list[Logs]:
         """Return the loss and the metrics on a watched part, in inference mode."""
-        of_member = self._of(slot)[: -len(self._fresh)]
-        numbers = [tf.constant(values[slot]) for values in self._numbers]
-        return self._result(self._evaluate([*of_member, *self._fresh], self.data[part], numbers))
+        state = self._stacked()[: -len(self._fresh)]
+        found = self._evaluate(state, self._fresh, self.data[part], self._given_numbers(), tf.constant(slots))
+        return _each(found, len(slots))
 
     def write(self, slot: int) -> None:
         """Give the member's model the weights and the optimizer's state that are trained here."""
@@ -125,10 +123,13 @@ class Stacked:
         self._values = {number: list(of) for number, of in enumerate(zip(*map(tf.unstack, self._state), strict=True))}
         return self._values[slot][start:]
 
-    def _result(self, values: list[tf.Tensor]) -> Logs:
-        for variable, value in zip(self._groups[METRICS], values[-len(self._fresh) :], strict=True):
-            variable.assign(value)
-        return logs_of(self._template)
+    def _stacked(self) -> list[tf.Tensor]:
+        """Return the state of all slots, side by side; what stands in an empty slot is never looked at."""
+        if self._state is None:
+            filler = next(iter(self.models))
+            slots = [self._values[slot if slot in self.models else filler] for slot in range(self.slots)]
+            self._state = [tf.stack(values) for values in zip(*slots, strict=True)]
+        return self._state
 
     def _given_numbers(self) -> list[tf.Tensor]:
         return [tf.constant(values) for values in self._numbers]
@@ -137,14 +138,14 @@ class Stacked:
         """Take a step that nobody sees: some operations say only then that they cannot be vectorized."""
         values = [tf.identity(variable.value) for group in self._groups for variable in group]
         batch = min(self.schedule.batch_size, self.schedule.examples)
-        indices = tf.zeros((self.slots, batch), tf.int32)
+        indices = tf.zeros((self.slots, 2, batch), tf.int32)
         state = [tf.stack([value] * self.slots) for value in values]
         self._step(state, self.data["train"], indices, self._given_numbers())
 
-    def _compile(self) -> tuple[Any, Any]:
-        template, size, examples = self._template, self.schedule.batch_size, self.schedule.examples
+    def _compile(self) -> tuple[Any, Any, Any]:
+        template, size = self._template, self.schedule.batch_size
         sizes = [len(group) for group in self._groups]
-        full, numbers = examples // size, Numbers(template, self._varied)
+        most, numbers = self.schedule.examples // size, Numbers(template, self._varied)
 
         def packed(flat: Any) -> Any:
             return tuple(list(flat[sum(sizes[:i]) : sum(sizes[: i + 1])]) for i in range(len(sizes)))
@@ -152,7 +153,7 @@ class Stacked:
         def step(state: list[tf.Tensor], data: Batch, indices: tf.Tensor, own: list[tf.Tensor]) -> list[tf.Tensor]:
             def of_member(given: Any) -> Any:
                 flat, given_numbers, places = given
-                batch = [tf.gather(part, places) for part in data]
+                batch = take(data, places)
                 with numbers.replaced(given_numbers, words_by_arithmetic):
                     after = stateless.train_step(template, packed(flat), batch[0], batch[1], (*batch, None)[2])
                 _check_shapes(tf.compat.v1.get_default_graph())
@@ -166,7 +167,7 @@ class Stacked:
         traced_step = tf.function(step, autograph=False).get_concrete_function(
             [tf.TensorSpec((self.slots, *variable.shape), variable.value.dtype) for variable in variables],
             tuple(tf.TensorSpec(part.shape, part.dtype) for part in self.data["train"]),
-            tf.TensorSpec((self.slots, None), tf.int32),
+            tf.TensorSpec((self.slots, 2, None), tf.int32),
             [tf.TensorSpec(values.shape, values.dtype) for values in self._numbers],
         )
 
@@ -174,12 +175,12 @@ class Stacked:
 
         @tf.function(jit_compile=self.xla, autograph=False)
         def train_whole_batches(
-            state: list[tf.Tensor], data: Batch, orders: tf.Tensor, own: list[tf.Tensor]
+            state: list[tf.Tensor], data: Batch, orders: tf.Tensor, full: tf.Tensor, own: list[tf.Tensor]
         ) -> list[tf.Tensor]:
-            batches = tf.reshape(orders[:, : full * size], (self.slots, full, size))
+            batches = tf.reshape(orders, (self.slots, 2, most, size))
             loop = tf.while_loop(
                 lambda number, *flat: number < full,
-                lambda number, *flat: (number + 1, *traced_step(list(flat), data, batches[:, number], own)),
+                lambda number, *flat: (number + 1, *traced_step(list(flat), data, batches[:, :, number], own)),
                 (tf.constant(0), *state),
                 parallel_iterations=1,
             )
@@ -187,27 +188,58 @@ class Stacked:
 
         # One step an epoch is not worth XLA's time to compile it, unless it is the only one.
         step_alone = (
-            tf.function(traced_step, jit_compile=True, autograph=False) if self.xla and not full else traced_step
+            tf.function(traced_step, jit_compile=True, autograph=False) if self.xla and not most else traced_step
         )
 
-        def train(state: list[tf.Tensor], data: Batch, orders: tf.Tensor, own: list[tf.Tensor]) -> list[tf.Tensor]:
+        def train(state: list[tf.Tensor], data: Batch, orders: IntArray, own: list[tf.Tensor]) -> list[tf.Tensor]:
+            examples = orders.shape[-1]
+            full = examples // size
             if full:
-                state = train_whole_batches(state, data, orders, own)
-            return step_alone(state, data, orders[:, full * size :], own) if examples % size else state
+                batches = np.zeros((self.slots, 2, most * size), np.int32)  # of those with the most examples
+                batches[:, :, : full * size] = orders[:, :, : full * size]
+                state = train_whole_batches(state, data, tf.constant(batches), tf.constant(full), own)
+            rest = orders[:, :, full * size :]
+            return step_alone(state, data, tf.constant(rest), own) if examples % size else state
+
+        @tf.function(autograph=False)
+        def result(metrics: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+            with keras.StatelessScope(state_mapping=zip(self._groups[METRICS], metrics, strict=True)):
+                return {name: tf.convert_to_tensor(found) for name, found in template.get_metrics_result().items()}
+
+        found = result.get_concrete_function(self._fresh).structured_outputs
+        kinds = {name: tf.TensorSpec(tensor.shape, tensor.dtype) for name, tensor in found.items()}
 
         @tf.function(reduce_retracing=True, autograph=False)
-        def evaluate(state: list[tf.Tensor], data: Batch, own: list[tf.Tensor]) -> list[tf.Tensor]:
+        def results(metrics: list[tf.Tensor], slots: tf.Tensor) -> dict[str, tf.Tensor]:
+            return tf.map_fn(lambda slot: result([value[slot] for value in metrics]), slots, fn_output_signature=kinds)
+
+        # One slot after the other, as each alone would be: looking on is seldom worth a vectorized program.
+        @tf.function(reduce_retracing=True, autograph=False)
+        def evaluate(
+            state: list[tf.Tensor], fresh: list[tf.Tensor], data: Batch, own: list[tf.Tensor], slots: tf.Tensor
+        ) -> dict[str, tf.Tensor]:
             number = tf.shape(data[0])[0]
 
-            def batch(start: tf.Tensor, *flat: tf.Tensor) -> Any:
-                part = [values[start : start + EVALUATED] for values in data]
-                with numbers.replaced(own):
-                    after = stateless.test_step(template, packed(flat), part[0], part[1], (*part, None)[2])
-                return (start + EVALUATED, *(value for group in after for value in group))
+            def of_slot(slot: tf.Tensor) -> dict[str, tf.Tensor]:
+                def batch(start: tf.Tensor, *flat: tf.Tensor) -> Any:
+                    part = [values[start : start + EVALUATED] for values in data]
+                    with numbers.replaced([values[slot] for values in own]):
+                        after = stateless.test_step(template, packed(flat), part[0], part[1], (*part, None)[2])
+                    return (start + EVALUATED, *(value for group in after for value in group))
 
-            return list(tf.while_loop(lambda start, *_: start < number, batch, (tf.constant(0), *state))[1:])
+                before = [*(value[slot] for value in state), *fresh]
+                after = tf.while_loop(lambda start, *_: start < number, batch, (tf.constant(0), *before))
+                return result(list(after[-len(fresh) :]))
 
-        return train, evaluate
+            return tf.map_fn(of_slot, slots, fn_output_signature=kinds, parallel_iterations=2)
+
+        return train, evaluate, results
+
+
+def _each(results: Mapping[str, tf.Tensor], slots: int) -> list[Logs]:
+    """Return the results of each slot as numbers, or arrays where a metric has several."""
+    arrays = {name: np.asarray(values) for name, values in results.items()}
+    return [{name: number(values[place]) for name, values in arrays.items()} for place in range(slots)]
 
 
 def _check_shapes(graph: Any) -> None:

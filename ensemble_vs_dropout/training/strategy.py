@@ -113,13 +113,18 @@ def _fitting(models: Sequence[keras.Model], schedule: Schedule, memory_limit: in
     """Return how many members fit in memory at once."""
     limit = psutil.virtual_memory().available // 2 if memory_limit is None else memory_limit
     largest = max(_state_bytes(model) for model in models)
-    needed = 4 * largest + _activation_bytes(models[0], schedule.batch_size)
+    needed = 4 * largest + _activation_bytes(models[0], schedule.batch_size) + _order_bytes(schedule)
     if needed > limit:
         raise InputError(
             f"memory_limit must hold at least one member, about {needed:,} bytes with its gradients and a batch's "
             f"activations, got {limit:,}; lower batch_size, or give more"
         )
     return int(limit // needed)
+
+
+def _order_bytes(schedule: Schedule) -> int:
+    """Return what a member's own places and labels take, and its order of an epoch."""
+    return 0 if isinstance(schedule.train, Stream) else 4 * 4 * schedule.examples
 
 
 def _activation_bytes(model: keras.Model, batch_size: int) -> int:

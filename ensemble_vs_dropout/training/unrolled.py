@@ -3,7 +3,7 @@
 The graph's independent parts run side by side, and one call trains all members for an epoch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.programs import Programs
-from ensemble_vs_dropout.training.looped import Batch, Logs, evaluate, logs_of, train_step
+from ensemble_vs_dropout.training.looped import Batch, Logs, evaluate, logs_of, take, train_step
 from ensemble_vs_dropout.training.schedule import Schedule
 
 
@@ -54,14 +54,17 @@ class Unrolled:
             self._done.clear()
             self.models.clear()
 
-    def logs(self, slot: int) -> Logs:
+    def logs(self, slots: Sequence[int]) -> list[Logs]:
         """Return the loss and the metrics since the last reset."""
-        return logs_of(self.models[slot], self._returned[slot] or None)
+        return [logs_of(self.models[slot], self._returned[slot] or None) for slot in slots]
 
-    def evaluate(self, slot: int, part: str, on_batch: Any = None) -> Logs:
+    def evaluate(self, slots: Sequence[int], part: str, on_batch: Any = None) -> list[Logs]:
         """Return the loss and the metrics on a watched part, in inference mode."""
-        self.models[slot].reset_metrics()
-        return logs_of(self.models[slot], self._programs.run(self._evaluate, self.models[slot], *self.data[part]))
+        found = []
+        for model in (self.models[slot] for slot in slots):
+            model.reset_metrics()
+            found.append(logs_of(model, self._programs.run(self._evaluate, model, *self.data[part])))
+        return found
 
     def write(self, slot: int) -> None:
         """Do nothing: what is trained is the model itself."""
@@ -80,7 +83,7 @@ def compile_epoch(steps: list[Callable[..., Any]], batch_size: int) -> Any:
         def batch(start: tf.Tensor, before: list[Any]) -> tuple[tf.Tensor, list[Any]]:
             returned = []
             for number, step in enumerate(steps):
-                examples = [tf.gather(part, orders[number, start : start + batch_size]) for part in data]
+                examples = take(data, orders[number, :, start : start + batch_size])
 
                 def taken(step: Callable[..., Any] = step, examples: Any = examples) -> Any:
                     return tf.constant(0), step(*examples) or {}
@@ -95,7 +98,7 @@ def compile_epoch(steps: list[Callable[..., Any]], batch_size: int) -> Any:
             return start + batch_size, returned
 
         nothing = [_zeros(getattr(step, "structured_outputs", None)) for step in steps]
-        end = orders.shape[1]
+        end = orders.shape[2]
         loop = tf.while_loop(lambda start, _: start < end, batch, (tf.constant(0), nothing), parallel_iterations=1)
         return loop[1]
 

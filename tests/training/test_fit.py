@@ -346,7 +346,7 @@ def test_long_training_is_stacked_convolutions_unrolled_and_memory_cuts_the_grou
     choice = choose("auto", models, schedule)
     assert (choice.strategy, choice.slots, choice.xla) == ("stacked", 6, True)
     needed = 4 * sum(v.numpy().nbytes for v in [*models[0].variables, *models[0].optimizer.variables])
-    tight = choose("auto", models, schedule, memory_limit=2 * needed + 400)
+    tight = choose("auto", models, schedule, memory_limit=2 * (needed + 16 * 60) + 400)
     assert tight.slots == 2
     assert choose("auto", models[:1], schedule).strategy == "looped"
     averaged = [prepared(small(optimizer=keras.optimizers.SGD(0.1, use_ema=True))) for _ in range(2)]
