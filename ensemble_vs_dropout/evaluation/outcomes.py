@@ -25,12 +25,13 @@ from ensemble_vs_dropout.measures.detection import DETECTORS, detection, strange
 from ensemble_vs_dropout.measures.metrics import Metric
 from ensemble_vs_dropout.measures.resampling import bootstrap_weights
 from ensemble_vs_dropout.measures.spread import LEAST, Component, Spread, spread_of
+from ensemble_vs_dropout.measures.weighted import sound_weights
 from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions
 
 _CHUNK = 500  # resamples at a time: bounds the memory of their weights
 ENOUGH = 1000  # resamples, to know a variance to 5 %
-_KEPT = 2**27  # weights that are kept for the next call, a byte each: 128 MiB
+_KEPT, _KEPT_WHOLE = 2**27, 2**24  # weights that are kept for the next call, as bytes or as numbers: 128 MiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,11 +200,19 @@ def kept_weights(seed: int, examples: int, resamples: int) -> Iterator[FloatArra
     if resamples * examples > _KEPT:
         yield from (weights for weights, _ in resampled_weights(seed, examples, 1, resamples))
         return
+    if resamples * examples <= _KEPT_WHOLE:
+        yield from _whole_weights(seed, examples, resamples)
+        return
     for counts in _counts(seed, examples, resamples):
         yield counts / examples
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
+def _whole_weights(seed: int, examples: int, resamples: int) -> list[FloatArray]:
+    return [sound_weights(counts / examples) for counts in _counts(seed, examples, resamples)]
+
+
+@lru_cache(maxsize=2)
 def _counts(seed: int, examples: int, resamples: int) -> list[IntArray]:
     """Return how often each resample holds each example, in bytes: no more than 255 times, by any chance."""
     drawn = resampled_weights(seed, examples, 1, resamples)

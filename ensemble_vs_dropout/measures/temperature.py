@@ -12,6 +12,8 @@ costs 0.19.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -48,10 +50,8 @@ def fit_temperature(probs: npt.ArrayLike, labels: npt.ArrayLike, prior: float = 
         >>> round(fit_temperature(probs, labels), 2)
         1.74
     """
-    array, truth = check_pair(probs, labels)
-    with np.errstate(divide="ignore"):
-        logs = np.log(array.T)
-    fitted = _fit(logs, truth, np.zeros(len(truth), int), np.ones(1), _check_prior(prior))
+    given = _Given.of(*check_pair(probs, labels)).known()
+    fitted = _fit(given, np.zeros(given.examples, int), np.ones(1), _check_prior(prior))
     return 1 / float(fitted[0])
 
 
@@ -100,22 +100,19 @@ def calibrated_nll(
         >>> calibrated_nll(probs, np.zeros(100, int)).mean().round(2).item()  # always right: it should be surer
         0.04
     """
-    array, truth = check_pair(probs, labels)
-    _check_prior(prior)
-    with np.errstate(divide="ignore"):
-        logs = np.log(np.ascontiguousarray(array.T))
-    whole = _fit(logs, truth, np.zeros(len(truth), int), np.ones(1), prior)
-    known = np.isfinite(logs[truth, np.arange(len(truth))])
-    slopes = np.zeros((2, len(truth)))
-    slopes[:, known] = _slopes(logs[:, known], _beyond(logs[:, known], truth[known]), whole)
-    total = np.zeros(len(truth))
+    given = _Given.of(*check_pair(probs, labels))
+    fitted = given.known()
+    whole = _fit(fitted, np.zeros(fitted.examples, int), np.ones(1), _check_prior(prior))
+    slopes = fitted.slopes(whole)
+    total = np.zeros(given.examples)
     for repeat in range(check_at_least("repeats", repeats, 1)):
-        half = stream(seed, "halves", repeat).permutation(len(truth)) % 2
-        slope, bend = _penalized(slopes, half, np.repeat(whole, 2), prior)
+        half = stream(seed, "halves", repeat).permutation(given.examples) % 2
+        groups = half[fitted.places]
+        slope, bend = _penalized(slopes, groups, np.repeat(whole, 2), prior)
         # Newton's first step, for nothing. A half that says nothing stays at 1, whatever the other half says.
         near = whole - np.divide(slope, bend, out=np.zeros(2), where=bend > 0)
         start = np.where(bend > 0, np.clip(near, whole / 2, whole * 2), 1.0)
-        total += _loss(logs, truth, _fit(logs, truth, half, start, prior)[1 - half])
+        total += given.loss(_fit(fitted, groups, start, prior)[1 - half])
     return total / repeats
 
 
@@ -141,8 +138,7 @@ def calibration_worsens(probs: npt.ArrayLike, labels: npt.ArrayLike, margin: flo
         True
     """
     array, truth = check_pair(probs, labels)
-    with np.errstate(divide="ignore"):
-        plain = _loss(np.log(array.T), truth, np.ones(1))
+    plain = _Given.of(array, truth).loss(np.ones(1))
     known = np.isfinite(plain)
     return bool((calibrated_nll(array, truth)[known] - plain[known]).sum() > margin)
 
@@ -199,28 +195,55 @@ def calibrate_then_pool(
     return aggregate(np.stack(calibrated), rule, weights)
 
 
-def _loss(logs: FloatArray, labels: IntArray, inverse: FloatArray) -> FloatArray:
-    """Return the log loss of each example at its inverse temperature; logs are (classes, examples)."""
-    scaled = logs * inverse
-    scaled -= scaled.max(axis=0)
-    return np.asarray(np.log(np.exp(scaled).sum(axis=0)) - scaled[labels, np.arange(len(labels))]) + 0.0
+@dataclass(frozen=True)
+class _Given:
+    """Predictions whose log loss is asked for at one inverse temperature after another.
 
+    Attributes:
+        logs: The logarithms, less the highest of each example; shape (classes, examples).
+        true: Those of the true classes, shape (examples,).
+        places: The examples' places among all, shape (examples,).
+    """
 
-def _beyond(logs: FloatArray, labels: IntArray) -> FloatArray:
-    """Return how far each class's logarithm is above the true one's: no rounding where that probability is near 1."""
-    return np.where(np.isneginf(logs), 0.0, logs - logs[labels, np.arange(len(labels))])
+    logs: FloatArray
+    true: FloatArray
+    places: IntArray
 
+    @classmethod
+    def of(cls, probs: FloatArray, labels: IntArray) -> "_Given":
+        with np.errstate(divide="ignore"):
+            logs = np.log(np.ascontiguousarray(probs.T))
+        logs -= logs.max(axis=0)
+        places = np.arange(len(labels))
+        return cls(logs, logs[labels, places], places)
 
-def _slopes(logs: FloatArray, beyond: FloatArray, inverse: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the first and second derivative of each example's log loss by its inverse temperature."""
-    powers = logs * inverse
-    powers -= powers.max(axis=0)
-    np.exp(powers, out=powers)
-    total = powers.sum(axis=0)
-    powers *= beyond
-    first = powers.sum(axis=0) / total
-    powers *= beyond
-    return first, powers.sum(axis=0) / total - first**2
+    @property
+    def examples(self) -> int:
+        return len(self.true)
+
+    @cached_property
+    def beyond(self) -> FloatArray:
+        """How far each class is above the true one: no rounding where the true one's probability is near 1."""
+        return np.where(np.isneginf(self.logs), 0.0, self.logs - self.true)
+
+    def known(self) -> "_Given":
+        """Return the examples whose true class has a probability above 0."""
+        known = np.isfinite(self.true)
+        return self if known.all() else _Given(self.logs[:, known], self.true[known], self.places[known])
+
+    def loss(self, inverse: FloatArray) -> FloatArray:
+        """Return the log loss of each example at its inverse temperature."""
+        return np.asarray(np.log(np.exp(self.logs * inverse).sum(axis=0)) - self.true * inverse) + 0.0
+
+    def slopes(self, inverse: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the first and second derivative of each example's log loss by its inverse temperature."""
+        powers = self.logs * inverse
+        np.exp(powers, out=powers)
+        total = powers.sum(axis=0)
+        powers *= self.beyond
+        first = powers.sum(axis=0) / total
+        powers *= self.beyond
+        return first, powers.sum(axis=0) / total - first**2
 
 
 def _check_prior(prior: float) -> float:
@@ -237,15 +260,12 @@ def _penalized(
     return slope + prior * (1 - 1 / inverse), bend + prior / inverse**2
 
 
-def _fit(logs: FloatArray, labels: IntArray, groups: IntArray, start: FloatArray, prior: float) -> FloatArray:
+def _fit(given: _Given, groups: IntArray, start: FloatArray, prior: float) -> FloatArray:
     """Return for each group of examples the inverse temperature of lowest penalized loss, from these first guesses."""
-    known = np.isfinite(logs[labels, np.arange(len(labels))])
-    logs, groups = logs[:, known], groups[known]
-    beyond = _beyond(logs, labels[known])
     low, high = np.full(len(start), 1 / HOTTEST), np.full(len(start), 1 / COLDEST)
     inverse, last = np.clip(start, low, high), high - low
     for _ in range(100):
-        slope, bend = _penalized(_slopes(logs, beyond, inverse[groups]), groups, inverse, prior)
+        slope, bend = _penalized(given.slopes(inverse[groups]), groups, inverse, prior)
         low, high = np.where(slope < 0, inverse, low), np.where(slope > 0, inverse, high)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             step = np.where(slope == 0, 0.0, -slope / bend)

@@ -3,11 +3,29 @@
 A measure that is no mean of examples takes `weights`, shape (resamples, examples), and sums instead of sorting anew.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.types import FloatArray, IntArray
+
+
+class _Sound(np.ndarray[Any, Any]):
+    """Weights that were checked once and are used for many measures."""
+
+
+def sound_weights(weights: FloatArray) -> FloatArray:
+    """Return weights, shape (resamples, examples), that are not checked again at each use; they cannot be written to.
+
+    Example:
+        >>> sound_weights(np.full((2, 4), 0.25)).shape
+        (2, 4)
+    """
+    checked = example_weights(weights, weights.shape[1]).view(_Sound)
+    checked.setflags(write=False)
+    return checked
 
 
 def example_weights(weights: npt.ArrayLike | None, examples: int) -> FloatArray:
@@ -19,6 +37,8 @@ def example_weights(weights: npt.ArrayLike | None, examples: int) -> FloatArray:
     """
     if weights is None:
         return np.full((1, examples), 1 / examples)
+    if isinstance(weights, _Sound) and weights.shape[1] == examples:
+        return weights.view(np.ndarray)
     array = np.atleast_2d(np.asarray(weights, dtype=np.float64))
     if array.ndim != 2 or array.shape[1] != examples:
         raise InputError(

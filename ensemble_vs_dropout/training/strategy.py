@@ -19,6 +19,7 @@ STRATEGIES = ("auto", "looped", "unrolled", "stacked")
 _CACHE = 10 * 2**20  # bytes of variables that stacked members go through in a step before it slows them down ...
 _SLOWED = 1.2  # ... by this factor
 _STEP_SECONDS = 1e-4  # that a step costs whatever it does
+_EPOCH_SECONDS = 4e-3  # that an epoch costs a member more where it is alone
 _SPEED = 8e10  # operations a second, about
 _SHORT = {"stacked": 1.0, "unrolled": 3.0}  # seconds one after the other below which compiling is not repaid
 AT_ONCE = 5  # models in one unrolled graph: more bring nothing, and a graph of many is slow to make
@@ -156,8 +157,9 @@ def _quickest_group(models: Sequence[keras.Model], batch_size: int, at_once: int
 
 def _seconds_alone(models: Sequence[keras.Model], schedule: Schedule) -> float:
     """Return about how long all members' steps take one after the other."""
-    steps = (schedule.epochs - schedule.initial_epoch) * -(-schedule.examples // schedule.batch_size)
-    return steps * sum(2 * _STEP_SECONDS + _product_seconds(model, schedule.batch_size) for model in models)
+    epochs, steps = schedule.epochs - schedule.initial_epoch, -(-schedule.examples // schedule.batch_size)
+    each = [2 * _STEP_SECONDS + _product_seconds(model, schedule.batch_size) for model in models]
+    return epochs * sum(_EPOCH_SECONDS + steps * seconds for seconds in each)
 
 
 def _product_seconds(model: keras.Model, batch_size: int) -> float:
