@@ -16,20 +16,23 @@ if TYPE_CHECKING:
 
     from ensemble_vs_dropout.experiments import Plan, Store
 
-TOGETHER = 120  # as `experiments.plan` has it, whose import takes long
-
 app = typer.Typer(no_args_is_help=True, help="Many comparisons from one file, each training done once and kept.")
 File = Annotated[Path, typer.Argument(help="The study, a YAML file.", show_default=False)]
 Folder = Annotated[Path, typer.Option("--store", help="Folder that keeps the runs, of this study and of others.")]
 Table = Annotated[Path | None, typer.Option("--out", help="A .csv or .parquet file; else the table is printed as CSV.")]
 Together = Annotated[
-    int, typer.Option(min=1, help="Networks trained together, at most; fewer make more groups for more processes.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="Networks trained together, at most; fewer make more groups for more processes.",
+        show_default="120, or up to 300 that are tiny",
+    ),
 ]
 _STORE = Path("store")
 
 
 @app.command()
-def plan(file: File, store: Folder = _STORE, together: Together = TOGETHER) -> None:
+def plan(file: File, store: Folder = _STORE, together: Together = None) -> None:
     """Show the runs of a study, which are trained together, and what they will take."""
     from ensemble_vs_dropout.experiments import Store, plan_of, read_study
     from ensemble_vs_dropout.experiments.estimates import estimate, jobs_that_pay
@@ -64,7 +67,7 @@ def run(
         int | None,
         typer.Option(min=1, help="Processes.", show_default="as many as `evd study plan` says pay"),
     ] = None,
-    together: Together = TOGETHER,
+    together: Together = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every file of finished runs, not the scores alone.")
     ] = False,

@@ -195,7 +195,7 @@ def make_group(
 
 
 @contextmanager
-def in_processes(file: Path, store: Path, others: int, together: int, checkpoint: bool) -> Iterator[None]:
+def in_processes(file: Path, store: Path, others: int, together: int | None, checkpoint: bool) -> Iterator[None]:
     """Have so many other processes call the same study meanwhile; each takes what the others do not hold.
 
     They end by themselves when nothing is left, are ended if the body fails, and end if this process is killed.
@@ -210,7 +210,8 @@ def in_processes(file: Path, store: Path, others: int, together: int, checkpoint
         "--store",
         str(store),
     ]
-    command += ["--quiet", "--no-wait", "--jobs", "1", "--together", str(together), *["--checkpoint"] * checkpoint]
+    command += ["--quiet", "--no-wait", "--jobs", "1", *["--checkpoint"] * checkpoint]
+    command += ["--together", str(together)] if together else []
     environment = {**os.environ, _PARENT: str(os.getpid())}
     processes = [subprocess.Popen(command, env=environment) for _ in range(others)]
     try:

@@ -37,7 +37,8 @@ _NUMBERS = ("l2", "learning_rate")  # settings of the toolkit's own networks
 _DROPOUT_ONLY = ("rate", "passes", "exact")
 RESULTS = 2  # raised when a change of the package alters what a run finds
 PROBED = 3  # times the epochs and the patience, for a probe
-TOGETHER = 120  # networks of one group at most: what an interruption can cost
+TOGETHER = 120  # networks of one group at most, unless another number is asked for: what an interruption can cost
+_TINY, _OF_ONE = 20_000, 0.4  # examples in all epochs, up to which a network counts less, and at least how much
 EXAMPLES = 200_000  # training examples of one group's different data, at most: what it holds in memory
 
 
@@ -125,9 +126,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Plan:
-    """All points of a study, its runs without repetition, and their groups of so many networks `together`, at most.
+    """All points of a study, its runs without repetition, and their groups.
 
     Attributes:
+        together: Networks of one group, at most; None for 120 or, where they are tiny, up to 300.
         facts: What stands in the spec of every run besides its settings: digests of data and network that no name
             leads to.
 
@@ -143,7 +145,7 @@ class Plan:
     points: tuple[Point, ...]
     runs: tuple[Run, ...]
     groups: tuple[Group, ...]
-    together: int = TOGETHER
+    together: int | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -160,7 +162,7 @@ class Plan:
 
 def make_plan(
     study: Study,
-    together: int = TOGETHER,
+    together: int | None = None,
     judged: Callable[[Run], float | None] | None = None,
     facts: Mapping[str, str] | None = None,
 ) -> Plan:
@@ -168,7 +170,7 @@ def make_plan(
 
     Args:
         study: As `read_study` gives it.
-        together: Networks of one group, at most; a run is never cut.
+        together: As `Plan` has it; a run is never cut.
         judged: Returns what a trial scored on validation data, lower being better; None while that is not known.
         facts: As `Plan` has them.
 
@@ -330,18 +332,24 @@ def _folders(module: str) -> list[str]:
     return [str(Path(folder, *module.split(".")[:-1])) for folder in ("", *sys.path)]
 
 
-def _cut(runs: Sequence[Run], together: int) -> list[Group]:
+def _cut(runs: Sequence[Run], together: int | None) -> list[Group]:
     """Return groups of as many networks as may be together; those of one size stay together as far as can be."""
     groups: list[list[Run]] = [[]]
-    members, seen = 0, dict[tuple[Any, ...], int]()
+    load, seen = 0.0, dict[tuple[Any, ...], int]()
     for run in sorted(runs, key=lambda run: run.spec["train_size"] or 0):
-        members += run.members
-        seen[data_key(run)] = run.spec["train_size"] or 0
-        if groups[-1] and (members > together or sum(seen.values()) > EXAMPLES):
+        examples = run.spec["train_size"] or 0
+        own = run.members * (1.0 if together or not examples else _load(run.spec["epochs"] * examples))
+        load += own
+        seen[data_key(run)] = examples
+        if groups[-1] and (load > (together or TOGETHER) + 1e-6 or sum(seen.values()) > EXAMPLES):
             groups.append([])
-            members, seen = run.members, {data_key(run): run.spec["train_size"] or 0}
+            load, seen = own, {data_key(run): examples}
         groups[-1].append(run)
     return [Group(tuple(group), _planned(group)) for group in groups]
+
+
+def _load(examples: int) -> float:
+    return min(1.0, max(_OF_ONE, examples / _TINY))
 
 
 def data_key(run: Run) -> tuple[Any, ...]:

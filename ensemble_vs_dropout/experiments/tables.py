@@ -13,7 +13,7 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
-from ensemble_vs_dropout.experiments.plan import RESULTS, TOGETHER, Plan, Point, Run, digest_of_spec, make_plan
+from ensemble_vs_dropout.experiments.plan import RESULTS, Plan, Point, Run, digest_of_spec, make_plan
 from ensemble_vs_dropout.experiments.settings import Study
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping
 from ensemble_vs_dropout.measures import METRICS
@@ -47,7 +47,7 @@ def plan_of(
     study: Study,
     store: Keeping | None = None,
     guess: bool = False,
-    together: int = TOGETHER,
+    together: int | None = None,
     facts: Mapping[str, str] | None = None,
 ) -> Plan:
     """Return the plan of a study, with what is chosen already where the trials of that are in the store.

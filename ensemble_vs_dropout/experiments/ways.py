@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class Ways:
 
     def __init__(self) -> None:
         self._first: dict[tuple[str, str | None], Predictor] = {}
+        self._counts: dict[tuple[Any, ...], float] = {}
 
     def __call__(
         self,
@@ -74,17 +76,20 @@ class Ways:
         asked = [arm.name for arm in arms_of(recipe)] if arms is None else arms
         wanted = {*asked, *predicted_for(asked)}
         predictions: dict[str, dict[str, Predictions]] = {part: {} for part in inputs}
-        costs = {}
+        costs, histories, model = {}, _survivors(trained), _first(trained)
+        of_training = self._counted(("training", plan(model)), partial(multiply_adds, model))
         for arm in arms_of(recipe):
             if arm.name not in wanted:
                 continue
             networks = _apart(trained, seed) if arm.own else [(trained, seed)]
-            predictor = WeightScaling(_first(trained)) if arm.alone else find(arm)(networks[0][0], passes, seed)
-            histories = _survivors(trained)
+            predictor = WeightScaling(model) if arm.alone else find(arm)(networks[0][0], passes, seed)
             self._share(arm.name, trained, predictor)
             found, seconds, peak = _measured(predictor, inputs)
             each = len(trained.models) if arm.alone or arm.own else 1  # what one network costs on average
-            costs[arm.name] = _cost(predictor, _first(trained), histories, examples, each, seconds, peak)
+            counted = self._counted(
+                (arm.name, predictor.members, plan(model)), partial(getattr, predictor, "multiply_adds")
+            )
+            costs[arm.name] = _cost(predictor, model, histories, examples, each, seconds, peak, counted, of_training)
             if arm.alone:
                 continue
             for part, predicted in found.items():
@@ -132,6 +137,16 @@ class Ways:
                 combined.setdefault(rule, []).append(probs.astype(members.probs.dtype))
         return {rule: np.stack(probs) for rule, probs in combined.items()}
 
+    def _counted(self, key: tuple[Any, ...], count: Callable[[], Any]) -> float:
+        """Return what is counted, once for a key, or NaN where it cannot be: that must not stop a comparison."""
+        if key[-1] is not None and key in self._counts:
+            return self._counts[key]
+        try:
+            self._counts[key] = count()
+        except InputError:
+            self._counts[key] = float("nan")
+        return self._counts[key]
+
     def _share(self, arm: str, networks: Ensemble, predictor: Predictor) -> None:
         predictor.share(self._first.setdefault((arm, plan(_first(networks))), predictor))
 
@@ -168,7 +183,15 @@ def _survivors(trained: Ensemble) -> pd.DataFrame:
 
 
 def _cost(
-    predictor: Predictor, model: Any, histories: pd.DataFrame, examples: int, each: int, seconds: float, peak: int
+    predictor: Predictor,
+    model: Any,
+    histories: pd.DataFrame,
+    examples: int,
+    each: int,
+    seconds: float,
+    peak: int,
+    counted: float,
+    of_training: float,
 ) -> Cost:
     """Return the cost of the networks in `histories`, which are all of `model`'s size, or of one of `each`."""
     networks, trained = histories.member.nunique() // each, float(len(histories)) * examples / each
@@ -179,15 +202,7 @@ def _cost(
         train_seconds=float(histories.seconds.sum()) / each,
         predict_seconds=seconds,
         bytes=sum(np.asarray(weight).nbytes for weight in model.weights) * networks,
-        multiply_adds=_counted(lambda: predictor.multiply_adds),
-        trained_multiply_adds=_counted(lambda: multiply_adds(model)) * trained,
+        multiply_adds=counted,
+        trained_multiply_adds=of_training * trained,
         peak_memory=peak,
     )
-
-
-def _counted(count: Callable[[], int]) -> float:
-    """Return what is counted, or NaN where it cannot be: that must not stop a comparison."""
-    try:
-        return count()
-    except InputError:
-        return float("nan")

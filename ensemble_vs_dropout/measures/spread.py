@@ -19,6 +19,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
 from scipy.special import ndtr
 from scipy.stats import chi2
 
@@ -93,13 +94,9 @@ class Spread:
         if np.isnan(variances).any():
             return float("nan")
         high = float(np.sqrt(variances.max())) * 50
-        low = 0.0
-        for _ in range(80):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self.p_value(middle) > 1 - level else (low, middle)
-            if high - low <= 1e-9 * high:
-                break
-        return high
+        if not 0 < high < np.inf:
+            return high
+        return float(brentq(lambda middle: self.p_value(middle) - (1 - level), 0.0, high, xtol=1e-10 * high, rtol=1e-9))
 
 
 def spread_of(groups: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]], total: float, degrees: int) -> Spread:

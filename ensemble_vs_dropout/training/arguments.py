@@ -11,7 +11,7 @@ from ensemble_vs_dropout.datasets.label_columns import read_class_numbers
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.heads import Head
 from ensemble_vs_dropout.models.inputs import Examples, Input
-from ensemble_vs_dropout.training.schedule import Part, Schedule
+from ensemble_vs_dropout.training.schedule import TRAIN, Part, Schedule
 from ensemble_vs_dropout.training.streams import Stream, check_weighing
 
 
@@ -44,8 +44,9 @@ def make_schedule(
         check_at_least("steps_per_epoch", steps_per_epoch, 1)
     if patience is not None:
         check_at_least("patience", patience, 1)
-    if "val" in (watch or {}):
-        raise InputError("watch must not hold 'val', the name of validation_data; give it another name")
+    for name, whose in (("val", "validation_data"), (TRAIN, "those that are learned from")):
+        if name in (watch or {}):
+            raise InputError(f"watch must not hold {name!r}, the name of {whose}; give it another name")
     train: Part | Stream
     if Stream.reads(x):
         for name, given in (("y", y), ("sample_weight", sample_weight), ("class_weight", class_weight)):

@@ -22,6 +22,7 @@ from ensemble_vs_dropout.models.architecture import architecture
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.training import files
 from ensemble_vs_dropout.training.schedule import Part, Schedule
+from ensemble_vs_dropout.training.streams import Stream
 
 FORMAT = 2
 Row = dict[str, float]
@@ -211,7 +212,8 @@ def _stem(member: int) -> str:
 
 
 def _fingerprint(schedule: Schedule, model: keras.Model) -> dict[str, Any]:
-    parts = {"train": schedule.train, **schedule.watched}
+    watched = {"watched_train" if name == "train" else name: part for name, part in schedule.watched.items()}
+    parts: dict[str, Part | Stream] = {"train": schedule.train, **watched}
     return {
         "format": FORMAT,
         "seed": schedule.seed,

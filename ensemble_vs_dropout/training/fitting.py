@@ -25,7 +25,7 @@ from ensemble_vs_dropout.training.loop import (
 )
 from ensemble_vs_dropout.training.looped import Batch, Looped
 from ensemble_vs_dropout.training.numbers import differ
-from ensemble_vs_dropout.training.schedule import Schedule
+from ensemble_vs_dropout.training.schedule import TRAIN, Schedule
 from ensemble_vs_dropout.training.stacked import Stacked
 from ensemble_vs_dropout.training.stateless import CannotStack
 from ensemble_vs_dropout.training.strategy import AT_ONCE, STRATEGIES, Choice, choose
@@ -157,9 +157,9 @@ def _fit(
     progress: Progress,
 ) -> None:
     members = len(models)
-    data = {} if isinstance(schedule.train, Stream) else {"train": on_device(schedule.train, head)}
+    data = {} if isinstance(schedule.train, Stream) else {TRAIN: on_device(schedule.train, head)}
     data |= {name: on_device(part, head) for name, part in schedule.watched.items()}
-    sample = next(schedule.train.epoch(0, 0, 0, False)) if isinstance(schedule.train, Stream) else data["train"]
+    sample = next(schedule.train.epoch(0, 0, 0, False)) if isinstance(schedule.train, Stream) else data[TRAIN]
     for member in todo:
         create_state(models[member])
     keeper = options.keeper(schedule, models[todo[0]], options.checkpoint_every) if options.keeper else None

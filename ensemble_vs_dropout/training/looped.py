@@ -16,7 +16,7 @@ from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.draws import words_by_operation
 from ensemble_vs_dropout.models.programs import Programs
 from ensemble_vs_dropout.training.masks import own_masks
-from ensemble_vs_dropout.training.schedule import Schedule
+from ensemble_vs_dropout.training.schedule import TRAIN, Schedule
 from ensemble_vs_dropout.training.streams import Stream
 
 Batch = tuple[tf.Tensor, ...]  # features, targets and, if there are any, sample weights
@@ -48,10 +48,10 @@ class Looped:
             batches = feeds[0]
         elif on_batch is None:
             order = tf.constant(feeds[0])
-            self._returned = self._programs.run(self._train_epoch, self.model, order, *self.data["train"])
+            self._returned = self._programs.run(self._train_epoch, self.model, order, *self.data[TRAIN])
             return
         else:
-            batches = _cut(self.data["train"], feeds[0], self.schedule.batch_size)
+            batches = _cut(self.data[TRAIN], feeds[0], self.schedule.batch_size)
         for number, batch in enumerate(batches):
             if on_batch:
                 on_batch.on_train_batch_begin(number)
@@ -61,7 +61,7 @@ class Looped:
 
     def holds_unknown_variables(self, model: keras.Model, order: Any) -> bool:
         """Return whether a training step uses variables of TensorFlow's that Keras does not know of."""
-        traced: Any = self._programs.get(self._train_epoch, model, tf.constant(order), *self.data["train"])
+        traced: Any = self._programs.get(self._train_epoch, model, tf.constant(order), *self.data[TRAIN])
         known = {id(v.value) for v in [*model.variables, *model.optimizer.variables, *model.metrics_variables]}
         return any(id(variable) not in known for variable in traced.graph.variables)
 

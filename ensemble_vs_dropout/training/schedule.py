@@ -15,6 +15,8 @@ from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.training.streams import Stream
 from ensemble_vs_dropout.types import IntArray
 
+TRAIN = "training data"  # the key under which an engine holds them, beside those of watched parts
+
 
 class Part(NamedTuple):
     """Examples with their labels, a weight for each or None, and the row of `x` that each has, None for its own."""

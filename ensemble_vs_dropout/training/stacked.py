@@ -17,7 +17,7 @@ from ensemble_vs_dropout.models.draws import words_by_arithmetic
 from ensemble_vs_dropout.training import stateless
 from ensemble_vs_dropout.training.looped import EVALUATED, Batch, Logs, number, take
 from ensemble_vs_dropout.training.numbers import Numbers
-from ensemble_vs_dropout.training.schedule import Schedule
+from ensemble_vs_dropout.training.schedule import TRAIN, Schedule
 from ensemble_vs_dropout.training.stateless import CannotStack
 from ensemble_vs_dropout.types import IntArray
 
@@ -78,13 +78,13 @@ class Stacked:
         metrics = [tf.stack([value] * self.slots) for value in self._fresh]
         state = [*before[: -len(metrics)], *metrics]
         try:
-            self._state = self._train(state, self.data["train"], orders, self._given_numbers())
+            self._state = self._train(state, self.data[TRAIN], orders, self._given_numbers())
         except tf.errors.OpError:  # XLA compiles on the first call, and not everything; nothing has changed by then
             if not self.xla or self._trained:
                 raise
             self.xla = False
             self._train, self._evaluate, self._results = self._compile()
-            self._state = self._train(state, self.data["train"], orders, self._given_numbers())
+            self._state = self._train(state, self.data[TRAIN], orders, self._given_numbers())
         self._trained, self._values = True, {}
 
     def drop(self, slot: int) -> None:
@@ -140,7 +140,7 @@ class Stacked:
         batch = min(self.schedule.batch_size, self.schedule.examples)
         indices = tf.zeros((self.slots, 2, batch), tf.int32)
         state = [tf.stack([value] * self.slots) for value in values]
-        self._step(state, self.data["train"], indices, self._given_numbers())
+        self._step(state, self.data[TRAIN], indices, self._given_numbers())
 
     def _compile(self) -> tuple[Any, Any, Any]:
         template, size = self._template, self.schedule.batch_size
@@ -166,7 +166,7 @@ class Stacked:
         variables = [variable for group in self._groups for variable in group]
         traced_step = tf.function(step, autograph=False).get_concrete_function(
             [tf.TensorSpec((self.slots, *variable.shape), variable.value.dtype) for variable in variables],
-            tuple(tf.TensorSpec(part.shape, part.dtype) for part in self.data["train"]),
+            tuple(tf.TensorSpec(part.shape, part.dtype) for part in self.data[TRAIN]),
             tf.TensorSpec((self.slots, 2, None), tf.int32),
             [tf.TensorSpec(values.shape, values.dtype) for values in self._numbers],
         )

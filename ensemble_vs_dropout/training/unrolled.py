@@ -12,7 +12,7 @@ import numpy as np
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.programs import Programs
 from ensemble_vs_dropout.training.looped import Batch, Logs, evaluate, logs_of, take, train_step
-from ensemble_vs_dropout.training.schedule import Schedule
+from ensemble_vs_dropout.training.schedule import TRAIN, Schedule
 
 
 class Unrolled:
@@ -36,7 +36,7 @@ class Unrolled:
     def train_epoch(self, feeds: dict[int, Any], on_batch: Any = None) -> None:
         """Train the members that have a feed for one epoch; the others stay as they are."""
         if self._train is None:
-            steps = [self._programs.get(train_step, model, *self.data["train"]) for model in self.models.values()]
+            steps = [self._programs.get(train_step, model, *self.data[TRAIN]) for model in self.models.values()]
             self._train = compile_epoch(steps, self.schedule.batch_size)
         some = next(iter(feeds.values()))
         orders = np.stack([feeds.get(slot, some) for slot in self.models])
@@ -44,7 +44,7 @@ class Unrolled:
             self.models[slot].reset_metrics()
         some_stopped = len(feeds) < len(self.models)  # only then are there branches in the graph, which slow it
         active = tf.constant([slot in feeds for slot in self.models]) if some_stopped else None
-        returned = self._train(self.data["train"], tf.constant(orders), active)
+        returned = self._train(self.data[TRAIN], tf.constant(orders), active)
         self._returned = dict(zip(self.models, returned, strict=True))
 
     def drop(self, slot: int) -> None:

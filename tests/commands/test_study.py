@@ -145,13 +145,6 @@ def test_processes_pay_where_the_cores_are_idle_and_there_is_work(monkeypatch, s
     assert estimates.jobs_that_pay(table) == jobs
 
 
-def test_the_default_of_together_is_that_of_the_plan():
-    from ensemble_vs_dropout.commands import study as study_commands
-    from ensemble_vs_dropout.experiments import plan
-
-    assert study_commands.TOGETHER == plan.TOGETHER
-
-
 @pytest.mark.slow
 def test_two_processes_make_the_study_of_one(folder, tmp_path):
     done = [

@@ -28,7 +28,9 @@ def test_plain_networks_do_not_depend_on_the_rate_and_are_trained_once():
         ("{rate: [0.1, 0.2]}", 2),
         ("{model.l2: [0, 0.1], model.learning_rate: [0.1, 0.2], rate: [0.1, 0.2]}", 2),
         ("{epochs: [1, 2]}", 4),
-        ("{train_size: [100, 200]}", 4),
+        ("{train_size: [100, 200]}", 2),
+        ("{train_size: [100, 200], label_noise: [0, 0.2], data_seed: [0, 1], rate: [0.1, 0.2]}", 2),
+        ("{label_noise: [0, 0.2]}", 4),  # of all examples, which may be many
         ("{model.units: [[8], [9]]}", 4),
     ],
 )
@@ -40,8 +42,23 @@ def test_every_run_is_in_one_group_and_groups_are_bounded():
     plan = plan_of("{seed: [0, 1, 2, 3, 4]}", 3, together=10)
     names = [run.name for group in plan.groups for run in group.runs]
     assert sorted(names) == sorted(run.name for run in plan.runs)
-    assert max(group.members for group in plan.groups) <= 10
+    assert max(sum(run.members for run in group.runs) for group in plan.groups) <= 10
     assert all(len(group.runs) == 1 for group in plan_of("{seed: [0, 1]}", together=1).groups)
+
+
+def test_groups_hold_more_networks_where_they_are_tiny_and_no_more_examples_than_memory_should():
+    def sizes(grid, repetitions=70, **options):
+        return [sum(run.members for run in group.runs) for group in plan_of(grid, repetitions, **options).groups]
+
+    assert sizes("{train_size: [100]}", 110) == [300, 30] * 2
+    assert sizes("{train_size: [100]}", together=120) == [120, 90] * 2
+    assert sizes("{train_size: [9000]}") == [132, 78] * 2  # 0.9 of a network each
+    assert sizes(f"{{train_size: [9000], data_seed: {list(range(30))}}}", 1) == [66, 24] * 2
+
+
+def test_the_strategy_of_a_group_is_chosen_by_those_of_one_size():
+    (group,) = plan_of("{train_size: [100, 200], seed: [0, 1], recipes: [[plain]]}").groups
+    assert group.planned == 6
 
 
 def test_a_name_is_a_matter_of_the_spec_alone():

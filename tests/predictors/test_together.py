@@ -7,9 +7,10 @@ import pytest
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.architecture import architecture
 from ensemble_vs_dropout.models.backend import keras
-from ensemble_vs_dropout.predictors import Ensemble, fit_together
+from ensemble_vs_dropout.predictors import Ensemble, fit_together, together
 from ensemble_vs_dropout.training import Options, fitting
 from ensemble_vs_dropout.training.arguments import make_schedule
+from ensemble_vs_dropout.training.schedule import join
 from ensemble_vs_dropout.training.stacked import Stacked
 
 SIZES = (2, 1, 3)
@@ -114,6 +115,76 @@ def test_members_may_differ_in_numbers(blobs, small, strategy, kind, monkeypatch
         monkeypatch.setattr(fitting, "differ", lambda models: False)
         wrong = trained(together, strategy)
         assert not np.allclose(weights_of(wrong[-1])[0], weights_of(expected[-1])[0], atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["stacked", "unrolled", "looped"])
+def test_ensembles_may_see_other_data(blobs, small, strategy, monkeypatch):
+    """Sizes that share batches or leave a rest, labels, weights and validation data of their own, over one copy."""
+    x, y = blobs(70)
+    noisy = np.where(np.arange(70) % 5 == 0, (y + 1) % 3, y)
+    sizes = {"x": x[:37], "y": y[:37], "validation_data": (x[:20], y[:20])}
+    data = [
+        {"x": x, "y": y, "validation_data": (x[:20], y[:20])},
+        {"x": x, "y": noisy, "validation_data": (x[20:45], y[20:45]), "sample_weight": np.linspace(0, 2, 70)},
+        sizes,
+        sizes,
+        {"x": x[40:50] + 1, "y": y[40:50], "validation_data": (x[:20], y[:20]), "watch": {"train": (x[:9], y[:9])}},
+    ]
+    builds = [partial(small, rate=rate) for rate in (*RATES, 0.3, 0.4)]
+    settings = {"epochs": 8, "batch_size": 16, "patience": 1, "verbose": 0}
+    seen = []
+    monkeypatch.setattr(together, "join", lambda *given: seen.append(join(*given)) or seen[-1])
+    found, expected = ([Ensemble(build, 2, seed=n) for n, build in enumerate(builds)] for _ in range(2))
+    fit_together(found, data=data, strategy=strategy, **settings)
+    assert seen[0].train.x.shape == (80, *x.shape[1:])
+    for own, one, other in zip(data, found, expected, strict=True):
+        other.fit(**own, **settings, strategy="looped")
+        assert list(one.histories) == list(other.histories)
+        assert one.histories[["member", "epoch"]].equals(other.histories[["member", "epoch"]])
+        columns = [name for name in one.histories if name.endswith("loss")]
+        np.testing.assert_allclose(one.histories[columns], other.histories[columns], rtol=1e-3)
+        for mine, theirs in zip(weights_of(one), weights_of(other), strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5)
+    assert len({len(one.histories) for one in expected}) > 1
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ([{}], "data must hold the arguments for each of the 2 ensembles, got 1"),
+        ([{"epochs": 2}, {}], "data must name arguments among class_weight, sample_weight, .*, got 'epochs'"),
+        ([{"x": np.zeros((4, 2), "uint8")}, {}], r"one shape and type, got \(2,\) of float32, \(2,\) of uint8"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(data, told):
+    def build():
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    several = [Ensemble(build, members=1, seed=seed) for seed in range(2)]
+    with pytest.raises(InputError, match=told):
+        fit_together(several, np.zeros((4, 2), "float32"), np.array([0, 1, 0, 1]), data=data, verbose=0)
+
+
+def test_a_checkpoint_is_of_an_ensembles_own_data(blobs, small, tmp_path):
+    x, y = blobs()
+    data = [{"x": x, "y": y}, {"x": x[:30], "y": y[:30]}]
+    folders = [tmp_path / "0", tmp_path / "1"]
+
+    def trained(data):
+        several = [Ensemble(small, members=1, seed=seed) for seed in range(2)]
+        fit_together(several, data=data, epochs=1, checkpoints=folders, verbose=0)
+        return several
+
+    first = trained(data)
+    alone = Ensemble(small, members=1, seed=1)
+    alone.fit(x[:30], y[:30], epochs=1, checkpoint=folders[1], verbose=0)  # goes on from what was trained together
+    for mine, theirs in zip(weights_of(first[1]), weights_of(alone), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    with pytest.raises(InputError, match="is of another training: train_data differ"):
+        trained([data[0], {"x": x[:31], "y": y[:31]}])
 
 
 def test_what_is_no_number_in_a_program_is_trained_by_another_strategy(blobs, small):

@@ -446,3 +446,18 @@ def test_a_token_that_an_embedding_has_no_row_for_is_told_before_any_training(st
     missing = np.where(tokens == 9, np.nan, tokens)
     with pytest.raises(InputError, match="x must be finite"):
         ensemble.predict(missing)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["looped", "unrolled", "stacked"])
+def test_a_watched_part_called_train_is_not_what_is_learned_from(small, blobs, strategy):
+    (x, y), weights = blobs(), []
+    for watch in ({}, {"train": (x[:9], y[:9])}):
+        ensemble = Ensemble(small, members=2, seed=3)
+        ensemble.fit(x, y, epochs=1, watch=watch, strategy=strategy, verbose=0)
+        weights.append([values for model in ensemble.models for values in model.get_weights()])
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert "train_loss" in ensemble.histories
+    with pytest.raises(InputError, match="watch must not hold 'training data'"):
+        ensemble.fit(x, y, watch={"training data": (x, y)})
