@@ -12,8 +12,9 @@
 `training`: N members under each strategy, beside a loop of Keras' `fit`. `inference`: 100 passes beside a loop of
 `model(x, training=True)`, and ten networks beside ten calls of `model.predict`. `evaluation`: 2,000 bootstrap draws of
 12 arms and 6 metrics, and 200 subsets of 100 members at each of 20 sizes, on 10,000 examples, beside a loop over draws
-and one over subsets (timed on five of them and scaled up). `studies`: 200 tiny runs, trained together and one after the
-other (twenty of them, scaled up), what the store adds to a run, and a study of 10,000 finished runs read again.
+and one over subsets (timed on five of them and scaled up). `studies`: 200 tiny runs of a grid, trained together in one
+process and by `evd study run`, and one after the other (twenty of them, scaled up), what the store adds to a run, and a
+study of 10,000 finished runs read again.
 `scaling`: what a task costs the process that asks for it, measured on a Ray cluster of this machine, and from that a
 simulation of studies of 100,000 runs on up to 1,000 nodes: how much of the nodes' time is work.
 
@@ -28,6 +29,7 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from statistics import median
@@ -217,23 +219,30 @@ base: {dataset: fashion_mnist_10k, train_size: 1000, model: {name: mlp, units: [
   resamples: 1000}
 repetitions: 100
 """
+GRID = """
+name: grid
+base: {dataset: fashion_mnist_10k, train_size: 1000, model: {name: mlp, units: [32]}, members: 3, passes: 5, epochs: 3,
+  resamples: 1000, recipes: [dropout]}
+grid: {rate: [0.1, 0.2, 0.3, 0.4, 0.5], train_size: [500, 1000], label_noise: [0.0, 0.2]}
+repetitions: 10
+"""
 
 
 @app.command()
-def studies() -> None:
+def studies(repeats: Annotated[int, typer.Option(min=1, help="Alternating runs of each.")] = 1) -> None:
     """Time 200 tiny runs, what the store adds to them, and a study of 10,000 finished runs."""
-    together = _in_own_process({"together": 120, "repetitions": 100}, "studies")
-    apart = _in_own_process({"together": 1, "repetitions": 10}, "studies")
-    alone = apart["seconds"] * together["runs"] / apart["runs"]
-    start = time.perf_counter()
-    for _ in range(3):
-        _in_own_process({"together": 1, "repetitions": 1}, "studies")
-    separate = (time.perf_counter() - start) / 6 * together["runs"]
+    apart, together, by_command = [], [], []
+    for _ in range(repeats):
+        apart.append(_in_own_process({"together": 1, "repetitions": 1}, "studies")["seconds"] * 10)
+        found = _in_own_process({"together": None, "repetitions": 10}, "studies")
+        together.append(found["seconds"])
+        by_command.append(_study_by_command())
+    alone, one, two = median(apart), median(together), median(by_command)
     print(
-        f"200 runs of three 784-32-10 networks, 1,000 images, 3 epochs: {together['seconds']:.0f} s together; one "
-        f"after the other {alone:.0f} s in one process, {alone / together['seconds']:.1f} times as long, and "
-        f"{separate:.0f} s in a process for every two, {separate / together['seconds']:.1f} times; planning and the "
-        f"store take {together['store'] * 1000:.0f} ms a run"
+        f"200 runs of three 784-32-10 networks with dropout, 500 or 1,000 images, 3 epochs: one after the other "
+        f"{alone:.0f} s; together {one:.0f} s in one process, {alone / one:.1f} times as fast; `evd study run`, its "
+        f"start included, {two:.0f} s, {alone / two:.1f} times as fast; planning and the store take "
+        f"{found['store'] * 1000:.0f} ms a run"
     )
     read = _in_own_process({}, "finished")
     print(
@@ -242,14 +251,23 @@ def studies() -> None:
     )
 
 
+def _study_by_command() -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "grid.yaml"
+        file.write_text(GRID)
+        command = [sys.executable, "-m", "ensemble_vs_dropout.commands.main", "study", "run", str(file), "--quiet"]
+        start = time.perf_counter()
+        subprocess.run([*command, "--store", str(Path(folder) / "store")], check=True)
+        return time.perf_counter() - start
+
+
 def _measure_studies(case: dict[str, Any]) -> dict[str, float]:
-    import tempfile
     from unittest.mock import patch
 
     from ensemble_vs_dropout import experiments as studies
     from ensemble_vs_dropout.experiments import running as training
 
-    study = studies.parse_study(TINY.replace("repetitions: 100", f"repetitions: {case['repetitions']}"))
+    study = studies.parse_study(GRID.replace("repetitions: 10", f"repetitions: {case['repetitions']}"))
     training.data_of(next(iter(studies.make_plan(study).runs)).settings)
     spent = [0.0]
 
@@ -273,8 +291,6 @@ def _measure_studies(case: dict[str, Any]) -> dict[str, float]:
 
 
 def _measure_finished() -> dict[str, float]:
-    import tempfile
-
     from ensemble_vs_dropout import experiments as studies
 
     with tempfile.TemporaryDirectory() as folder:

@@ -33,7 +33,7 @@ _APART = (
     "other_data", "splits", "exact", "arms",
 )  # fmt: skip
 _DATA = ("train_size", "label_noise", "data_seed", "new_splits")  # what they see may differ too, where it is not much
-_NUMBERS = ("l2", "learning_rate")  # settings of the toolkit's own networks
+_NUMBERS = ("l2", "learning_rate", "max_norm", "decay_steps")  # settings of the toolkit's own networks
 _DROPOUT_ONLY = ("rate", "passes", "exact")
 RESULTS = 2  # raised when a change of the package alters what a run finds
 PROBED = 3  # times the epochs and the patience, for a probe

@@ -12,8 +12,24 @@ BY_RATE = (keras.layers.Dropout, keras.layers.GaussianDropout, keras.layers.Alph
 RATED = (
     keras.layers.Dropout, keras.layers.SpatialDropout1D, keras.layers.SpatialDropout2D, keras.layers.SpatialDropout3D,
 )  # fmt: skip
-# Penalties by the attribute that holds their factor, which can be another number for each member too.
-FACTORS = {keras.regularizers.L1: "l1", keras.regularizers.L2: "l2"}
+# What holds numbers that can be others for each member too, by the attributes that hold them.
+_DECAY = ("initial_learning_rate", "decay_steps")
+NUMBERS = {
+    keras.regularizers.L1: ("l1",),
+    keras.regularizers.L2: ("l2",),
+    keras.constraints.MaxNorm: ("max_value",),
+    keras.optimizers.schedules.CosineDecay: (*_DECAY, "alpha"),
+    keras.optimizers.schedules.ExponentialDecay: (*_DECAY, "decay_rate"),
+    keras.optimizers.schedules.InverseTimeDecay: (*_DECAY, "decay_rate"),
+}
+# Optimizers by the shares of what they remember, which can be so where they are not 0.
+SHARES = {
+    keras.optimizers.SGD: ("momentum",),
+    keras.optimizers.RMSprop: ("rho",),
+    keras.optimizers.Adam: ("beta_1", "beta_2"),
+    keras.optimizers.AdamW: ("beta_1", "beta_2"),
+    keras.optimizers.Lion: ("beta_1", "beta_2"),
+}
 # What does so by normal numbers; where each is their mean it does nothing.
 BY_NORMAL = (keras.layers.GaussianDropout, keras.layers.GaussianNoise)
 # What multiplies and adds, given its draws, so that Rescaling can stand in for it.

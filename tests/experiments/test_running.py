@@ -177,3 +177,25 @@ def test_runs_of_several_rates_find_together_what_each_finds_alone(builder):
         architectures = [json.loads(one["environment.json"])["architecture"] for one in (files, alone)]
         assert architectures[0] == architectures[1]
     assert len({json.loads(files["environment.json"])["architecture"] for _, files in together}) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipes", ["wide", "dropout"])
+def test_runs_of_one_group_find_what_each_finds_alone(recipes):
+    """Whatever they differ in: numbers of networks, rates, sizes, labels and seeds of data."""
+    varied = "members: [1, 2], train_size: [60, 100], label_noise: [0, 0.2]" + ", rate: [0.2, 0.5]" * (
+        recipes != "wide"
+    )
+    plan = make_plan(parse_study(f"{BASE}, patience: 1, recipes: [{recipes}]}}\ngrid: {{{varied}, data_seed: [0, 1]}}"))
+    (group,) = plan.groups
+    seen = set()
+    for run, files in make_runs(group.runs, group.planned):
+        ((_, alone),) = make_runs([run], run.members)
+        found, expected = (json.loads(one["scores.json"]) for one in (files, alone))
+        assert [row[:4] for row in found["data"]] == [row[:4] for row in expected["data"]]
+        values = [[row[found["columns"].index("value")] for row in one["data"]] for one in (found, expected)]
+        np.testing.assert_allclose(*values, rtol=1e-3, atol=1e-6)
+        for name in ("parameters", "data_sha256", "notes", "sizes", "architecture"):
+            assert json.loads(files["environment.json"])[name] == json.loads(alone["environment.json"])[name]
+        seen.add((json.loads(files["environment.json"])["parameters"], run.spec["train_size"]))
+    assert len(seen) == (4 if recipes == "wide" else 2)

@@ -1,5 +1,6 @@
 from functools import cache, partial
 from inspect import signature
+from itertools import product
 
 import numpy as np
 import pytest
@@ -72,17 +73,48 @@ def in_maps(rate, penalty=0.0, learning_rate=0.1):
     return model
 
 
+def bounded(optimizer, max_value):
+    """A network with a bound on the norms of its weights."""
+    bound = keras.constraints.MaxNorm(max_value)
+    layers = [keras.layers.Dense(5, kernel_constraint=bound), keras.layers.Dense(3, kernel_constraint=bound)]
+    model = keras.Sequential([keras.Input((6,)), *layers])
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+decays = keras.optimizers.schedules
+OPTIMIZERS = {
+    "momentum": lambda n: keras.optimizers.SGD(0.1, momentum=(0.5, 0.9, 0.99)[n]),
+    "Nesterov": lambda n: keras.optimizers.SGD(0.1, momentum=(0.5, 0.9, 0.99)[n], nesterov=True),
+    "betas": lambda n: keras.optimizers.Adam(0.1, (0.9, 0.5, 0.8)[n], (0.999, 0.9, 0.99)[n], amsgrad=True),
+    "betas and decay": lambda n: keras.optimizers.AdamW(0.1, beta_2=(0.999, 0.9, 0.99)[n], weight_decay=0.1 * n),
+    "betas of signs": lambda n: keras.optimizers.Lion(0.01, (0.9, 0.5, 0.8)[n], (0.99, 0.9, 0.8)[n]),
+    "rho": lambda n: keras.optimizers.RMSprop(0.1, (0.9, 0.5, 0.8)[n], momentum=0.5),
+    "cosine": lambda n: keras.optimizers.Adam(decays.CosineDecay((0.1, 0.2, 0.3)[n], (5, 10, 100)[n], 0.1 * n)),
+    "exponential": lambda n: keras.optimizers.SGD(decays.ExponentialDecay(0.1 + n, (5, 10, 20)[n], 0.5 - 0.1 * n)),
+    "inverse": lambda n: keras.optimizers.SGD(decays.InverseTimeDecay(0.1 + n, (5, 10, 20)[n], 0.5 - 0.1 * n)),
+}
+
+
+def builders(kind, small):
+    if kind == "all numbers":
+        return [partial(in_maps, 0.1, 0.3, 0.01), partial(in_maps, 0.5, 0.0, 0.2), partial(in_maps, 0.8, 0.1, 0.1)]
+    if kind in OPTIMIZERS:
+        return [lambda n=n: bounded(OPTIMIZERS[kind](n), 0.5 + n) for n in range(3)]
+    return [partial(small, rate=rate, units=(8, 6)) for rate in RATES]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["stacked", "unrolled"])
-@pytest.mark.parametrize("kind", ["rate", "all numbers"])
+@pytest.mark.parametrize(
+    ("kind", "strategy"),
+    [*product(["rate", "all numbers"], ["stacked", "unrolled"]), *product(OPTIMIZERS, ["stacked"])],
+)
 def test_members_may_differ_in_numbers(blobs, small, strategy, kind, monkeypatch):
     """In a stacked program they are numbers of each member, and each stops at an epoch of its own."""
     x, y = blobs()
     if kind == "all numbers":
         x = np.repeat(x[:, :, None], 4, axis=2)
-        builds = [partial(in_maps, 0.1, 0.3, 0.01), partial(in_maps, 0.5, 0.0, 0.2), partial(in_maps, 0.8, 0.1, 0.1)]
-    else:
-        builds = [partial(small, rate=rate, units=(8, 6)) for rate in RATES]
+    builds = builders(kind, small)
 
     def trained(train, strategy):
         several = [Ensemble(build, 2, seed=number) for number, build in enumerate(builds)]
