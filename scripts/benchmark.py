@@ -9,14 +9,15 @@
     python scripts/benchmark.py studies                       # about 5 minutes
     python scripts/benchmark.py scaling                       # about 1 minute; needs Ray
 
-`training`: N members under each strategy, beside a loop of Keras' `fit`. `inference`: 100 passes beside a loop of
-`model(x, training=True)`, and ten networks beside ten calls of `model.predict`. `evaluation`: 2,000 bootstrap draws of
-12 arms and 6 metrics, and 200 subsets of 100 members at each of 20 sizes, on 10,000 examples, beside a loop over draws
-and one over subsets (timed on five of them and scaled up). `studies`: 200 tiny runs of a grid, trained together in one
-process and by `evd study run`, and one after the other (twenty of them, scaled up), what the store adds to a run, and a
-study of 10,000 finished runs read again.
-`scaling`: what a task costs the process that asks for it, measured on a Ray cluster of this machine, and from that a
-simulation of studies of 100,000 runs on up to 1,000 nodes: how much of the nodes' time is work.
+`training`: N members under each strategy, beside a loop of Keras' `fit` and, where JAX is installed and asked for
+(`--ways fit,auto,jax`), what one would write in it by hand: `vmap` over members, `scan` over batches, Adam.
+`inference`: 100 passes beside a loop of `model(x, training=True)`, and ten networks beside ten calls of
+`model.predict`. `evaluation`: 2,000 bootstrap draws of 12 arms and 6 metrics, and 200 subsets of 100 members at each of
+20 sizes, on 10,000 examples, beside a loop over draws and one over subsets (timed on five of them and scaled up).
+`studies`: 200 tiny runs of a grid, trained together in one process and by `evd study run`, and one after the other
+(twenty of them, scaled up), what the store adds to a run, and a study of 10,000 finished runs read again. `scaling`:
+what a task costs the process that asks for it, measured on a Ray cluster of this machine, and from that a simulation of
+studies of 100,000 runs on up to 1,000 nodes: how much of the nodes' time is work.
 
 Every measurement is a whole call, compilation included, in a process of its own; the ways alternate, and medians are
 shown. What must come out: the seconds of each way, their ratio to the loop of `fit`, the share of the machine's
@@ -48,6 +49,7 @@ CASES: dict[str, dict[str, Any]] = {
     "convolution": {"units": [64], "rate": 0.5, "filters": [16, 32], "batch": 64, "images": 10_000, "members": 5},
 }
 WAYS = ("fit", "tuned fit", "looped", "unrolled", "stacked", "auto")
+PEERS = ("jax",)  # of dense networks
 SWEEP = (1, 2, 5, 10, 20, 50, 100)
 DATA = Path(__file__).parent.parent / "data" / "fashion_mnist_14k.npz"
 
@@ -62,7 +64,9 @@ def _group() -> None:
 @app.command()
 def training(
     cases: Annotated[str, typer.Option(help=f"Comma-separated: {', '.join(CASES)}.")] = ",".join(CASES),
-    ways: Annotated[str, typer.Option(help="Comma-separated ways to train.")] = ",".join(WAYS),
+    ways: Annotated[
+        str, typer.Option(help=f"Comma-separated ways to train; {', '.join(PEERS)} where installed.")
+    ] = ",".join(WAYS),
     repeats: Annotated[int, typer.Option(min=1, help="Alternating runs of each way.")] = 3,
     sweep: Annotated[bool, typer.Option("--sweep", help="The small case for 1 to 100 members instead.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write every measurement to this JSON file too.")] = None,
@@ -75,7 +79,10 @@ def training(
     for name, case in chosen.items():
         runs: dict[str, list[dict[str, float]]] = {way: [] for way in ways.split(",")}
         for repeat in range(repeats):
-            for way in runs:
+            for way in list(runs):
+                if way in PEERS and case["filters"]:
+                    runs.pop(way)
+                    continue
                 print(f"{name}: {way}, run {repeat + 1} of {repeats}", file=sys.stderr, flush=True)
                 runs[way].append(_in_own_process(case, way))
         everything[name] = {"case": case, "ceiling": _in_own_process(case, "ceiling"), "runs": runs}
@@ -464,7 +471,8 @@ def one(case: str, way: str) -> None:
         measure = _measure_inference if way == "inference" else _measure_evaluation
         print(json.dumps(measure(given[way])))
         return
-    print(json.dumps(_ceiling(given) if way == "ceiling" else _measure(given, way)))
+    measured = {"ceiling": _ceiling, "jax": _measure_jax}
+    print(json.dumps(measured[way](given) if way in measured else _measure(given, way)))
 
 
 def _measure(case: dict[str, Any], way: str) -> dict[str, float]:
@@ -493,6 +501,71 @@ def _measure(case: dict[str, Any], way: str) -> dict[str, float]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     compiling = epochs[0] - median(epochs[1:]) if len(epochs) > 1 else float("nan")
     return {"seconds": seconds, "compiling": compiling, "epoch": median(epochs[1:] or epochs), "peak": peak}
+
+
+def _measure_jax(case: dict[str, Any]) -> dict[str, float]:
+    """Train the dense networks of a case as one writes it in JAX by hand, with the quicker of its generators."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    jax.config.update("jax_default_prng_impl", "unsafe_rbg")
+    jnp.zeros(1).block_until_ready()
+    with np.load(DATA) as file:
+        x, y = (np.concatenate([file[name]] * 3)[: case["images"]] for name in ("x_train", "y_train"))
+    start = time.perf_counter()
+    images, labels = jnp.asarray(x).reshape(len(x), -1), jnp.asarray(y, jnp.int32)
+    sizes, batch, rate = [784, *case["units"], 10], case["batch"], case["rate"]
+
+    def untrained(key: Any) -> Any:
+        keys = jax.random.split(key, len(sizes) - 1)
+        glorot = jax.nn.initializers.glorot_uniform()
+        layers = zip(keys, itertools.pairwise(sizes), strict=True)
+        return [(glorot(key, shape), jnp.zeros(shape[1])) for key, shape in layers]
+
+    def loss(parameters: Any, places: Any, key: Any) -> Any:
+        h = images[places].astype(jnp.float32) / 255
+        for number, (w, b) in enumerate(parameters):
+            h = h @ w + b
+            if number < len(parameters) - 1:
+                h = jax.nn.relu(h)
+                if rate:
+                    kept = jax.random.bernoulli(jax.random.fold_in(key, number), 1 - rate, h.shape)
+                    h = jnp.where(kept, h / (1 - rate), 0.0)
+        logs = jax.nn.log_softmax(h)
+        return -jnp.take_along_axis(logs, labels[places][:, None], axis=1).mean()
+
+    def step(state: Any, places: Any) -> Any:
+        parameters, first, second, time_step, key = state
+        value, gradients = jax.value_and_grad(loss)(parameters, places, jax.random.fold_in(key, time_step))
+        time_step = time_step + 1
+        first = jax.tree.map(lambda m, g: m + (g - m) * 0.1, first, gradients)
+        second = jax.tree.map(lambda v, g: v + (g * g - v) * 0.001, second, gradients)
+        rate_now = 1e-3 * jnp.sqrt(1 - 0.999**time_step) / (1 - 0.9**time_step)
+        moved = jax.tree.map(lambda p, m, v: p - rate_now * m / (jnp.sqrt(v) + 1e-7), parameters, first, second)
+        return (moved, first, second, time_step, key), value
+
+    def of_member(state: Any, order: Any) -> Any:
+        full = len(order) // batch
+        state, losses = jax.lax.scan(step, state, order[: full * batch].reshape(full, batch))
+        return step(state, order[full * batch :]) if len(order) % batch else (state, losses[-1])
+
+    train_epoch = jax.jit(jax.vmap(of_member), donate_argnums=0)
+    keys = jax.random.split(jax.random.key(0), case["members"])
+    parameters = jax.vmap(untrained)(keys)
+    zeros = jax.tree.map(jnp.zeros_like, parameters)
+    state = (parameters, zeros, jax.tree.map(jnp.copy, zeros), jnp.zeros(case["members"], jnp.int32), keys)
+    rng, epochs = np.random.default_rng(0), []
+    for _ in range(EPOCHS):
+        begun = time.perf_counter()
+        orders = np.stack([rng.permutation(len(x)) for _ in range(case["members"])]).astype(np.int32)
+        state, found = train_epoch(state, jnp.asarray(orders))
+        found.block_until_ready()
+        epochs.append(time.perf_counter() - begun)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    assert np.isfinite(np.asarray(found)).all()
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "compiling": epochs[0] - median(epochs[1:]), "epoch": median(epochs[1:]), "peak": peak}
 
 
 def _build(case: dict[str, Any], **compiled: Any) -> Any:
