@@ -169,7 +169,7 @@ def make_group(
         if not todo:
             return
         from ensemble_vs_dropout.experiments.running import make_runs  # loads Keras
-        from ensemble_vs_dropout.models.programs import unchanging
+        from ensemble_vs_dropout.models.architecture import unchanging
 
         folders = [store.work(run) for run in todo] if checkpoint else None
         left = {run.name: run for run in todo}

@@ -9,7 +9,9 @@ import hashlib
 import json
 import types
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +22,62 @@ from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.graphs import graph_of, nodes
 
 _DEPTH = 6  # of what is looked up in what a layer holds
+_REMEMBERED: ContextVar[dict[tuple[str, int], tuple[keras.Model, Any]] | None] = ContextVar("remembered", default=None)
+
+
+@contextmanager
+def unchanging() -> Iterator[None]:
+    """Describe each model once inside, where nothing changes a model but for its variables."""
+    known = _REMEMBERED.get()
+    before = _REMEMBERED.set({} if known is None else known)
+    try:
+        yield
+    finally:
+        _REMEMBERED.reset(before)
+
+
+def remembered(what: str, model: keras.Model, describe: Callable[[keras.Model], Any]) -> Any:
+    """Return what describes a model in this way, made once where models are `unchanging`.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> with unchanging():
+        ...     remembered("name", model, lambda model: "one"), remembered("name", model, lambda model: "two")
+        ('one', 'one')
+    """
+    known = _REMEMBERED.get()
+    if known is None:
+        return describe(model)
+    if (what, id(model)) not in known:
+        known[what, id(model)] = model, describe(model)  # with the model, so that no other gets its id
+    return known[what, id(model)][1]
+
+
+def difference(one: str, other: str) -> str:
+    """Return in words the first thing in which two architectures differ.
+
+    Example:
+        >>> models = [keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)]) for units in (1, 3)]
+        >>> difference(*map(architecture, models))
+        'units of Dense (1 and 3)'
+    """
+    return _difference(json.loads(one), json.loads(other), "the network", "parts")
+
+
+def _difference(one: Any, other: Any, owner: str, name: str) -> str:
+    if isinstance(one, dict) and isinstance(other, dict):
+        kinds = one.get("class_name"), other.get("class_name")
+        if kinds[0] != kinds[1]:
+            return f"{kinds[0]} in the place of {kinds[1]}"
+        keys = sorted({*one, *other}, key=lambda key: (key != "config", key))
+        key = next(key for key in keys if one.get(key) != other.get(key))
+        return _difference(one.get(key), other.get(key), kinds[0] or owner, key)
+    if isinstance(one, list) and isinstance(other, list):
+        if len(one) != len(other):
+            return f"{name} of {owner} ({len(one)} and {len(other)} of them)"
+        pair = next(pair for pair in zip(one, other, strict=True) if pair[0] != pair[1])
+        return _difference(*pair, owner, name)
+    return f"{name} of {owner} ({one} and {other})"
 
 
 def architecture(model: keras.Model, lasting: bool = False) -> str:

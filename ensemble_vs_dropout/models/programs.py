@@ -9,7 +9,6 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.models.architecture import architecture
+from ensemble_vs_dropout.models.architecture import architecture, remembered
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.models.heads import Head, read_head
 from ensemble_vs_dropout.models.random_layers import Off, check_raw_draws, has_foreign, tracing
@@ -26,7 +25,6 @@ from ensemble_vs_dropout.types import FloatArray
 _KNOWN = ("keras.", "ensemble_vs_dropout.")  # whose classes tell all that they hold in their configurations
 _COMPARED = 8  # examples that are predicted in two ways
 _ROUNDING, _ROUNDING_OF_HALVES = 1e-3, 3e-2  # of probabilities, in float32 and in half precision
-_UNCHANGING: ContextVar[dict[int, tuple[keras.Model, str | None]] | None] = ContextVar("unchanging", default=None)
 Body = Callable[..., Any]  # (model, *tensors) -> a tensor, or None where what it computes ends in the variables
 
 
@@ -112,27 +110,12 @@ def _check_pure(function: Any, name: str) -> None:
 
 def plan(model: keras.Model) -> str | None:
     """Return what describes a model of Keras' own parts wholly, or None if it has others."""
-    known = _UNCHANGING.get()
-    if known is None:
-        return _plan(model)
-    if id(model) not in known:
-        known[id(model)] = model, _plan(model)
-    return known[id(model)][1]
+    return remembered("plan", model, _plan)
 
 
 def _plan(model: keras.Model) -> str | None:
     described = architecture(model)
     return described if _of_keras(json.loads(described)) else None
-
-
-@contextmanager
-def unchanging() -> Iterator[None]:
-    """Describe each model once inside, where nothing changes a model but for its variables."""
-    before = _UNCHANGING.set({})
-    try:
-        yield
-    finally:
-        _UNCHANGING.reset(before)
 
 
 def _of_keras(value: Any) -> bool:

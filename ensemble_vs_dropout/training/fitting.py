@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
+from ensemble_vs_dropout.models.architecture import difference, unchanging
 from ensemble_vs_dropout.models.backend import keras, one_graph_each
 from ensemble_vs_dropout.models.heads import Head
 from ensemble_vs_dropout.models.programs import Programs, forward
@@ -24,7 +25,7 @@ from ensemble_vs_dropout.training.loop import (
     train_members,
 )
 from ensemble_vs_dropout.training.looped import Batch, Looped
-from ensemble_vs_dropout.training.numbers import differ
+from ensemble_vs_dropout.training.numbers import differ, structure
 from ensemble_vs_dropout.training.schedule import TRAIN, Schedule
 from ensemble_vs_dropout.training.stacked import Stacked
 from ensemble_vs_dropout.training.stateless import CannotStack
@@ -174,14 +175,6 @@ def _fit(
             progress.reach((number + 1) * (schedule.epochs - schedule.initial_epoch))
     if not waiting:
         return
-    # By all of them, not by those that wait, so that a resumed training computes as an uninterrupted one does.
-    planned = [models[member] for member in max(by_examples(todo, schedule), key=len)]
-    if options.planned is not None:
-        planned = planned[:1] * check_at_least("planned", options.planned, len(planned))
-    choice = choose(options.strategy, planned, schedule, options.memory_limit)
-    if progress.verbose == 2:
-        at_a_time = f", {choice.slots} at a time" if choice.slots > 1 else ""
-        progress.say(f"strategy {choice.strategy}{at_a_time}: {choice.reason}")
 
     def report(end: EpochEnd) -> None:
         progress.epoch(f"network {end.member + 1} of {members}", end)
@@ -204,12 +197,52 @@ def _fit(
 
     schedule = replace(schedule, on_epoch=report)
     _check_tokens(next(iter(waiting.values())), schedule)
-    engine = _engine_for(list(waiting.values()), choice, options.strategy, schedule, data, sample, progress)
-    train_members(engine, waiting, fitted.histories, schedule, keeper, time.perf_counter, finished)
+    # By all of them, not by those that wait, so that a resumed training computes as an uninterrupted one does.
+    with unchanging():
+        groups = [
+            (alike, _choice(alike, models, schedule, options, progress))
+            for alike in _groups(todo, models, options, progress)
+        ]
+    for alike, choice in groups:
+        left = {member: models[member] for member in alike if member in waiting}
+        if not left:
+            continue
+        engine = _engine_for([*left.values()], choice, options.strategy, schedule, data, sample, progress)
+        train_members(engine, left, fitted.histories, schedule, keeper, time.perf_counter, finished)
     if len(fitted.diverged) == members:
         raise FloatingPointError(
             f"all {members} members diverged; a lower learning rate or clipped gradients usually help"
         )
+
+
+def _groups(
+    todo: Sequence[int], models: Sequence[keras.Model], options: Options, progress: Progress
+) -> list[list[int]]:
+    """Return the members in groups that can share a program, if that is left to us and leaves several in one."""
+    if options.strategy != "auto" or options.planned is not None:
+        return [[*todo]]
+    alike: dict[str, list[int]] = {}
+    for member in todo:
+        alike.setdefault(structure(models[member]), []).append(member)
+    if len(alike) == 1 or max(map(len, alike.values())) == 1:
+        return [[*todo]]
+    if progress.verbose == 2:
+        one, other, *_ = alike
+        progress.say(f"networks differ in {difference(one, other)}, so that they are trained in {len(alike)} groups")
+    return list(alike.values())
+
+
+def _choice(
+    alike: Sequence[int], models: Sequence[keras.Model], schedule: Schedule, options: Options, progress: Progress
+) -> Choice:
+    planned = [models[member] for member in max(by_examples(alike, schedule), key=len)]
+    if options.planned is not None:
+        planned = planned[:1] * check_at_least("planned", options.planned, len(planned))
+    choice = choose(options.strategy, planned, schedule, options.memory_limit)
+    if progress.verbose == 2:
+        at_a_time = f", {choice.slots} at a time" if choice.slots > 1 else ""
+        progress.say(f"strategy {choice.strategy}{at_a_time}: {choice.reason}")
+    return choice
 
 
 def _check_tokens(model: keras.Model, schedule: Schedule) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ensemble_vs_dropout.models.architecture import architecture
+from ensemble_vs_dropout.models.architecture import architecture, remembered
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.draws import Words, training_threshold
 from ensemble_vs_dropout.models.layers import NUMBERS, RATED, SHARES
@@ -110,9 +111,13 @@ tf.register_tensor_conversion_function(_Share, _as_tensor)
 
 def structure(model: keras.Model, lasting: bool = False) -> str:
     """Return the `architecture` of a model, its numbers left open: models of one structure can share a program."""
+    return str(remembered(f"structure {lasting}", model, partial(_structure, lasting=lasting)))
+
+
+def _structure(model: keras.Model, lasting: bool) -> str:
     numbers = Numbers(model)
     with numbers.left_open():
-        return f"{architecture(model, lasting)} {numbers.shared}"
+        return f"[{architecture(model, lasting)}, {numbers.shared}]"
 
 
 def differ(models: Sequence[keras.Model]) -> bool:

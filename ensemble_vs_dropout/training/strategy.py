@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psutil
 
 from ensemble_vs_dropout.checks import InputError, check_known
-from ensemble_vs_dropout.models.architecture import inner_optimizers
+from ensemble_vs_dropout.models.architecture import difference, inner_optimizers
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.classic_dropout import ClassicDropout
 from ensemble_vs_dropout.models.costs import rough_multiply_adds
@@ -86,8 +86,9 @@ def why_not_stacked(models: Sequence[keras.Model]) -> str | None:
     shapes = {str(getattr(model, "input_shape", None)) for model in models}
     if len(shapes) > 1:
         return f"their input shapes differ ({', '.join(sorted(shapes))})"
-    if len({structure(model) for model in models}) > 1:
-        return "the builder's architecture differs from call to call"
+    structures = [*dict.fromkeys(map(structure, models))]
+    if len(structures) > 1:
+        return f"the builder's architecture differs from call to call: {difference(*structures[:2])}"
     for method in ("train_step", "test_step"):
         if getattr(type(first), method) is not getattr(keras.Model, method):
             return f"{type(first).__name__} has a {method} of its own"

@@ -9,7 +9,10 @@ from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.heads import Head
 from ensemble_vs_dropout.models.inputs import Input
 from ensemble_vs_dropout.predictors import Ensemble
+from ensemble_vs_dropout.training import fitting
+from ensemble_vs_dropout.training import strategy as strategy_room
 from ensemble_vs_dropout.training.schedule import Part, Schedule
+from ensemble_vs_dropout.training.stacked import Stacked
 from ensemble_vs_dropout.training.strategy import choose
 from ensemble_vs_dropout.training.streams import Stream
 
@@ -461,3 +464,29 @@ def test_a_watched_part_called_train_is_not_what_is_learned_from(small, blobs, s
     assert "train_loss" in ensemble.histories
     with pytest.raises(InputError, match="watch must not hold 'training data'"):
         ensemble.fit(x, y, watch={"training data": (x, y)})
+
+
+@pytest.mark.slow
+def test_members_of_several_architectures_are_trained_in_groups_that_share_a_program(small, blobs, monkeypatch, capsys):
+    (x, y), engines = blobs(), []
+    monkeypatch.setattr(strategy_room, "_SHORT", {"stacked": 0.0, "unrolled": 0.0})
+    monkeypatch.setattr(fitting, "Stacked", lambda *given: engines.append(Stacked(*given)) or engines[-1])
+    vary = {"width": [8, 6, 8, 6, 6], "rate": [0.1, 0.2, 0.3, 0.4, 0.5]}
+
+    def build(width, rate):
+        return small(units=(width,), rate=rate)
+
+    found, expected = (Ensemble(build, members=5, seed=3, vary=vary) for _ in range(2))
+    settings = {"epochs": 4, "batch_size": 16, "patience": 1, "validation_data": (x[:20], y[:20])}
+    found.fit(x, y, **settings, verbose=2)
+    assert [engine.slots for engine in engines] == [2, 3]
+    told = capsys.readouterr().err
+    assert "networks differ in units of Dense (8 and 6), so that they are trained in 2 groups" in told
+    expected.fit(x, y, **settings, strategy="looped", verbose=0)
+    for one, other in zip(found.models, expected.models, strict=True):
+        for mine, theirs in zip(one.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5)
+    columns = ["member", "epoch", "rate"]
+    assert found.histories[columns].equals(expected.histories[columns])
+    with pytest.raises(InputError, match=r"differs from call to call: units of Dense \(8 and 6\)"):
+        Ensemble(build, members=5, vary=vary).fit(x, y, strategy="stacked")
