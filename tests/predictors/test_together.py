@@ -88,11 +88,11 @@ OPTIMIZERS = {
     "Nesterov": lambda n: keras.optimizers.SGD(0.1, momentum=(0.5, 0.9, 0.99)[n], nesterov=True),
     "betas": lambda n: keras.optimizers.Adam(0.1, (0.9, 0.5, 0.8)[n], (0.999, 0.9, 0.99)[n], amsgrad=True),
     "betas and decay": lambda n: keras.optimizers.AdamW(0.1, beta_2=(0.999, 0.9, 0.99)[n], weight_decay=0.1 * n),
-    "betas of signs": lambda n: keras.optimizers.Lion(0.01, (0.9, 0.5, 0.8)[n], (0.99, 0.9, 0.8)[n]),
+    "betas of signs": lambda n: keras.optimizers.Lion(0.1, (0.9, 0.5, 0.8)[n], (0.99, 0.9, 0.8)[n]),
     "rho": lambda n: keras.optimizers.RMSprop(0.1, (0.9, 0.5, 0.8)[n], momentum=0.5),
     "cosine": lambda n: keras.optimizers.Adam(decays.CosineDecay((0.1, 0.2, 0.3)[n], (5, 10, 100)[n], 0.1 * n)),
-    "exponential": lambda n: keras.optimizers.SGD(decays.ExponentialDecay(0.1 + n, (5, 10, 20)[n], 0.5 - 0.1 * n)),
-    "inverse": lambda n: keras.optimizers.SGD(decays.InverseTimeDecay(0.1 + n, (5, 10, 20)[n], 0.5 - 0.1 * n)),
+    "exponential": lambda n: keras.optimizers.SGD(decays.ExponentialDecay(0.1 + 0.1 * n, 5 * (n + 1), 0.5 - 0.1 * n)),
+    "inverse": lambda n: keras.optimizers.SGD(decays.InverseTimeDecay(0.1 + 0.1 * n, 5 * (n + 1), 0.5 - 0.1 * n)),
 }
 
 
