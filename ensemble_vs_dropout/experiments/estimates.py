@@ -18,7 +18,7 @@ from ensemble_vs_dropout.models.costs import multiply_adds
 _SPEED = 2e10  # multiply-accumulates a second, forward and backward, of networks that are trained together
 _GROUP_SECONDS = 4.0  # compiling a group's programs
 _PROCESS_BYTES = 2 * 2**30  # of one process, about
-_RUN_SECONDS = 0.15  # predicting, judging and writing a run
+_RUN_SECONDS = 0.4  # building, predicting, judging and writing a run
 
 
 def estimate(plan: Plan) -> pd.DataFrame:
