@@ -27,7 +27,7 @@ from ensemble_vs_dropout.types import FloatArray, IntArray, check_pair, check_pr
 COLDEST, HOTTEST = 0.01, 100.0
 PRIOR = 1.0  # of information about 1/T at T = 1; one example of two classes has 0.44 at most
 NOISE = 3.0  # nats: e^3 is odds of 20 to 1
-_CLOSE = 1e-3  # of the inverse temperature, relative: Halley's last step leaves about the cube of it
+_CLOSE = 1e-4  # of the inverse temperature, relative: Halley's last step leaves about the cube of it
 
 
 def fit_temperature(probs: npt.ArrayLike, labels: npt.ArrayLike, prior: float = PRIOR) -> float:

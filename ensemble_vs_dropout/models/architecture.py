@@ -58,6 +58,8 @@ def difference(one: str, other: str) -> str:
 
     Example:
         >>> models = [keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)]) for units in (1, 3)]
+        >>> for model in models:
+        ...     model.compile("sgd", "mse")
         >>> difference(*map(architecture, models))
         'units of Dense (1 and 3)'
     """

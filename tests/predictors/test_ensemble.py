@@ -62,10 +62,11 @@ def test_members_start_from_different_weights(small):
 def test_members_and_epochs_have_orders_of_their_own_that_are_whole(blobs):
     schedule = Schedule(train=Part(*blobs(30)), seed=0, epochs=2, batch_size=8)
     orders = [schedule.order(member, epoch) for member in range(3) for epoch in (1, 2)]
-    assert all(np.array_equal(np.sort(order), np.arange(30)) for order in orders)
+    assert all(np.array_equal(rows, places) for rows, places in orders)  # of features, and of labels
+    assert all(np.array_equal(np.sort(places), np.arange(30)) for _, places in orders)
     assert len({order.tobytes() for order in orders}) == 6
     assert np.array_equal(schedule.order(2, 1), Schedule(Part(*blobs(30)), 0, 9, 3).order(2, 1))
-    assert np.array_equal(Schedule(Part(*blobs(30)), 0, 2, 8, shuffle=False).order(1, 2), np.arange(30))
+    assert np.array_equal(Schedule(Part(*blobs(30)), 0, 2, 8, shuffle=False).order(1, 2)[1], np.arange(30))
 
 
 def test_the_order_alone_makes_members_of_one_start_differ(small, blobs):
