@@ -9,6 +9,7 @@ import hashlib
 import json
 import types
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,7 +23,8 @@ from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.graphs import graph_of, nodes
 
 _DEPTH = 6  # of what is looked up in what a layer holds
-_REMEMBERED: ContextVar[dict[tuple[str, int], tuple[keras.Model, Any]] | None] = ContextVar("remembered", default=None)
+_PARTS = "parts"  # the first of which is the network itself, which tells best what it has more of
+_REMEMBERED: ContextVar[dict[tuple[str, int], tuple[Any, Any]] | None] = ContextVar("remembered", default=None)
 
 
 @contextmanager
@@ -48,9 +50,11 @@ def remembered(what: str, model: keras.Model, describe: Callable[[keras.Model], 
     known = _REMEMBERED.get()
     if known is None:
         return describe(model)
-    if (what, id(model)) not in known:
-        known[what, id(model)] = model, describe(model)  # with the model, so that no other gets its id
-    return known[what, id(model)][1]
+    owner, described = known.get((what, id(model)), (None, None))
+    if owner is None or owner() is not model:  # another model may have got the id of one that is gone
+        described = describe(model)
+        known[what, id(model)] = weakref.ref(model), described
+    return described
 
 
 def difference(one: str, other: str) -> str:
@@ -63,7 +67,7 @@ def difference(one: str, other: str) -> str:
         >>> difference(*map(architecture, models))
         'units of Dense (1 and 3)'
     """
-    return _difference(json.loads(one), json.loads(other), "the network", "parts")
+    return _difference(json.loads(one), json.loads(other), "the network", _PARTS)
 
 
 def _difference(one: Any, other: Any, owner: str, name: str) -> str:
@@ -75,9 +79,10 @@ def _difference(one: Any, other: Any, owner: str, name: str) -> str:
         key = next(key for key in keys if one.get(key) != other.get(key))
         return _difference(one.get(key), other.get(key), kinds[0] or owner, key)
     if isinstance(one, list) and isinstance(other, list):
-        if len(one) != len(other):
+        pairs = (pair for pair in zip(one, other, strict=False) if pair[0] != pair[1])
+        pair = next(pairs, None) if len(one) == len(other) or name == _PARTS else None
+        if pair is None:
             return f"{name} of {owner} ({len(one)} and {len(other)} of them)"
-        pair = next(pair for pair in zip(one, other, strict=True) if pair[0] != pair[1])
         return _difference(*pair, owner, name)
     return f"{name} of {owner} ({one} and {other})"
 

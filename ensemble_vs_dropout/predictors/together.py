@@ -107,13 +107,7 @@ def fit_together(
     models = [ensembles[number]._models[k] for number, k in owners]
     head = read_head(models[0])
     settings |= {"x": x, "y": y, "validation_data": validation_data}
-    checked: dict[tuple[int, ...], Schedule] = {}  # ensembles that are given the same arrays share a schedule
-    schedules = []
-    for ensemble, arguments in zip(ensembles, data or [{}] * len(ensembles), strict=True):
-        same = tuple(id(arguments.get(name)) for name in sorted(_OF_DATA))
-        if same not in checked:
-            checked[same] = make_schedule(head, ensembles[0]._inputs, 0, **{**settings, **arguments})
-        schedules.append(replace(checked[same], seed=ensemble.seed))
+    schedules = _schedules(ensembles, data or [{}] * len(ensembles), settings)
     schedule = join(schedules, owners)
     fitted = Fitted()
     fit_members(models, head, schedule, options, fitted)
@@ -121,3 +115,18 @@ def fit_together(
         own = {place: k for place, (owner, k) in enumerate(owners) if owner == number}
         histories = {k: fitted.histories[place] for place, k in own.items()}
         ensemble._was_fitted(Fitted(histories, {own[place] for place in fitted.diverged & own.keys()}))
+
+
+def _schedules(
+    ensembles: Sequence[Ensemble], data: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]
+) -> list[Schedule]:
+    """Return the schedule of each ensemble; those that are given the same arrays share what is checked of them."""
+    head, inputs = read_head(ensembles[0]._models[0]), ensembles[0]._inputs
+    checked: dict[tuple[tuple[str, int], ...], Schedule] = {}
+    schedules = []
+    for ensemble, own in zip(ensembles, data, strict=True):
+        same = tuple((name, id(own[name])) for name in sorted(own))
+        if same not in checked:
+            checked[same] = make_schedule(head, inputs, 0, **{**settings, **own})
+        schedules.append(replace(checked[same], seed=ensemble.seed))
+    return schedules

@@ -186,10 +186,10 @@ def logs_of(model: keras.Model, returned: Mapping[str, Any] | None = None) -> Lo
             results = dict(returned)
         elif "loss" in returned and not float(np.asarray(model._loss_tracker.count)):
             results["loss"] = returned["loss"]
-    return {name: number(value) for name, value in results.items()}
+    return {name: as_number(value) for name, value in results.items()}
 
 
-def number(value: Any) -> Any:
+def as_number(value: Any) -> Any:
     """Return what a metric gives as a number, or as an array where it has several."""
     array = np.asarray(value)
     return float(array.reshape(())) if array.size == 1 else array

@@ -5,6 +5,7 @@ optimizers that couple the elements of a variable stay a member's own. Members a
 the program is compiled once, whatever the number of members, and one that stops early makes room for the next.
 """
 
+import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import numpy as np
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.draws import words_by_arithmetic
 from ensemble_vs_dropout.training import stateless
-from ensemble_vs_dropout.training.looped import EVALUATED, Batch, Logs, number, take
+from ensemble_vs_dropout.training.looped import EVALUATED, Batch, Logs, as_number, take
 from ensemble_vs_dropout.training.numbers import Numbers
 from ensemble_vs_dropout.training.schedule import TRAIN, Schedule
 from ensemble_vs_dropout.training.stateless import CannotStack
@@ -55,7 +56,8 @@ class Stacked:
         self._trained = False  # whether the program has run
         try:
             with _quiet():
-                self._train, self._evaluate, self._results = self._compile()
+                self._train = self._compile_training()
+                self._results, self._evaluate = self._compile_looking()
                 if not xla:
                     self._try()
         except CannotStack:
@@ -83,7 +85,7 @@ class Stacked:
             if not self.xla or self._trained:
                 raise
             self.xla = False
-            self._train, self._evaluate, self._results = self._compile()
+            self._train = self._compile_training()
             self._state = self._train(state, self.data[TRAIN], orders, self._given_numbers())
         self._trained, self._values = True, {}
 
@@ -93,13 +95,17 @@ class Stacked:
 
     def logs(self, slots: Sequence[int]) -> list[Logs]:
         """Return the loss and the metrics of the last epoch."""
-        return _each(self._results(self._stacked()[-len(self._fresh) :], tf.constant(slots)), len(slots))
+        return _by_slot(self._results(self._stacked()[-len(self._fresh) :], tf.constant(slots)), len(slots))
 
     def evaluate(self, slots: Sequence[int], part: str, on_batch: Any = None) -> list[Logs]:
         """Return the loss and the metrics on a watched part, in inference mode."""
-        state = self._stacked()[: -len(self._fresh)]
-        found = self._evaluate(state, self._fresh, self.data[part], self._given_numbers(), tf.constant(slots))
-        return _each(found, len(slots))
+        if self._state is None:  # a callback has changed one of them: only these are put side by side
+            state = [tf.stack(values) for values in zip(*map(self._of, slots), strict=True)]
+            numbers, places = [tf.constant(values[slots]) for values in self._numbers], [*range(len(slots))]
+        else:
+            state, numbers, places = self._state, self._given_numbers(), [*slots]
+        given = (state[: -len(self._fresh)], self._fresh, self.data[part], numbers, tf.constant(places))
+        return _by_slot(self._evaluate(*given), len(slots))
 
     def write(self, slot: int) -> None:
         """Give the member's model the weights and the optimizer's state that are trained here."""
@@ -116,12 +122,11 @@ class Stacked:
         values = [tf.identity(variable.value) for group in groups for variable in group]
         self._values[slot] = [*values, *self._fresh]
 
-    def _of(self, slot: int, start: int = 0) -> list[tf.Tensor]:
-        if slot in self._values:
-            return self._values[slot][start:]
-        assert self._state is not None
-        self._values = {number: list(of) for number, of in enumerate(zip(*map(tf.unstack, self._state), strict=True))}
-        return self._values[slot][start:]
+    def _of(self, slot: int) -> list[tf.Tensor]:
+        if slot not in self._values:
+            assert self._state is not None
+            self._values = {place: list(of) for place, of in enumerate(zip(*map(tf.unstack, self._state), strict=True))}
+        return self._values[slot]
 
     def _stacked(self) -> list[tf.Tensor]:
         """Return the state of all slots, side by side; what stands in an empty slot is never looked at."""
@@ -134,6 +139,11 @@ class Stacked:
     def _given_numbers(self) -> list[tf.Tensor]:
         return [tf.constant(values) for values in self._numbers]
 
+    def _packed(self, flat: Sequence[tf.Tensor]) -> stateless.State:
+        """Return a member's state in its groups."""
+        ends = np.cumsum([0, *map(len, self._groups)])
+        return tuple(list(flat[start:end]) for start, end in itertools.pairwise(ends))
+
     def _try(self) -> None:
         """Take a step that nobody sees: some operations say only then that they cannot be vectorized."""
         values = [tf.identity(variable.value) for group in self._groups for variable in group]
@@ -142,20 +152,17 @@ class Stacked:
         state = [tf.stack([value] * self.slots) for value in values]
         self._step(state, self.data[TRAIN], indices, self._given_numbers())
 
-    def _compile(self) -> tuple[Any, Any, Any]:
+    def _compile_training(self) -> Any:
+        """Return what trains all slots for an epoch."""
         template, size = self._template, self.schedule.batch_size
-        sizes = [len(group) for group in self._groups]
         most, numbers = self.schedule.examples // size, Numbers(template, self._varied)
-
-        def packed(flat: Any) -> Any:
-            return tuple(list(flat[sum(sizes[:i]) : sum(sizes[: i + 1])]) for i in range(len(sizes)))
 
         def step(state: list[tf.Tensor], data: Batch, indices: tf.Tensor, own: list[tf.Tensor]) -> list[tf.Tensor]:
             def of_member(given: Any) -> Any:
                 flat, given_numbers, places = given
                 batch = take(data, places)
                 with numbers.replaced(given_numbers, words_by_arithmetic):
-                    after = stateless.train_step(template, packed(flat), batch[0], batch[1], (*batch, None)[2])
+                    after = stateless.train_step(template, self._packed(flat), batch[0], batch[1], (*batch, None)[2])
                 _check_shapes(tf.compat.v1.get_default_graph())
                 return [value for group in after for value in group]
 
@@ -201,6 +208,12 @@ class Stacked:
             rest = orders[:, :, full * size :]
             return step_alone(state, data, tf.constant(rest), own) if examples % size else state
 
+        return train
+
+    def _compile_looking(self) -> tuple[Any, Any]:
+        """Return what gives the results of slots: of their metrics, and of a part that is looked at."""
+        template, numbers = self._template, Numbers(self._template, self._varied)
+
         @tf.function(autograph=False)
         def result(metrics: list[tf.Tensor]) -> dict[str, tf.Tensor]:
             with keras.StatelessScope(state_mapping=zip(self._groups[METRICS], metrics, strict=True)):
@@ -224,7 +237,7 @@ class Stacked:
                 def batch(start: tf.Tensor, *flat: tf.Tensor) -> Any:
                     part = [values[start : start + EVALUATED] for values in data]
                     with numbers.replaced([values[slot] for values in own]):
-                        after = stateless.test_step(template, packed(flat), part[0], part[1], (*part, None)[2])
+                        after = stateless.test_step(template, self._packed(flat), part[0], part[1], (*part, None)[2])
                     return (start + EVALUATED, *(value for group in after for value in group))
 
                 before = [*(value[slot] for value in state), *fresh]
@@ -233,13 +246,13 @@ class Stacked:
 
             return tf.map_fn(of_slot, slots, fn_output_signature=kinds, parallel_iterations=2)
 
-        return train, evaluate, results
+        return results, evaluate
 
 
-def _each(results: Mapping[str, tf.Tensor], slots: int) -> list[Logs]:
+def _by_slot(results: Mapping[str, tf.Tensor], slots: int) -> list[Logs]:
     """Return the results of each slot as numbers, or arrays where a metric has several."""
     arrays = {name: np.asarray(values) for name, values in results.items()}
-    return [{name: number(values[place]) for name, values in arrays.items()} for place in range(slots)]
+    return [{name: as_number(values[place]) for name, values in arrays.items()} for place in range(slots)]
 
 
 def _check_shapes(graph: Any) -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.measures import METRICS, STANDARD_METRICS, Metric, aggregate
 from ensemble_vs_dropout.measures.resampling import bootstrap_weights, weighted_means
+from ensemble_vs_dropout.measures.weighted import sound_weights
 
 every_metric = pytest.mark.parametrize("name", list(METRICS))
 WHOLE = [name for name, metric in METRICS.items() if metric.weighted]
@@ -121,3 +122,16 @@ def test_a_mean_of_examples_is_resampled_by_its_weights():
     picks = [np.repeat(np.arange(40), np.rint(row * 40).astype(int)) for row in weights]
     slow = [METRICS["brier"].value(probs[pick], labels[pick]) for pick in picks]
     np.testing.assert_allclose(weighted_means(weights, rows), slow)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_weights_that_were_checked_before_give_the_same(name):
+    weights = bootstrap_weights(np.random.default_rng(1), 40, 6)
+    sound = sound_weights(weights.copy())
+    np.testing.assert_array_equal(METRICS[name].function(*some(), sound), METRICS[name].function(*some(), weights))
+    with pytest.raises(ValueError, match="read-only"):
+        sound[0, 0] = 1
+    with pytest.raises(InputError, match="one for each example"):
+        METRICS[name].function(*some(examples=39), sound)
+    with pytest.raises(InputError, match="sum to 1"):
+        sound_weights(weights * 2)

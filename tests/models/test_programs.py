@@ -1,8 +1,13 @@
 """A function of a model is traced once for all models built alike, and once each where they may differ unseen."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
+from ensemble_vs_dropout.models import architecture as architecture_room
+from ensemble_vs_dropout.models.architecture import architecture, difference, unchanging
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.classic_dropout import ClassicDropout
 from ensemble_vs_dropout.models.programs import Programs, plan
@@ -97,3 +102,44 @@ def test_a_lambda_or_a_loss_of_the_users_own_has_no_plan():
     assert plan(model_of()) is not None
     assert plan(model_of(keras.layers.Lambda(lambda x: x * 2))) is None
     assert plan(model_of(loss=lambda y, p: keras.ops.mean(p))) is None
+
+
+def test_a_model_is_described_once_where_models_do_not_change_and_anew_where_they_may():
+    model = model_of(keras.layers.Dropout(0.5))
+    with unchanging():
+        before = plan(model)
+        model.layers[0].rate = 0.25
+        with unchanging():
+            assert plan(model) == before
+    assert plan(model) != before
+
+
+def test_what_is_remembered_of_a_model_keeps_it_not_alive_and_is_not_told_of_another():
+    with unchanging():
+        model = model_of(keras.layers.Dropout(0.5))
+        place, gone = id(model), weakref.ref(model)
+        plan(model)
+        del model
+        gc.collect()
+        assert gone() is None
+        known = architecture_room._REMEMBERED.get()
+        other = model_of(keras.layers.Dropout(0.25))
+        known["plan", id(other)] = known["plan", place]  # as if it had got the place of the one that is gone
+        assert '"rate": 0.25' in plan(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        ([keras.layers.Dropout(0.5)], [keras.layers.Dropout(0.25)], "rate of Dropout (0.5 and 0.25)"),
+        ([keras.layers.Dropout(0.5)], [], "layers of Sequential (3 and 2 of them)"),
+        ([keras.layers.Dropout(0.5)], [keras.layers.ReLU()], "Dropout in the place of ReLU"),
+    ],
+)
+def test_what_two_architectures_differ_in_is_named(one, other, told):
+    assert difference(*(architecture(model_of(*layers)) for layers in (one, other))) == told
+
+
+def test_a_difference_in_the_optimizer_is_named():
+    models = [model_of(optimizer=keras.optimizers.Adam(rate)) for rate in (0.5, 0.25)]
+    assert difference(*map(architecture, models)) == "learning_rate of Adam (0.5 and 0.25)"

@@ -181,6 +181,13 @@ def test_ensembles_may_see_other_data(blobs, small, strategy, monkeypatch):
     assert len({len(one.histories) for one in expected}) > 1
 
 
+def test_an_ensemble_may_have_no_validation_data_where_others_have(blobs, small):
+    x, y = blobs()
+    several = [Ensemble(small, members=1, seed=seed) for seed in range(3)]
+    fit_together(several, x, y, (x, y), data=[{}, {"validation_data": None}, {}], epochs=1, verbose=0)
+    assert ["val_loss" in one.histories for one in several] == [True, False, True]
+
+
 @pytest.mark.parametrize(
     ("data", "told"),
     [
