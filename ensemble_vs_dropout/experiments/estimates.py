@@ -24,6 +24,7 @@ _RUN_SECONDS = 0.4  # building, predicting, judging and writing a run
 def estimate(plan: Plan) -> pd.DataFrame:
     """Return one row per group: recipe, dataset, examples, runs, networks, and about the seconds and megabytes.
 
+    Examples are those of the training part, "500 to 1000" where the group's runs see different numbers of them.
     Of the seconds, those under `computing` are spent in products of weights with inputs, which fill the cores.
 
     Raises:
@@ -40,7 +41,7 @@ def estimate(plan: Plan) -> pd.DataFrame:
             sizes[network] = _size(build_for(builder_of(wanted.model), data, rate=rate, width=wanted.width))
         products, parameters = sizes[network]
         examples, predicted = len(data.x_train), len(data.x_val) + len(data.x_test)
-        computing = 0.0
+        computing, counts = 0.0, {run.spec["train_size"] or examples for run in group.runs}
         cells, kept = predicted * len(data.classes) * 4, 0
         for run in group.runs:
             passes = run.settings.passes if recipe.dropout else 0
@@ -49,7 +50,8 @@ def estimate(plan: Plan) -> pd.DataFrame:
             computing += work * products / _SPEED
             kept += (run.members + passes + recipe.dropout) * cells + run.members * parameters * 4 + 20_000
         seconds = _GROUP_SECONDS + _RUN_SECONDS * len(group.runs) + computing
-        rows.append([recipe.name, wanted.dataset, seen, len(group.runs), members, seconds, computing, kept / 1e6])
+        shown = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else examples
+        rows.append([recipe.name, wanted.dataset, shown, len(group.runs), members, seconds, computing, kept / 1e6])
     columns = ["recipe", "dataset", "examples", "runs", "networks", "seconds", "computing", "megabytes"]
     return pd.DataFrame(rows, columns=columns).round(1)
 

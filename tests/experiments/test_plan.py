@@ -1,6 +1,7 @@
 import pytest
 
 from ensemble_vs_dropout.experiments import make_plan, parse_study
+from ensemble_vs_dropout.experiments.estimates import estimate
 from ensemble_vs_dropout.experiments.plan import Run, digest_of_spec
 from ensemble_vs_dropout.files import digest
 
@@ -108,3 +109,11 @@ def test_a_run_has_the_name_that_it_had_when_its_recipe_was_called_its_arm():
     assert digest_of_spec(spec) == digest(spec)
     run = Run({"recipe": "plain", "dataset": "digits", "members": 2, "seed": 3})
     assert run.name == f"digits-plain-{digest(spec)[:16]}"
+
+
+def test_an_estimate_counts_the_examples_that_each_run_sees():
+    tables = [estimate(plan_of(f"{{train_size: {sizes}}}")) for sizes in ([100], [200], [100, 200])]
+    assert [table.examples.tolist() for table in tables] == [[100] * 2, [200] * 2, ["100 to 200"] * 2]
+    one, two, both = (table.megabytes for table in tables)
+    assert both.tolist() == pytest.approx((one + two).tolist(), abs=0.11)  # each is rounded to 0.1
+    assert both.gt(one).all()
