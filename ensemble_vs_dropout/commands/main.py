@@ -14,6 +14,7 @@ import typer
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.commands import study as study_commands
+from ensemble_vs_dropout.commands.screen import show_comparison, show_frame
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -94,10 +95,11 @@ def compare(
     jobs: Annotated[int, typer.Option(min=1, help="Processes that train.")] = 1,
     executor: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
     force: Annotated[bool, typer.Option("--force", help="Take the place of another comparison in the folder.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="One table of all columns, whatever the terminal.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
-    """Train N networks and one with dropout on the same data; print table and verdict, write a report."""
+    """Train N networks and one with dropout on the same data; print the answer, write the report."""
     started = time.perf_counter()
     from ensemble_vs_dropout.experiments.comparing import compare as run
     from ensemble_vs_dropout.experiments.running import data_of
@@ -145,10 +147,11 @@ def compare(
     except KeyboardInterrupt:  # typer would leave without a word
         print("evd: interrupted; the same command goes on with the networks that are finished", file=sys.stderr)
         sys.exit(130)
+    page = comparison.write_page(folder)
     if json:
         print(comparison.to_json(folder))
         return
-    _print_result(comparison, folder, time.perf_counter() - started)
+    show_comparison(comparison, page, time.perf_counter() - started, wide)
 
 
 @app.command()
@@ -196,7 +199,7 @@ def datasets() -> None:
     """List the known data sets, their sizes and licences, and where each would come from."""
     from ensemble_vs_dropout.datasets import describe_datasets
 
-    _print_table(describe_datasets().astype(str), "data sets")
+    show_frame(describe_datasets(), "data sets")
 
 
 def main() -> None:
@@ -254,38 +257,6 @@ def _insistent_interrupt() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _print_result(comparison, folder: Path, seconds: float) -> None:  # type: ignore[no-untyped-def]
-    from rich.console import Console
-
-    spec = comparison.spec
-    _print_table(comparison.table(), f"{spec['dataset']}, {spec['model']['name']}")
-    console = Console(highlight=False, soft_wrap=True)
-    if comparison.notes():
-        console.print(comparison.notes(), markup=False)
-    console.print(f"\n{comparison.verdict()}\n", markup=False)
-    console.print(
-        f"Report: {folder / 'report.md'} (trained and predicted in {comparison.environment['minutes']:.1f} min; "
-        f"this call took {seconds / 60:.1f} min)",
-        markup=False,
-    )
-
-
-def _print_table(table, title: str) -> None:  # type: ignore[no-untyped-def]
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=250)  # a file has no edge to wrap at
-    view = Table(title=escape(title), title_justify="left")
-    for number, column in enumerate(table.columns):
-        view.add_column(escape(str(column)), justify="left" if number == 0 else "right", overflow="fold")
-    for row in table.itertuples(index=False):
-        view.add_row(*(escape(str(cell)) for cell in row))
-    console.print(view)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,16 @@ import pandas as pd
 
 from ensemble_vs_dropout.evaluation.arms import ARMS, REFERENCE, arm_label, arms_of, growing, questions
 from ensemble_vs_dropout.evaluation.evaluator import INFINITE, OVER_SPLITS, UNTESTED
-from ensemble_vs_dropout.measures import METRICS
+from ensemble_vs_dropout.evaluation.wording import (
+    arm_words,
+    capital,
+    metric_words,
+    number_words,
+    p_words,
+    size_words,
+    times_words,
+    unit_of,
+)  # fmt: skip
 
 _METRICS = ("error", "nll")  # those of the verdict, where they are measured; else the first two that are
 _AXES = {
@@ -82,22 +91,21 @@ def paragraphs(
         level: That of the intervals.
     """
     costs = cost.set_index("arm")
-    measured = list(dict.fromkeys(contrasts.metric))
-    metrics = [name for name in _METRICS if name in measured] or measured[:2]
+    metrics = told_metrics(contrasts)
     rows = [(row.arm_a, row.rule_a) for row in contrasts.itertuples()]
     rows += [(row.arm_b, row.rule_b) for row in contrasts.itertuples()]
     found: list[Paragraph] = []
     answered = []
     for arm_a, rule_a, arm_b, rule_b in questions(rows):
-        both = [_find(contrasts, arm_a, rule_a, arm_b, rule_b, metric) for metric in metrics]
+        both = [find_contrast(contrasts, arm_a, rule_a, arm_b, rule_b, metric) for metric in metrics]
         known = [row for row in both if row is not None]
         answered += known
         if known:
-            a, b = _words(arm_a, rule_a), _words(arm_b, rule_b)
+            a, b = arm_words(arm_a, rule_a), arm_words(arm_b, rule_b)
             tests = {row.test for row in known}
             only = "of these networks only: " if UNTESTED in tests <= {UNTESTED, INFINITE} else ""
             sentences = "; ".join(_sentence(row, a, b) for row in known)
-            about = f"{a[0].upper()}{a[1:]} against {b}"
+            about = f"{capital(a)} against {b}"
             found.append(Paragraph(f"{only}{sentences}{_price(costs, arm_a, arm_b, first=not found)}.", about))
     if worth is not None:
         own = {arm.name for arm in arms_of(ARMS[REFERENCE].recipe)}
@@ -105,6 +113,17 @@ def paragraphs(
     if equal is not None:
         found += [Paragraph(told) for arm in growing("passes") for told in _at_the_cost_of(arm, equal, costs)]
     return [*found, Paragraph(_how_tested(pd.DataFrame(answered), interval, level))]
+
+
+def told_metrics(contrasts: pd.DataFrame) -> list[str]:
+    """Return the metrics that sentences tell of: error and NLL, or else the first two that are measured.
+
+    Example:
+        >>> told_metrics(pd.DataFrame({"metric": ["brier", "error", "nll", "ece"]}))
+        ['error', 'nll']
+    """
+    measured = list(dict.fromkeys(contrasts.metric))
+    return [name for name in _METRICS if name in measured] or measured[:2]
 
 
 def _how_tested(answered: pd.DataFrame, interval: str, level: float) -> str:
@@ -120,7 +139,7 @@ def _how_tested(answered: pd.DataFrame, interval: str, level: float) -> str:
             f"({tests.max()} could be tested), and what is shown goes by these"
         )
     ranges = answered.groupby("metric", sort=False).detectable.agg(["min", "max"]).dropna()
-    unseen = [f"{_between(name, *row)} of {_metric_words(name)}" for name, row in ranges.iterrows()]
+    unseen = [f"{_between(name, *row)} of {metric_words(name)}" for name, row in ranges.iterrows()]
     sentences = [f"{'; '.join(told)}."]
     if unseen:
         sentences.append(f"Depending on the question, differences below {' and '.join(unseen)} may go unseen.")
@@ -136,8 +155,8 @@ def _how_tested(answered: pd.DataFrame, interval: str, level: float) -> str:
     return " ".join(sentences)
 
 
-def _find(contrasts: pd.DataFrame, a: str, rule_a: str, b: str, rule_b: str, metric: str) -> pd.Series | None:
-    """Return the contrast of a and b, turned round if it stands the other way in the table."""
+def find_contrast(contrasts: pd.DataFrame, a: str, rule_a: str, b: str, rule_b: str, metric: str) -> pd.Series | None:
+    """Return the contrast of a and b, turned round if it stands the other way in the table; None if it has none."""
     of_metric = contrasts[contrasts.metric == metric]
     for one, other, sign in (((a, rule_a), (b, rule_b), 1), ((b, rule_b), (a, rule_a), -1)):
         hit = of_metric[
@@ -156,72 +175,49 @@ def _find(contrasts: pd.DataFrame, a: str, rule_a: str, b: str, rule_b: str, met
     return None
 
 
-def _words(arm: str, rule: str) -> str:
-    name, known = arm_label(arm), ARMS.get(arm)
-    several = known is not None and known.grows == "networks"
-    if rule == "majority_vote":
-        return f"the voting {name}" if several else f"{name} by majority vote"
-    if several:
-        return f"the averaged {name}"
-    return (known.phrase if known else "") or name
-
-
 def _sentence(row: pd.Series, a: str, b: str) -> str:
-    known, what = METRICS[row.metric], _metric_words(row.metric)
+    what = metric_words(row.metric)
     if not math.isfinite(row.difference):
         if math.isnan(row.difference):
             return f"the {what} of both is infinite"
         why = " (it gives some true classes probability 0)" if row.metric in ("nll", "calibrated_nll") else ""
         return f"the {what} of {a if row.difference > 0 else b} is infinite{why}"
-    digits = 2 if known.scale == 100 else 3
-    low, high = (round(bound * known.scale, digits) + 0.0 for bound in (row.low, row.high))  # no minus before a zero
-    sure = "" if math.isnan(row.p_value) else f", {_p(row.p_adjusted)}"
-    within = f", and is shown to be below {_size(row.metric, row.margin)}" if row.equivalent else ""
+    if row.difference == row.low == row.high == 0:
+        return f"the same {what}, on every example"
+    low, high = (number_words(row.metric, bound) for bound in (row.low, row.high))
+    sure = "" if math.isnan(row.p_value) else f", {p_words(row.p_adjusted)}"
+    within = f", and is shown to be below {size_words(row.metric, row.margin)}" if row.equivalent else ""
     if row.better == "neither" and row.test != UNTESTED:
-        sign = "-" if row.difference < 0 else ""
-        size = f"{sign}{_size(row.metric, row.difference)}"
+        size = f"{number_words(row.metric, row.difference)}{unit_of(row.metric)}"
         if row.equivalent:
             return (
-                f"the difference in {what} is shown to be below {_size(row.metric, row.margin)} "
-                f"({size}, {low:.{digits}f} to {high:.{digits}f})"
+                f"the difference in {what} is shown to be below {size_words(row.metric, row.margin)} "
+                f"({size}, {low} to {high})"
             )
-        return f"no difference in {what} shown ({size}, {low:.{digits}f} to {high:.{digits}f}{sure})"
-    less = row.difference < 0
+        return f"no difference in {what} shown ({size}, {low} to {high}{sure})"
+    less, unit = row.difference < 0, unit_of(row.metric)
     if less:
-        low, high = 0.0 - high, 0.0 - low
-    unit, whole = _unit(row.metric), abs(row.value_b) * known.scale
+        low, high = (number_words(row.metric, -bound) for bound in (row.high, row.low))
     share = abs(row.difference / row.value_b) if row.value_b else math.nan
     relative = f", {share * 100:.0f} % {'less' if less else 'more'}" if math.isfinite(share) else ""
-    of = f" of {whole:.{digits}f}" if math.isfinite(share) else ""
+    of = f" of {number_words(row.metric, abs(row.value_b))}" if math.isfinite(share) else ""
     return (
-        f"{abs(row.difference) * known.scale:.{digits}f}{of}{unit} {'less' if less else 'more'} {what} "
-        f"({low:.{digits}f} to {high:.{digits}f}{sure}){relative}{within}"
+        f"{number_words(row.metric, abs(row.difference))}{of}{unit} {'less' if less else 'more'} {what} "
+        f"({low} to {high}{sure}){relative}{within}"
     )
-
-
-def _unit(metric: str) -> str:
-    """Return what differences of a metric are in."""
-    known = METRICS[metric]
-    return " percentage points" if known.scale == 100 else " nats" if "(nats)" in known.label else ""
-
-
-def _size(metric: str, value: float) -> str:
-    """Return the size of a difference, with its unit."""
-    scale = METRICS[metric].scale
-    return f"{abs(value) * scale:.{2 if scale == 100 else 3}f}{_unit(metric)}"
 
 
 def _between(metric: str, least: float, most: float) -> str:
     """Return a range of sizes; one size where they are the same."""
-    low, high = _size(metric, least), _size(metric, most)
-    return high if low == high else f"{low.removesuffix(_unit(metric))} to {high}"
+    low, high = size_words(metric, least), size_words(metric, most)
+    return high if low == high else f"{low.removesuffix(unit_of(metric))} to {high}"
 
 
 def _worth(row: Any) -> str:
     """Say what an arm is worth in independent networks, with its interval."""
     known = ARMS[row.arm]
     name = (known.sized or known.phrase or known.label).format(members=row.members)
-    name, by = f"{name[0].upper()}{name[1:]}", f"by {_metric_words(row.metric)}"
+    name, by = capital(name), f"by {metric_words(row.metric)}"
     if math.isnan(row.low):
         return f"What {name[0].lower()}{name[1:]} is worth in networks cannot be told from one repetition."
     if row.high <= 1:
@@ -258,7 +254,7 @@ def _at_the_cost_of(arm: str, equal: pd.DataFrame, costs: pd.DataFrame) -> list[
         parts.append(f"{words}: {names[best]}{sure}")
     if not parts:
         return []
-    metric = _metric_words(str(equal.metric.iloc[0]))
+    metric = metric_words(str(equal.metric.iloc[0]))
     return [f"Best {metric} for no more than {arm_label(arm)} costs, chosen on the test data, in {'; '.join(parts)}."]
 
 
@@ -267,14 +263,6 @@ def _sized(arm: str, members: int) -> str:
     if members > 1:
         return f"{arm_label(arm)} of {members}"
     return (ARMS[arm].one if arm in ARMS else "") or arm_label(arm)
-
-
-def _metric_words(metric: str) -> str:
-    return METRICS[metric].label.partition(" (")[0]
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def _price(costs: pd.DataFrame, a: str, b: str, first: bool) -> str:
@@ -287,15 +275,5 @@ def _price(costs: pd.DataFrame, a: str, b: str, first: bool) -> str:
         **({"multiply_adds": "multiply-accumulates of predicting"} if counted else {"passes": "forward passes"}),
     }
     ratios = {said: float(costs[name][a] / costs[name][b]) for name, said in words.items() if name in costs}
-    told = [f"{_times(ratio)} {said}" for said, ratio in ratios.items() if math.isfinite(ratio)]
+    told = [f"{times_words(ratio)} {said}" for said, ratio in ratios.items() if math.isfinite(ratio)]
     return f", for {' and '.join(told)}" if told else ""
-
-
-def _times(ratio: float) -> str:
-    if abs(ratio - 1) < 0.05:
-        return "about the same"
-    return f"{_two_digits(ratio)} times the" if ratio >= 0.1 else f"1/{_two_digits(1 / ratio)} of the"
-
-
-def _two_digits(number: float) -> str:
-    return f"{number:.2g}" if number < 100 else f"{float(f'{number:.2g}'):,.0f}"

@@ -10,7 +10,7 @@ import json
 import math
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from ensemble_vs_dropout import evaluation, report
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.evaluation.answer import Answer, answer
 from ensemble_vs_dropout.evaluation.arms import (
     ARMS,
     EACH,
@@ -336,9 +337,9 @@ class Comparison:
         """Return the answer in plain sentences, one paragraph a line, made from the tables alone."""
         return "\n".join(map(str, self.paragraphs))
 
-    def answer(self) -> str:
-        """Return the first paragraph of the verdict: the answer to the question that people come with."""
-        return str(self.paragraphs[0])
+    def answer(self) -> Answer:
+        """Return which arm to use, how much better it is, how sure that is, what it costs, and what is not settled."""
+        return answer(self.contrasts, self.cost)
 
     def table(self) -> pd.DataFrame:
         """Return quality with intervals beside cost, one row per arm and rule, as strings."""
@@ -462,6 +463,13 @@ class Comparison:
         folders.finish(path)
         return path / "report.md"
 
+    def write_page(self, folder: str | PathLike[str]) -> Path:
+        """Write `report.html` to the folder of this finished comparison, if it is not there; return its path."""
+        path = Path(folder) / "report.html"
+        if not path.exists():
+            _write(path, report.report_html(self._content(self.figures(), drawn=True)))
+        return path
+
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> Comparison:
         """Read a finished run; its tables are made anew from its predictions.
@@ -503,6 +511,7 @@ class Comparison:
             "worth": _records(self.worth) if self._has_worth else [],
             "equal_cost": _records(self.equal_cost),
             **({"conditions": _records(self.conditions)} if self._has_conditions else {}),
+            "answer": _plain(asdict(self.answer())) | {"sentences": self.answer().sentences},
             "verdict": [str(paragraph) for paragraph in self.paragraphs],
             "spec": self.spec,
             "environment": self.environment,
@@ -682,10 +691,16 @@ def _figure(name: str, display: plots.Display, drawn: bool) -> Figure:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    def plain(value: Any) -> Any:
-        if value is pd.NA:
-            return None
-        value = value.item() if isinstance(value, np.generic) else value
-        return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return [_plain(row) for row in table.to_dict("records")]
 
-    return [{key: plain(value) for key, value in row.items()} for row in table.to_dict("records")]
+
+def _plain(value: Any) -> Any:
+    """Return a value, or what is in a container, as JSON holds it."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if value is pd.NA:
+        return None
+    value = value.item() if isinstance(value, np.generic) else value
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,6 +4,7 @@
     comparison.json                 what was compared, and which runs it is a view of
     scores.csv ... report.md        tables, figures and report, all made of the runs
     manifest.json                   the sha256 of each of these; written last
+    report.html                     the page, which the command `evd compare` adds
 
 Another comparison is refused, or with force takes its place: what is made of runs is replaced, and runs are kept.
 """
@@ -25,7 +26,7 @@ ASKED = "comparison.json"
 _MADE = (
     ASKED, "environment.json", "figures", "histories.parquet", "scores.csv", "scores.parquet", "contrasts.csv",
     "contrasts.parquet", "cost.csv", "sizes.csv", "worth.csv", "equal_cost.csv", "diversity.csv", "conditions.csv",
-    "verdict.txt", "table.md", "report.md",
+    "verdict.txt", "table.md", "report.md", "report.html",
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from ensemble_vs_dropout.report.html import report_html
 from ensemble_vs_dropout.report.latex import latex_table
 from ensemble_vs_dropout.report.markdown import report_markdown, to_markdown
 from ensemble_vs_dropout.report.tables import Cell, Table
-from ensemble_vs_dropout.report.words import result_table
+from ensemble_vs_dropout.report.words import main_costs, quality_by_itself, quality_in_words, result_table
 
 __all__ = [
     "Cell",
@@ -24,6 +24,9 @@ __all__ = [
     "Table",
     "compose",
     "latex_table",
+    "main_costs",
+    "quality_by_itself",
+    "quality_in_words",
     "report_html",
     "report_markdown",
     "result_table",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ensemble_vs_dropout.evaluation.answer import Answer, answer
 from ensemble_vs_dropout.evaluation.evaluator import OVER_SPLITS
 from ensemble_vs_dropout.evaluation.verdict import Paragraph
 from ensemble_vs_dropout.measures import METRICS
@@ -24,7 +25,7 @@ class Report:
     Attributes:
         title: The question, and of which data.
         subtitle: What was compared, in one line.
-        verdict: One paragraph each; the first answers the question.
+        verdict: One paragraph each, one for each question.
         notes: What a reader of any number must know, or "".
         quality: Quality with intervals beside cost.
         figures: In their order.
@@ -34,6 +35,7 @@ class Report:
         settings: What was run, and on what.
         command: What makes the run again.
         command_note: What the command cannot say.
+        answer: What the report begins with; None where arms were not compared.
 
     Example:
         >>> from ensemble_vs_dropout.report import Cell, report_markdown
@@ -56,6 +58,7 @@ class Report:
     settings: Sequence[Table]
     command: str
     command_note: str
+    answer: Answer | None = None
 
     @property
     def tables(self) -> list[Table]:
@@ -115,6 +118,7 @@ def compose(
         ],
         command=command,
         command_note=command_note,
+        answer=answer(contrasts, cost),
     )
 
 

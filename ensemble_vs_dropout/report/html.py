@@ -14,6 +14,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from ensemble_vs_dropout.evaluation.verdict import Paragraph
+from ensemble_vs_dropout.evaluation.wording import listed
 from ensemble_vs_dropout.report.contents import Report
 from ensemble_vs_dropout.report.figures import Figure, inline_svg
 from ensemble_vs_dropout.report.tables import Cell, Table
@@ -39,7 +40,13 @@ def report_html(report: Report) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": _number, "numbers_of": _numbers_of, "lead": _lead, "prose": _prose}
+    environment.filters |= {
+        "number": _number,
+        "numbers_of": _numbers_of,
+        "lead": _lead,
+        "prose": _prose,
+        "listed": listed,
+    }
     environment.globals["drawing"] = _drawing
     script = (_FOLDER / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html.jinja").render(

@@ -6,13 +6,14 @@ import re
 
 import pandas as pd
 
+from ensemble_vs_dropout.evaluation.answer import Answer
 from ensemble_vs_dropout.report.contents import Report
 from ensemble_vs_dropout.report.figures import Figure
 from ensemble_vs_dropout.report.tables import Table
 
 
 def report_markdown(report: Report) -> str:
-    """Return the report: the verdict first, then tables and figures, and last what was run.
+    """Return the report: the answer and the verdict first, then tables and figures, and last what was run.
 
     Example:
         >>> from ensemble_vs_dropout.report import Cell, Report, Table
@@ -25,6 +26,7 @@ def report_markdown(report: Report) -> str:
     parts = [
         f"# {escape(report.title)}",
         escape(report.subtitle),
+        *(_answer(report.answer) if report.answer else []),
         "\n".join(f"- {escape(str(paragraph))}" for paragraph in report.verdict),
         *([escape(report.notes)] if report.notes else []),
         _section("##", report.quality),
@@ -63,6 +65,11 @@ def escape(text: str) -> str:
     """
     text = " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
     return re.sub(r"([\\|*`]|(?<=\])\()", r"\\\1", text)
+
+
+def _answer(answer: Answer) -> list[str]:
+    limits = "\n".join(f"- {escape(str(choice))}." for choice in answer.limits)
+    return [escape(" ".join(answer.sentences)), *(["Choose by your limit:", limits] if limits else []), "## Verdict"]
 
 
 def _section(level: str, table: Table) -> str:

@@ -109,6 +109,23 @@ def shown_best(contrasts: pd.DataFrame) -> set[tuple[str, str, str]]:
     return set(judged.index[judged.holds & judged.beaten])
 
 
+def quality_by_itself(scores: pd.DataFrame, contrasts: pd.DataFrame | None = None) -> Table:
+    """Return `quality_in_words` without costs."""
+    table = quality_in_words(scores, pd.DataFrame({"arm": []}), contrasts)
+    columns = 1 + scores["metric"].nunique()
+    rows = [row[:columns] for row in table.rows]
+    return Table("quality", "Quality", table.columns[:columns], rows)
+
+
+def main_costs(cost: pd.DataFrame) -> Table:
+    """Return the costs that stand beside quality, one row per arm."""
+    rows = [
+        [Cell(arm_label(str(row["arm"]))), *(_cost(row, *column) for column in _shown(_BESIDE_QUALITY))]
+        for row in cost.to_dict("records")
+    ]
+    return Table("cost", "Cost", ["arm", *(words for words, _, _ in _BESIDE_QUALITY.values())], rows)
+
+
 def cost_in_words(cost: pd.DataFrame, note: str = "") -> Table:
     """Return all costs of each arm, the same for networks and for masks."""
     shown = {name: words for name, words in _COSTS.items() if name in cost}

@@ -127,6 +127,7 @@ def test_table_verdict_and_report_are_printed(finished):
     shown = evd(f"compare {SMALL} --out run --quiet", finished[0])
     assert "ensemble, majority vote (2)" in shown.stdout
     assert "The averaged ensemble against MC dropout" in shown.stdout
+    assert shown.stdout.splitlines()[0].startswith(("Use ", "No difference", "These networks are too few"))
     assert "run/report.md" in shown.stdout
     assert "Traceback" not in shown.stderr
 

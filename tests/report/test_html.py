@@ -93,11 +93,11 @@ def test_headings_come_in_order_and_there_is_one_first(page):
     assert all(below - above <= 1 for above, below in pairwise(levels))
 
 
-def test_the_verdict_stands_first_and_the_settings_last(page, content):
+def test_the_answer_stands_first_and_the_settings_last(page, content):
     headings = [said for _, said in page.all("h2")]
-    assert headings == ["Verdict", "Quality and cost", "Figures", "Cost", "Statistics", "What was run"]
+    assert headings == ["Answer", "Verdict", "Quality and cost", "Figures", "Cost", "Statistics", "What was run"]
     answer = next(index for index, (_, a, _) in enumerate(page.elements) if a.get("class") == "answer")
-    assert str(content.verdict[0]).startswith("".join(page.elements[answer + 1][2]))
+    assert "".join(page.elements[answer][2]) == content.answer.sentences[0]
 
 
 def test_every_id_is_there_once_and_every_reference_finds_one(text, page):

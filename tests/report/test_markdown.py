@@ -27,10 +27,11 @@ def test_markup_and_links_in_names_are_shown_and_not_followed():
     assert len(text.splitlines()) == 6
 
 
-def test_the_report_gives_the_verdict_first_and_what_was_run_last(plain_content):
+def test_the_report_gives_answer_and_verdict_first_and_what_was_run_last(plain_content):
     text = report_markdown(plain_content)
     parts = [
-        "# N independent networks", "- The averaged ensemble against MC dropout", "## Quality and cost", "## Figures",
+        "# N independent networks", plain_content.answer.sentences[0], "Choose by your limit:", "## Verdict",
+        "- The averaged ensemble against MC dropout", "## Quality and cost", "## Figures",
         "figures/arm_intervals.png", "## Cost", "## Diversity", "## Statistics", "over networks and examples",
         "## What was run", "evd compare --dataset", "a\\|b", "Linux x86_64",
     ]  # fmt: skip

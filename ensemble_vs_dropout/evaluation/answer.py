@@ -1,0 +1,314 @@
+"""The answer: which arm to use, how much better it is, how sure that is, what it costs, and what is not settled.
+
+It goes by what is shown and by what is paid, never by who is ahead. An arm is beaten where a planned question shows
+another one better by one metric of the verdict, and worse by none. Of the arms that nothing beats, the cheapest is the
+answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ensemble_vs_dropout.evaluation.arms import ARMS, questions
+from ensemble_vs_dropout.evaluation.evaluator import UNTESTED
+from ensemble_vs_dropout.evaluation.verdict import find_contrast, told_metrics
+from ensemble_vs_dropout.evaluation.wording import (
+    arm_words,
+    capital,
+    listed,
+    metric_words,
+    number_words,
+    p_words,
+    size_words,
+    times_words,
+    unit_of,
+)  # fmt: skip
+
+BASE = "single"  # what people would take otherwise, if it is compared
+AT_MOST = 5  # planned questions that stand below the answer
+_ABOUT = 1.25  # times a cost is about as much: when networks stop varies by more
+_TRAINING, _MEMORY, _PREDICTING = ("trained",), ("parameters",), ("multiply_adds", "passes")  # columns of costs
+_LIMITS = (
+    ("Training time of one network", _TRAINING),
+    ("Memory of one network", _MEMORY),
+    ("Prediction time of one network", _PREDICTING),
+)
+_UNSURE = "It must know when it is unsure"
+_OF_DOUBT = ("nll", "calibrated_nll", "brier")  # the first that is measured tells whether it does
+_WON = {"error": ("fewer errors", "more errors")}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a planned question found by one metric.
+
+    Attributes:
+        a: An arm in words.
+        b: The arm that it is compared with.
+        metric: A name in `METRICS`.
+        value: Of a minus of b, as in `scores`; infinite or NaN where a score is infinite.
+        low: Lower end of the simultaneous interval.
+        high: Its upper end.
+        p: Adjusted over the planned questions; NaN where nothing is tested.
+        better: "a", "b", or "neither" where no difference is shown.
+        detectable: The difference that would be shown as often as not; NaN where nothing is tested.
+        tested: Whether there are networks enough to speak of training again.
+        below: What the difference is shown to be below, the margin that was asked for; NaN where it is not.
+    """
+
+    a: str
+    b: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    p: float
+    better: str
+    detectable: float
+    tested: bool
+    below: float = math.nan
+
+    def __str__(self) -> str:
+        what = metric_words(self.metric)
+        if math.isnan(self.value):
+            return f"the {what} of both is infinite"
+        if math.isinf(self.value):
+            return f"the {what} of {self.a if self.value > 0 else self.b} is infinite"
+        if self.value == self.low == self.high == 0:
+            return f"the same {what}, on every example"
+        if self.better == "neither":
+            low, value, high = (number_words(self.metric, one) for one in (self.low, self.value, self.high))
+            sure = p_words(self.p) if self.tested else "of these networks only"
+            found = f"({value}{unit_of(self.metric)}, {low} to {high}, {sure})"
+            if math.isfinite(self.below):
+                return f"the difference in {what} is shown to be below {size_words(self.metric, self.below)} {found}"
+            return f"no difference in {what} shown {found}"
+        least, most = (number_words(self.metric, end) for end in sorted((abs(self.low), abs(self.high))))
+        less, more = _WON.get(self.metric, (f"less {what}", f"more {what}"))
+        size = size_words(self.metric, self.value)
+        return f"{size} {less if self.value < 0 else more} ({least} to {most}, {p_words(self.p)})"
+
+
+Row = tuple[str, str]  # an arm and its rule
+Planned = dict[tuple[Row, Row], list[Difference]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The arm to use.
+
+    Attributes:
+        limit: What is short, in words; "" where nothing is.
+        arm: A name in `ARMS`.
+        rule: By which its members are combined.
+        name: Both in words.
+        rivals: In words, the other arms within the limit that nothing beats.
+    """
+
+    limit: str
+    arm: str
+    rule: str
+    name: str
+    rivals: tuple[str, ...]
+
+    def __str__(self) -> str:
+        rivals = f"; not shown to differ from {listed(self.rivals)}" if self.rivals else ""
+        return f"{self.limit}: {self.name}{rivals}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a comparison answers. Its text is at most four sentences, and the lists that stand below them.
+
+    Attributes:
+        use: The arm to use.
+        shown: Whether any planned question shows a difference.
+        against: What a planned question found between that arm and another, a single network where there is such a
+            question, by metric.
+        training: How many times the training work of b in `against` its a takes; NaN if unknown.
+        predicting: The same of the work of predicting.
+        unsettled: In words, the arms that may yet be better: its rivals but for those that are shown to be as good.
+        untested: In words, the arms that no test could judge.
+        limits: The arm to use where one thing is short.
+        planned: The first planned questions, each by every metric of the verdict.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_vs_dropout import Cost, Evaluator, Predictions
+        >>> from ensemble_vs_dropout.evaluation.cost import cost_table
+        >>> rng = np.random.default_rng(0)
+        >>> arms = {"single": [Predictions(rng.dirichlet([1, 1], (2, 50))) for _ in range(3)]}
+        >>> arms["ensemble"], labels = arms["single"], rng.integers(2, size=50)
+        >>> contrasts = Evaluator(["error"], {"single": ["each"], "ensemble": ["mean"]}).contrasts(arms, labels)
+        >>> cost = cost_table({"single": [Cost(10, 500, 1, 1.0, 0.1)], "ensemble": [Cost(20, 1000, 2, 2.0, 0.2)]})
+        >>> found = answer(contrasts, cost)
+        >>> found.use.arm, found.training, found.sentences[0]
+        ('single', 0.5, 'No difference is shown, so use the cheapest: a single network.')
+    """
+
+    use: Choice
+    shown: bool
+    against: tuple[Difference, ...]
+    training: float
+    predicting: float
+    unsettled: tuple[str, ...]
+    untested: tuple[str, ...]
+    limits: tuple[Choice, ...]
+    planned: tuple[tuple[Difference, ...], ...]
+
+    @property
+    def sentences(self) -> list[str]:
+        """Which to use; how much better and how sure; at what cost; what is not settled."""
+        told = [self._which()]
+        if self.against:
+            a, b = capital(self.against[0].a), self.against[0].b
+            told.append(f"{a} against {b}: {'; '.join(map(str, self.against))}.")
+            paid = {"training work": self.training, "work of predicting": self.predicting}
+            price = [f"{times_words(ratio)} {what}" for what, ratio in paid.items() if math.isfinite(ratio)]
+            told += [f"{a} takes {' and '.join(price)}, compared with {b}."] if price else []
+        return [*told, *self._unsettled()]
+
+    def _which(self) -> str:
+        if self.shown and self.use.rivals:
+            return f"Use {self.use.name}: it is the cheapest of those that nothing is shown to beat."
+        if self.shown:
+            return f"Use {self.use.name}: it is the only one that nothing is shown to beat."
+        if not self.planned:
+            return f"No planned question compares these arms, so use the cheapest: {self.use.name}."
+        if any(one.tested for found in self.planned for one in found):
+            return f"No difference is shown, so use the cheapest: {self.use.name}."
+        return f"These networks are too few to show a difference, so use the cheapest: {self.use.name}."
+
+    def _unsettled(self) -> list[str]:
+        parts = []
+        if self.unsettled:
+            parts.append(f"whether {listed(self.unsettled, 'or')} is better than {self.use.name}")
+        if self.untested:
+            parts.append(f"what training again would find of {listed(self.untested)}; more repetitions tell")
+        if not parts:
+            return []
+        unseen: dict[str, float] = {}
+        for one in (one for found in self.planned for one in found if not math.isnan(one.detectable)):
+            unseen[one.metric] = max(one.detectable, unseen.get(one.metric, 0.0))
+        sizes = [f"{size_words(metric, value)} of {metric_words(metric)}" for metric, value in unseen.items()]
+        below = f"; differences below {' and '.join(sizes)} may go unseen" if sizes else ""
+        return [f"Not settled: {'; '.join(parts)}{below}."]
+
+    def __str__(self) -> str:
+        lines = [" ".join(self.sentences)]
+        if self.limits:
+            lines += ["", "Choose by your limit:", *(f"* {choice}." for choice in self.limits)]
+        if self.planned:
+            lines += ["", "Planned questions, whose intervals and p-values are adjusted for all of them:"]
+            lines += [
+                f"* {capital(found[0].a)} against {found[0].b}: {'; '.join(map(str, found))}." for found in self.planned
+            ]
+        return "\n".join(lines)
+
+
+def answer(contrasts: pd.DataFrame, cost: pd.DataFrame) -> Answer:
+    """Return the answer.
+
+    Args:
+        contrasts: As `Evaluator.contrasts` makes them.
+        cost: As `cost_table` makes it.
+    """
+    metrics, costs = told_metrics(contrasts), cost.set_index("arm")
+    rows: list[Row] = [*dict.fromkeys(zip(contrasts.arm_a, contrasts.rule_a, strict=True))]
+    rows = [*dict.fromkeys([*rows, *zip(contrasts.arm_b, contrasts.rule_b, strict=True)])]
+    planned: Planned = {
+        (question[:2], question[2:]): _differences(contrasts, *question, metrics=metrics)
+        for question in questions(rows)
+    }
+    rows = rows or [(str(cost.arm.iloc[0]), "mean")]  # one alone, which no contrast is of
+    asked = [row for row in rows if any(row in pair for pair in planned)] or rows
+    asked.sort(key=lambda row: [*ARMS, row[0]].index(row[0]))
+    use, rivals = _cheapest(asked, planned, costs)
+    as_good = {row for pair, found in planned.items() if use in pair and not any(map(_open, found)) for row in pair}
+    of_row = {row: [one for pair, found in planned.items() if row in pair for one in found] for row in asked}
+    untested = [arm_words(*row) for row, found in of_row.items() if found and not any(one.tested for one in found)]
+    settled = {*untested, *(arm_words(*row) for row in as_good)}
+    others = [row for pair in planned if use in pair for row in pair if row != use]
+    other = next((row for row in others if row[0] == BASE), others[0] if others else use)
+    return Answer(
+        Choice("", *use, arm_words(*use), rivals),
+        any(one.better != "neither" for found in planned.values() for one in found),
+        tuple(_differences(contrasts, *use, *other, metrics=metrics)),
+        _ratio(costs, _TRAINING, use, other),
+        _ratio(costs, _PREDICTING, use, other),
+        tuple(name for name in rivals if name not in settled),
+        tuple(untested),
+        tuple(_limits(asked, planned, costs, contrasts)),
+        tuple(map(tuple, [*planned.values()][:AT_MOST])),
+    )
+
+
+def _differences(
+    contrasts: pd.DataFrame, arm_a: str, rule_a: str, arm_b: str, rule_b: str, metrics: Sequence[str]
+) -> list[Difference]:
+    a, b = arm_words(arm_a, rule_a), arm_words(arm_b, rule_b)
+    both = ((name, find_contrast(contrasts, arm_a, rule_a, arm_b, rule_b, name)) for name in metrics)
+    return [
+        Difference(
+            a, b, name, row.difference, row.low, row.high, row.p_adjusted, row.better, row.detectable,
+            tested=row.test != UNTESTED, below=row.margin if row.equivalent else math.nan,
+        )
+        for name, row in both
+        if row is not None
+    ]  # fmt: skip
+
+
+def _open(one: Difference) -> bool:
+    """Return whether the true difference may yet matter."""
+    return not (math.isfinite(one.below) or one.value == one.low == one.high == 0)
+
+
+def _unbeaten(rows: Sequence[Row], planned: Planned) -> list[Row]:
+    """Return the rows that no other of them is shown to beat by one metric and to lose against by none."""
+    beaten: set[Row] = set()
+    for (a, b), found in planned.items():
+        won = {one.better for one in found} - {"neither"}
+        if a in rows and b in rows and len(won) == 1:
+            beaten.add(b if won == {"a"} else a)
+    return [row for row in rows if row not in beaten]
+
+
+def _cheapest(rows: Sequence[Row], planned: Planned, costs: pd.DataFrame) -> tuple[Row, tuple[str, ...]]:
+    """Return the unbeaten row that is cheapest to train and then to predict with, and the others in words."""
+    left = _unbeaten(rows, planned) or list(rows)
+    kept = left
+    for columns in (_TRAINING, _PREDICTING):
+        paid = {row: _cost(costs, columns, row) for row in kept}
+        kept = [row for row in kept if paid[row] <= _ABOUT * min(paid.values())]
+    return kept[0], tuple(arm_words(*row) for row in left if row != kept[0])
+
+
+def _limits(rows: Sequence[Row], planned: Planned, costs: pd.DataFrame, contrasts: pd.DataFrame) -> Iterator[Choice]:
+    """Yield the row to use under each limit: of one network's cost, or by how well it knows when it is unsure."""
+    for limit, columns in _LIMITS:
+        paid = {row: _cost(costs, columns, row) for row in rows}
+        of_one = next((cost for row, cost in paid.items() if row[0] == BASE), min(paid.values()))
+        within = [row for row in rows if paid[row] <= _ABOUT * of_one]
+        if math.isfinite(of_one) and len(within) < len(rows):
+            use, rivals = _cheapest(within, planned, costs)
+            yield Choice(limit, *use, arm_words(*use), rivals)
+    measured = next((name for name in _OF_DOUBT if name in set(contrasts.metric)), None)
+    if measured:
+        of_doubt = {pair: _differences(contrasts, *pair[0], *pair[1], metrics=[measured]) for pair in planned}
+        use, rivals = _cheapest(rows, of_doubt, costs)
+        yield Choice(_UNSURE, *use, arm_words(*use), rivals)
+
+
+def _cost(costs: pd.DataFrame, columns: Sequence[str], row: Row) -> float:
+    """Return what an arm costs in the first of these that is known of all arms; infinite where it is not known."""
+    column = next((name for name in columns if name in costs and costs[name].notna().all()), None)
+    return float(costs[column][row[0]]) if column and row[0] in costs.index else math.inf
+
+
+def _ratio(costs: pd.DataFrame, columns: Sequence[str], a: Row, b: Row) -> float:
+    paid, other = _cost(costs, columns, a), _cost(costs, columns, b)
+    return paid / other if a != b and math.isfinite(paid + other) and other else math.nan
