@@ -97,6 +97,16 @@ class Dataset:
                 "ensemble_vs_dropout.datasets.from_arrays encodes other labels"
             )
 
+    def __repr__(self) -> str:
+        """Return the name, the classes, and the parts with their shapes; no array is printed."""
+        few = ", ".join(self.classes[:5]) + (", ..." if len(self.classes) > 5 else "")
+        parts = ", ".join(f"{size:,} {part}" for part, size in self.sizes.items())
+        return (
+            f"Dataset {self.name!r}: {len(self.classes)} classes ({few})\n"
+            f"  {parts} examples of shape {self.input_shape}, {self.x_train.dtype}\n"
+            f"  from {self.source or 'arrays'}"
+        )
+
     @property
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
@@ -148,6 +158,11 @@ class Predictions:
                 )
         if self.weights is not None:
             object.__setattr__(self, "weights", check_weights(self.weights, self.members))
+
+    def __repr__(self) -> str:
+        """Return how they were made and their shape; no array is printed."""
+        made = f" of {self.method}" if self.method else ""
+        return f"Predictions{made}: {self.members} members, {self.examples:,} examples, {self.classes} classes"
 
     @property
     def members(self) -> int:

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from html import escape
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,21 @@ class Comparison:
     trials: Sequence[Run] = ()
     probes: Sequence[Run] = ()
     trained: Mapping[str, Ensemble] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return what was compared, in three lines; nothing is read or computed."""
+        wanted, model = self.settings, self.settings.model.name
+        repetitions = f"{len(self.runs)} {'split' if wanted.new_tests else 'repetition'}{'s' * (len(self.runs) != 1)}"
+        return (
+            f"Comparison of {model} on {wanted.dataset or 'arrays'}\n"
+            f"  {repetitions} of {wanted.members} networks, {wanted.passes} passes\n"
+            "  .answer(), .verdict(), .scores, .contrasts, .cost, .figures(), .report(folder)"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the answer and the table, which notebooks show."""
+        told = "".join(f"<p>{escape(sentence)}</p>" for sentence in self.answer().sentences)
+        return f"{told}{self.table().to_html(index=False, border=0)}"
 
     @cached_property
     def _arrays(self) -> list[dict[str, Any]]:

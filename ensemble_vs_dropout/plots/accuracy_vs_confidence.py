@@ -18,7 +18,7 @@ from ensemble_vs_dropout.plots.display import AxesArray, Display, draw_line, nam
 NUMBERS = ["value", "low", "high"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AccuracyVersusConfidence(Display):
     """Accuracy on the examples that are predicted with a confidence of at least a threshold, and how many these are.
 

@@ -26,7 +26,7 @@ COLUMNS = 12  # of filters in a panel, at most
 LINES = 6  # of marks above a histogram; more arms share them
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Activations(Display):
     """First-layer filters of each arm, and histograms of its hidden activations after ReLU.
 

@@ -23,7 +23,7 @@ DASHES: list[Any] = ["-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3))]
 DOTS = ["", "o", "s", "^"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Architectures(Display):
     """Does it generalise or just fit? Unseen error epoch by epoch, for several architectures with and without dropout.
 

@@ -17,7 +17,7 @@ from ensemble_vs_dropout.plots import style
 from ensemble_vs_dropout.plots.display import AxesArray, Display, fold, name_axes, starts_row
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ArmIntervals(Display):
     """A dot and its interval for every arm and rule, one panel per metric.
 

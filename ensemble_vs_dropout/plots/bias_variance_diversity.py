@@ -25,7 +25,7 @@ PARTS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BiasVarianceDiversity(Display):
     """Where does the gain come from? The risk of an ensemble, split into bias + variance - diversity, against its size.
 

@@ -31,7 +31,7 @@ LOOKS = {
 NUMBERS = ["value", "low", "high"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CombinerComparison(Display):
     """Error against members under four rules, one panel per arm, and the NLL of averaging probabilities or logits.
 

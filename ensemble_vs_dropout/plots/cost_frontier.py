@@ -28,7 +28,7 @@ MARKS = "osD^vP"
 DASHES: list[Any] = ["-", "--", ":", "-."]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CostFrontier(Display):
     """What do you get per parameter, per multiply-accumulate (MAC) and per unit of training?
 

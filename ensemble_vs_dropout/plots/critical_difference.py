@@ -16,7 +16,7 @@ from ensemble_vs_dropout.plots.display import AxesArray, Display, name_axes, tit
 NARROW = 17  # characters of a label where there is least room
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CriticalDifference(Display):
     """Which arms rank differently over several data sets? The critical-difference diagram of Demsar (2006, JMLR 7).
 

@@ -18,7 +18,7 @@ from ensemble_vs_dropout.plots.display import AxesArray, Display, draw_line, nam
 from ensemble_vs_dropout.plots.repetitions import in_units, interval_words, left_out
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DatasetSize(Display):
     """When does each method help? Quality against training examples, and the paired gain over one network.
 

@@ -18,7 +18,7 @@ from ensemble_vs_dropout.plots.display import AxesArray, Display, draw_line, fol
 from ensemble_vs_dropout.types import Predictions
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DeepEnsembleEquivalent(Display):
     """The size of the ensemble that is as good as k members of another arm, against k, and what both are judged by.
 

@@ -25,7 +25,7 @@ COLUMNS = 4  # images in a row
 CELL = 1.36  # the height of an image and its words, in widths
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DisagreementImages(Display):
     """The test images on which the members of each arm disagree most and least, with their votes.
 

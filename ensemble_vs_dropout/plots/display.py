@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ DPI = 200  # letters are a little wider in fewer dots, so a figure is laid out a
 METADATA: dict[str, dict[str, Any]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Display(ABC):
     """A figure that is not drawn yet: its numbers and its words.
 
@@ -100,6 +101,20 @@ class Display(ABC):
     def frame(self) -> pd.DataFrame:
         """Return exactly the numbers drawn; an error is a fraction here and a percentage in the figure."""
         return self.table.copy()
+
+    def __repr__(self) -> str:
+        panels = len({panel for row in self._mosaic() for panel in row} - {self.EMPTY})
+        return (
+            f"{type(self).__name__}: {self.title}\n"
+            f"  {panels} panels of {len(self.table):,} rows; bands and bars: {self.interval}\n"
+            "  .plot() draws it, .save(path) writes it, .frame() has its numbers"
+        )
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture that notebooks show."""
+        with tempfile.TemporaryDirectory() as folder:
+            (path,) = self.save(f"{folder}/display", ["png"], style="notebook")
+            return path.read_bytes()
 
     def save(
         self,

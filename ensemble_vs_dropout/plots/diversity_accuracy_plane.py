@@ -27,7 +27,7 @@ LINES = dict(zip(LIMITS, (":", "--", "-."), strict=True))
 LOOKS = [style.ArmStyle(style.COLORS[i % 10], "sD^vPX<>h"[i % 9]) for i in range(90)]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DiversityAccuracyPlane(Display):
     """How differently a network or pass predicts from its base network, against how accurate it is.
 

@@ -16,7 +16,7 @@ from ensemble_vs_dropout.plots.display import AxesArray, Display, name_axes
 BOUNDS = {"upper": ("-", "upper bound: EIR = DER"), "lower": ("--", "lower bound of competent pools")}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EIRVersusDER(Display):
     """When is combining worth it? Improvement by a vote against disagreement, both in units of the members' error.
 

@@ -15,7 +15,7 @@ from ensemble_vs_dropout.plots import style
 from ensemble_vs_dropout.plots.display import AxesArray, Display, draw_line, fold, integer_ticks, name_axes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EnsembleSize(Display):
     """Quality against the number of networks or passes, one panel per metric, one line per arm and rule.
 

@@ -21,7 +21,7 @@ LOOKS = dict(zip(RULES, ((style.COLORS[0], "o"), (style.COLORS[1], "^")), strict
 PANELS = {"error": ("error (%)", 100.0), "probability": ("probability of the true class (%)", 100.0)}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ExactEnumeration(Display):
     """Weight scaling and the arithmetic mean against the exact geometric mean of all masks, one dot per network.
 

@@ -21,7 +21,7 @@ COLUMNS = 3
 _ONE = "One group of panels for each {}, found by itself, on the same axes where these mean the same."
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Facets(Display):
     """One figure for each value of further settings: the same panels over and over, on the same axes.
 

@@ -24,7 +24,7 @@ RUNS = [style.ArmStyle(color, marker) for marker, color in product("osD^v", styl
 NAMED = 8  # runs with a name of their own in a legend or on an axis
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FunctionSpace(Display):
     """How alike the checkpoints of several trainings predict, how alike their weights are, and both ways in a plane.
 

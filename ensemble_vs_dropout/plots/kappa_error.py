@@ -16,7 +16,7 @@ from ensemble_vs_dropout.plots.display import AxesArray, Display, name_axes
 from ensemble_vs_dropout.types import Predictions
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class KappaError(Display):
     """The mean error of two members against how far their labels agree beyond chance, one dot per pair.
 

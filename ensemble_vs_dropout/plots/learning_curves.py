@@ -20,7 +20,7 @@ LINES = {"train": "--", "validation": ":", "test": "-"}
 DOTS = {"train": "o", "validation": "s", "test": "D"}  # where one epoch makes no line
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LearningCurves(Display):
     """Loss against epoch, one panel per recipe, and below it the gap between unseen and training examples.
 

@@ -21,7 +21,7 @@ _LEVELS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MCVersusWeightScaling(Display):
     """Error, NLL and Brier score of k averaged passes of one network, and of its weight scaling.
 

@@ -20,7 +20,7 @@ QUANTITIES = {"entropy": "entropy of the mean (nats)", "mutual_information": "mu
 LINES: list[Any] = [":", "--", "-", "-.", (0, (1, 1, 3, 1)), (0, (6, 1))]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class OODEntropy(Display):
     """Histograms of uncertainty on known and on unknown data for growing numbers of members, one column per arm.
 

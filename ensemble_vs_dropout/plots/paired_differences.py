@@ -18,7 +18,7 @@ from ensemble_vs_dropout.plots.display import AxesArray, Display, name_axes
 from ensemble_vs_dropout.plots.repetitions import in_units, interval_words, left_out
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PairedDifferences(Display):
     """On which data sets does an arm differ from the baseline, and by how much? A forest of paired differences.
 

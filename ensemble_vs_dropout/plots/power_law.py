@@ -15,7 +15,7 @@ from ensemble_vs_dropout.plots import style
 from ensemble_vs_dropout.plots.display import AxesArray, Display, draw_line, fold, integer_ticks, name_axes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PowerLaw(Display):
     """Quality against the number n of members with the law c + b n^-a, and what is left above c on two log axes.
 

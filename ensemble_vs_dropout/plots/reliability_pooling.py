@@ -31,7 +31,7 @@ LOOKS = dict(zip(WAYS, [style.ARMS["single"].color, *(style.COLORS[i] for i in (
 FEW = 10  # predictions, below which an accuracy says little
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ReliabilityPooling(Display):
     """Reliability diagrams of single members and of their pool, calibrated before, after or not, and NLL and ECE.
 

@@ -17,7 +17,7 @@ PANELS = {"fixed": "units fixed: n the same for every p", "scaled": "kept units 
 LINES = {"test": "-", "train": "--"}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RetentionSweep(Display):
     """Which keep probability? Train and test error of the weight-scaled network against p, after Srivastava 2014.
 

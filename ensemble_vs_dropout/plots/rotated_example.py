@@ -23,7 +23,7 @@ TICKS = 13  # angles with an image and a number, at most
 LOOKS = [style.ArmStyle(style.COLORS[color], marker) for color, marker in ((0, "o"), (1, "^"), (2, "s"), (4, "D"))]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RotatedExample(Display):
     """The probabilities that every pass gives one image at several angles, one panel per arm, the images on top.
 

@@ -20,7 +20,7 @@ from ensemble_vs_dropout.plots.repetitions import in_units, interval_words, left
 UNKNOWN = "(amount or severity)"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ShiftRobustness(Display):
     """How fast does each arm get worse under shift? One row per shift, one column per metric, one line per arm.
 

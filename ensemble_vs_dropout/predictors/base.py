@@ -56,6 +56,9 @@ class Predictor(ABC):
             InputError: They cannot be counted; see `models.costs.multiply_adds`.
         """
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {self.method}, {self.classes} classes"
+
     def share(self, other: Any) -> None:  # noqa: B027  # nothing to share is no fault
         """Use what another predictor of the same kind has traced, where its models are built alike."""
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 
@@ -274,7 +273,7 @@ def _engine_for(
         if progress.verbose == 2:
             progress.say(f"strategy unrolled, {choice.slots} at a time: {error}")
         return _engine_for(models, choice, asked, schedule, data, sample, progress)
-    told = disagreement(partial(_engine, choice, models=models), models, schedule, data)
+    told = disagreement(engine, models, schedule, data)
     if told is None:
         return engine
     progress.say(f"strategy looped: {told}")

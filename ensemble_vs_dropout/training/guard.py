@@ -4,7 +4,7 @@ What is made of Keras' own parts is held to Keras' `fit` by the tests. For anyth
 have not seen, one step of a member among others is compared with Keras' own step of that member alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ _TWO = 2  # members that step side by side, so that it would show if they were n
 
 
 def disagreement(
-    engine_of: Callable[[Schedule, dict[str, Batch]], Any],
+    engine: Any,
     models: Sequence[keras.Model],
     schedule: Schedule,
     data: dict[str, Batch],
@@ -30,19 +30,19 @@ def disagreement(
     """Return in words where an engine's first step of a member is not Keras' own, or None.
 
     Args:
-        engine_of: Makes the engine for a schedule and data.
+        engine: What would train them; it has no member before and after, and keeps what it has traced.
         models: The members; they are left as they were.
         schedule: What they are trained on.
         data: The parts of it.
     """
     if plan(models[0]) is not None and keras.__version__.startswith(f"{TESTED}."):
         return None
-    once = replace(schedule, steps=1)
-    alone, beside = Looped(once, data), engine_of(once, data)
-    if isinstance(beside, Looped):
+    if isinstance(engine, Looped):
         return None
+    once = replace(schedule, steps=1)
+    alone = Looped(once, data)
     # The last is compared: the first is what the others' step is traced from.
-    pair = list(models[: min(_TWO, beside.slots)])
+    pair = list(models[: min(_TWO, engine.slots)])
     model, slot, orders = pair[-1], len(pair) - 1, [once.order(number, 1) for number in range(len(pair))]
     orders = [order[:, : min(one.shape[1] for one in orders)] for order in orders]
     if alone.holds_unknown_variables(model, orders[slot]):
@@ -57,10 +57,12 @@ def disagreement(
         expected = _values(model)
         _restore(pair, before)
         for place, one in enumerate(pair):
-            beside.load(place, one)
-        beside.train_epoch(dict(enumerate(orders)))
-        beside.write(slot)
+            engine.load(place, one)
+        engine.train_epoch(dict(enumerate(orders)))
+        engine.write(slot)
         found = _values(model)
+        for place in range(len(pair)):
+            engine.drop(place)
     finally:
         _restore(pair, before)
         for one in pair:

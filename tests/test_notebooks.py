@@ -1,0 +1,56 @@
+"""What a notebook or a prompt shows of the things that people hold in their hands: short, and no arrays."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import ensemble_vs_dropout as evd
+from ensemble_vs_dropout.plots import EnsembleSize
+
+
+def shown(thing):
+    text = repr(thing)
+    assert len(text.splitlines()) <= 3
+    assert max(map(len, text.splitlines())) <= 100
+    assert "array(" not in text
+    return text
+
+
+def test_data_and_predictions(blobs):
+    data = evd.Dataset("mine", *(blobs(examples=20) * 3), classes=("a", "b", "c"), source="disk")
+    assert shown(data) == (
+        "Dataset 'mine': 3 classes (a, b, c)\n  20 train, 20 val, 20 test examples of shape (6,), float32\n  from disk"
+    )
+    assert shown(evd.Predictions(np.full((3, 4, 2), 0.5), method="three")) == (
+        "Predictions of three: 3 members, 4 examples, 2 classes"
+    )
+
+
+def test_predictors(small):
+    ensemble = evd.Ensemble(small, members=2)
+    assert shown(ensemble) == "Ensemble: 2 independent networks, 3 classes"
+    assert shown(evd.MonteCarloDropout(ensemble.models[0], passes=7)) == (
+        "MonteCarloDropout: Monte Carlo dropout, 7 passes, 3 classes"
+    )
+    assert shown(evd.WeightScaling(ensemble.models[0])).startswith("WeightScaling: ")
+
+
+def test_a_display_is_a_picture():
+    points = {"arm": "ensemble", "rule": "mean", "members": [1, 5], "metric": "error", "value": [0.2, 0.1]}
+    curves = pd.DataFrame(points | {"low": 0.0, "high": 0.3})
+    display = EnsembleSize.from_curves(curves, dataset="digits", interval="95 % bootstrap")
+    assert shown(display).startswith("EnsembleSize: ")
+    assert display._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_a_comparison_is_its_answer_and_its_table():
+    found = evd.compare(
+        "digits", members=2, passes=2, repetitions=1, epochs=1, rate=0.5, controls=False, probe=False, verbose=0
+    )
+    assert shown(found).splitlines()[:2] == [
+        "Comparison of mlp on digits", "  1 repetition of 2 networks, 2 passes"
+    ]  # fmt: skip
+    page = found._repr_html_()
+    assert page.startswith(f"<p>{found.answer().sentences[0]}</p>")
+    assert "<td>single network</td>" in page
