@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,12 @@ class Dataset:
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return self.x_train.shape[1:]
+
+    @cached_property
+    def test_in_train(self) -> int:
+        """The number of test examples whose features are those of a training example, to the last bit."""
+        seen = {np.ascontiguousarray(row).tobytes() for row in self.x_train}
+        return sum(np.ascontiguousarray(row).tobytes() in seen for row in self.x_test)
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -27,6 +27,7 @@ A loop of many `fit`s is timed on its first five networks and scaled up, which t
 
 import itertools
 import json
+import math
 import resource
 import subprocess
 import sys
@@ -47,7 +48,11 @@ CASES: dict[str, dict[str, Any]] = {
     "medium": {"units": [256, 256], "rate": 0.5, "filters": [], "batch": 64, "images": 20_000, "members": 10},
     "large": {"units": [1024, 1024], "rate": 0.5, "filters": [], "batch": 128, "images": 30_000, "members": 3},
     "convolution": {"units": [64], "rate": 0.5, "filters": [16, 32], "batch": 64, "images": 10_000, "members": 5},
+    "table": {"units": [64, 64], "rate": 0.0, "filters": [], "batch": 32, "images": 10_000, "members": 100},
 }
+TABLE = ("table",)  # cases of a table of 16 columns and two classes; the others are of images of ten
+for _name, _case in CASES.items():
+    _case |= {"shape": [16], "classes": 2} if _name in TABLE else {"shape": [28, 28], "classes": 10}
 WAYS = ("fit", "tuned fit", "looped", "unrolled", "stacked", "auto")
 PEERS = ("jax",)  # of dense networks
 SWEEP = (1, 2, 5, 10, 20, 50, 100)
@@ -482,8 +487,7 @@ def _measure(case: dict[str, Any], way: str) -> dict[str, float]:
     from ensemble_vs_dropout.models.backend import keras
 
     keras.layers.Dense(1)(np.zeros((1, 1)))  # what a process does once is nobody's cost
-    with np.load(DATA) as file:
-        x, y = (np.concatenate([file[name]] * 3)[: case["images"]] for name in ("x_train", "y_train"))
+    x, y = _examples(case)
     start = time.perf_counter()
     if way in ("fit", "tuned fit"):
         timed = min(case["members"], FIT_AT_MOST)
@@ -511,11 +515,10 @@ def _measure_jax(case: dict[str, Any]) -> dict[str, float]:
 
     jax.config.update("jax_default_prng_impl", "unsafe_rbg")
     jnp.zeros(1).block_until_ready()
-    with np.load(DATA) as file:
-        x, y = (np.concatenate([file[name]] * 3)[: case["images"]] for name in ("x_train", "y_train"))
+    x, y = _examples(case)
     start = time.perf_counter()
     images, labels = jnp.asarray(x).reshape(len(x), -1), jnp.asarray(y, jnp.int32)
-    sizes, batch, rate = [784, *case["units"], 10], case["batch"], case["rate"]
+    sizes, batch, rate = [math.prod(case["shape"]), *case["units"], case["classes"]], case["batch"], case["rate"]
 
     def untrained(key: Any) -> Any:
         keys = jax.random.split(key, len(sizes) - 1)
@@ -524,7 +527,7 @@ def _measure_jax(case: dict[str, Any]) -> dict[str, float]:
         return [(glorot(key, shape), jnp.zeros(shape[1])) for key, shape in layers]
 
     def loss(parameters: Any, places: Any, key: Any) -> Any:
-        h = images[places].astype(jnp.float32) / 255
+        h = images[places].astype(jnp.float32) / (255 if len(case["shape"]) > 1 else 1)
         for number, (w, b) in enumerate(parameters):
             h = h @ w + b
             if number < len(parameters) - 1:
@@ -568,10 +571,25 @@ def _measure_jax(case: dict[str, Any]) -> dict[str, float]:
     return {"seconds": seconds, "compiling": epochs[0] - median(epochs[1:]), "epoch": median(epochs[1:]), "peak": peak}
 
 
+def _examples(case: dict[str, Any]) -> tuple[Any, Any]:
+    import numpy as np
+
+    if len(case["shape"]) == 1:
+        from ensemble_vs_dropout import load_dataset
+
+        data = load_dataset("letter")
+        return data.x_train[: case["images"]], data.y_train[: case["images"]] % case["classes"]
+    with np.load(DATA) as file:
+        x, y = (np.concatenate([file[name]] * 3)[: case["images"]] for name in ("x_train", "y_train"))
+    return x, y
+
+
 def _build(case: dict[str, Any], **compiled: Any) -> Any:
     from ensemble_vs_dropout.models.backend import keras
 
-    layers = [keras.Input((28, 28), dtype="uint8"), keras.layers.Rescaling(1 / 255)]
+    layers = [keras.Input(case["shape"])]
+    if len(case["shape"]) > 1:
+        layers = [keras.Input(case["shape"], dtype="uint8"), keras.layers.Rescaling(1 / 255)]
     if case["filters"]:
         layers.append(keras.layers.Reshape((28, 28, 1)))
     for number in case["filters"]:
@@ -582,7 +600,7 @@ def _build(case: dict[str, Any], **compiled: Any) -> Any:
         layers.append(keras.layers.Dense(units, activation="relu"))
         if case["rate"]:
             layers.append(keras.layers.Dropout(case["rate"]))
-    model = keras.Sequential([*layers, keras.layers.Dense(10)])
+    model = keras.Sequential([*layers, keras.layers.Dense(case["classes"])])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss, metrics=["accuracy"], **compiled)
     return model
@@ -590,11 +608,11 @@ def _build(case: dict[str, Any], **compiled: Any) -> Any:
 
 def _operations(case: dict[str, Any]) -> float:
     """Return the operations of an example's forward and backward pass; the first layer needs no input gradient."""
-    products, places, channels = [], 28 * 28, 1
+    products, places, channels = [], math.prod(case["shape"]), 1
     for number in case["filters"]:
         products.append(places * 9 * channels * number)
         places, channels = places // 4, number
-    sizes = [places * channels, *case["units"], 10]
+    sizes = [places * channels, *case["units"], case["classes"]]
     products += [a * b for a, b in itertools.pairwise(sizes)]
     return 2.0 * (3 * sum(products) - products[0])
 
@@ -603,7 +621,7 @@ def _ceiling(case: dict[str, Any]) -> dict[str, float]:
     """Return the operations a second of the largest layer's products at this batch: forward and both gradients."""
     import tensorflow as tf
 
-    sizes = [784, *case["units"]]
+    sizes = [math.prod(case["shape"]), *case["units"]]
     a, b = max(itertools.pairwise(sizes), key=lambda pair: pair[0] * pair[1])
     x, w = tf.random.normal((case["batch"], a)), tf.random.normal((a, b))
 

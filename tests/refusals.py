@@ -1,4 +1,4 @@
-"""What is refused: the lines of README's list, each with attempts that must end in that sentence."""
+"""What is refused: the lines of the list in docs/refused.md, each with attempts that must end in that sentence."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What the README shows, runs."""
+"""What the README and the pages of docs show, runs, and what they point to is there."""
 
 import os
 import re
@@ -9,15 +9,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = {
+    f"{page.stem}-{number}": block
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL))
+}
 
 
-def test_there_are_examples():
-    assert len(BLOCKS) >= 2
+def test_the_readme_is_short_and_has_examples():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+    assert {"README-0", "README-1", "README-2", "dropout-0", "your_data-0", "reading-0"} <= set(BLOCKS)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
 def test_python_block_runs(block, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", block], cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, timeout=300
@@ -25,7 +31,8 @@ def test_python_block_runs(block, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_every_file_it_names_is_there():
-    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_every_file_it_names_is_there(page):
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+    assert links or page.stem != "README"
+    assert [link for link in links if not (page.parent / link).exists()] == []

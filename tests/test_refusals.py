@@ -1,4 +1,4 @@
-"""What README says is refused is refused, in one sentence, and README says all of it."""
+"""What docs/refused.md says is refused is refused, in one sentence, and it says all of it."""
 
 import importlib.util
 import re
@@ -25,9 +25,9 @@ def test_it_is_refused_in_a_sentence(attempt):
     assert len(str(refusal.value)) < 500
 
 
-def test_the_list_of_the_readme_is_this_one():
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    section = readme.split("## What is refused\n")[1].split("\n## ")[0]
+def test_the_list_of_the_page_is_this_one():
+    page = (Path(__file__).parent.parent / "docs" / "refused.md").read_text()
+    section = page.split("## What is refused\n")[1].split("\n## ")[0]
     lines = re.findall(r"^\* (.*?)\n(?=\n|\* )", section, flags=re.MULTILINE | re.DOTALL)
     listed = [re.sub(r"\s+", " ", line).strip() for line in lines]
     assert listed == list(refusals.REFUSALS)

@@ -95,17 +95,23 @@ def compare(
     jobs: Annotated[int, typer.Option(min=1, help="Processes that train.")] = 1,
     executor: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
     force: Annotated[bool, typer.Option("--force", help="Take the place of another comparison in the folder.")] = False,
+    ignore: Annotated[
+        str | None, typer.Option(help="Checks that are not shown, by commas: EVD003,EVD005.", show_default="none")
+    ] = None,
     wide: Annotated[bool, typer.Option("--wide", help="One table of all columns, whatever the terminal.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Train N networks and one with dropout on the same data; print the answer, write the report."""
     started = time.perf_counter()
+    from ensemble_vs_dropout.experiments import numbered_checks
     from ensemble_vs_dropout.experiments.comparing import compare as run
     from ensemble_vs_dropout.experiments.running import data_of
     from ensemble_vs_dropout.experiments.settings import make_settings
     from ensemble_vs_dropout.measures import STANDARD_METRICS, STANDARD_RULES
 
+    ignored = ignore.split(",") if ignore else []
+    numbered_checks.sorted_checks([], ignored)  # a number that no check has is told before anything is trained
     loaded = make_settings(
         dataset=dataset, target=target, train_size=train_size, label_noise=label_noise, seed=seed
     )  # fmt: skip
@@ -151,7 +157,7 @@ def compare(
     if json:
         print(comparison.to_json(folder))
         return
-    show_comparison(comparison, page, time.perf_counter() - started, wide)
+    show_comparison(comparison, page, time.perf_counter() - started, wide, ignored)
 
 
 @app.command()

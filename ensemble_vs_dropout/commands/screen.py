@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,16 @@ _WITH_INTERVALS = 100  # columns of a terminal from which on intervals stand bel
 _NO_EDGE = 250  # columns where nothing is to be left out
 
 
-def show_comparison(comparison: Comparison, page: Path, seconds: float, wide: bool = False) -> None:
+def show_comparison(
+    comparison: Comparison, page: Path, seconds: float, wide: bool = False, ignore: Collection[str] = ()
+) -> None:
     """Print the answer, then quality and cost, then what a reader must know, and where the whole report is.
 
     Args:
         comparison: What was found.
         page: The report's page.
         seconds: What this call took.
+        ignore: Numbers of checks that are not shown.
         wide: Print one table of all columns, with their intervals beside the numbers, whatever the width.
     """
     from rich.console import Console
@@ -40,8 +44,9 @@ def show_comparison(comparison: Comparison, page: Path, seconds: float, wide: bo
         title = f"Quality; {brackets}" if width >= _WITH_INTERVALS else "Quality; --wide shows intervals too"
         _show(quality_by_itself(scores, contrasts), title, width)
         _show(main_costs(cost), "Cost", width)
-    if notes := comparison.notes():
-        print(_wrapped(notes, width), end="\n\n")
+    for issue, name in ((True, "Issues, which may change the answer:"), (False, "Hints:")):
+        if found := [check for check in comparison.checks(ignore) if check.issue == issue]:
+            print(_wrapped("\n".join([name, *(f"* {check}" for check in found)]), width), end="\n\n")
     print(f"Trained and predicted in {minutes:.1f} min; this call took {seconds / 60:.1f} min.")
     print(f"open {page}")
 

@@ -39,7 +39,8 @@ from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.evaluation.pooling import Arms
 from ensemble_vs_dropout.evaluation.verdict import Paragraph, paragraphs
 from ensemble_vs_dropout.experiments import folder as folders
-from ensemble_vs_dropout.experiments import notes
+from ensemble_vs_dropout.experiments import notes, numbered_checks
+from ensemble_vs_dropout.experiments.numbered_checks import Check
 from ensemble_vs_dropout.experiments.plan import Plan, Point, Run
 from ensemble_vs_dropout.experiments.settings import Settings
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Store
@@ -47,7 +48,7 @@ from ensemble_vs_dropout.experiments.tables import score_of_trial, scores_of, va
 from ensemble_vs_dropout.files import write_whole
 from ensemble_vs_dropout.measures.spread import LEAST
 from ensemble_vs_dropout.measures.temperature import NOISE
-from ensemble_vs_dropout.report import Figure, Report
+from ensemble_vs_dropout.report import Figure, Remark, Report
 from ensemble_vs_dropout.types import Cost, IntArray, Predictions
 
 if TYPE_CHECKING:
@@ -361,24 +362,44 @@ class Comparison:
         """Return quality with intervals beside cost, one row per arm and rule, as strings."""
         return report.result_table(self.scores, self.cost)
 
-    def notes(self) -> str:
-        """Return what a reader must know: infinite scores, networks that were not done learning, what is left out."""
-        arms, examples = self.arms, self.labels["test"]
-        told = [notes.infinite(self.scores, arms, examples, len(self.runs))]
+    def checks(self, ignore: Collection[str] = ()) -> list[Check]:
+        """Return what may change the answer, and then what a reader of the numbers must know.
+
+        Args:
+            ignore: Numbers of checks that are not wanted, such as "EVD003"; `docs/checks.md` has them all.
+
+        Raises:
+            InputError: A number that no check has.
+        """
+        wanted, told, examples = self.settings, self.answer(), self.labels["test"]
+        environment = json.loads(self._read(self.runs[0][0], "environment.json"))
+        found = numbered_checks.of_settings(wanted, len(self.runs), told)
+        found += numbered_checks.of_differences(told, self.contrasts)
+        found += numbered_checks.of_data(
+            examples, self.spec["classes"], set(self.scores.metric), environment.get("test_in_train")
+        )
+        found += numbered_checks.of_members(self.diversity) if self._has_reference else []
+        found.append(Check("EVD002", notes.infinite(self.scores, self.arms, examples, len(self.runs)), issue=False))
         if self._worth_metric != "calibrated_nll":
-            told.append(notes.uncalibrated(examples.shape[-1]))
-        if not self.settings.new_splits:  # of which some validation parts are easier and some harder
+            found.append(Check("EVD011", notes.uncalibrated(examples.shape[-1]), issue=False))
+        if not wanted.new_splits:  # of which some validation parts are easier and some harder
             val, test = (self.predictions[split][self._any] for split in _SPLITS)
-            told.append(notes.unlike_test(val, self.labels["val"], test, examples))
+            found.append(Check("EVD003", notes.unlike_test(val, self.labels["val"], test, examples), issue=False))
+        found.append(self._done_learning())
+        found += [Check("EVD013", notes.LEFT_OUT_OVER_SPLITS, issue=False)] if wanted.new_tests else []
+        return numbered_checks.sorted_checks(found, ignore)
+
+    def _done_learning(self) -> Check:
         if self.probes:
             files = (io.BytesIO(self._read(run, "histories.csv")) for run in self.probes)
             losses = [pd.read_csv(file).val_loss.to_numpy() for file in files]
-            told.append(notes.probed(list(zip(self.probes, losses, strict=True))))
-        else:
-            told.append(notes.cut_short(self.histories, self.runs, self.settings.epochs))
-        if self.settings.new_tests:
-            told.append(notes.LEFT_OUT_OVER_SPLITS)
-        return " ".join(filter(None, told))
+            gains = notes.gains(list(zip(self.probes, losses, strict=True)))
+            return Check("EVD001", notes.probed(gains), issue=any(gain >= notes.HELPED for gain in gains.values()))
+        return Check("EVD001", notes.cut_short(self.histories, self.runs, self.settings.epochs), issue=True)
+
+    def notes(self) -> str:
+        """Return what the checks found, in sentences."""
+        return " ".join(check.found for check in self.checks())
 
     def report(self, folder: str | PathLike[str]) -> Path:
         """Write the report to `folder`; return the path of `report.html`, which needs none of the files beside it.
@@ -415,7 +436,7 @@ class Comparison:
             self.spec,
             self.environment,
             verdict=self.paragraphs,
-            notes=self.notes(),
+            checks=[Remark(check.code, check.title, check.found, check.issue) for check in self.checks()],
             interval=self.interval,
             scores=self.scores,
             contrasts=self.contrasts,
@@ -528,6 +549,7 @@ class Comparison:
             "equal_cost": _records(self.equal_cost),
             **({"conditions": _records(self.conditions)} if self._has_conditions else {}),
             "answer": _plain(asdict(self.answer())) | {"sentences": self.answer().sentences},
+            "checks": [{"code": check.code, "found": check.found, "issue": check.issue} for check in self.checks()],
             "verdict": [str(paragraph) for paragraph in self.paragraphs],
             "spec": self.spec,
             "environment": self.environment,

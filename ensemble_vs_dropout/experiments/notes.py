@@ -23,7 +23,7 @@ LEFT_OUT_OVER_SPLITS = (
     "in independent networks, and the figures of reliability, of accuracy by confidence and of other data; repetitions "
     "on one split have them."
 )
-_HELPED = 0.01  # of the validation loss: a gain by more training that may change the answer
+HELPED = 0.01  # of the validation loss: a gain by more training that may change the answer
 _UNLIKE = 2.576  # standard errors: by chance in 1 of 100 splits
 
 
@@ -76,18 +76,23 @@ def unlike_test(val: Sequence[Predictions], val_labels: IntArray, test: Sequence
     )
 
 
-def probed(probes: Sequence[tuple[Run, npt.NDArray[np.float64]]]) -> str:
-    """Say how much lower validation losses get with more epochs and patience.
+def gains(probes: Sequence[tuple[Run, npt.NDArray[np.float64]]]) -> dict[str, float]:
+    """Return by what share validation losses get lower with more epochs and patience, by recipe in words.
 
     Args:
         probes: Each with the validation losses of its network, after each epoch.
     """
-    gains = {}
+    found = {}
     for run, losses in probes:
         epochs, patience = run.settings.epochs // PROBED, (run.settings.patience or 0) // PROBED
         usual = losses[: _stops_at(losses, epochs, patience)].min()
-        gains[recipe_label(run.recipe)] = 1 - losses.min() / usual if usual > 0 else 0.0
-    helped = [f"{100 * gain:.0f} % for the {name}" for name, gain in gains.items() if gain >= _HELPED]
+        found[recipe_label(run.recipe)] = 1 - losses.min() / usual if usual > 0 else 0.0
+    return found
+
+
+def probed(gained: Mapping[str, float]) -> str:
+    """Say how much more epochs and patience help, by `gains`."""
+    helped = [f"{100 * gain:.0f} % for the {name}" for name, gain in gained.items() if gain >= HELPED]
     more = f"{PROBED} times the epochs and the patience"
     if not helped:
         return f"With {more}, one network of each recipe lowers its validation loss by less than 1 %."

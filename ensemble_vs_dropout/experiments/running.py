@@ -326,6 +326,7 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
         "data": data.name,
         "classes": list(data.classes),
         "sizes": data.sizes,
+        "test_in_train": data.test_in_train,
         "data_sha256": digest_of_arrays(array for part in PARTS for array in _part(data, part)),
         "parameters": _first(ensemble).count_params(),
         "architecture": kind,

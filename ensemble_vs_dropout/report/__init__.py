@@ -9,7 +9,7 @@
 A new part is a field of `Report` and a line in each format.
 """
 
-from ensemble_vs_dropout.report.contents import Report, compose
+from ensemble_vs_dropout.report.contents import Remark, Report, compose
 from ensemble_vs_dropout.report.figures import Figure
 from ensemble_vs_dropout.report.html import report_html
 from ensemble_vs_dropout.report.latex import latex_table
@@ -20,6 +20,7 @@ from ensemble_vs_dropout.report.words import main_costs, quality_by_itself, qual
 __all__ = [
     "Cell",
     "Figure",
+    "Remark",
     "Report",
     "Table",
     "compose",

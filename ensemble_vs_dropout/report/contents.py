@@ -18,6 +18,23 @@ from ensemble_vs_dropout.report.figures import Figure
 from ensemble_vs_dropout.report.tables import Table
 
 
+@dataclass(frozen=True)
+class Remark:
+    """What a numbered check found.
+
+    Attributes:
+        code: Its number.
+        title: What it is about.
+        said: What was found.
+        issue: Whether it may change the answer.
+    """
+
+    code: str
+    title: str
+    said: str
+    issue: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Report:
     """What stands in a report; each format shows all of it.
@@ -26,7 +43,7 @@ class Report:
         title: The question, and of which data.
         subtitle: What was compared, in one line.
         verdict: One paragraph each, one for each question.
-        notes: What a reader of any number must know, or "".
+        checks: What may change the answer, and what a reader of any number must know.
         quality: Quality with intervals beside cost.
         figures: In their order.
         costs: What the arms cost, and how their members differ.
@@ -41,7 +58,7 @@ class Report:
         >>> from ensemble_vs_dropout.report import Cell, report_markdown
         >>> quality = Table("quality", "Quality", ["arm", "error (%)"], [[Cell("ensemble"), Cell("3.2", number=3.2)]])
         >>> settings = Table("settings", "Settings", ["setting", "value"], [[Cell("members"), Cell("5")]])
-        >>> report = Report("Which is better?", "mlp", [], "", quality, [], [], "", [], [settings], "evd compare", "")
+        >>> report = Report("Which is better?", "mlp", [], [], quality, [], [], "", [], [settings], "evd compare", "")
         >>> report_markdown(report).splitlines()[0]
         '# Which is better?'
     """
@@ -49,7 +66,7 @@ class Report:
     title: str
     subtitle: str
     verdict: Sequence[Paragraph]
-    notes: str
+    checks: Sequence[Remark]
     quality: Table
     figures: Sequence[Figure]
     costs: Sequence[Table]
@@ -71,7 +88,7 @@ def compose(
     environment: Mapping[str, Any],
     *,
     verdict: Sequence[Paragraph],
-    notes: str,
+    checks: Sequence[Remark],
     interval: str,
     scores: pd.DataFrame,
     contrasts: pd.DataFrame,
@@ -85,7 +102,7 @@ def compose(
         spec: What was run.
         environment: Versions, machine, and where the data came from.
         verdict: Its paragraphs, as `evaluation.verdict` makes them.
-        notes: What a reader of any number must know, or "".
+        checks: What may change the answer, and what a reader of any number must know.
         interval: What the intervals spread over.
         scores: As `Evaluator.scores` makes them.
         contrasts: As `Evaluator.contrasts` makes them.
@@ -104,7 +121,7 @@ def compose(
         title=f"N independent networks, or one with dropout: {spec['dataset']}",
         subtitle=_subtitle(spec),
         verdict=verdict,
-        notes=notes,
+        checks=checks,
         quality=words.quality_in_words(scores, cost, contrasts, below),
         figures=figures,
         costs=costs,

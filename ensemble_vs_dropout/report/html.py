@@ -32,7 +32,7 @@ def report_html(report: Report) -> str:
         >>> settings = Table("settings", "Settings", ["setting", "value"], [[Cell("members"), Cell("5")]])
         >>> from ensemble_vs_dropout.evaluation.verdict import Paragraph
         >>> verdict = [Paragraph("The ensemble errs least.")]
-        >>> report = Report("Which is better?", "mlp", verdict, "", quality, [], [], "", [], [settings], "evd", "")
+        >>> report = Report("Which is better?", "mlp", verdict, [], quality, [], [], "", [], [settings], "evd", "")
         >>> "<title>Which is better?" in report_html(report)
         True
     """

@@ -19,7 +19,7 @@ def report_markdown(report: Report) -> str:
         >>> from ensemble_vs_dropout.report import Cell, Report, Table
         >>> quality = Table("quality", "Quality", ["arm", "error (%)"], [[Cell("ensemble"), Cell("3.2", number=3.2)]])
         >>> settings = Table("settings", "Settings", ["setting", "value"], [[Cell("members"), Cell("5")]])
-        >>> report = Report("Which is better?", "mlp", [], "", quality, [], [], "", [], [settings], "evd compare", "")
+        >>> report = Report("Which is better?", "mlp", [], [], quality, [], [], "", [], [settings], "evd compare", "")
         >>> report_markdown(report).splitlines()[:3]
         ['# Which is better?', '', 'mlp']
     """
@@ -28,7 +28,10 @@ def report_markdown(report: Report) -> str:
         escape(report.subtitle),
         *(_answer(report.answer) if report.answer else []),
         "\n".join(f"- {escape(str(paragraph))}" for paragraph in report.verdict),
-        *([escape(report.notes)] if report.notes else []),
+        *(
+            ["\n".join(f"- {one.code}, {escape(one.title)}: {escape(one.said)}" for one in report.checks)]
+            * bool(report.checks)
+        ),
         _section("##", report.quality),
         "## Figures",
         *map(_figure, report.figures),

@@ -10,6 +10,7 @@ from ensemble_vs_dropout.evaluation.answer import answer
 from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.evaluation.evaluator import CONTRAST_COLUMNS, SCORE_COLUMNS
+from ensemble_vs_dropout.experiments.numbered_checks import Check
 from ensemble_vs_dropout.types import Cost
 
 ROWS = {("single", EACH, 1): 0.15, ("ensemble", "mean", 5): 0.14, ("ensemble", "majority_vote", 5): 0.145}
@@ -37,7 +38,8 @@ def comparison():
     cost = cost_table({"single": [Cost(1000, 5e6, 1, 2.0, 0.1)], "ensemble": [Cost(5000, 2.5e7, 5, 10.0, 0.5)]})
     return SimpleNamespace(
         scores=scores, contrasts=contrasts, cost=cost, interval="over the test examples",
-        environment={"minutes": 1.25}, notes=lambda: "Mind that these numbers are made up, all of them, for a test.",
+        environment={"minutes": 1.25},
+        checks=lambda ignore: [Check("EVD004", "There is one repetition alone.", issue=True)],
         answer=lambda: answer(contrasts, cost),
     )  # fmt: skip
 

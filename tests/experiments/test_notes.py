@@ -48,7 +48,7 @@ def probe(epochs, patience, losses, recipe="dropout"):
     ],
 )
 def test_a_probe_is_compared_with_where_training_would_have_ended(losses, gain):
-    told = notes.probed([probe(18, 6, losses)])
+    told = notes.probed(notes.gains([probe(18, 6, losses)]))
     if gain:
         assert f"one network lowers its validation loss by {gain} % for the dropout networks" in told
     else:
@@ -56,7 +56,7 @@ def test_a_probe_is_compared_with_where_training_would_have_ended(losses, gain):
 
 
 def test_without_patience_a_probe_is_compared_with_all_epochs():
-    told = notes.probed([probe(9, None, [1.0, 0.9, 0.8, 0.8, 0.4]), probe(9, None, [1.0] * 9, "plain")])
+    told = notes.probed(notes.gains([probe(9, None, [1.0, 0.9, 0.8, 0.8, 0.4]), probe(9, None, [1.0] * 9, "plain")]))
     assert told.startswith("Training ended early: with 3 times the epochs and the patience")
     assert "50 % for the dropout networks; with more" in told
 

@@ -152,7 +152,7 @@ def test_facts_are_listed_with_whether_they_held(content):
 def test_a_verdict_of_one_line_and_a_report_without_figures_make_a_page(content):
     from dataclasses import replace
 
-    page = Page(report_html(replace(content, verdict=[Paragraph("Nothing to compare.")], figures=[], notes="")))
+    page = Page(report_html(replace(content, verdict=[Paragraph("Nothing to compare.")], figures=[], checks=[])))
     assert any(said.strip() == "Nothing to compare." for _, said in page.all("p"))
 
 

@@ -1,0 +1,218 @@
+"""Numbered checks of a comparison: what may change its answer, and what a reader of its numbers must know.
+
+`docs/checks.md` says of each why it matters and what to do; `--ignore EVD003` leaves one out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ensemble_vs_dropout.checks import check_known
+from ensemble_vs_dropout.evaluation.answer import Answer
+from ensemble_vs_dropout.evaluation.wording import metric_words
+from ensemble_vs_dropout.experiments.settings import Settings
+from ensemble_vs_dropout.measures import METRICS
+from ensemble_vs_dropout.measures.spread import LEAST
+
+_SKEWED = 0.7  # share of the largest class: always saying so errs seldom
+_ALIKE = 0.1  # of the error: networks that differ on less share nearly all of it
+# What each is about. A number is never given to another check, so that what was written of it stays true.
+TITLES = {
+    "EVD001": "training ended early",
+    "EVD002": "an infinite NLL",
+    "EVD003": "a validation part unlike the test part",
+    "EVD004": "few repetitions",
+    "EVD005": "a dropout rate that was not chosen on these data",
+    "EVD006": "dropout is worse than no dropout",
+    "EVD007": "members that are nearly identical",
+    "EVD008": "a test part too small for the margin",
+    "EVD009": "test examples in the training data",
+    "EVD010": "skewed classes, with the error as a metric",
+    "EVD011": "too few test examples to calibrate by",
+    "EVD012": "a validation part that chose and judges",
+    "EVD013": "what is left out over splits",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a check found.
+
+    Attributes:
+        code: Its number, a key of `TITLES`.
+        found: What was found, with its numbers, and what to do.
+        issue: Whether it may change the answer; else it is a hint.
+
+    Example:
+        >>> print(Check("EVD004", "There is one repetition.", issue=True))
+        EVD004: There is one repetition.
+    """
+
+    code: str
+    found: str
+    issue: bool
+
+    @property
+    def title(self) -> str:
+        """What it is about."""
+        return TITLES[self.code]
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.found}"
+
+
+def sorted_checks(found: Iterable[Check], ignore: Collection[str] = ()) -> list[Check]:
+    """Return what found something, issues first, each by its number.
+
+    Raises:
+        InputError: A number to ignore that no check has.
+
+    Example:
+        >>> checks = [Check("EVD002", "A vote.", issue=False), Check("EVD009", "Three.", issue=True)]
+        >>> [check.code for check in sorted_checks(checks)]
+        ['EVD009', 'EVD002']
+    """
+    for code in ignore:
+        check_known("check to ignore", code, TITLES)
+    left = [check for check in found if check.found and check.code not in ignore]
+    return sorted(left, key=lambda check: (not check.issue, check.code))
+
+
+def of_settings(settings: Settings, repetitions: int, answer: Answer) -> list[Check]:
+    """Return what the settings alone, and the questions they can answer, give cause for.
+
+    Args:
+        settings: What was run.
+        repetitions: How many.
+        answer: What it answers.
+    """
+    found = []
+    if repetitions < LEAST and answer.untested:
+        words = "one repetition" if repetitions == 1 else f"{repetitions} repetitions"
+        found.append(
+            Check(
+                "EVD004",
+                f"With {words} nothing can be said of training ensembles again: what is compared with them is of these "
+                f"networks only; --repetitions {LEAST} or more test it.",
+                issue=True,
+            )
+        )
+    if not settings.tuned:
+        found.append(
+            Check(
+                "EVD005",
+                f"The dropout rate {float(settings.rate):g} was given, and not chosen on validation data; another may "
+                "serve dropout better, as --rate auto finds out.",
+                issue=False,
+            )
+        )
+    if "val" in settings.splits and (settings.tuned or settings.patience is not None):
+        found.append(
+            Check(
+                "EVD012",
+                "Scores of the validation part are of data that chose when training stopped, or the rate; they look "
+                "better than those of new data.",
+                issue=False,
+            )
+        )
+    return found
+
+
+def of_differences(answer: Answer, contrasts: pd.DataFrame) -> list[Check]:
+    """Return what the planned questions give cause for.
+
+    Args:
+        answer: What it answers.
+        contrasts: As `Evaluator.contrasts` makes them.
+    """
+    found = []
+    worse = [
+        metric_words(row.metric)
+        for row in contrasts.itertuples()
+        if (worst := {("dropout", "single"): "b", ("single", "dropout"): "a"}.get((row.arm_a, row.arm_b)))
+        and row.better == worst
+        and row.metric in ("error", "nll")
+    ]
+    if worse:
+        found.append(
+            Check(
+                "EVD006",
+                f"Dropout networks are shown to have more {' and '.join(worse)} than networks without dropout: the "
+                "rate may be too high for this network, or the epochs too few; --rate auto and more --epochs tell.",
+                issue=True,
+            )
+        )
+    told = contrasts[
+        (contrasts.family == "planned") & contrasts.margin.notna() & (contrasts.detectable > contrasts.margin)
+    ]
+    for metric, rows in told.groupby("metric", sort=False):
+        scale = METRICS[metric].scale
+        found.append(
+            Check(
+                "EVD008",
+                f"The margin of {metric_words(metric)}, {rows.margin.iloc[0] * scale:g}, is smaller than "
+                f"what {len(rows)} of the planned questions can tell ({rows.detectable.max() * scale:.2g} at "
+                "worst); more test examples or repetitions can.",
+                issue=True,
+            )
+        )
+    return found
+
+
+def of_data(
+    labels: npt.NDArray[np.integer], classes: Sequence[str], metrics: Collection[str], leaked: int | None
+) -> list[Check]:
+    """Return what the data give cause for.
+
+    Args:
+        labels: Of the test part, shape (examples,) or (repetitions, examples).
+        classes: Their names.
+        metrics: What is measured.
+        leaked: How many test examples stand in the training data too; None where nobody counted.
+    """
+    found, counts = [], np.bincount(np.ravel(labels), minlength=len(classes))
+    share = counts.max() / counts.sum()
+    if leaked:
+        found.append(
+            Check(
+                "EVD009",
+                f"{leaked:,} of {np.shape(labels)[-1]:,} test examples stand in the training data too, feature by "
+                "feature: scores are too good, and most for what remembers best; take them out of one of the parts.",
+                issue=True,
+            )
+        )
+    if "error" in metrics and share >= _SKEWED:
+        found.append(
+            Check(
+                "EVD010",
+                f"{100 * share:.0f} % of the test examples are of the class {classes[int(counts.argmax())]!r}: always "
+                "saying so errs in the rest alone; --metrics balanced_error,nll see the rare classes.",
+                issue=False,
+            )
+        )
+    return found
+
+
+def of_members(diversity: pd.DataFrame) -> list[Check]:
+    """Return whether networks are nearly identical.
+
+    Args:
+        diversity: As `diversity_table` makes it.
+    """
+    alike: Mapping[str, float] = diversity.groupby("arm", sort=False).disagreement_over_error.mean().to_dict()
+    least = alike.get("ensemble", np.inf)
+    if not least < _ALIKE:
+        return []
+    return [
+        Check(
+            "EVD007",
+            f"Pairs of independent networks disagree on {least:.2g} examples for each that one of them gets wrong: "
+            "averaging members that are nearly identical can gain next to nothing.",
+            issue=False,
+        )
+    ]

@@ -1,0 +1,110 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.evaluation.answer import answer
+from ensemble_vs_dropout.evaluation.arms import EACH
+from ensemble_vs_dropout.evaluation.cost import cost_table
+from ensemble_vs_dropout.evaluation.evaluator import CONTRAST_COLUMNS, UNTESTED
+from ensemble_vs_dropout.experiments import numbered_checks as nc
+from ensemble_vs_dropout.experiments.settings import make_settings
+from ensemble_vs_dropout.types import Cost, Dataset
+
+CODES = set(nc.TITLES)
+
+
+def contrasts(a=("dropout", EACH), b=("single", EACH), metric="error", **others):
+    values = [*a, *b, metric, 0.01, 0.005, 0.015, 0.001, 0.002, "paired t", "b", 0.008, "planned", 0.21, 0.2]
+    row = dict(zip(CONTRAST_COLUMNS, [*values, np.nan, np.nan, False], strict=True))
+    return pd.DataFrame([row | others])
+
+
+def answered(table):
+    return answer(table, cost_table({arm: [Cost(1, 1, 1, 1.0, 1.0)] for arm in ("single", "dropout", "ensemble")}))
+
+
+def codes(found):
+    return [check.code for check in found]
+
+
+def test_every_check_has_a_page_that_says_how_why_and_what_to_do():
+    text = (Path(__file__).parents[2] / "docs" / "checks.md").read_text()
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    assert [section.split("\n")[0] for section in sections] == [f"{code}: {title}" for code, title in nc.TITLES.items()]
+    for section in sections:
+        assert all(f"**{part}.**" in section for part in ("How it is found", "Why it matters", "What to do"))
+
+
+def test_issues_come_first_and_what_is_ignored_is_left_out():
+    found = [nc.Check("EVD002", "a", False), nc.Check("EVD009", "b", True), nc.Check("EVD001", "", True)]
+    assert codes(nc.sorted_checks(found)) == ["EVD009", "EVD002"]
+    assert codes(nc.sorted_checks(found, ["EVD009"])) == ["EVD002"]
+    with pytest.raises(InputError, match="EVD099"):
+        nc.sorted_checks(found, ["EVD099"])
+
+
+@pytest.mark.parametrize(
+    ("given", "repetitions", "expected"),
+    [
+        ({"rate": 0.5}, 3, ["EVD005"]),
+        ({"rate": "auto"}, 3, []),
+        ({"rate": "auto", "splits": ["val", "test"]}, 3, ["EVD012"]),
+        ({"rate": "auto"}, 2, ["EVD004"]),
+    ],
+)
+def test_settings(given, repetitions, expected):
+    untested = {"test": UNTESTED, "better": "neither", "p_value": np.nan, "p_adjusted": np.nan, "detectable": np.nan}
+    told = answered(contrasts(("ensemble", "mean"), **(untested if repetitions < 3 else {})))
+    found = nc.of_settings(make_settings(dataset="digits", **given), repetitions, told)
+    assert codes(found) == expected
+
+
+def test_dropout_that_harms_is_told_whichever_way_the_pair_stands():
+    worse = contrasts()
+    assert codes(nc.of_differences(answered(worse), worse)) == ["EVD006"]
+    turned = contrasts(("single", EACH), ("dropout", EACH), difference=-0.01, low=-0.015, high=-0.005, better="a")
+    assert codes(nc.of_differences(answered(turned), turned)) == ["EVD006"]
+    for fine in (contrasts(better="neither"), contrasts(better="a", difference=-0.01, low=-0.015, high=-0.005)):
+        assert nc.of_differences(answered(fine), fine) == []
+
+
+def test_a_margin_that_the_test_part_cannot_tell():
+    small = contrasts(better="neither", margin=0.005)
+    (found,) = nc.of_differences(answered(small), small)
+    assert found.code == "EVD008"
+    assert (
+        "The margin of error, 0.5, is smaller than what 1 of the planned questions can tell (0.8 at worst)"
+        in found.found
+    )
+    large = contrasts(better="neither", margin=0.02)
+    assert nc.of_differences(answered(large), large) == []
+
+
+def test_data():
+    even, skewed = np.arange(100) % 4, np.repeat([0, 1], [80, 20])
+    assert nc.of_data(even, "abcd", ["error"], 0) == []
+    assert nc.of_data(even, "abcd", ["error"], None) == []
+    (leaked,) = nc.of_data(even, "abcd", ["error"], 3)
+    assert leaked.code == "EVD009"
+    assert leaked.issue
+    assert "3 of 100 test examples" in leaked.found
+    assert codes(nc.of_data(skewed, "ab", ["error"], 0)) == ["EVD010"]
+    assert nc.of_data(skewed, "ab", ["nll"], 0) == []
+
+
+def test_members_alike():
+    table = pd.DataFrame({"arm": ["ensemble", "mc_dropout"], "disagreement_over_error": [0.5, 0.01]})
+    assert nc.of_members(table) == []
+    assert codes(nc.of_members(table.assign(disagreement_over_error=0.05))) == ["EVD007"]
+
+
+def test_test_examples_in_the_training_data_are_counted(blobs):
+    x, y = blobs(examples=20)
+    new = x + 1
+    assert Dataset("mine", x, y, x, y, new, y, ("a", "b", "c")).test_in_train == 0
+    new[[3, 7]] = x[[5, 5]]
+    assert Dataset("mine", x, y, x, y, new, y, ("a", "b", "c")).test_in_train == 2
