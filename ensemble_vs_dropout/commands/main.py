@@ -12,30 +12,44 @@ from typing import Annotated
 
 import typer
 
+from ensemble_vs_dropout import __version__
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.commands import study as study_commands
 from ensemble_vs_dropout.commands.screen import show_comparison, show_frame
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    help="N independent networks, or one network with dropout? A fair, paired answer on your data.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "N independent networks, or one network with dropout? A fair, paired answer on your data.\n\n"
+        "Exit codes: 0 done; 1 something went wrong on the way (a full disk, a network that diverged), and the same "
+        "command goes on; 2 the input is wrong; 130 interrupted."
+    ),
 )
 
 
 app.add_typer(study_commands.app, name="study")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"ensemble_vs_dropout {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _group() -> None:
-    """Keep `compare` a command of its own even while commands are few."""
+def _group(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
 
 
 @app.command()
 def compare(
     dataset: Annotated[str, typer.Option(help="A known name (see `evd datasets`), or a .npz, .csv or .parquet.")],
-    model: Annotated[str, typer.Option(help="mlp, lenet, small_cnn, or package.module:function.")] = "mlp",
+    model: Annotated[str, typer.Option(help="mlp, lenet, small_cnn, or module:function of yours.")] = "mlp",
     members: Annotated[int, typer.Option(help="Independent networks in an ensemble.")] = 5,
     rate: Annotated[
         str, typer.Option(help="Probability to drop a unit, in (0, 1); auto chooses it on validation data.")
@@ -102,7 +116,16 @@ def compare(
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
-    """Train N networks and one with dropout on the same data; print the answer, write the report."""
+    """Train N networks and one with dropout on the same data; print the answer, write the report.
+
+    For example:
+
+    evd compare --dataset digits
+
+    evd compare --dataset mine.csv --target label --members 10
+
+    evd compare --dataset mine.npz --model mynets:build --margin 0.5
+    """
     started = time.perf_counter()
     from ensemble_vs_dropout.experiments import numbered_checks
     from ensemble_vs_dropout.experiments.comparing import compare as run
@@ -170,6 +193,8 @@ def report(
 
     Beside it report.md, figures, and tables in LaTeX and CSV. All is made anew from the run's predictions, without
     TensorFlow; the run is only read.
+
+    Example: evd report runs/digits-mlp-0
     """
     from ensemble_vs_dropout.experiments.comparison import Comparison
 
@@ -194,7 +219,10 @@ def figures(
     style: Annotated[str, typer.Option(help="paper, notebook or talk.")] = "paper",
     at: Annotated[list[str] | None, typer.Option(help="KEY=VALUE of a study that figures are of; repeat it.")] = None,
 ) -> None:
-    """Draw every figure of the gallery that finished runs allow, and say what the others need; no TensorFlow."""
+    """Draw every figure of the gallery that finished runs allow, and say what the others need; no TensorFlow.
+
+    Example: evd figures --from runs/digits-mlp-0 --formats png --width single
+    """
     from ensemble_vs_dropout.experiments.gallery import draw, parse_at, read_sources
 
     draw(read_sources(source), out, at=parse_at(at or ()), formats=formats.split(","), width=width, style=style)
@@ -206,6 +234,24 @@ def datasets() -> None:
     from ensemble_vs_dropout.datasets import describe_datasets
 
     show_frame(describe_datasets(), "data sets")
+
+
+@app.command()
+def doctor(
+    out: Annotated[Path, typer.Option(help="Where runs would be written.")] = Path("runs"),
+) -> None:
+    """Look at versions, processor, memory, disk, data sets and strategies; exit code 1 on a problem.
+
+    Example: evd doctor
+    """
+    from ensemble_vs_dropout.commands.doctor import examine
+
+    problems = 0
+    for finding in examine(out):
+        print(finding, flush=True)
+        problems += bool(finding.problem)
+    if problems:
+        raise typer.Exit(1)
 
 
 def main() -> None:

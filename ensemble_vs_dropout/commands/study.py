@@ -192,7 +192,7 @@ def verdict(file: File, store: Folder = _STORE) -> None:
 
     kept = _existing(store)
     for keys, found in comparisons(_plan(file, kept), kept):
-        print(f"{_point(keys)}\n{found.verdict()}\n")
+        print(f"{_point(keys)}\n{' '.join(found.answer().sentences)}\n{found.verdict()}\n")
 
 
 @app.command()

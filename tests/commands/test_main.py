@@ -210,6 +210,41 @@ def test_another_keras_backend_is_refused_by_name(tmp_path):
     assert "KERAS_BACKEND" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["", "compare", "report", "figures", "datasets", "doctor", "study", "study run"])
+def test_help_is_short_of_nothing(command, tmp_path):
+    told = evd(f"{command} -h", tmp_path, COLUMNS="80")
+    assert told.returncode == 0
+    assert told.stdout == evd(f"{command} --help", tmp_path, COLUMNS="80").stdout
+    assert max(map(len, told.stdout.splitlines())) <= 80
+    if command in ("compare", "report", "figures", "doctor"):
+        assert "xample" in told.stdout
+    if not command:
+        assert "Exit codes: 0 done" in told.stdout
+
+
+def test_the_version_is_printed(tmp_path):
+    assert evd("--version", tmp_path).stdout == f"ensemble_vs_dropout {evd_package.__version__}\n"
+
+
+@pytest.mark.slow
+def test_the_doctor_finds_a_sound_machine_and_a_wrong_backend(tmp_path):
+    sound = evd("doctor", tmp_path)
+    assert sound.returncode == 0, sound.stdout
+    assert "ok       strategy stacked: trains" in sound.stdout
+    ill = evd("doctor --out /proc/nothing", tmp_path, KERAS_BACKEND="jax")
+    assert ill.returncode == 1
+    assert "PROBLEM  Keras" in ill.stdout
+    assert "unset KERAS_BACKEND" in ill.stdout
+    assert "Traceback" not in ill.stderr
+
+
+def test_a_check_that_no_number_names_is_told_before_anything_is_trained(tmp_path):
+    told = evd("compare --dataset digits --ignore EVD999", tmp_path)
+    assert told.returncode == 2
+    assert "EVD999" in told.stderr
+    assert not (tmp_path / "runs").exists()
+
+
 def test_help_and_data_sets_are_listed(tmp_path):
     assert "compare" in evd("--help", tmp_path).stdout
     assert "fashion_mnist_10k" in evd("datasets", tmp_path).stdout
