@@ -19,6 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from ensemble_vs_dropout.evaluation.arms import RECIPES
 from ensemble_vs_dropout.experiments.plan import Group, Plan, Run
 from ensemble_vs_dropout.experiments.store import Keeping
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 Tell = Callable[[Run, EpochEnd], None]
 _PARENT = "EVD_PARENT_PROCESS"  # the environment variable that tells a process who started it
+_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _POLL = 0.5  # seconds between two looks at runs in other hands
 
 
@@ -198,7 +201,8 @@ def make_group(
 def in_processes(file: Path, store: Path, others: int, together: int | None, checkpoint: bool) -> Iterator[None]:
     """Have so many other processes call the same study meanwhile; each takes what the others do not hold.
 
-    They end by themselves when nothing is left, are ended if the body fails, and end if this process is killed.
+    They end by themselves when nothing is left, are ended if the body fails, and end if this process is killed. The
+    processes share the cores, this one too, if TensorFlow has done nothing in it yet.
     """
     command = [
         sys.executable,
@@ -212,6 +216,8 @@ def in_processes(file: Path, store: Path, others: int, together: int | None, che
     ]
     command += ["--quiet", "--no-wait", "--jobs", "1", *["--checkpoint"] * checkpoint]
     command += ["--together", str(together)] if together else []
+    own = _threads(others + 1)
+    os.environ.update(own)
     environment = {**os.environ, _PARENT: str(os.getpid())}
     processes = [subprocess.Popen(command, env=environment) for _ in range(others)]
     try:
@@ -223,6 +229,17 @@ def in_processes(file: Path, store: Path, others: int, together: int | None, che
     finally:
         for process in processes:
             process.wait()
+        for name in own:
+            del os.environ[name]
+
+
+def _threads(processes: int) -> dict[str, str]:
+    """Return the variables by which each of these processes takes its share of the cores, but for those that are set.
+
+    More threads than cores wait for each other: two processes of two threads each took 1.3 times as long on two cores.
+    """
+    share = str(max(1, (psutil.cpu_count() or 1) // processes)) if processes > 1 else None
+    return {name: share for name in _THREADS if share and name not in os.environ}
 
 
 def end_with_parent() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
-from ensemble_vs_dropout.experiments import Store, make_plan, parse_study, results, run_study, status
+from ensemble_vs_dropout.experiments import Store, local, make_plan, parse_study, results, run_study, status
 from ensemble_vs_dropout.experiments.running import data_of, make_runs
 
 pytestmark = pytest.mark.slow
@@ -283,6 +283,30 @@ def test_a_full_disk_is_told_and_it_goes_on_when_there_is_room(uninterrupted, pr
     assert [path for path in (store.folder / "runs").iterdir()] == []
     run_study(plan, store, verbose=0)
     assert results(plan, store).equals(results(uninterrupted[1], uninterrupted[0]))
+
+
+def test_processes_share_the_cores_but_for_what_the_user_has_set(tmp_path, monkeypatch):
+    started = []
+
+    class Process:
+        def __init__(self, command, env):
+            started.append(env)
+
+        def wait(self):
+            pass
+
+    monkeypatch.setattr(local.subprocess, "Popen", Process)
+    monkeypatch.setattr(local.psutil, "cpu_count", lambda: 8)
+    names = ["TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    with local.in_processes(tmp_path / "s.yaml", tmp_path, 2, None, False):
+        assert [os.environ[name] for name in names] == ["2", "2", "5", "2"]
+    assert [[env[name] for name in names] for env in started] == [["2", "2", "5", "2"]] * 2
+    assert [os.environ.get(name) for name in names] == [None, None, "5", None]
+    with local.in_processes(tmp_path / "s.yaml", tmp_path, 0, None, False):
+        assert "TF_NUM_INTRAOP_THREADS" not in os.environ
 
 
 def test_a_process_ends_with_the_one_that_started_it(tmp_path):
