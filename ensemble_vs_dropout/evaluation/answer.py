@@ -80,17 +80,20 @@ class Difference:
             return f"the {what} of {self.a if self.value > 0 else self.b} is infinite"
         if self.value == self.low == self.high == 0:
             return f"the same {what}, on every example"
+        less = self.value < 0
+        fewer, more = _WON.get(self.metric, (f"less {what}", f"more {what}"))
+        ends = (-self.high, -self.low) if less else (self.low, self.high)
+        within = " to ".join(number_words(self.metric, end) for end in ends)
+        size = f"{size_words(self.metric, self.value)} {fewer if less else more}"
+        if not self.tested:
+            return f"{size} in these networks ({within} over the examples)"
         if self.better == "neither":
             low, value, high = (number_words(self.metric, one) for one in (self.low, self.value, self.high))
-            sure = p_words(self.p) if self.tested else "of these networks only"
-            found = f"({value}{unit_of(self.metric)}, {low} to {high}, {sure})"
+            found = f"({value}{unit_of(self.metric)}, {low} to {high}, {p_words(self.p)})"
             if math.isfinite(self.below):
                 return f"the difference in {what} is shown to be below {size_words(self.metric, self.below)} {found}"
             return f"no difference in {what} shown {found}"
-        least, most = (number_words(self.metric, end) for end in sorted((abs(self.low), abs(self.high))))
-        less, more = _WON.get(self.metric, (f"less {what}", f"more {what}"))
-        size = size_words(self.metric, self.value)
-        return f"{size} {less if self.value < 0 else more} ({least} to {most}, {p_words(self.p)})"
+        return f"{size} ({within}, {p_words(self.p)})"
 
 
 Row = tuple[str, str]  # an arm and its rule
@@ -254,12 +257,21 @@ def _differences(
     both = ((name, find_contrast(contrasts, arm_a, rule_a, arm_b, rule_b, name)) for name in metrics)
     return [
         Difference(
-            a, b, name, row.difference, row.low, row.high, row.p_adjusted, row.better, row.detectable,
-            tested=row.test != UNTESTED, below=row.margin if row.equivalent else math.nan,
+            a,
+            b,
+            name,
+            value=float(row.difference),
+            low=float(row.low),
+            high=float(row.high),
+            p=float(row.p_adjusted),
+            better=row.better,
+            detectable=float(row.detectable),
+            tested=row.test != UNTESTED,
+            below=float(row.margin) if row.equivalent else math.nan,
         )
         for name, row in both
         if row is not None
-    ]  # fmt: skip
+    ]
 
 
 def _open(one: Difference) -> bool:

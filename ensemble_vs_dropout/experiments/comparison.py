@@ -482,6 +482,7 @@ class Comparison:
 
     def write(self, path: Path) -> Path:
         """Write what is made of the runs to the folder that `folders.open_folder` gave."""
+        (path / folders.PAGE).unlink(missing_ok=True)  # it was made of what is written anew
         for name, table in self._numbers().items():
             _write(path / f"{name}.csv", table.to_csv(index=False))
         for name, table in (("scores", self.scores), ("contrasts", self.contrasts), ("histories", self.histories)):
@@ -502,7 +503,7 @@ class Comparison:
 
     def write_page(self, folder: str | PathLike[str]) -> Path:
         """Write `report.html` to the folder of this finished comparison, if it is not there; return its path."""
-        path = Path(folder) / "report.html"
+        path = Path(folder) / folders.PAGE
         if not path.exists():
             _write(path, report.report_html(self._content(self.figures(), drawn=True)))
         return path

@@ -23,10 +23,11 @@ from ensemble_vs_dropout.experiments.store import Store
 from ensemble_vs_dropout.files import digest_of_file, write_whole
 
 ASKED = "comparison.json"
+PAGE = "report.html"  # is made of the rest, and no part of what makes a folder whole
 _MADE = (
     ASKED, "environment.json", "figures", "histories.parquet", "scores.csv", "scores.parquet", "contrasts.csv",
     "contrasts.parquet", "cost.csv", "sizes.csv", "worth.csv", "equal_cost.csv", "diversity.csv", "conditions.csv",
-    "verdict.txt", "table.md", "report.md", "report.html",
+    "verdict.txt", "table.md", "report.md",
 )  # fmt: skip
 
 
@@ -42,7 +43,7 @@ def open_folder(folder: Path) -> Store:
             "another folder for a new one"
         )
     try:
-        return Store(folder, beside=(*_MADE, "manifest.json"))
+        return Store(folder, beside=(*_MADE, PAGE, "manifest.json"))
     except InputError as error:
         raise InputError(str(error).replace("store", "out", 1)) from error
 
@@ -67,7 +68,7 @@ def claim(folder: Path, asked: dict[str, Any], force: bool = False) -> None:
             "folder, or --force to put this one in its place (the runs of both stay)"
         )
     (folder / "manifest.json").unlink(missing_ok=True)
-    for name in _MADE if found else ():
+    for name in (*_MADE, PAGE) if found else ():
         path = folder / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

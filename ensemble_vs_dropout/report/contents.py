@@ -27,6 +27,10 @@ class Remark:
         title: What it is about.
         said: What was found.
         issue: Whether it may change the answer.
+
+    Example:
+        >>> Remark("EVD004", "few repetitions", "There is one repetition.", issue=True).title
+        'few repetitions'
     """
 
     code: str

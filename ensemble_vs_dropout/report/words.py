@@ -56,6 +56,12 @@ def quality_in_words(
         cost: As `cost_table` makes it; an arm it lacks has empty cells.
         contrasts: As `Evaluator.contrasts` makes them; without them nothing is bold.
         note: What a reader must know.
+
+    Example:
+        >>> scores = pd.DataFrame({"arm": "single", "rule": "each", "members": 1, "metric": ["error"], "value": 0.1})
+        >>> table = quality_in_words(scores.assign(low=0.08, high=0.12), pd.DataFrame({"arm": []}))
+        >>> str(table.rows[0][1])
+        '10.00 [8.00, 12.00]'
     """
     best = set() if contrasts is None else shown_best(contrasts)
     costs = {str(row["arm"]): row for row in cost.to_dict("records")}
@@ -110,7 +116,13 @@ def shown_best(contrasts: pd.DataFrame) -> set[tuple[str, str, str]]:
 
 
 def quality_by_itself(scores: pd.DataFrame, contrasts: pd.DataFrame | None = None) -> Table:
-    """Return `quality_in_words` without costs."""
+    """Return `quality_in_words` without costs.
+
+    Example:
+        >>> scores = pd.DataFrame({"arm": "single", "rule": "each", "members": 1, "metric": ["error"], "value": 0.1})
+        >>> quality_by_itself(scores.assign(low=0.08, high=0.12)).columns
+        ['arm', 'error (%)']
+    """
     table = quality_in_words(scores, pd.DataFrame({"arm": []}), contrasts)
     columns = 1 + scores["metric"].nunique()
     rows = [row[:columns] for row in table.rows]
@@ -118,7 +130,14 @@ def quality_by_itself(scores: pd.DataFrame, contrasts: pd.DataFrame | None = Non
 
 
 def main_costs(cost: pd.DataFrame) -> Table:
-    """Return the costs that stand beside quality, one row per arm."""
+    """Return the costs that stand beside quality, one row per arm.
+
+    Example:
+        >>> from ensemble_vs_dropout.evaluation.cost import cost_table
+        >>> from ensemble_vs_dropout.types import Cost
+        >>> main_costs(cost_table({"single": [Cost(10, 100, 1, 2.0, 0.1)]})).frame().iloc[0, :2].tolist()
+        ['single network', '10']
+    """
     rows = [
         [Cell(arm_label(str(row["arm"]))), *(_cost(row, *column) for column in _shown(_BESIDE_QUALITY))]
         for row in cost.to_dict("records")

@@ -67,6 +67,7 @@ def test_the_run_folder_holds_everything_and_its_manifest_fits(finished):
         "worth.csv",
         "equal_cost.csv",
         "diversity.csv",
+        "report.html",
         "verdict.txt",
         "table.md",
         "report.md",
@@ -82,7 +83,7 @@ def test_the_run_folder_holds_everything_and_its_manifest_fits(finished):
     assert len(list((run / "runs").iterdir())) == 3
     names = {name.partition("/")[0] for name in json.loads((run / "manifest.json").read_text())}
     assert names == {path.name for path in run.iterdir()} - {
-        "store.json", "runs", "studies", "locks", "work", "manifest.json",
+        "store.json", "runs", "studies", "locks", "work", "manifest.json", "report.html",
     }  # fmt: skip
 
 
@@ -128,7 +129,7 @@ def test_table_verdict_and_report_are_printed(finished):
     assert "ensemble, majority vote (2)" in shown.stdout
     assert "The averaged ensemble against MC dropout" in shown.stdout
     assert shown.stdout.splitlines()[0].startswith(("Use ", "No difference", "These networks are too few"))
-    assert "run/report.md" in shown.stdout
+    assert shown.stdout.splitlines()[-1] == "open run/report.html"
     assert "Traceback" not in shown.stderr
 
 
