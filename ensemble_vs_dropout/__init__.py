@@ -27,6 +27,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ensemble_vs_dropout import plots as plots
     from ensemble_vs_dropout.checks import InputError as InputError
     from ensemble_vs_dropout.datasets import load_dataset as load_dataset
     from ensemble_vs_dropout.evaluation import Evaluator as Evaluator
@@ -87,13 +88,14 @@ _ROOMS = {
     "compare": "experiments.comparing",
     "Comparison": "experiments.comparing",
 }
-__all__ = [*_ROOMS, "networks"]
+_MODULES = {"networks": "models.builders", "plots": "plots"}
+__all__ = [*_ROOMS, "networks", "plots"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name == "networks":
-        return importlib.import_module(f"{__name__}.models.builders")
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{_MODULES[name]}")
     if name in _ROOMS:
         return getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -51,6 +51,10 @@ def test_a_comparison_is_its_answer_and_its_table():
     assert shown(found).splitlines()[:2] == [
         "Comparison of mlp on digits", "  1 repetition of 2 networks, 2 passes"
     ]  # fmt: skip
+    assert "epoch" in {axis.get_xlabel() for axis in found.plot("learning_curves")}
+    with pytest.raises(evd.InputError, match=r"unknown figure 'size'; known: arm_intervals, ensemble_size"):
+        found.plot("size")
+    assert evd.plots.EnsembleSize is EnsembleSize
     page = found._repr_html_()
     assert page.startswith(f"<p>{found.answer().sentences[0]}</p>")
     assert "<td>single network</td>" in page

@@ -22,7 +22,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from ensemble_vs_dropout import evaluation, report
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.evaluation.answer import Answer, answer
 from ensemble_vs_dropout.evaluation.arms import (
     ARMS,
@@ -581,6 +581,23 @@ class Comparison:
             del made[name]
         found = {name: make() for name, make in made.items() if names is None or name in names}
         return {name: display for name, display in found.items() if display is not None}
+
+    def plot(self, name: str, ax: Any = None, *, width: str = "double", style: str = "notebook") -> Any:
+        """Draw a figure of the report; return its axes in one flat array.
+
+        Args:
+            name: A name in `figures()`, such as "ensemble_size".
+            ax: Axes to draw on, one for each panel; by default a figure of its own.
+            width: "double" or "single", as of a page's columns.
+            style: "paper", "notebook" or "talk".
+
+        Raises:
+            InputError: No such figure, or one that this comparison lacks the data for.
+        """
+        found = self.figures([name])
+        if name not in found:
+            check_known("figure", name, list(self.figures()))
+        return found[name].plot(ax, width=width, style=style)
 
     def _arm_intervals(self) -> plots.Display:
         from ensemble_vs_dropout import plots
