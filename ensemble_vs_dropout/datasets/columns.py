@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 MOST_CATEGORIES = 100
 CATEGORIES_ALWAYS_FINE = 10
+# Numbers of which some have commas between thousands; 0,125 is none of them, for that comma is another country's point.
+_THOUSANDS = r"-?(?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?:\.\d+)?"
+_DATE = r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?"
 
 
 @dataclass(frozen=True)
@@ -27,24 +30,61 @@ class Columns:
     categorical: tuple[str, ...]
 
 
-def check_columns(path: Path, frame: pd.DataFrame) -> Columns:
-    """Sort the columns by kind, or raise `InputError` naming the columns that cannot be features."""
+def read_columns(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return a table in which dates, and numbers with commas between thousands, are numbers; and notes of these.
+
+    Dates are days since 1970-01-01, in text where all are written as ISO 8601 has them.
+    """
+    read, notes = {}, []
+    for name, column in frame.items():
+        known = column.dropna()
+        numbers, what = _as_numbers(known) if len(known) else (None, "")
+        if numbers is not None:
+            read[name] = numbers.reindex(column.index)
+            notes.append(f"column {name!r} holds {what}")
+    return frame.assign(**read) if read else frame, notes
+
+
+def _as_numbers(known: pd.Series) -> tuple[pd.Series | None, str]:
+    """Return dates or numbers with commas as numbers, and what they are in words; None where they are neither."""
+    import pandas as pd
     from pandas.api import types
 
-    _check_complete(path, frame)
-    numeric, categorical = [], []
+    dates = known if types.is_datetime64_any_dtype(known.dtype) else None
+    if dates is None and _is_text(known) and not isinstance(known.dtype, pd.CategoricalDtype):
+        text = known.astype(str).str.strip()
+        if text.str.fullmatch(_THOUSANDS).all() and text.str.contains(",").any():
+            return text.str.replace(",", "").astype(np.float64), "numbers with commas between thousands"
+        if text.str.fullmatch(_DATE).all():
+            parsed = pd.to_datetime(text, format="ISO8601", errors="coerce")
+            dates = parsed if parsed.notna().all() else None
+    if dates is None:
+        return None, ""
+    if getattr(dates.dt, "tz", None) is not None:
+        dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
+    days = (dates - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
+    return days, f"dates from {dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d}, read as days"
+
+
+def check_columns(path: Path, frame: pd.DataFrame) -> Columns:
+    """Sort the columns by kind, or raise `InputError` with all that is wrong with any of them."""
+    from pandas.api import types
+
+    numeric, categorical, troubles = [], [], [_missing(path, frame)]
     for name, column in frame.items():
         if types.is_bool_dtype(column.dtype) or _is_text(column):
-            _check_categories(path, str(name), column)
+            troubles.append(_no_category(path, str(name), column.dropna()))
             categorical.append(str(name))
         elif types.is_numeric_dtype(column.dtype) and not types.is_complex_dtype(column.dtype):
             numeric.append(str(name))
         else:
-            raise InputError(
+            troubles.append(
                 f"column {name!r} of {path} must hold numbers, text or bools, got {_what(column)}; drop it "
-                "or turn it into numbers (a date, say, into days)"
+                "or turn it into numbers (a duration, say, into days)"
             )
-    _check_finite(path, frame[numeric])
+    troubles.append(_infinite(path, frame[numeric]))
+    if found := [trouble for trouble in troubles if trouble]:
+        raise InputError(". Also, ".join(found))
     return Columns(tuple(numeric), tuple(categorical))
 
 
@@ -117,41 +157,43 @@ def _what(column: pd.Series) -> str:
     return f"{column.dtype} ({types.infer_dtype(column, skipna=True)})"
 
 
-def _check_complete(path: Path, frame: pd.DataFrame) -> None:
+def _missing(path: Path, frame: pd.DataFrame) -> str:
     missing = frame.isna().sum()
-    if missing.any():
-        raise InputError(
-            f"{path} must have a value in every field, got missing ones in {_counts(missing[missing > 0])}; "
-            "drop those rows or columns, or fill them in (empty, NA, None, null and nan count as missing)"
-        )
+    if not missing.any():
+        return ""
+    return (
+        f"{path} must have a value in every field, got missing ones in {_counts(missing[missing > 0])}; "
+        "drop those rows or columns, or fill them in (empty, NA, None, null and nan count as missing)"
+    )
 
 
-def _check_finite(path: Path, numbers: pd.DataFrame) -> None:
+def _infinite(path: Path, numbers: pd.DataFrame) -> str:
     infinite = numbers.astype(np.float64).abs().gt(float(np.finfo(np.float32).max)).sum()
-    if infinite.any():
-        raise InputError(
-            f"{path} must hold numbers that are finite and fit float32, got others in "
-            f"{_counts(infinite[infinite > 0])}; drop or mend those rows"
-        )
+    if not infinite.any():
+        return ""
+    return (
+        f"{path} must hold numbers that are finite and fit float32, got others in "
+        f"{_counts(infinite[infinite > 0])}; drop or mend those rows"
+    )
 
 
 def _counts(counts: pd.Series) -> str:
     return ", ".join(f"column {name!r} ({count})" for name, count in counts.items())
 
 
-def _check_categories(path: Path, name: str, column: pd.Series) -> None:
+def _no_category(path: Path, name: str, column: pd.Series) -> str:
     import pandas as pd
 
     text = column.astype(str)
     categories = text.nunique()
     nearly_unique = categories > CATEGORIES_ALWAYS_FINE and categories > len(text) / 2
     if categories <= MOST_CATEGORIES and not nearly_unique:
-        return
+        return ""
     numbers = pd.to_numeric(text, errors="coerce").notna()
     hint = ""
     if 0.5 < numbers.mean() < 1.0:
         hint = f" (most are numbers, but {text[~numbers].iloc[0]!r} is not)"
-    raise InputError(
+    return (
         f"column {name!r} of {path} must be a category or a number, got {categories} different texts in "
         f"{len(text)} rows, like an identifier{hint}; drop it, or group its values into at most "
         f"{MOST_CATEGORIES}"

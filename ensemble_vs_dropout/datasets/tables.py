@@ -12,7 +12,7 @@ import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets.archives import check_file
-from ensemble_vs_dropout.datasets.columns import check_columns, encode_columns
+from ensemble_vs_dropout.datasets.columns import check_columns, encode_columns, read_columns
 from ensemble_vs_dropout.datasets.preparation import assemble, split_test
 from ensemble_vs_dropout.datasets.splits import Plan
 from ensemble_vs_dropout.types import Dataset
@@ -27,13 +27,13 @@ def load_table(path: Path, target: str | None, plan: Plan) -> Dataset:
     """Return the `Dataset` in the csv or parquet file at `path`, with the column `target` as the label."""
     frame = read_table(path)
     target = _check_target(path, frame, target)
-    features = frame.drop(columns=target)
+    features, read = read_columns(frame.drop(columns=target))
     columns = check_columns(path, features)
     rows = np.arange(len(frame))
     # Only row numbers are split: the encoder must not see a value before the final training part is known.
     x, y, classes, notes = split_test(rows, frame[target], f"column {target!r}", plan)
     finish = functools.partial(encode_columns, features, columns)
-    return assemble(x, y, finish, plan, name=path.stem, class_names=classes, source=str(path), notes=notes)
+    return assemble(x, y, finish, plan, name=path.stem, class_names=classes, source=str(path), notes=[*read, *notes])
 
 
 def read_table(path: Path) -> pd.DataFrame:

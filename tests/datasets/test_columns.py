@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.datasets.columns import Columns, check_columns, encode_columns
+from ensemble_vs_dropout.datasets.columns import Columns, check_columns, encode_columns, read_columns
 
 PATH = Path("table.csv")
 
@@ -33,7 +33,6 @@ def test_kinds_of_columns():
 @pytest.mark.parametrize(
     "column",
     [
-        pd.to_datetime(["2020-01-01", "2020-01-02"]),
         pd.to_timedelta([1, 2]),
         pd.period_range("2020-01", periods=2, freq="M"),
         [[1], [2]],
@@ -49,6 +48,53 @@ def test_other_columns_are_refused(column):
 def test_missing_values_are_counted_by_column():
     with pytest.raises(InputError, match=r"missing ones in column 'a' \(1\), column 'b' \(2\); drop those rows"):
         check(a=[1.0, None, 2.0], b=["u", None, None], c=[1, 2, 3])
+
+
+def test_all_that_is_wrong_is_told_at_once():
+    with pytest.raises(InputError) as told:
+        check(a=[1.0, None], b=[np.inf, 1.0], c=pd.to_timedelta([1, 2]), d=["u", "v"])
+    parts = str(told.value).split(". Also, ")
+    assert [part.split(",")[0].split(" got")[0] for part in parts] == [
+        "table.csv must have a value in every field",
+        "column 'c' of table.csv must hold numbers",
+        "table.csv must hold numbers that are finite and fit float32",
+    ]
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "numbers", "what"),
+    [
+        (["1,234", "56", "-1,234,567.5"], [1234, 56, -1234567.5], "numbers with commas between thousands"),
+        (["1970-01-02", None, "1971-01-01"], [1, np.nan, 365], "dates from 1970-01-02 to 1971-01-01, read as days"),
+        (["1970-01-01 12:00", "1970-01-03T00:00:00"], [0.5, 2], "dates from 1970-01-01 to 1970-01-03, read as days"),
+        (pd.to_datetime(["1970-01-11", "1970-01-10"]), [10, 9], "dates from 1970-01-10 to 1970-01-11, read as days"),
+        (pd.to_datetime(["1970-01-01T01:00+01:00"]), [0], "dates from 1970-01-01 to 1970-01-01, read as days"),
+    ],
+)
+def test_dates_and_numbers_with_commas_are_numbers(column, numbers, what):
+    frame, notes = read_columns(pd.DataFrame({"a": 1.0, "c": column}))
+    np.testing.assert_allclose(frame.c.astype(float), numbers)
+    assert notes == [f"column 'c' holds {what}"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        ["0,125", "1,250"],
+        ["1,23", "4,56"],
+        ["12", "13"],
+        ["1970-13-01", "1970-01-01"],
+        ["01/02/2020"],
+        ["1,234 $"],
+        [None],
+    ],
+)
+def test_what_may_mean_something_else_stays_text(column):
+    given = pd.DataFrame({"c": column})
+    frame, notes = read_columns(given)
+    assert frame is given
+    assert notes == []
 
 
 def test_infinite_values_are_counted_by_column():
