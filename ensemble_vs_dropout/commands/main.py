@@ -68,6 +68,12 @@ def compare(
     train_size: Annotated[int | None, typer.Option(help="Train on a stratified subset of this size.")] = None,
     label_noise: Annotated[float, typer.Option(help="Fraction of training labels to falsify, in [0, 1).")] = 0.0,
     target: Annotated[str | None, typer.Option(help="The label's column in a .csv or .parquet.")] = None,
+    drop: Annotated[
+        str | None, typer.Option(help="Columns of a table that are left out, by commas.", show_default="none")
+    ] = None,
+    missing: Annotated[
+        str, typer.Option(help="Features that are missing in a table: refuse, drop, median or most_frequent.")
+    ] = "refuse",
     seed: Annotated[int, typer.Option(help="Root of all random draws.")] = 0,
     out: Annotated[
         Path | None,
@@ -134,9 +140,11 @@ def compare(
     from ensemble_vs_dropout.measures import STANDARD_METRICS, STANDARD_RULES
 
     ignored = ignore.split(",") if ignore else []
+    dropped = tuple(drop.split(",")) if drop else ()
     numbered_checks.sorted_checks([], ignored)  # a number that no check has is told before anything is trained
     loaded = make_settings(
-        dataset=dataset, target=target, train_size=train_size, label_noise=label_noise, seed=seed
+        dataset=dataset, target=target, drop=dropped, missing=missing, train_size=train_size, label_noise=label_noise,
+        seed=seed,
     )  # fmt: skip
     name = data_of(loaded).name
     folder = out or Path("runs") / f"{name}-{model.replace(':', '.').replace('/', '.')}-{seed}"
@@ -146,6 +154,8 @@ def compare(
                 dataset,
                 model,
                 target=target,
+                drop=dropped,
+                missing=missing,
                 train_size=train_size,
                 label_noise=label_noise,
                 members=members,

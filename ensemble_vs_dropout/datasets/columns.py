@@ -15,6 +15,7 @@ from ensemble_vs_dropout.datasets.features import Parts, standardised
 if TYPE_CHECKING:
     import pandas as pd
 
+MISSING = ("refuse", "drop", "median", "most_frequent")  # what is done about values that are missing
 MOST_CATEGORIES = 100
 CATEGORIES_ALWAYS_FINE = 10
 # Numbers of which some have commas between thousands; 0,125 is none of them, for that comma is another country's point.
@@ -66,11 +67,18 @@ def _as_numbers(known: pd.Series) -> tuple[pd.Series | None, str]:
     return days, f"dates from {dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d}, read as days"
 
 
-def check_columns(path: Path, frame: pd.DataFrame) -> Columns:
-    """Sort the columns by kind, or raise `InputError` with all that is wrong with any of them."""
+def check_columns(path: Path, frame: pd.DataFrame, missing: str = "refuse") -> Columns:
+    """Sort the columns by kind, or raise `InputError` with all that is wrong with any of them.
+
+    Args:
+        path: Of the file, for the message.
+        frame: Its feature columns.
+        missing: One of `MISSING`, what is done about values that are missing.
+    """
     from pandas.api import types
 
-    numeric, categorical, troubles = [], [], [_missing(path, frame)]
+    numeric, categorical = [], []
+    troubles = [_missing(path, frame) if missing in ("refuse", "drop") else _empty(path, frame)]
     for name, column in frame.items():
         if types.is_bool_dtype(column.dtype) or _is_text(column):
             troubles.append(_no_category(path, str(name), column.dropna()))
@@ -89,17 +97,18 @@ def check_columns(path: Path, frame: pd.DataFrame) -> Columns:
 
 
 def encode_columns(
-    frame: pd.DataFrame, columns: Columns, rows: dict[str, npt.NDArray[np.integer]]
+    frame: pd.DataFrame, columns: Columns, rows: dict[str, npt.NDArray[np.integer]], missing: str = "refuse"
 ) -> tuple[Parts, list[str]]:
     """Return the parts as float32 features, shape (examples, features), numbers first; and notes.
 
     Args:
         frame: The feature columns of all examples.
         columns: Their kinds.
-        rows: Row numbers by part; scaling and categories are learnt from those of "train".
+        rows: Row numbers by part; scaling, categories and what is filled in are learnt from those of "train".
+        missing: One of `MISSING`.
     """
     blocks: list[Parts] = []
-    notes: list[str] = []
+    frame, notes = _filled(frame, columns, rows["train"], missing)
     if columns.numeric:
         notes += _row_counter_notes(frame[list(columns.numeric)])
         numbers = frame[list(columns.numeric)].to_numpy(dtype=np.float64)
@@ -112,6 +121,23 @@ def encode_columns(
         blocks.append(encoded)
         notes += more
     return {part: np.concatenate([block[part] for block in blocks], axis=1) for part in rows}, notes
+
+
+def _filled(
+    frame: pd.DataFrame, columns: Columns, train: npt.NDArray[np.integer], missing: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return a table without missing values, and notes of what stands for them."""
+    counts = frame.isna().sum()
+    values, notes = {}, []
+    for name in counts[counts > 0].index:
+        seen = frame[name].iloc[train].dropna()
+        if seen.empty:
+            raise InputError(f"column {name!r} has no value in the training part to fill in others by; drop it")
+        by_median = missing == "median" and name in columns.numeric
+        values[name] = seen.astype(np.float64).median() if by_median else seen.mode().iloc[0]
+        what = "median" if by_median else "most frequent value"
+        notes.append(f"{counts[name]} missing values of column {name!r} became the {what} in training, {values[name]}")
+    return (frame.fillna(values) if values else frame), notes
 
 
 def _row_counter_notes(numbers: pd.DataFrame) -> list[str]:
@@ -163,7 +189,15 @@ def _missing(path: Path, frame: pd.DataFrame) -> str:
         return ""
     return (
         f"{path} must have a value in every field, got missing ones in {_counts(missing[missing > 0])}; "
-        "drop those rows or columns, or fill them in (empty, NA, None, null and nan count as missing)"
+        "drop those rows or columns, or fill them in: missing (--missing) can be 'drop', 'median' or 'most_frequent' "
+        "(empty, NA, None, null and nan count as missing)"
+    )
+
+
+def _empty(path: Path, frame: pd.DataFrame) -> str:
+    names = [name for name, column in frame.items() if column.isna().all()]
+    return (
+        f"{path} must have a value in every column, got none in {', '.join(map(repr, names))}; drop it" if names else ""
     )
 
 

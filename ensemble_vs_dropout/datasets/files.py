@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +21,27 @@ SPLIT_KEYS = ("x_train", "y_train", "x_test", "y_test")
 VAL_KEYS = ("x_val", "y_val")
 
 
-def load_file(path: Path, target: str | None, plan: Plan) -> Dataset:
-    """Return the `Dataset` in the file at `path`; `target` names the label column of a table."""
+def load_file(path: Path, target: str | None, plan: Plan, drop: Sequence[str] = (), missing: str = "refuse") -> Dataset:
+    """Return the `Dataset` in the file at `path`; `target`, `drop` and `missing` are of tables, see `load_table`."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(f"a data file must end in .npz, .csv or .parquet, got {str(path)!r}; convert it to one")
     if suffix != ".npz":
-        return load_table(path, target, plan)
+        return load_table(path, target, plan, drop, missing)
+    check_of_table(drop, missing, str(path))
     if target is not None:
         raise InputError(
             f"target names a column of a csv or parquet file, got {target!r} with {path}; leave it out: an "
             "npz holds its labels as y or y_train"
         )
     return load_npz(path, plan)
+
+
+def check_of_table(drop: Sequence[str], missing: str, given: str) -> None:
+    """Raise `InputError` if what is of tables alone is asked of other data."""
+    if drop or missing != "refuse":
+        asked = "drop" if drop else "missing"
+        raise InputError(f"{asked} is of the columns of a csv or parquet file, and {given} is none; leave it out")
 
 
 def load_npz(path: Path, plan: Plan) -> Dataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.datasets.archives import read_npz
+from ensemble_vs_dropout.datasets.columns import MISSING
 from ensemble_vs_dropout.datasets.fetching import FetchError, fetch
-from ensemble_vs_dropout.datasets.files import SPLIT_KEYS, SUFFIXES, load_file
+from ensemble_vs_dropout.datasets.files import SPLIT_KEYS, SUFFIXES, check_of_table, load_file
 from ensemble_vs_dropout.datasets.finding import DATA_VARIABLE, SHIPPED_FOLDER, find
 from ensemble_vs_dropout.datasets.idx import read_idx_folder
 from ensemble_vs_dropout.datasets.known import KNOWN, KnownDataset
@@ -34,6 +36,8 @@ def load_dataset(
     test_fraction: float = 0.2,
     seed: int = 0,
     resplit: bool = False,
+    drop: Sequence[str] = (),
+    missing: str = "refuse",
 ) -> Dataset:
     """Return a data set by its known name, or from the user's file.
 
@@ -49,6 +53,10 @@ def load_dataset(
         seed: Of the splits, the choice of `train_size` and the noise.
         resplit: Whether the test part is drawn by `seed` even where the source has its own: all its parts are
             pooled, and stratified parts of the same sizes are drawn from them.
+        drop: Columns of a csv or parquet file that are left out.
+        missing: What is done about features that are missing there: "refuse"; "drop" leaves out their rows; "median"
+            fills in the median of numbers and the most frequent of categories; "most_frequent" that of all. What is
+            filled in is learnt from the training part.
 
     Raises:
         InputError: An unknown name, or data that no classifier can be trained and tested on.
@@ -65,17 +73,21 @@ def load_dataset(
         "train_size": train_size,
     }
     asked |= {"label_noise": label_noise, "val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
-    asked |= {"resplit": resplit}
+    check_known("missing", missing, MISSING)
+    if isinstance(drop, str):
+        raise InputError(f"drop must be a list of columns, got {drop!r}")
+    asked |= {"resplit": resplit, "drop": tuple(drop), "missing": missing}
     plan = Plan(train_size, label_noise, val_fraction, test_fraction, seed, resplit, asked)
     if key not in KNOWN:
         if path.suffix.lower() in SUFFIXES or os.path.basename(key) != key or path.exists():
-            return load_file(path, target, plan)
+            return load_file(path, target, plan, drop, missing)
         try:
             check_known("data set", key, KNOWN)
         except InputError as error:
             raise InputError(f"{error}; the path of a file must end in .npz, .csv or .parquet") from None
     if target is not None:
         raise InputError(f"target names a column of a csv or parquet file, got {target!r} with {key!r}; leave it out")
+    check_of_table(drop, missing, repr(key))
     return _load_known(KNOWN[key], plan)
 
 

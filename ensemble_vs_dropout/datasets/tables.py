@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import functools
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.datasets.archives import check_file
 from ensemble_vs_dropout.datasets.columns import check_columns, encode_columns, read_columns
 from ensemble_vs_dropout.datasets.preparation import assemble, split_test
@@ -23,17 +24,52 @@ if TYPE_CHECKING:
 COLUMNS_SHOWN = 20
 
 
-def load_table(path: Path, target: str | None, plan: Plan) -> Dataset:
-    """Return the `Dataset` in the csv or parquet file at `path`, with the column `target` as the label."""
+def load_table(
+    path: Path, target: str | None, plan: Plan, drop: Sequence[str] = (), missing: str = "refuse"
+) -> Dataset:
+    """Return the `Dataset` in the csv or parquet file at `path`, with the column `target` as the label.
+
+    Args:
+        path: Of the file.
+        target: The column that holds the labels.
+        plan: How it is split.
+        drop: Columns that are left out.
+        missing: One of `columns.MISSING`, what is done about features that are missing.
+    """
     frame = read_table(path)
     target = _check_target(path, frame, target)
+    frame, left_out = _cleaned(path, frame, target, drop, missing)
     features, read = read_columns(frame.drop(columns=target))
-    columns = check_columns(path, features)
+    columns = check_columns(path, features, missing)
     rows = np.arange(len(frame))
     # Only row numbers are split: the encoder must not see a value before the final training part is known.
     x, y, classes, notes = split_test(rows, frame[target], f"column {target!r}", plan)
-    finish = functools.partial(encode_columns, features, columns)
-    return assemble(x, y, finish, plan, name=path.stem, class_names=classes, source=str(path), notes=[*read, *notes])
+    finish = functools.partial(encode_columns, features, columns, missing=missing)
+    return assemble(
+        x, y, finish, plan, name=path.stem, class_names=classes, source=str(path), notes=[*left_out, *read, *notes]
+    )
+
+
+def _cleaned(
+    path: Path, frame: pd.DataFrame, target: str, drop: Sequence[str], missing: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return a table without the columns that are dropped, nor the rows if `missing` drops them; and notes."""
+    for name in drop:
+        if name == target:
+            raise InputError(f"drop must not name the target, got {name!r}")
+        check_known(f"column of {path} to drop", name, frame.columns)
+    notes = [f"columns left out: {', '.join(drop)}"] if drop else []
+    frame = frame.drop(columns=list(drop))
+    if frame.shape[1] == 1:
+        raise InputError(f"{path} must have a feature beside the target {target!r}, got no other column after drop")
+    if missing == "drop" and (rows := frame.isna().any(axis=1)).any():
+        if rows.all():
+            raise InputError(
+                f"missing='drop' leaves no row of {path}: each lacks a value; drop columns, or fill them in"
+            )
+        notes.append(f"{rows.sum():,} of {len(frame):,} rows with missing values left out")
+        frame = frame[~rows].reset_index(drop=True)
+    return frame, notes
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -71,6 +71,8 @@ def compare(
     rules: Sequence[str] = STANDARD_RULES,
     margins: Mapping[str, float] | None = None,
     target: str | None = None,
+    drop: Sequence[str] = (),
+    missing: str = "refuse",
     train_size: int | None = None,
     label_noise: float = 0.0,
     shifts: Sequence[str] | Mapping[str, Any] = (),
@@ -119,8 +121,9 @@ def compare(
         rules: How members are combined: names in `RULES`, or "package.module:function".
         margins: By metric, in the unit that tables show, such as {"error": 0.5} for half a percentage point:
             differences below it do not matter, and the verdict says where one is shown to be below it.
-        target: The label's column, where `data` is the name of a table; like `train_size` and `label_noise`, as
-            `load_dataset` takes it.
+        target: The label's column, where `data` is the name of a table; like the next four, as `load_dataset` takes it.
+        drop: Columns of a table that are left out.
+        missing: What is done about features that are missing in a table.
         train_size: Train on a stratified subset of this size.
         label_noise: Fraction of training labels to falsify, in [0, 1).
         shifts: What is done to the test inputs, as further conditions: names in `datasets.SHIFTS`, or by name
@@ -166,7 +169,9 @@ def compare(
         raise InputError(f"arms must name at least two arms, to compare them, got {[arm.name for arm in chosen]}")
     if members == 1 and len([arm for arm in chosen if arm.grows != "networks"]) < 2:
         raise InputError("members must be at least 2 to compare these arms: of one network there is no ensemble, got 1")
-    loading = {"target": target, "train_size": train_size, "label_noise": label_noise}
+    loading = {
+        "target": target, "train_size": train_size, "label_noise": label_noise, "drop": tuple(drop), "missing": missing,
+    }  # fmt: skip
     dataset, named, facts = _data(data, loading, seed, splits is not None)
     model, names = _model(builder, build, dataset), _names(arms, chosen)
     settings = make_settings(
@@ -305,7 +310,7 @@ def _data(
     if isinstance(data, str):
         named = {"dataset": data, **loading, "new_splits": new_splits}
         return data_of(make_settings(**named, data_seed=seed)), named, {}
-    given = [name for name, value in loading.items() if value]
+    given = [name for name, value in loading.items() if value and value != "refuse"]
     if given:
         raise InputError(f"{given[0]} is for data that are loaded by name; give it to load_dataset instead")
     asked = dict(data.asked)
@@ -325,7 +330,7 @@ def _data(
 def _again(asked: Mapping[str, Any], data: Dataset) -> Dataset | None:
     """Return what a run would load, or None where it could not: of other fractions, or no longer there."""
     try:
-        loading = {name: asked[name] for name in ("target", "train_size", "label_noise")}
+        loading = {name: asked[name] for name in ("target", "train_size", "label_noise", "drop", "missing")}
         named = {"dataset": asked["name"], "data_seed": asked["seed"], "new_splits": asked["resplit"]}
         again = data_of(make_settings(**loading, **named))
     except (InputError, OSError):

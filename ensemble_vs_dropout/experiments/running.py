@@ -221,7 +221,7 @@ def networks_of(run: Run, store: Keeping) -> Ensemble:
 def data_of(settings: Settings) -> Dataset:
     """Return the data that settings name."""
     wanted, state, seed = settings, state_of_data(settings.dataset), _data_seed(settings)
-    loading = (wanted.dataset, wanted.target, wanted.train_size, wanted.label_noise)
+    loading = (wanted.dataset, wanted.target, wanted.drop, wanted.missing, wanted.train_size, wanted.label_noise)
     data = _load(*loading, seed, wanted.new_tests, state)
     if wanted.new_splits == "train" and not np.array_equal(data.y_test, _load(*loading, seed + 1, False, state).y_test):
         raise InputError(
@@ -255,6 +255,8 @@ def builder_of(model: ModelSettings) -> Builder:
 def _load(
     name: str,
     target: str | None,
+    drop: tuple[str, ...],
+    missing: str,
     train_size: int | None,
     label_noise: float,
     seed: int,
@@ -262,7 +264,10 @@ def _load(
     state: tuple[Any, ...],
 ) -> Dataset:
     """Load data, or take them from the last few; `state` is that of the file, so that what has changed is loaded."""
-    return load_dataset(name, target=target, train_size=train_size, label_noise=label_noise, seed=seed, resplit=resplit)
+    return load_dataset(
+        name, target=target, drop=drop, missing=missing, train_size=train_size, label_noise=label_noise, seed=seed,
+        resplit=resplit,
+    )  # fmt: skip
 
 
 def _part(data: Dataset, name: str) -> tuple[npt.NDArray[np.generic], IntArray]:
@@ -364,7 +369,7 @@ def conditions(shifts: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 
 def other_data(name: str, data: Dataset) -> Dataset:
     """Return data that do not belong, or raise `InputError` if they are of another shape or type."""
-    other = _load(name, None, None, 0.0, 0, False, state=state_of_data(name))
+    other = _load(name, None, (), "refuse", None, 0.0, 0, False, state=state_of_data(name))
     if other.input_shape != data.input_shape or other.x_test.dtype != data.x_test.dtype:
         raise InputError(
             f"other_data must have examples of the shape and type of {data.name!r}, {data.input_shape} of "

@@ -111,6 +111,8 @@ class Settings(_Checked):
     """What one point of a study is; the defaults are those of `compare`.
 
     Attributes:
+        drop: Columns of a table that are left out.
+        missing: What is done about features that are missing in a table; see `load_dataset`.
         seed: Root of all random draws: the split, the networks, the masks.
         data_seed: Of the split and the shifts, where it is to be another than `seed`.
         new_splits: Whether every repetition has training, validation and test parts of its own: those of the first are
@@ -150,6 +152,8 @@ class Settings(_Checked):
 
     dataset: str
     target: str | None = None
+    drop: tuple[str, ...] = ()
+    missing: Literal["refuse", "drop", "median", "most_frequent"] = "refuse"
     train_size: Annotated[int, Field(ge=2)] | None = None
     label_noise: Fraction = 0.0
     data_seed: Annotated[int, Field(ge=0)] | None = None

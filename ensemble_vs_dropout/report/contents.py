@@ -207,6 +207,8 @@ def _command(spec: Mapping[str, Any]) -> tuple[str, str]:
     options = {
         "dataset": spec["loaded_as"] or spec["dataset"],
         "target": spec.get("target"),
+        "drop": ",".join(spec.get("drop", ())) or None,
+        "missing": spec.get("missing"),
         "train-size": spec.get("train_size"),
         "label-noise": spec.get("label_noise") or None,
         "model": model,

@@ -97,6 +97,32 @@ def test_what_may_mean_something_else_stays_text(column):
     assert notes == []
 
 
+def test_missing_values_are_filled_in_by_what_training_knows():
+    frame = pd.DataFrame({"n": [1.0, np.nan, 3.0, 5.0, np.nan], "c": ["u", "v", "v", None, "u"]})
+    columns = check_columns(PATH, frame, "median")
+    rows = {"train": np.array([0, 1, 2]), "val": np.array([3]), "test": np.array([4])}
+    parts, notes = encode_columns(frame, columns, rows, "median")
+    whole, _ = encode_columns(frame.fillna({"n": 2.0, "c": "v"}), columns, rows)
+    for part in rows:
+        np.testing.assert_array_equal(parts[part], whole[part])
+    assert notes[:2] == [
+        "2 missing values of column 'n' became the median in training, 2.0",
+        "1 missing values of column 'c' became the most frequent value in training, v",
+    ]
+    most, _ = encode_columns(frame, columns, rows, "most_frequent")
+    np.testing.assert_array_equal(
+        most["train"][:, 0], encode_columns(frame.fillna({"n": 1.0, "c": "v"}), columns, rows)[0]["train"][:, 0]
+    )
+
+
+def test_what_cannot_be_filled_in_is_refused():
+    with pytest.raises(InputError, match="got none in 'a'; drop it"):
+        check_columns(PATH, pd.DataFrame({"a": [None, None], "b": [1.0, None]}), "median")
+    frame = pd.DataFrame({"n": [np.nan, 1.0, 2.0]})
+    with pytest.raises(InputError, match="column 'n' has no value in the training part"):
+        encode_columns(frame, Columns(("n",), ()), {"train": np.array([0]), "val": np.array([1])}, "median")
+
+
 def test_infinite_values_are_counted_by_column():
     with pytest.raises(InputError, match=r"column 'a' \(1\), column 'b' \(1\)"):
         check(a=[1.0, np.inf], b=[1e300, 1.0], c=[1, 2])

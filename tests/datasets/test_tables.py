@@ -161,3 +161,49 @@ def test_too_few_rows_of_a_class(tmp_path):
     table.loc[:1, "kind"] = "z"
     with pytest.raises(InputError, match=r"column 'kind' must have at least 3 examples .* got 2 of class 'z'"):
         load_dataset(write(table, tmp_path / "a.csv"), target="kind")
+
+
+def holed(tmp_path):
+    table = frame()
+    table.loc[[3, 7], "age"] = np.nan
+    table.loc[7, "town"] = None
+    return write(table, tmp_path / "holed.csv")
+
+
+def test_columns_and_rows_can_be_left_out(tmp_path):
+    path = holed(tmp_path)
+    data = load_dataset(path, target="kind", drop=["town", "visits"], missing="drop")
+    assert sum(data.sizes.values()) == ROWS - 2
+    assert data.x_train.shape[1] == 1 + 2
+    assert data.notes[:2] == ("columns left out: town, visits", "2 of 100 rows with missing values left out")
+    whole = load_dataset(path, target="kind", drop=["age", "town"])
+    assert whole.sizes["train"] == 72
+
+
+@pytest.mark.parametrize("missing", ["median", "most_frequent"])
+def test_missing_values_can_be_filled_in(tmp_path, missing):
+    data = load_dataset(holed(tmp_path), target="kind", missing=missing)
+    assert data.sizes == {"train": 72, "val": 8, "test": 20}
+    assert np.isfinite(data.x_train).all()
+    assert any("missing values of column 'age' became the" in note for note in data.notes)
+
+
+def test_what_is_wrong_with_drop_and_missing_is_told(tmp_path):
+    path = holed(tmp_path)
+    with pytest.raises(InputError, match=r"missing \(--missing\) can be 'drop', 'median' or 'most_frequent'"):
+        load_dataset(path, target="kind")
+    with pytest.raises(InputError, match=r"unknown column of .* to drop 'twon'"):
+        load_dataset(path, target="kind", drop=["twon"])
+    with pytest.raises(InputError, match="drop must not name the target"):
+        load_dataset(path, target="kind", drop=["kind"])
+    with pytest.raises(InputError, match="drop must be a list of columns, got 'town'"):
+        load_dataset(path, target="kind", drop="town")
+    with pytest.raises(InputError, match="no other column after drop"):
+        load_dataset(path, target="kind", drop=["age", "town", "member", "visits"])
+    with pytest.raises(InputError, match="unknown missing 'mean'"):
+        load_dataset(path, target="kind", missing="mean")
+    with pytest.raises(InputError, match="drop is of the columns of a csv or parquet file, and 'digits' is none"):
+        load_dataset("digits", drop=["age"])
+    empty = write(frame().assign(age=np.nan), tmp_path / "empty.csv")
+    with pytest.raises(InputError, match="leaves no row"):
+        load_dataset(empty, target="kind", missing="drop")

@@ -198,3 +198,21 @@ def test_markup_in_names_does_not_reach_the_table(data, tmp_path):
     comparison = compare(replace(data, name="a|b [red]"), builder(), **TINY)
     assert "a\\|b [red]" in comparison.save(tmp_path / "run").read_text()
     assert "a|b [red]" in comparison.report(tmp_path / "report").read_text()
+
+
+def test_a_table_with_holes_is_cleaned_as_asked_and_the_runs_say_so(tmp_path):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": rng.normal(size=120), "b": rng.normal(size=120), "id": np.arange(120)})
+    table["label"] = np.where(table.a > 0, "yes", "no")
+    table.loc[[2, 5], "b"] = np.nan
+    table.to_csv(tmp_path / "holes.csv", index=False)
+    cleaned = {"target": "label", "drop": ["id"], "missing": "median"}
+    found = compare(str(tmp_path / "holes.csv"), "mlp", **TINY | {"epochs": 1}, **cleaned)
+    data = evd.load_dataset(tmp_path / "holes.csv", **cleaned)
+    np.testing.assert_array_equal(found.labels["test"], data.y_test)
+    assert found.ensembles[0]["plain"].models[0].input_shape == (None, 2)
+    assert found.spec["drop"] == ["id"]
+    assert found.spec["missing"] == "median"
+    assert all(run.spec["missing"] == "median" for runs in found.runs for run in runs)
+    same = compare(data, "mlp", **TINY | {"epochs": 1})  # what it was loaded by is known
+    assert [run.name for run in same.runs[0]] == [run.name for run in found.runs[0]]

@@ -41,6 +41,12 @@ def test_the_command_loads_the_data_as_they_were_loaded():
     assert "given as arrays" in _command({**SPEC, "loaded_as": None})[1]
 
 
+def test_the_command_says_how_a_table_was_cleaned():
+    command, _ = _command({**SPEC, "drop": ["id", "a name"], "missing": "median"})
+    assert "--drop 'id,a name' --missing median" in command
+    assert "--drop" not in _command(SPEC)[0]
+
+
 def test_the_command_has_what_was_judged_besides():
     found = options(shifts={"rotation": "severities", "blur": "severities"}, other_data="letter", exact=True)
     assert (found["--shifts"], found["--other-data"], found["--exact"]) == ("rotation,blur", "letter", "")
