@@ -1,11 +1,45 @@
-"""What a notebook or a prompt shows of the things that people hold in their hands: short, and no arrays."""
+"""What a notebook or a prompt shows of the things that people hold in their hands; and the notebooks of `examples`."""
 
+import re
+from pathlib import Path
+
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from nbclient import NotebookClient
 
 import ensemble_vs_dropout as evd
 from ensemble_vs_dropout.plots import EnsembleSize
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "examples").glob("*.ipynb"))
+
+
+def text_of(notebook):
+    """Return what the cells of a notebook print and show, as text."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    return "".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the libraries that run notebooks
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+def test_a_notebook_runs_and_shows_what_it_says(path, tmp_path):
+    notebook = nbformat.read(path, as_version=4)
+    told = {
+        "compare_on_your_data": "no difference|Use ",
+        "uncertainty_of_your_model": "the surest 100%",
+        "what_dropout_averages": r"weight scaling and the geometric mean differ by \d\.\de-0[678]",
+    }[path.stem]
+    assert re.search(told, text_of(notebook))  # as it is kept
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        cell["outputs"] = []
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert re.search(told, text_of(notebook))
+
+
+def test_there_are_three_notebooks():
+    assert len(NOTEBOOKS) == 3
 
 
 def shown(thing):
