@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,7 +77,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """Return the table in the file at `path`, with columns of different names and at least one row."""
     check_file(path)
     names, frame = _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
-    doubles = sorted({name for name in names if names.count(name) > 1})
+    doubles = sorted(name for name, count in Counter(names).items() if count > 1)
     if doubles:
         raise InputError(f"{path} must have columns of different names, got {doubles[0]!r} more than once; rename one")
     if "" in names:
