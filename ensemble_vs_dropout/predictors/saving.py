@@ -62,7 +62,7 @@ def read(
     models: list[keras.Model] = []
     try:
         with zipfile.ZipFile(path) as archive, TemporaryDirectory() as folder:
-            state = json.loads(archive.read("ensemble.json"))
+            state = _state(path, archive.read("ensemble.json"))
             names = state.get("files") or [f"member_{member:03d}{files.WHOLE}" for member in range(len(state["masks"]))]
             for member, (name, masks) in enumerate(zip(names, state["masks"], strict=True)):
                 file = Path(folder) / f"member_{member:03d}{files.WEIGHTS if name.endswith('5') else files.WHOLE}"
@@ -83,6 +83,23 @@ def read(
     except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
         raise InputError(f"{path} does not hold a saved ensemble: {error}") from error
     return models, state
+
+
+def _state(path: str | PathLike[str], text: bytes) -> dict[str, Any]:
+    """Return what `ensemble.json` holds, or raise `InputError` where it is of another shape than `write` gives it."""
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise InputError(f"{path} does not hold a saved ensemble: ensemble.json is nested too deeply") from error
+    lists = ("masks", "histories", "diverged")
+    sound = isinstance(found, dict) and all(isinstance(found.get(name), list) for name in lists)
+    sound = sound and type(found.get("seed")) is int and all(isinstance(masks, list) for masks in found["masks"])
+    if sound and (names := found.get("files")) is not None:
+        sound = isinstance(names, list) and len(names) == len(found["masks"]) and all(isinstance(n, str) for n in names)
+        sound = sound and isinstance(found.get("reasons"), (list, type(None)))
+    if not sound:
+        raise InputError(f"{path} does not hold a saved ensemble: ensemble.json is not what save writes")
+    return dict(found)
 
 
 def _built(build: Callable[[], keras.Model], models: list[keras.Model], file: Path) -> keras.Model:

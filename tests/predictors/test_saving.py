@@ -1,6 +1,7 @@
 """Saved ensembles predict, grow and go on as if they had never been saved."""
 
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -77,3 +78,16 @@ def test_what_is_no_saved_ensemble_is_refused(tmp_path):
     path.write_text("no zip")
     with pytest.raises(InputError, match="does not hold a saved ensemble"):
         Ensemble.load(path)
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["[]", "1", "null", "[" * 100_000, '{"masks": []}', '{"seed": 0, "diverged": [], "histories": [], "masks": null}',
+     '{"seed": 0, "diverged": [], "histories": [], "masks": [[]], "files": []}'],
+)  # fmt: skip
+def test_a_state_of_another_shape_is_told_in_a_sentence(tmp_path, state):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("ensemble.json", state)
+        archive.writestr("member_000.keras", b"junk")
+    with pytest.raises(InputError, match=r"does not hold a saved ensemble: ensemble\.json is"):
+        Ensemble.load(tmp_path / "a.zip")
