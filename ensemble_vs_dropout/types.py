@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ class Dataset:
 
     def __repr__(self) -> str:
         """Return the name, the classes, and the parts with their shapes; no array is printed."""
-        few = ", ".join(self.classes[:5]) + (", ..." if len(self.classes) > 5 else "")
+        few = ", ".join(map(repr, self.classes[:5])) + (", ..." if len(self.classes) > 5 else "")
         parts = ", ".join(f"{size:,} {part}" for part, size in self.sizes.items())
         return (
             f"Dataset {self.name!r}: {len(self.classes)} classes ({few})\n"
@@ -116,13 +117,17 @@ class Dataset:
     @cached_property
     def test_in_train(self) -> int:
         """The number of test examples whose features are those of a training example, to the last bit."""
-        seen = {np.ascontiguousarray(row).tobytes() for row in self.x_train}
-        return sum(np.ascontiguousarray(row).tobytes() in seen for row in self.x_test)
+        seen = {_digest(row) for row in self.x_train}  # of 16 bytes, for the data may be larger than memory
+        return sum(_digest(row) in seen for row in self.x_test)
 
     @property
     def sizes(self) -> dict[str, int]:
         """The number of examples of each part."""
         return {part: len(getattr(self, f"x_{part}")) for part in PARTS}
+
+
+def _digest(row: npt.NDArray[np.generic]) -> bytes:
+    return blake2b(np.ascontiguousarray(row).tobytes(), digest_size=16).digest()
 
 
 @dataclass(frozen=True, eq=False)

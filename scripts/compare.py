@@ -2,7 +2,7 @@
 
     python scripts/compare.py --dataset fashion_mnist_10k
 
-takes about two minutes on two cores, and prints the table, the verdict, and where the report lies. It is the same
+takes some minutes on two cores. It prints the answer, quality and cost, and the report's page to open. It is the same
 as `evd compare`; `--help` lists the options.
 """
 

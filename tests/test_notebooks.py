@@ -53,7 +53,8 @@ def shown(thing):
 def test_data_and_predictions(blobs):
     data = evd.Dataset("mine", *(blobs(examples=20) * 3), classes=("a", "b", "c"), source="disk")
     assert shown(data) == (
-        "Dataset 'mine': 3 classes (a, b, c)\n  20 train, 20 val, 20 test examples of shape (6,), float32\n  from disk"
+        "Dataset 'mine': 3 classes ('a', 'b', 'c')\n"
+        "  20 train, 20 val, 20 test examples of shape (6,), float32\n  from disk"
     )
     assert shown(evd.Predictions(np.full((3, 4, 2), 0.5), method="three")) == (
         "Predictions of three: 3 members, 4 examples, 2 classes"

@@ -1,1 +1,1 @@
-"""The command line: `main`, the command `evd`, and `study`, the commands `evd study`."""
+"""The command line: `main`, the command `evd`; `study`, `evd study`; `doctor`; `screen`, what is printed."""

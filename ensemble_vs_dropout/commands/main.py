@@ -133,7 +133,7 @@ def compare(
     evd compare --dataset mine.npz --model mynets:build --margin 0.5
     """
     started = time.perf_counter()
-    from ensemble_vs_dropout.experiments import numbered_checks
+    from ensemble_vs_dropout.evaluation.numbered_checks import sorted_checks
     from ensemble_vs_dropout.experiments.comparing import compare as run
     from ensemble_vs_dropout.experiments.running import data_of
     from ensemble_vs_dropout.experiments.settings import make_settings
@@ -141,7 +141,7 @@ def compare(
 
     ignored = ignore.split(",") if ignore else []
     dropped = tuple(drop.split(",")) if drop else ()
-    numbered_checks.sorted_checks([], ignored)  # a number that no check has is told before anything is trained
+    sorted_checks([], ignored)  # a number that no check has is told before anything is trained
     loaded = make_settings(
         dataset=dataset, target=target, drop=dropped, missing=missing, train_size=train_size, label_noise=label_noise,
         seed=seed,

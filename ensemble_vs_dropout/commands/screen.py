@@ -32,7 +32,7 @@ def show_comparison(
     """
     from rich.console import Console
 
-    from ensemble_vs_dropout.report import main_costs, quality_by_itself, quality_in_words
+    from ensemble_vs_dropout.report import cost_in_words, quality_in_words
 
     width, minutes = Console().width, comparison.environment["minutes"]
     print(_wrapped(str(comparison.answer()), width), end="\n\n")
@@ -42,11 +42,12 @@ def show_comparison(
         _show(quality_in_words(scores, cost, contrasts), f"Quality and cost; {brackets}", _NO_EDGE, beside=True)
     else:
         title = f"Quality; {brackets}" if width >= _WITH_INTERVALS else "Quality; --wide shows intervals too"
-        _show(quality_by_itself(scores, contrasts), title, width)
-        _show(main_costs(cost), "Cost", width)
+        _show(quality_in_words(scores, None, contrasts), title, width)
+        _show(cost_in_words(cost, beside_quality=True), "Cost", width)
+    checks = comparison.checks(ignore)
     for issue, name in ((True, "Issues, which may change the answer:"), (False, "Hints:")):
-        if found := [check for check in comparison.checks(ignore) if check.issue == issue]:
-            print(_wrapped("\n".join([name, *(f"* {check}" for check in found)]), width), end="\n\n")
+        if found := [f"* {check}" for check in checks if check.issue == issue]:
+            print(_wrapped("\n".join([name, *found]), width), end="\n\n")
     print(f"Trained and predicted in {minutes:.1f} min; this call took {seconds / 60:.1f} min.")
     print(f"open {page}")
 

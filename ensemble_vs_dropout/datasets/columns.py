@@ -128,13 +128,17 @@ def _filled(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return a table without missing values, and notes of what stands for them."""
     counts = frame.isna().sum()
+    holed = counts[counts > 0].index
+    frame = frame.assign(  # whole numbers have no median that is not whole
+        **{name: frame[name].to_numpy(np.float64, na_value=np.nan) for name in holed if name in columns.numeric}
+    )
     values, notes = {}, []
-    for name in counts[counts > 0].index:
+    for name in holed:
         seen = frame[name].iloc[train].dropna()
         if seen.empty:
             raise InputError(f"column {name!r} has no value in the training part to fill in others by; drop it")
         by_median = missing == "median" and name in columns.numeric
-        values[name] = seen.astype(np.float64).median() if by_median else seen.mode().iloc[0]
+        values[name] = seen.median() if by_median else seen.mode().iloc[0]
         what = "median" if by_median else "most frequent value"
         notes.append(f"{counts[name]} missing values of column {name!r} became the {what} in training, {values[name]}")
     return (frame.fillna(values) if values else frame), notes

@@ -6,8 +6,9 @@
 * `equivalence`: what an arm is worth in independent networks, and which is best at equal cost
 * `members`: how the members of each arm differ, and what that gains
 * `cost`: what each arm costs
-* `verdict`: sentences from the contrasts alone
-* `arms`: the names of the arms in words
+* `answer`: which arm to use; `verdict`: sentences from the contrasts alone; `wording`: what both call things
+* `numbered_checks`: what may change the answer, and what a reader must know
+* `arms`: the one registry of recipes and arms
 """
 
 from ensemble_vs_dropout.evaluation.equivalence import equal_cost, equivalence

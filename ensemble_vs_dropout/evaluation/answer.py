@@ -26,7 +26,7 @@ from ensemble_vs_dropout.evaluation.wording import (
     size_words,
     times_words,
     unit_of,
-)  # fmt: skip
+)
 
 BASE = "single"  # what people would take otherwise, if it is compared
 AT_MOST = 5  # planned questions that stand below the answer
@@ -109,7 +109,8 @@ class Choice:
         arm: A name in `ARMS`.
         rule: By which its members are combined.
         name: Both in words.
-        rivals: In words, the other arms within the limit that nothing beats.
+        rivals: In words, the other arms within the limit that nothing beats, and that are not shown to differ from it.
+        mixed: In words, those that are shown to be better than it by one metric, and worse by another.
     """
 
     limit: str
@@ -117,10 +118,16 @@ class Choice:
     rule: str
     name: str
     rivals: tuple[str, ...]
+    mixed: tuple[str, ...] = ()
+
+    @property
+    def beside(self) -> str:
+        """What is said of the others."""
+        told = f"; not shown to differ from {listed(self.rivals)}" if self.rivals else ""
+        return told + (f"; by one metric better than {listed(self.mixed)}, by another worse" if self.mixed else "")
 
     def __str__(self) -> str:
-        rivals = f"; not shown to differ from {listed(self.rivals)}" if self.rivals else ""
-        return f"{self.limit}: {self.name}{rivals}"
+        return f"{self.limit}: {self.name}{self.beside}"
 
 
 @dataclass(frozen=True)
@@ -176,7 +183,7 @@ class Answer:
         return [*told, *self._unsettled()]
 
     def _which(self) -> str:
-        if self.shown and self.use.rivals:
+        if self.shown and (self.use.rivals or self.use.mixed):
             return f"Use {self.use.name}: it is the cheapest of those that nothing is shown to beat."
         if self.shown:
             return f"Use {self.use.name}: it is the only one that nothing is shown to beat."
@@ -188,6 +195,8 @@ class Answer:
 
     def _unsettled(self) -> list[str]:
         parts = []
+        if self.use.mixed:
+            parts.append(f"which metric matters more, for {listed(self.use.mixed)} may be better by yours")
         if self.unsettled:
             parts.append(f"whether {listed(self.unsettled, 'or')} is better than {self.use.name}")
         if self.untested:
@@ -230,7 +239,8 @@ def answer(contrasts: pd.DataFrame, cost: pd.DataFrame) -> Answer:
     rows = rows or [(str(cost.arm.iloc[0]), "mean")]  # one alone, which no contrast is of
     asked = [row for row in rows if any(row in pair for pair in planned)] or rows
     asked.sort(key=lambda row: [*ARMS, row[0]].index(row[0]))
-    use, rivals = _cheapest(asked, planned, costs)
+    choice = _cheapest("", asked, planned, costs)
+    use = (choice.arm, choice.rule)
     as_good = {row for pair, found in planned.items() if use in pair and not any(map(_open, found)) for row in pair}
     of_row = {row: [one for pair, found in planned.items() if row in pair for one in found] for row in asked}
     untested = [arm_words(*row) for row, found in of_row.items() if found and not any(one.tested for one in found)]
@@ -238,12 +248,12 @@ def answer(contrasts: pd.DataFrame, cost: pd.DataFrame) -> Answer:
     others = [row for pair in planned if use in pair for row in pair if row != use]
     other = next((row for row in others if row[0] == BASE), others[0] if others else use)
     return Answer(
-        Choice("", *use, arm_words(*use), rivals),
+        choice,
         any(one.better != "neither" for found in planned.values() for one in found),
         tuple(_differences(contrasts, *use, *other, metrics=metrics)),
         _ratio(costs, _TRAINING, use, other),
         _ratio(costs, _PREDICTING, use, other),
-        tuple(name for name in rivals if name not in settled),
+        tuple(name for name in choice.rivals if name not in settled),
         tuple(untested),
         tuple(_limits(asked, planned, costs, contrasts)),
         tuple(map(tuple, [*planned.values()][:AT_MOST])),
@@ -279,24 +289,33 @@ def _open(one: Difference) -> bool:
     return not (math.isfinite(one.below) or one.value == one.low == one.high == 0)
 
 
+def _winners(found: Sequence[Difference]) -> set[str]:
+    """Return the sides of a question that are shown to be better by some metric."""
+    return {one.better for one in found} - {"neither"}
+
+
 def _unbeaten(rows: Sequence[Row], planned: Planned) -> list[Row]:
     """Return the rows that no other of them is shown to beat by one metric and to lose against by none."""
     beaten: set[Row] = set()
     for (a, b), found in planned.items():
-        won = {one.better for one in found} - {"neither"}
+        won = _winners(found)
         if a in rows and b in rows and len(won) == 1:
             beaten.add(b if won == {"a"} else a)
     return [row for row in rows if row not in beaten]
 
 
-def _cheapest(rows: Sequence[Row], planned: Planned, costs: pd.DataFrame) -> tuple[Row, tuple[str, ...]]:
-    """Return the unbeaten row that is cheapest to train and then to predict with, and the others in words."""
+def _cheapest(limit: str, rows: Sequence[Row], planned: Planned, costs: pd.DataFrame) -> Choice:
+    """Return the unbeaten row that is cheapest to train and then to predict with."""
     left = _unbeaten(rows, planned) or list(rows)
     kept = left
     for columns in (_TRAINING, _PREDICTING):
         paid = {row: _cost(costs, columns, row) for row in kept}
         kept = [row for row in kept if paid[row] <= _ABOUT * min(paid.values())]
-    return kept[0], tuple(arm_words(*row) for row in left if row != kept[0])
+    use = kept[0]
+    mixed = {row for pair, found in planned.items() if use in pair and len(_winners(found)) == 2 for row in pair}
+    others = [row for row in left if row != use]
+    rivals, both = ([arm_words(*row) for row in others if (row in mixed) == in_both] for in_both in (False, True))
+    return Choice(limit, *use, arm_words(*use), tuple(rivals), tuple(both))
 
 
 def _limits(rows: Sequence[Row], planned: Planned, costs: pd.DataFrame, contrasts: pd.DataFrame) -> Iterator[Choice]:
@@ -306,13 +325,11 @@ def _limits(rows: Sequence[Row], planned: Planned, costs: pd.DataFrame, contrast
         of_one = next((cost for row, cost in paid.items() if row[0] == BASE), min(paid.values()))
         within = [row for row in rows if paid[row] <= _ABOUT * of_one]
         if math.isfinite(of_one) and len(within) < len(rows):
-            use, rivals = _cheapest(within, planned, costs)
-            yield Choice(limit, *use, arm_words(*use), rivals)
+            yield _cheapest(limit, within, planned, costs)
     measured = next((name for name in _OF_DOUBT if name in set(contrasts.metric)), None)
     if measured:
         of_doubt = {pair: _differences(contrasts, *pair[0], *pair[1], metrics=[measured]) for pair in planned}
-        use, rivals = _cheapest(rows, of_doubt, costs)
-        yield Choice(_UNSURE, *use, arm_words(*use), rivals)
+        yield _cheapest(_UNSURE, rows, of_doubt, costs)
 
 
 def _cost(costs: pd.DataFrame, columns: Sequence[str], row: Row) -> float:

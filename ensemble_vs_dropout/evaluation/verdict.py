@@ -20,7 +20,7 @@ from ensemble_vs_dropout.evaluation.wording import (
     size_words,
     times_words,
     unit_of,
-)  # fmt: skip
+)
 
 _METRICS = ("error", "nll")  # those of the verdict, where they are measured; else the first two that are
 _AXES = {

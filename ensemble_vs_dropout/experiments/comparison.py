@@ -23,10 +23,12 @@ from pydantic import ValidationError
 
 from ensemble_vs_dropout import evaluation, report
 from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.evaluation import numbered_checks
 from ensemble_vs_dropout.evaluation.answer import Answer, answer
 from ensemble_vs_dropout.evaluation.arms import (
     ARMS,
     EACH,
+    RECIPES,
     REFERENCE,
     find_arms,
     growing,
@@ -36,11 +38,11 @@ from ensemble_vs_dropout.evaluation.arms import (
 )
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
+from ensemble_vs_dropout.evaluation.numbered_checks import Check
 from ensemble_vs_dropout.evaluation.pooling import Arms
 from ensemble_vs_dropout.evaluation.verdict import Paragraph, paragraphs
 from ensemble_vs_dropout.experiments import folder as folders
-from ensemble_vs_dropout.experiments import notes, numbered_checks
-from ensemble_vs_dropout.experiments.numbered_checks import Check
+from ensemble_vs_dropout.experiments import notes
 from ensemble_vs_dropout.experiments.plan import Plan, Point, Run
 from ensemble_vs_dropout.experiments.settings import Settings
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Store
@@ -48,7 +50,7 @@ from ensemble_vs_dropout.experiments.tables import score_of_trial, scores_of, va
 from ensemble_vs_dropout.files import write_whole
 from ensemble_vs_dropout.measures.spread import LEAST
 from ensemble_vs_dropout.measures.temperature import NOISE
-from ensemble_vs_dropout.report import Figure, Remark, Report
+from ensemble_vs_dropout.report import Figure, Report
 from ensemble_vs_dropout.types import Cost, IntArray, Predictions
 
 if TYPE_CHECKING:
@@ -371,10 +373,18 @@ class Comparison:
         Raises:
             InputError: A number that no check has.
         """
-        wanted, told, examples = self.settings, self.answer(), self.labels["test"]
+        return numbered_checks.sorted_checks(self._checks, ignore)
+
+    @cached_property
+    def _checks(self) -> list[Check]:
+        wanted, examples = self.settings, self.labels["test"]
         environment = json.loads(self._read(self.runs[0][0], "environment.json"))
-        found = numbered_checks.of_settings(wanted, len(self.runs), told)
-        found += numbered_checks.of_differences(told, self.contrasts)
+        rated = not wanted.tuned and any(RECIPES[recipe].dropout for recipe in wanted.trained)
+        chose = "val" in wanted.splits and (wanted.tuned or wanted.patience is not None)
+        found = numbered_checks.of_design(
+            len(self.runs), self.answer(), float(wanted.rate) if rated else None, judges_what_chose=chose
+        )
+        found += numbered_checks.of_differences(self.contrasts)
         found += numbered_checks.of_data(
             examples, self.spec["classes"], set(self.scores.metric), environment.get("test_in_train")
         )
@@ -386,8 +396,7 @@ class Comparison:
             val, test = (self.predictions[split][self._any] for split in _SPLITS)
             found.append(Check("EVD003", notes.unlike_test(val, self.labels["val"], test, examples), issue=False))
         found.append(self._done_learning())
-        found += [Check("EVD013", notes.LEFT_OUT_OVER_SPLITS, issue=False)] if wanted.new_tests else []
-        return numbered_checks.sorted_checks(found, ignore)
+        return found + ([Check("EVD013", notes.LEFT_OUT_OVER_SPLITS, issue=False)] if wanted.new_tests else [])
 
     def _done_learning(self) -> Check:
         if self.probes:
@@ -436,7 +445,7 @@ class Comparison:
             self.spec,
             self.environment,
             verdict=self.paragraphs,
-            checks=[Remark(check.code, check.title, check.found, check.issue) for check in self.checks()],
+            checks=self.checks(),
             interval=self.interval,
             scores=self.scores,
             contrasts=self.contrasts,
@@ -542,6 +551,7 @@ class Comparison:
 
     def to_json(self, folder: Path | None = None) -> str:
         """Return scores, contrasts, cost and verdict as JSON; what is infinite or undefined stands as a string."""
+        found = self.answer()
         content = {
             "scores": _records(self.scores),
             "contrasts": _records(self.contrasts),
@@ -549,8 +559,8 @@ class Comparison:
             "worth": _records(self.worth) if self._has_worth else [],
             "equal_cost": _records(self.equal_cost),
             **({"conditions": _records(self.conditions)} if self._has_conditions else {}),
-            "answer": _plain(asdict(self.answer())) | {"sentences": self.answer().sentences},
-            "checks": [{"code": check.code, "found": check.found, "issue": check.issue} for check in self.checks()],
+            "answer": _plain(asdict(found)) | {"sentences": found.sentences},
+            "checks": [asdict(check) for check in self.checks()],
             "verdict": [str(paragraph) for paragraph in self.paragraphs],
             "spec": self.spec,
             "environment": self.environment,

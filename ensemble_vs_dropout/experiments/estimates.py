@@ -36,7 +36,7 @@ def estimate(plan: Plan) -> pd.DataFrame:
         wanted, recipe = first.settings, RECIPES[first.recipe]
         data, rate = data_of(wanted), float(wanted.rate) * recipe.rate if recipe.dropout else 0.0
         members = sum(run.members for run in group.runs)
-        network = digest([first.spec[key] for key in ("recipe", "dataset", "target", "model", "width")])
+        network = digest([first.spec.get(key) for key in ("recipe", "dataset", "target", "drop", "model", "width")])
         if network not in sizes:
             sizes[network] = _size(build_for(builder_of(wanted.model), data, rate=rate, width=wanted.width))
         products, parameters = sizes[network]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+from threadpoolctl import threadpool_limits
 
 from ensemble_vs_dropout.evaluation.arms import RECIPES
 from ensemble_vs_dropout.experiments.plan import Group, Plan, Run
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 Tell = Callable[[Run, EpochEnd], None]
 _PARENT = "EVD_PARENT_PROCESS"  # the environment variable that tells a process who started it
-_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # the variables that NumPy's products heed
 _POLL = 0.5  # seconds between two looks at runs in other hands
 
 
@@ -201,8 +202,7 @@ def make_group(
 def in_processes(file: Path, store: Path, others: int, together: int | None, checkpoint: bool) -> Iterator[None]:
     """Have so many other processes call the same study meanwhile; each takes what the others do not hold.
 
-    They end by themselves when nothing is left, are ended if the body fails, and end if this process is killed. The
-    processes share the cores, this one too, if TensorFlow has done nothing in it yet.
+    They end by themselves when nothing is left, are ended if the body fails, and end if this process is killed.
     """
     command = [
         sys.executable,
@@ -216,30 +216,33 @@ def in_processes(file: Path, store: Path, others: int, together: int | None, che
     ]
     command += ["--quiet", "--no-wait", "--jobs", "1", *["--checkpoint"] * checkpoint]
     command += ["--together", str(together)] if together else []
-    own = _threads(others + 1)
-    os.environ.update(own)
-    environment = {**os.environ, _PARENT: str(os.getpid())}
-    processes = [subprocess.Popen(command, env=environment) for _ in range(others)]
-    try:
-        yield
-    except BaseException:
-        for process in processes:
-            process.terminate()
-        raise
-    finally:
-        for process in processes:
-            process.wait()
-        for name in own:
-            del os.environ[name]
+    with _shared_cores(others + 1) as shared:
+        environment = {**os.environ, **shared, _PARENT: str(os.getpid())}
+        processes = [subprocess.Popen(command, env=environment) for _ in range(others)]
+        try:
+            yield
+        except BaseException:
+            for process in processes:
+                process.terminate()
+            raise
+        finally:
+            for process in processes:
+                process.wait()
 
 
-def _threads(processes: int) -> dict[str, str]:
-    """Return the variables by which each of these processes takes its share of the cores, but for those that are set.
+@contextmanager
+def _shared_cores(processes: int) -> Iterator[dict[str, str]]:
+    """Hold NumPy's products to this process's share of the cores; yield the variables that do so in the others.
 
-    More threads than cores wait for each other: two processes of two threads each took 1.3 times as long on two cores.
+    Their threads wait for each other by turning: on two cores, two processes of two threads took 1.3 times as long.
+    TensorFlow's are left alone, for networks with convolutions round by their number.
     """
-    share = str(max(1, (psutil.cpu_count() or 1) // processes)) if processes > 1 else None
-    return {name: share for name in _THREADS if share and name not in os.environ}
+    if processes == 1 or any(name in os.environ for name in _BLAS):
+        yield {}
+        return
+    share = max(1, (psutil.cpu_count() or 1) // processes)
+    with threadpool_limits(share, user_api="blas"):
+        yield dict.fromkeys(_BLAS, str(share))
 
 
 def end_with_parent() -> None:

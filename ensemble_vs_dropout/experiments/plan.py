@@ -32,7 +32,7 @@ _APART = (
     "seed", "repetition", "rate", "members", "passes", "rules", "metrics", "resamples", "shifts", "keep_shifted",
     "other_data", "splits", "exact", "arms",
 )  # fmt: skip
-_LATER = {"drop": (), "missing": "refuse"}  # settings that came later, by their defaults
+_LATER = {"new_splits": False, "drop": (), "missing": "refuse"}  # settings that came later, by their defaults
 _DATA = ("train_size", "label_noise", "data_seed", "new_splits")  # what they see may differ too, where it is not much
 _NUMBERS = ("l2", "learning_rate", "max_norm", "decay_steps")  # settings of the toolkit's own networks
 _DROPOUT_ONLY = ("rate", "passes", "exact")
@@ -280,9 +280,7 @@ def _run(settings: Settings, recipe: str, repetition: int, facts: Mapping[str, s
         spec["data_seed"] = spec["seed"]
     for key in (key for key, usual in _LATER.items() if getattr(settings, key) == usual):
         del spec[key]  # so that runs have the names that they had before there was such a setting
-    if not settings.new_splits:
-        del spec["new_splits"]
-    elif repetition:
+    if settings.new_splits and repetition:
         spec["data_seed"] = derive(spec["data_seed"], "split", repetition)
     for key in _DROPOUT_ONLY if not RECIPES[recipe].dropout else ():
         del spec[key]

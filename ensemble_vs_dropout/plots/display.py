@@ -106,7 +106,7 @@ class Display(ABC):
         panels = len({panel for row in self._mosaic() for panel in row} - {self.EMPTY})
         return (
             f"{type(self).__name__}: {self.title}\n"
-            f"  {panels} panels of {len(self.table):,} rows; bands and bars: {self.interval}\n"
+            f"  {panels} panel{'s' * (panels != 1)} of {len(self.table):,} rows; bands and bars: {self.interval}\n"
             "  .plot() draws it, .save(path) writes it, .frame() has its numbers"
         )
 

@@ -9,24 +9,22 @@
 A new part is a field of `Report` and a line in each format.
 """
 
-from ensemble_vs_dropout.report.contents import Remark, Report, compose
+from ensemble_vs_dropout.report.contents import Report, compose
 from ensemble_vs_dropout.report.figures import Figure
 from ensemble_vs_dropout.report.html import report_html
 from ensemble_vs_dropout.report.latex import latex_table
 from ensemble_vs_dropout.report.markdown import report_markdown, to_markdown
 from ensemble_vs_dropout.report.tables import Cell, Table
-from ensemble_vs_dropout.report.words import main_costs, quality_by_itself, quality_in_words, result_table
+from ensemble_vs_dropout.report.words import cost_in_words, quality_in_words, result_table
 
 __all__ = [
     "Cell",
     "Figure",
-    "Remark",
     "Report",
     "Table",
     "compose",
+    "cost_in_words",
     "latex_table",
-    "main_costs",
-    "quality_by_itself",
     "quality_in_words",
     "report_html",
     "report_markdown",

@@ -11,32 +11,12 @@ import pandas as pd
 
 from ensemble_vs_dropout.evaluation.answer import Answer, answer
 from ensemble_vs_dropout.evaluation.evaluator import OVER_SPLITS
+from ensemble_vs_dropout.evaluation.numbered_checks import Check
 from ensemble_vs_dropout.evaluation.verdict import Paragraph
 from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.report import words
 from ensemble_vs_dropout.report.figures import Figure
 from ensemble_vs_dropout.report.tables import Table
-
-
-@dataclass(frozen=True)
-class Remark:
-    """What a numbered check found.
-
-    Attributes:
-        code: Its number.
-        title: What it is about.
-        said: What was found.
-        issue: Whether it may change the answer.
-
-    Example:
-        >>> Remark("EVD004", "few repetitions", "There is one repetition.", issue=True).title
-        'few repetitions'
-    """
-
-    code: str
-    title: str
-    said: str
-    issue: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +50,7 @@ class Report:
     title: str
     subtitle: str
     verdict: Sequence[Paragraph]
-    checks: Sequence[Remark]
+    checks: Sequence[Check]
     quality: Table
     figures: Sequence[Figure]
     costs: Sequence[Table]
@@ -92,7 +72,7 @@ def compose(
     environment: Mapping[str, Any],
     *,
     verdict: Sequence[Paragraph],
-    checks: Sequence[Remark],
+    checks: Sequence[Check],
     interval: str,
     scores: pd.DataFrame,
     contrasts: pd.DataFrame,

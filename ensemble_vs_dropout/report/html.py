@@ -14,7 +14,6 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from ensemble_vs_dropout.evaluation.verdict import Paragraph
-from ensemble_vs_dropout.evaluation.wording import listed
 from ensemble_vs_dropout.report.contents import Report
 from ensemble_vs_dropout.report.figures import Figure, inline_svg
 from ensemble_vs_dropout.report.tables import Cell, Table
@@ -45,7 +44,6 @@ def report_html(report: Report) -> str:
         "numbers_of": _numbers_of,
         "lead": _lead,
         "prose": _prose,
-        "listed": listed,
     }
     environment.globals["drawing"] = _drawing
     script = (_FOLDER / "report.js").read_text(encoding="utf-8")

@@ -29,7 +29,7 @@ def report_markdown(report: Report) -> str:
         *(_answer(report.answer) if report.answer else []),
         "\n".join(f"- {escape(str(paragraph))}" for paragraph in report.verdict),
         *(
-            ["\n".join(f"- {one.code}, {escape(one.title)}: {escape(one.said)}" for one in report.checks)]
+            ["\n".join(f"- {one.code}, {escape(one.title)}: {escape(one.found)}" for one in report.checks)]
             * bool(report.checks)
         ),
         _section("##", report.quality),

@@ -47,24 +47,25 @@ _DIVERSITY = {
 
 
 def quality_in_words(
-    scores: pd.DataFrame, cost: pd.DataFrame, contrasts: pd.DataFrame | None = None, note: str = ""
+    scores: pd.DataFrame, cost: pd.DataFrame | None, contrasts: pd.DataFrame | None = None, note: str = ""
 ) -> Table:
     """Return one row per arm and rule: each metric with its interval, and the cost of the arm.
 
     Args:
         scores: As `Evaluator.scores` makes them.
-        cost: As `cost_table` makes it; an arm it lacks has empty cells.
+        cost: As `cost_table` makes it; an arm it lacks has empty cells. None for quality alone.
         contrasts: As `Evaluator.contrasts` makes them; without them nothing is bold.
         note: What a reader must know.
 
     Example:
         >>> scores = pd.DataFrame({"arm": "single", "rule": "each", "members": 1, "metric": ["error"], "value": 0.1})
-        >>> table = quality_in_words(scores.assign(low=0.08, high=0.12), pd.DataFrame({"arm": []}))
-        >>> str(table.rows[0][1])
-        '10.00 [8.00, 12.00]'
+        >>> table = quality_in_words(scores.assign(low=0.08, high=0.12), None)
+        >>> table.columns, str(table.rows[0][1])
+        (['arm', 'error (%)'], '10.00 [8.00, 12.00]')
     """
     best = set() if contrasts is None else shown_best(contrasts)
-    costs = {str(row["arm"]): row for row in cost.to_dict("records")}
+    costs = {} if cost is None else {str(row["arm"]): row for row in cost.to_dict("records")}
+    beside = {} if cost is None else _BESIDE_QUALITY
     metrics = list(dict.fromkeys(scores["metric"]))
     rows = []
     for (arm, rule, members), group in scores.groupby(["arm", "rule", "members"], sort=False):
@@ -74,9 +75,9 @@ def quality_in_words(
         }
         row = [Cell(row_label(arm, rule, members)), *(cells.get(metric, Cell("")) for metric in metrics)]
         of_arm = costs.get(arm)
-        rows.append(row + [_cost(of_arm, *shown) if of_arm else Cell("") for shown in _shown(_BESIDE_QUALITY)])
-    columns = ["arm", *(METRICS[metric].label for metric in metrics), *(c[0] for c in _BESIDE_QUALITY.values())]
-    return Table("quality", "Quality and cost", columns, rows, note)
+        rows.append(row + [_cost(of_arm, *shown) if of_arm else Cell("") for shown in _shown(beside)])
+    columns = ["arm", *(METRICS[metric].label for metric in metrics), *(words for words, _, _ in beside.values())]
+    return Table("quality", "Quality and cost" if beside else "Quality", columns, rows, note)
 
 
 def result_table(scores: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
@@ -115,39 +116,22 @@ def shown_best(contrasts: pd.DataFrame) -> set[tuple[str, str, str]]:
     return set(judged.index[judged.holds & judged.beaten])
 
 
-def quality_by_itself(scores: pd.DataFrame, contrasts: pd.DataFrame | None = None) -> Table:
-    """Return `quality_in_words` without costs.
+def cost_in_words(cost: pd.DataFrame, note: str = "", beside_quality: bool = False) -> Table:
+    """Return all costs of each arm, the same for networks and for masks.
 
-    Example:
-        >>> scores = pd.DataFrame({"arm": "single", "rule": "each", "members": 1, "metric": ["error"], "value": 0.1})
-        >>> quality_by_itself(scores.assign(low=0.08, high=0.12)).columns
-        ['arm', 'error (%)']
-    """
-    table = quality_in_words(scores, pd.DataFrame({"arm": []}), contrasts)
-    columns = 1 + scores["metric"].nunique()
-    rows = [row[:columns] for row in table.rows]
-    return Table("quality", "Quality", table.columns[:columns], rows)
-
-
-def main_costs(cost: pd.DataFrame) -> Table:
-    """Return the costs that stand beside quality, one row per arm.
+    Args:
+        cost: As `cost_table` makes it.
+        note: What a reader must know.
+        beside_quality: Whether only those are wanted that stand beside quality.
 
     Example:
         >>> from ensemble_vs_dropout.evaluation.cost import cost_table
         >>> from ensemble_vs_dropout.types import Cost
-        >>> main_costs(cost_table({"single": [Cost(10, 100, 1, 2.0, 0.1)]})).frame().iloc[0, :2].tolist()
+        >>> cost_in_words(cost_table({"single": [Cost(10, 100, 1, 2.0, 0.1)]})).frame().iloc[0, :2].tolist()
         ['single network', '10']
     """
-    rows = [
-        [Cell(arm_label(str(row["arm"]))), *(_cost(row, *column) for column in _shown(_BESIDE_QUALITY))]
-        for row in cost.to_dict("records")
-    ]
-    return Table("cost", "Cost", ["arm", *(words for words, _, _ in _BESIDE_QUALITY.values())], rows)
-
-
-def cost_in_words(cost: pd.DataFrame, note: str = "") -> Table:
-    """Return all costs of each arm, the same for networks and for masks."""
-    shown = {name: words for name, words in _COSTS.items() if name in cost}
+    wanted = _BESIDE_QUALITY if beside_quality else _COSTS
+    shown = {name: words for name, words in wanted.items() if name in cost}
     rows = [
         [Cell(arm_label(str(row["arm"]))), *(_cost(row, *column) for column in _shown(shown))]
         for row in cost.to_dict("records")

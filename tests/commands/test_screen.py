@@ -10,7 +10,7 @@ from ensemble_vs_dropout.evaluation.answer import answer
 from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.evaluation.evaluator import CONTRAST_COLUMNS, SCORE_COLUMNS
-from ensemble_vs_dropout.experiments.numbered_checks import Check
+from ensemble_vs_dropout.evaluation.numbered_checks import Check
 from ensemble_vs_dropout.types import Cost
 
 ROWS = {("single", EACH, 1): 0.15, ("ensemble", "mean", 5): 0.14, ("ensemble", "majority_vote", 5): 0.145}

@@ -115,6 +115,24 @@ def test_missing_values_are_filled_in_by_what_training_knows():
     )
 
 
+@pytest.mark.parametrize("missing", ["median", "most_frequent"])
+def test_missing_values_of_any_kind_of_column_are_filled_in(missing):
+    frame = pd.DataFrame(
+        {
+            "whole": pd.array([1, None, 4, 2], dtype="Int64"),
+            "flag": pd.array([True, None, False, True], dtype="boolean"),
+            "kind": pd.Categorical(["u", None, "v", "v"]),
+            "old": pd.Series(["a", None, "a", "b"], dtype=object),
+        }
+    )
+    columns = check_columns(PATH, frame, missing)
+    parts, notes = encode_columns(
+        frame, columns, {"train": np.array([0, 1, 2]), "val": np.array([3]), "test": np.array([1])}, missing
+    )
+    assert np.isfinite(np.concatenate([*parts.values()])).all()
+    assert len([note for note in notes if "missing values" in note]) == 4
+
+
 def test_what_cannot_be_filled_in_is_refused():
     with pytest.raises(InputError, match="got none in 'a'; drop it"):
         check_columns(PATH, pd.DataFrame({"a": [None, None], "b": [1.0, None]}), "median")

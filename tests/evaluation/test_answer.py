@@ -98,7 +98,10 @@ def test_of_several_that_nothing_beats_the_cheapest_is_the_answer():
 def test_who_wins_by_one_metric_and_loses_by_another_beats_nobody():
     one = found(row("ensemble-single", better="a"), row("ensemble-single", "nll", better="b"))
     assert one.use.arm == "single"
-    assert "the averaged ensemble" in one.use.rivals
+    assert one.use.mixed == ("the averaged ensemble",)
+    assert "the averaged ensemble" not in (*one.use.rivals, *one.unsettled)  # they are shown to differ
+    assert "which metric matters more, for the averaged ensemble may be better by yours" in one.sentences[-1]
+    assert one.sentences[0] == "Use a single network: it is the cheapest of those that nothing is shown to beat."
 
 
 def test_each_limit_has_its_own_answer_among_what_it_allows():
@@ -112,6 +115,15 @@ def test_each_limit_has_its_own_answer_among_what_it_allows():
         "Prediction time of one network: a single network; not shown to differ from dropout (weight scaling)",
         "It must know when it is unsure: MC dropout; not shown to differ from the averaged ensemble",
     ]
+
+
+def test_of_two_that_differ_both_ways_neither_is_the_only_one_that_nothing_beats():
+    pair = [row("ensemble-single", better="a"), row("ensemble-single", "nll", better="b")]
+    cost = cost_table({arm: [COSTS[arm]] for arm in ("single", "ensemble")})
+    one = answer(pd.DataFrame(pair), cost)
+    assert (one.use.rivals, one.use.mixed) == ((), ("the averaged ensemble",))
+    assert "only one" not in one.sentences[0]
+    assert str(one.limits[-1]) == "It must know when it is unsure: a single network"  # the NLL alone tells them apart
 
 
 def test_too_few_networks_settle_nothing():

@@ -14,6 +14,7 @@ import time
 import numpy as np
 import psutil
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
@@ -285,28 +286,34 @@ def test_a_full_disk_is_told_and_it_goes_on_when_there_is_room(uninterrupted, pr
     assert results(plan, store).equals(results(uninterrupted[1], uninterrupted[0]))
 
 
-def test_processes_share_the_cores_but_for_what_the_user_has_set(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("others", "told", "here", "there"),
+    [(2, None, 2, ["2", "2"]), (0, None, 8, []), (2, "5", 8, [None, "5"])],  # what the user has set stays
+)
+def test_processes_share_the_cores(tmp_path, monkeypatch, others, told, here, there):
     started = []
 
     class Process:
         def __init__(self, command, env):
-            started.append(env)
+            started.append([env.get("OPENBLAS_NUM_THREADS"), env.get("MKL_NUM_THREADS")])
 
         def wait(self):
             pass
 
+    def threads():
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
     monkeypatch.setattr(local.subprocess, "Popen", Process)
     monkeypatch.setattr(local.psutil, "cpu_count", lambda: 8)
-    names = ["TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
-    for name in names:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    with local.in_processes(tmp_path / "s.yaml", tmp_path, 2, None, False):
-        assert [os.environ[name] for name in names] == ["2", "2", "5", "2"]
-    assert [[env[name] for name in names] for env in started] == [["2", "2", "5", "2"]] * 2
-    assert [os.environ.get(name) for name in names] == [None, None, "5", None]
-    with local.in_processes(tmp_path / "s.yaml", tmp_path, 0, None, False):
-        assert "TF_NUM_INTRAOP_THREADS" not in os.environ
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    if told:
+        monkeypatch.setenv("MKL_NUM_THREADS", told)
+    with threadpool_limits(8, user_api="blas"):
+        with local.in_processes(tmp_path / "s.yaml", tmp_path, others, None, False):
+            assert threads() == {here}
+        assert threads() == {8}
+    assert started == [there] * others
 
 
 def test_a_process_ends_with_the_one_that_started_it(tmp_path):

@@ -6,12 +6,11 @@ import pandas as pd
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.evaluation import numbered_checks as nc
 from ensemble_vs_dropout.evaluation.answer import answer
 from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.evaluation.evaluator import CONTRAST_COLUMNS, UNTESTED
-from ensemble_vs_dropout.experiments import numbered_checks as nc
-from ensemble_vs_dropout.experiments.settings import make_settings
 from ensemble_vs_dropout.types import Cost, Dataset
 
 CODES = set(nc.TITLES)
@@ -48,40 +47,39 @@ def test_issues_come_first_and_what_is_ignored_is_left_out():
 
 
 @pytest.mark.parametrize(
-    ("given", "repetitions", "expected"),
+    ("repetitions", "given_rate", "judges", "expected"),
     [
-        ({"rate": 0.5}, 3, ["EVD005"]),
-        ({"rate": "auto"}, 3, []),
-        ({"rate": "auto", "splits": ["val", "test"]}, 3, ["EVD012"]),
-        ({"rate": "auto"}, 2, ["EVD004"]),
+        (3, 0.5, False, ["EVD005"]),
+        (3, None, False, []),
+        (3, None, True, ["EVD012"]),
+        (2, None, False, ["EVD004"]),
     ],
 )
-def test_settings(given, repetitions, expected):
+def test_designs(repetitions, given_rate, judges, expected):
     untested = {"test": UNTESTED, "better": "neither", "p_value": np.nan, "p_adjusted": np.nan, "detectable": np.nan}
     told = answered(contrasts(("ensemble", "mean"), **(untested if repetitions < 3 else {})))
-    found = nc.of_settings(make_settings(dataset="digits", **given), repetitions, told)
-    assert codes(found) == expected
+    assert codes(nc.of_design(repetitions, told, given_rate, judges_what_chose=judges)) == expected
 
 
 def test_dropout_that_harms_is_told_whichever_way_the_pair_stands():
     worse = contrasts()
-    assert codes(nc.of_differences(answered(worse), worse)) == ["EVD006"]
+    assert codes(nc.of_differences(worse)) == ["EVD006"]
     turned = contrasts(("single", EACH), ("dropout", EACH), difference=-0.01, low=-0.015, high=-0.005, better="a")
-    assert codes(nc.of_differences(answered(turned), turned)) == ["EVD006"]
+    assert codes(nc.of_differences(turned)) == ["EVD006"]
     for fine in (contrasts(better="neither"), contrasts(better="a", difference=-0.01, low=-0.015, high=-0.005)):
-        assert nc.of_differences(answered(fine), fine) == []
+        assert nc.of_differences(fine) == []
 
 
 def test_a_margin_that_the_test_part_cannot_tell():
     small = contrasts(better="neither", margin=0.005)
-    (found,) = nc.of_differences(answered(small), small)
+    (found,) = nc.of_differences(small)
     assert found.code == "EVD008"
     assert (
         "The margin of error, 0.5, is smaller than what 1 of the planned questions can tell (0.8 at worst)"
         in found.found
     )
     large = contrasts(better="neither", margin=0.02)
-    assert nc.of_differences(answered(large), large) == []
+    assert nc.of_differences(large) == []
 
 
 def test_data():

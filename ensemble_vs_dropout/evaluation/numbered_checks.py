@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,8 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import check_known
 from ensemble_vs_dropout.evaluation.answer import Answer
+from ensemble_vs_dropout.evaluation.arms import REFERENCE
 from ensemble_vs_dropout.evaluation.wording import metric_words
-from ensemble_vs_dropout.experiments.settings import Settings
 from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.measures.spread import LEAST
 
@@ -83,13 +83,14 @@ def sorted_checks(found: Iterable[Check], ignore: Collection[str] = ()) -> list[
     return sorted(left, key=lambda check: (not check.issue, check.code))
 
 
-def of_settings(settings: Settings, repetitions: int, answer: Answer) -> list[Check]:
-    """Return what the settings alone, and the questions they can answer, give cause for.
+def of_design(repetitions: int, answer: Answer, given_rate: float | None, judges_what_chose: bool) -> list[Check]:
+    """Return what the design of a comparison, and the questions it can answer, give cause for.
 
     Args:
-        settings: What was run.
         repetitions: How many.
         answer: What it answers.
+        given_rate: The dropout rate; None where it was chosen on validation data, or nothing has dropout.
+        judges_what_chose: Whether scores are of the validation part too, and something was chosen on it.
     """
     found = []
     if repetitions < LEAST and answer.untested:
@@ -102,16 +103,16 @@ def of_settings(settings: Settings, repetitions: int, answer: Answer) -> list[Ch
                 issue=True,
             )
         )
-    if not settings.tuned:
+    if given_rate is not None:
         found.append(
             Check(
                 "EVD005",
-                f"The dropout rate {float(settings.rate):g} was given, and not chosen on validation data; another may "
+                f"The dropout rate {given_rate:g} was given, and not chosen on validation data; another may "
                 "serve dropout better, as --rate auto finds out.",
                 issue=False,
             )
         )
-    if "val" in settings.splits and (settings.tuned or settings.patience is not None):
+    if judges_what_chose:
         found.append(
             Check(
                 "EVD012",
@@ -123,13 +124,8 @@ def of_settings(settings: Settings, repetitions: int, answer: Answer) -> list[Ch
     return found
 
 
-def of_differences(answer: Answer, contrasts: pd.DataFrame) -> list[Check]:
-    """Return what the planned questions give cause for.
-
-    Args:
-        answer: What it answers.
-        contrasts: As `Evaluator.contrasts` makes them.
-    """
+def of_differences(contrasts: pd.DataFrame) -> list[Check]:
+    """Return what the contrasts give cause for, which are as `Evaluator.contrasts` makes them."""
     found = []
     worse = [
         metric_words(row.metric)
@@ -204,9 +200,8 @@ def of_members(diversity: pd.DataFrame) -> list[Check]:
     Args:
         diversity: As `diversity_table` makes it.
     """
-    alike: Mapping[str, float] = diversity.groupby("arm", sort=False).disagreement_over_error.mean().to_dict()
-    least = alike.get("ensemble", np.inf)
-    if not least < _ALIKE:
+    least = diversity.disagreement_over_error[diversity.arm == REFERENCE].mean()
+    if not least < _ALIKE:  # NaN where there are none
         return []
     return [
         Check(
