@@ -143,6 +143,7 @@ class Answer:
         predicting: The same of the work of predicting.
         unsettled: In words, the arms that may yet be better: its rivals but for those that are shown to be as good.
         untested: In words, the arms that no test could judge.
+        unseen: By metric, below what size a difference may go unseen by some planned question; none if none is tested.
         limits: The arm to use where one thing is short.
         planned: The first planned questions, each by every metric of the verdict.
 
@@ -167,6 +168,7 @@ class Answer:
     predicting: float
     unsettled: tuple[str, ...]
     untested: tuple[str, ...]
+    unseen: tuple[tuple[str, float], ...]
     limits: tuple[Choice, ...]
     planned: tuple[tuple[Difference, ...], ...]
 
@@ -189,7 +191,7 @@ class Answer:
             return f"Use {self.use.name}: it is the only one that nothing is shown to beat."
         if not self.planned:
             return f"No planned question compares these arms, so use the cheapest: {self.use.name}."
-        if any(one.tested for found in self.planned for one in found):
+        if self.unseen:
             return f"No difference is shown, so use the cheapest: {self.use.name}."
         return f"These networks are too few to show a difference, so use the cheapest: {self.use.name}."
 
@@ -203,10 +205,7 @@ class Answer:
             parts.append(f"what training again would find of {listed(self.untested)}; more repetitions tell")
         if not parts:
             return []
-        unseen: dict[str, float] = {}
-        for one in (one for found in self.planned for one in found if not math.isnan(one.detectable)):
-            unseen[one.metric] = max(one.detectable, unseen.get(one.metric, 0.0))
-        sizes = [f"{size_words(metric, value)} of {metric_words(metric)}" for metric, value in unseen.items()]
+        sizes = [f"{size_words(metric, value)} of {metric_words(metric)}" for metric, value in self.unseen]
         below = f"; differences below {' and '.join(sizes)} may go unseen" if sizes else ""
         return [f"Not settled: {'; '.join(parts)}{below}."]
 
@@ -244,17 +243,22 @@ def answer(contrasts: pd.DataFrame, cost: pd.DataFrame) -> Answer:
     as_good = {row for pair, found in planned.items() if use in pair and not any(map(_open, found)) for row in pair}
     of_row = {row: [one for pair, found in planned.items() if row in pair for one in found] for row in asked}
     untested = [arm_words(*row) for row, found in of_row.items() if found and not any(one.tested for one in found)]
+    every = [one for found in planned.values() for one in found]
+    unseen = {one.metric: 0.0 for one in every if not math.isnan(one.detectable)}
+    for one in (one for one in every if one.metric in unseen):
+        unseen[one.metric] = max(unseen[one.metric], one.detectable)
     settled = {*untested, *(arm_words(*row) for row in as_good)}
     others = [row for pair in planned if use in pair for row in pair if row != use]
     other = next((row for row in others if row[0] == BASE), others[0] if others else use)
     return Answer(
         choice,
-        any(one.better != "neither" for found in planned.values() for one in found),
+        any(one.better != "neither" for one in every),
         tuple(_differences(contrasts, *use, *other, metrics=metrics)),
         _ratio(costs, _TRAINING, use, other),
         _ratio(costs, _PREDICTING, use, other),
         tuple(name for name in choice.rivals if name not in settled),
         tuple(untested),
+        tuple(unseen.items()),
         tuple(_limits(asked, planned, costs, contrasts)),
         tuple(map(tuple, [*planned.values()][:AT_MOST])),
     )

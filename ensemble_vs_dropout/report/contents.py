@@ -152,7 +152,8 @@ def _rate(spec: Mapping[str, Any]) -> str:
     if not isinstance(spec["rate"], str):
         return f"rate {spec['rate']:g}"
     chosen = dict.fromkeys(one["dropout"]["rate"] for one in spec.get("chosen", ()) if "dropout" in one)
-    return f"rates {', '.join(f'{rate:g}' for rate in chosen)}, chosen on validation data,"
+    rates = ", ".join(f"{rate:g}" for rate in chosen)
+    return f"rate{'s' * (len(chosen) != 1)} {rates}, chosen on validation data,"
 
 
 def _count(number: int, noun: str, plural: str = "s") -> str:

@@ -95,6 +95,15 @@ def test_of_several_that_nothing_beats_the_cheapest_is_the_answer():
     assert one.sentences[0] == "Use MC dropout: it is the cheapest of those that nothing is shown to beat."
 
 
+def test_what_may_go_unseen_is_said_of_all_planned_questions():
+    one = found(row("mc-dropout", detectable=0.05), row("mc-dropout", "nll", detectable=np.nan))  # the sixth
+    assert len(one.planned) == 5
+    assert one.unseen == (("error", 0.05), ("nll", 0.015))
+    assert one.sentences[-1].endswith(
+        "differences below 5.00 percentage points of error and 0.015 nats of NLL may go unseen."
+    )
+
+
 def test_who_wins_by_one_metric_and_loses_by_another_beats_nobody():
     one = found(row("ensemble-single", better="a"), row("ensemble-single", "nll", better="b"))
     assert one.use.arm == "single"
