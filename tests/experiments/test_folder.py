@@ -61,6 +61,16 @@ def test_notes_beside_it_do_not_count(tmp_path):
     assert is_finished(tmp_path)
 
 
+def test_the_page_is_no_part_of_what_is_whole_and_goes_with_the_comparison(tmp_path):
+    complete(tmp_path)
+    (tmp_path / "report.html").write_text("<html>")
+    assert is_finished(tmp_path)
+    open_folder(tmp_path, ASKED)
+    assert (tmp_path / "report.html").exists()
+    open_folder(tmp_path, OTHER, force=True)
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_another_comparison_is_refused_with_what_differs_and_nothing_is_touched(tmp_path):
     complete(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -252,6 +252,11 @@ def test_force_leaves_no_table_of_the_other_comparison(tmp_path):
     out = tmp_path / "run"
     compare("digits", mlp(units=(4,)), **{**FEW, "train_size": 100}, shifts={"rotation": [30]}, out=out)
     assert (out / "conditions.csv").exists()
+    found = Comparison.load(out)
+    page = found.write_page(out)
+    assert page.read_text().startswith("<!doctype html>")
+    found.write(out)  # anew: the page was made of what is replaced
+    assert not page.exists()
     compare("digits", mlp(units=(4,)), **{**FEW, "train_size": 100, "members": 1}, out=out, force=True)
     assert not [name for name in ("conditions.csv", "worth.csv", "diversity.csv") if (out / name).exists()]
 

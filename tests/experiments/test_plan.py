@@ -111,6 +111,16 @@ def test_a_run_has_the_name_that_it_had_when_its_recipe_was_called_its_arm():
     assert run.name == f"digits-plain-{digest(spec)[:16]}"
 
 
+def test_what_came_later_stands_in_a_run_only_where_it_is_used():
+    def spec(extra=""):
+        (run,) = make_plan(parse_study(f"{{name: s, base: {{dataset: digits, recipes: [plain]{extra}}}}}")).runs
+        return run.spec
+
+    assert not {"drop", "missing", "new_splits"} & set(spec())  # so that finished runs keep their names
+    assert spec(", missing: median")["missing"] == "median"
+    assert spec(", drop: [id]")["drop"] == ["id"]
+
+
 def test_an_estimate_counts_the_examples_that_each_run_sees():
     tables = [estimate(plan_of(f"{{train_size: {sizes}}}")) for sizes in ([100], [200], [100, 200])]
     assert [table.examples.tolist() for table in tables] == [[100] * 2, [200] * 2, ["100 to 200"] * 2]

@@ -7,7 +7,7 @@ import pytest
 
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.predictors import Ensemble
-from ensemble_vs_dropout.training import guard
+from ensemble_vs_dropout.training import fitting, guard
 
 L, O = keras.layers, keras.optimizers  # noqa: E741
 RNG = np.random.default_rng(0)
@@ -83,6 +83,20 @@ def test_a_layer_of_ones_own_that_is_right_stays_with_the_strategy_and_starts_as
     looped.fit(X, Y, strategy="looped", verbose=0, **SETTINGS)
     for one, other in zip(ensemble.models[1].get_weights(), looped.models[1].get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("strategy", ["unrolled", "stacked"])
+def test_the_program_that_was_looked_at_has_no_members_afterwards(strategy, monkeypatch):
+    seen = []
+
+    def spy(engine, *given):
+        told = guard.disagreement(engine, *given)
+        seen.append(dict(engine.models))
+        return told
+
+    monkeypatch.setattr(fitting, "disagreement", spy)
+    Ensemble(lambda: network(Mixed()), members=3).fit(X, Y, strategy=strategy, verbose=0, **SETTINGS)
+    assert seen == [{}]
 
 
 def test_a_keras_that_the_tests_have_not_seen_is_looked_at_too(monkeypatch):
