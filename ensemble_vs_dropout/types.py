@@ -1,9 +1,9 @@
-"""The three things that travel between the rooms: `Dataset`, `Predictions` and `Cost`."""
+"""What travels between the rooms: `Dataset`, with how it was encoded, `Predictions` and `Cost`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from os import PathLike
@@ -21,6 +21,64 @@ IntArray = npt.NDArray[np.integer]
 PARTS = ("train", "val", "test")
 
 
+@dataclass(frozen=True)
+class Column:
+    """A feature column of a table, and what was learnt of it on the training part.
+
+    Attributes:
+        name: As the file has it.
+        kind: "number"; "thousands", numbers with commas between thousands; "date", as days since 1970-01-01; "text";
+            or "bool".
+        categories: Of text and bools, in the order of their one-hot features; others are all zeros.
+        fill: What stands for a missing value; None where there must be none.
+    """
+
+    name: str
+    kind: str
+    categories: tuple[str, ...] = ()
+    fill: float | str | None = None
+
+    @property
+    def numeric(self) -> bool:
+        """Whether it is one feature, else one for each category."""
+        return self.kind not in ("text", "bool")
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """How the features that networks take are made of what came: all that was fitted on the training part.
+
+    Attributes:
+        columns: Of a table, in the order of the features, numbers first; empty for arrays.
+        mean: Of the numbers in the training part, shape (numbers,), or that of an example; None where they stay.
+        deviation: Their standard deviations there, and 0 for what is constant and becomes 0; as `mean`.
+
+    Example:
+        >>> encoding = Encoding((Column("age", "number", fill=30.0),), np.array([40.0]), np.array([10.0]))
+        >>> Encoding.from_json(encoding.to_json()).columns
+        (Column(name='age', kind='number', categories=(), fill=30.0),)
+    """
+
+    columns: tuple[Column, ...] = ()
+    mean: FloatArray | None = None
+    deviation: FloatArray | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as JSON can hold it."""
+        arrays = {name: getattr(self, name) for name in ("mean", "deviation")}
+        return {
+            "columns": [asdict(column) for column in self.columns],
+            **{name: None if array is None else array.tolist() for name, array in arrays.items()},
+        }
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Encoding:
+        """Return what `to_json` gave."""
+        columns = (Column(**{**column, "categories": tuple(column["categories"])}) for column in told["columns"])
+        arrays = (None if told[name] is None else np.array(told[name], float) for name in ("mean", "deviation"))
+        return cls(tuple(columns), *arrays)
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled examples in three parts; a `Dataset` that exists is fit for training.
@@ -33,6 +91,7 @@ class Dataset:
         source: Where the data came from, in words.
         notes: What was done to them on loading, one sentence each.
         asked: What `load_dataset` was asked for, by the names of its arguments; empty for arrays.
+        encoding: How the features were made of what came, as fitted on the training part; None where nobody knows.
 
     Raises:
         InputError: An empty part, parts of different shape, features that are not finite numbers, labels outside
@@ -55,6 +114,7 @@ class Dataset:
     source: str = ""
     notes: tuple[str, ...] = ()
     asked: Mapping[str, Any] = field(default_factory=dict)
+    encoding: Encoding | None = None
 
     def __post_init__(self) -> None:
         for part in PARTS:

@@ -15,6 +15,7 @@ import typer
 from ensemble_vs_dropout import __version__
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.commands import study as study_commands
+from ensemble_vs_dropout.commands.deploy import export, predict
 from ensemble_vs_dropout.commands.screen import show_comparison, show_frame
 
 app = typer.Typer(
@@ -215,6 +216,10 @@ def report(
         print("resampling and drawing", file=sys.stderr)
     named = run if run.name not in ("", "..") else run.resolve()
     print(comparison.report(out or named.with_name(f"{named.name}-report")))
+
+
+app.command()(export)
+app.command()(predict)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets.features import Parts, standardised
+from ensemble_vs_dropout.types import Column, Encoding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +22,7 @@ MOST_CATEGORIES = 100
 CATEGORIES_ALWAYS_FINE = 10
 # Numbers of which some have commas between thousands; 0,125 is none of them, for that comma is another country's point.
 _THOUSANDS = r"-?(?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?:\.\d+)?"
+_WORDS = {"thousands": "numbers with commas between thousands", "date": "dates from {} to {}, read as days"}
 _DATE = r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?"
 
 
@@ -31,40 +34,73 @@ class Columns:
     categorical: tuple[str, ...]
 
 
-def read_columns(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Return a table in which dates, and numbers with commas between thousands, are numbers; and notes of these.
+def read_columns(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str], dict[str, str]]:
+    """Return a table in which dates, and numbers with commas between thousands, are numbers.
 
-    Dates are days since 1970-01-01, in text where all are written as ISO 8601 has them.
+    Dates are days since 1970-01-01, in text where all are written as ISO 8601 has them. Notes of these come second,
+    and third the kind of each, "date" or "thousands", by the names of their columns.
     """
-    read, notes = {}, []
+    from pandas.api import types
+
+    read, notes, kinds = {}, [], {}
     for name, column in frame.items():
         known = column.dropna()
-        numbers, what = _as_numbers(known) if len(known) else (None, "")
-        if numbers is not None:
-            read[name] = numbers.reindex(column.index)
-            notes.append(f"column {name!r} holds {what}")
-    return frame.assign(**read) if read else frame, notes
+        plain = not len(known) or not (types.is_datetime64_any_dtype(known.dtype) or _may_hold_numbers(known))
+        kind = None if plain else next((k for k in ("thousands", "date") if _all_are(k, known)), None)
+        if kind:
+            numbers = as_numbers(kind, known)
+            read[name], kinds[str(name)] = numbers.reindex(column.index), kind
+            span = (f"{np.datetime64(int(np.floor(day)), 'D')}" for day in (numbers.min(), numbers.max()))
+            notes.append(f"column {name!r} holds {_WORDS[kind].format(*span)}")
+    return frame.assign(**read) if read else frame, notes, kinds
 
 
-def _as_numbers(known: pd.Series) -> tuple[pd.Series | None, str]:
-    """Return dates or numbers with commas as numbers, and what they are in words; None where they are neither."""
+def as_numbers(kind: str, known: pd.Series) -> pd.Series:
+    """Return what a column of this kind holds as float64, NaN where a value is not of the kind.
+
+    Args:
+        kind: As `Column` has it, of numbers: "number", "thousands" or "date".
+        known: Values that are not missing.
+    """
     import pandas as pd
     from pandas.api import types
 
-    dates = known if types.is_datetime64_any_dtype(known.dtype) else None
-    if dates is None and _is_text(known) and not isinstance(known.dtype, pd.CategoricalDtype):
-        text = known.astype(str).str.strip()
-        if text.str.fullmatch(_THOUSANDS).all() and text.str.contains(",").any():
-            return text.str.replace(",", "").astype(np.float64), "numbers with commas between thousands"
-        if text.str.fullmatch(_DATE).all():
-            parsed = pd.to_datetime(text, format="ISO8601", errors="coerce")
-            dates = parsed if parsed.notna().all() else None
-    if dates is None:
-        return None, ""
-    if getattr(dates.dt, "tz", None) is not None:
-        dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
-    days = (dates - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
-    return days, f"dates from {dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d}, read as days"
+    if types.is_numeric_dtype(known.dtype) and not types.is_bool_dtype(known.dtype):
+        return known.astype(np.float64)
+    if kind == "date":
+        dates = known if types.is_datetime64_any_dtype(known.dtype) else _parsed_dates(known)
+        if getattr(dates.dt, "tz", None) is not None:
+            dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
+        return (dates - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
+    text = known.astype(str).str.strip()
+    if kind == "thousands":
+        text = text.where(text.str.fullmatch(_THOUSANDS)).str.replace(",", "")
+    return pd.to_numeric(text, errors="coerce").astype(np.float64)
+
+
+def _may_hold_numbers(known: pd.Series) -> bool:
+    import pandas as pd
+
+    return _is_text(known) and not isinstance(known.dtype, pd.CategoricalDtype)
+
+
+def _all_are(kind: str, known: pd.Series) -> bool:
+    from pandas.api import types
+
+    if types.is_datetime64_any_dtype(known.dtype):
+        return kind == "date"
+    if kind == "date":
+        return bool(_parsed_dates(known).notna().all())
+    text = known.astype(str).str.strip()
+    return bool(text.str.fullmatch(_THOUSANDS).all() and text.str.contains(",").any())
+
+
+def _parsed_dates(known: pd.Series) -> pd.Series:
+    """Return texts as dates, NaT where one is not written as ISO 8601 has it."""
+    import pandas as pd
+
+    text = known.astype(str).str.strip()
+    return pd.to_datetime(text.where(text.str.fullmatch(_DATE)), format="ISO8601", errors="coerce")
 
 
 def check_columns(path: Path, frame: pd.DataFrame, missing: str = "refuse") -> Columns:
@@ -97,51 +133,70 @@ def check_columns(path: Path, frame: pd.DataFrame, missing: str = "refuse") -> C
 
 
 def encode_columns(
-    frame: pd.DataFrame, columns: Columns, rows: dict[str, npt.NDArray[np.integer]], missing: str = "refuse"
-) -> tuple[Parts, list[str]]:
-    """Return the parts as float32 features, shape (examples, features), numbers first; and notes.
+    frame: pd.DataFrame,
+    columns: Columns,
+    rows: dict[str, npt.NDArray[np.integer]],
+    missing: str = "refuse",
+    kinds: Mapping[str, str] | None = None,
+) -> tuple[Parts, list[str], Encoding]:
+    """Return the parts as float32 features, shape (examples, features), numbers first; notes; and what was learnt.
 
     Args:
         frame: The feature columns of all examples.
         columns: Their kinds.
         rows: Row numbers by part; scaling, categories and what is filled in are learnt from those of "train".
         missing: One of `MISSING`.
+        kinds: "date" or "thousands", of columns that `read_columns` has read so.
     """
+    from pandas.api import types
+
     blocks: list[Parts] = []
-    frame, notes = _filled(frame, columns, rows["train"], missing)
+    frame, notes, fills = _filled(frame, columns, rows["train"], missing)
+    learnt: list[Column] = []
+    scaling = Encoding()
     if columns.numeric:
         notes += _row_counter_notes(frame[list(columns.numeric)])
         numbers = frame[list(columns.numeric)].to_numpy(dtype=np.float64)
-        scaled, more = standardised({part: numbers[index] for part, index in rows.items()})
+        scaled, more, scaling = standardised({part: numbers[index] for part, index in rows.items()})
         blocks.append(scaled)
         notes += more
+        learnt += [Column(name, (kinds or {}).get(name, "number"), (), fills.get(name)) for name in columns.numeric]
     if columns.categorical:
         text = frame[list(columns.categorical)].astype(str).to_numpy(dtype=object)
-        encoded, more = _one_hot({part: text[index] for part, index in rows.items()}, columns.categorical)
+        encoded, more, categories = _one_hot({part: text[index] for part, index in rows.items()}, columns.categorical)
         blocks.append(encoded)
         notes += more
-    return {part: np.concatenate([block[part] for block in blocks], axis=1) for part in rows}, notes
+        for name, of_column in zip(columns.categorical, categories, strict=True):
+            kind = "bool" if types.infer_dtype(frame[name], skipna=True) == "boolean" else "text"
+            learnt.append(Column(name, kind, tuple(of_column), fills.get(name)))
+    features = {part: np.concatenate([block[part] for block in blocks], axis=1) for part in rows}
+    return features, notes, Encoding(tuple(learnt), scaling.mean, scaling.deviation)
 
 
 def _filled(
     frame: pd.DataFrame, columns: Columns, train: npt.NDArray[np.integer], missing: str
-) -> tuple[pd.DataFrame, list[str]]:
-    """Return a table without missing values, and notes of what stands for them."""
+) -> tuple[pd.DataFrame, list[str], dict[str, float | str]]:
+    """Return a table without missing values, notes of what stands for them, and what would stand for others."""
     counts = frame.isna().sum()
     holed = counts[counts > 0].index
     frame = frame.assign(  # whole numbers have no median that is not whole
         **{name: frame[name].to_numpy(np.float64, na_value=np.nan) for name in holed if name in columns.numeric}
     )
     values, notes = {}, []
-    for name in holed:
+    for name in frame.columns if missing in ("median", "most_frequent") else holed:
         seen = frame[name].iloc[train].dropna()
         if seen.empty:
             raise InputError(f"column {name!r} has no value in the training part to fill in others by; drop it")
         by_median = missing == "median" and name in columns.numeric
         values[name] = seen.median() if by_median else seen.mode().iloc[0]
         what = "median" if by_median else "most frequent value"
-        notes.append(f"{counts[name]} missing values of column {name!r} became the {what} in training, {values[name]}")
-    return (frame.fillna(values) if values else frame), notes
+        if counts[name]:
+            notes.append(
+                f"{counts[name]} missing values of column {name!r} became the {what} in training, {values[name]}"
+            )
+    fills = {name: float(value) if name in columns.numeric else str(value) for name, value in values.items()}
+    filling = {name: values[name] for name in holed}
+    return (frame.fillna(filling) if filling else frame), notes, fills
 
 
 def _row_counter_notes(numbers: pd.DataFrame) -> list[str]:
@@ -153,7 +208,10 @@ def _row_counter_notes(numbers: pd.DataFrame) -> list[str]:
     ]
 
 
-def _one_hot(parts: dict[str, npt.NDArray[np.object_]], names: tuple[str, ...]) -> tuple[Parts, list[str]]:
+def _one_hot(
+    parts: dict[str, npt.NDArray[np.object_]], names: tuple[str, ...]
+) -> tuple[Parts, list[str], list[list[str]]]:
+    """Return one-hot features, notes, and the categories of each column, as training has them."""
     from sklearn.preprocessing import OneHotEncoder
 
     encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32)
@@ -168,7 +226,8 @@ def _one_hot(parts: dict[str, npt.NDArray[np.object_]], names: tuple[str, ...]) 
                     f"{np.count_nonzero(unseen)} values of column {name!r} in {part} are categories that "
                     "training never saw; they are all zeros"
                 )
-    return {part: encoder.transform(values) for part, values in parts.items()}, notes
+    categories = [[str(one) for one in of_column] for of_column in encoder.categories_]
+    return {part: encoder.transform(values) for part, values in parts.items()}, notes, categories
 
 
 def _is_text(column: pd.Series) -> bool:

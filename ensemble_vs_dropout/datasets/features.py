@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.types import FloatArray
+from ensemble_vs_dropout.types import Encoding, FloatArray
 
 Parts = dict[str, npt.NDArray[np.generic]]
 Standardise = Literal["auto"] | bool
@@ -45,8 +45,10 @@ def check_features(where: str, raw: npt.ArrayLike) -> npt.NDArray[np.generic]:
     return array
 
 
-def ready_features(parts: Mapping[str, npt.NDArray[np.generic]], standardise: Standardise) -> tuple[Parts, list[str]]:
-    """Return the parts as uint8 or float32, and notes on what was done.
+def ready_features(
+    parts: Mapping[str, npt.NDArray[np.generic]], standardise: Standardise
+) -> tuple[Parts, list[str], Encoding]:
+    """Return the parts as uint8 or float32, notes on what was done, and what was fitted.
 
     Args:
         parts: Checked features by part, "train" among them, each of shape (examples, ...).
@@ -61,19 +63,21 @@ def ready_features(parts: Mapping[str, npt.NDArray[np.generic]], standardise: St
     if standardise is True or (standardise == "auto" and not images and not bytes_only):
         return standardised(parts)
     if bytes_only:
-        return dict(parts), []
+        return dict(parts), [], Encoding()
     notes = []
     if images and train.dtype.kind == "i" and train.max() > 1:
         notes.append("whole-number images became float32 as they are; pixels 0..255 are best given as uint8")
-    return {part: x.astype(np.float32, copy=False) for part, x in parts.items()}, notes
+    return {part: x.astype(np.float32, copy=False) for part, x in parts.items()}, notes, Encoding()
 
 
-def standardised(parts: Mapping[str, npt.NDArray[np.generic]]) -> tuple[Parts, list[str]]:
+def standardised(parts: Mapping[str, npt.NDArray[np.generic]]) -> tuple[Parts, list[str], Encoding]:
     """Return the parts as float32 with mean 0 and deviation 1 in train; what is constant there becomes 0.
+
+    Notes on it come second, and means and deviations third.
 
     Example:
         >>> x = {"train": np.array([[1.0, 5.0], [3.0, 5.0]]), "test": np.array([[4.0, 6.0]])}
-        >>> parts, _ = standardised(x)
+        >>> parts, _, _ = standardised(x)
         >>> parts["train"].tolist(), parts["test"].tolist()
         ([[-1.0, 0.0], [1.0, 0.0]], [[2.0, 0.0]])
     """
@@ -88,7 +92,7 @@ def standardised(parts: Mapping[str, npt.NDArray[np.generic]]) -> tuple[Parts, l
     notes = ["features were standardised: mean 0, standard deviation 1 in the training part"]
     if constant.any():
         notes.append(f"{np.count_nonzero(constant)} features are constant in the training part and became 0")
-    return ready, notes
+    return ready, notes, Encoding(mean=mean, deviation=np.where(constant, 0.0, deviation))
 
 
 def _deviation(centred: npt.NDArray[np.float64]) -> FloatArray:

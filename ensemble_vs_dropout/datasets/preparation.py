@@ -20,9 +20,9 @@ from ensemble_vs_dropout.datasets.splits import (
     stratified_order,
 )
 from ensemble_vs_dropout.seeds import stream
-from ensemble_vs_dropout.types import PARTS, Dataset, IntArray
+from ensemble_vs_dropout.types import PARTS, Dataset, Encoding, IntArray
 
-Finish = Callable[[Parts], tuple[Parts, list[str]]]
+Finish = Callable[[Parts], tuple[Parts, list[str], Encoding]]
 Labels = dict[str, IntArray]
 
 
@@ -136,7 +136,7 @@ def assemble(
     Args:
         x: By "train", "test" and perhaps "val": anything with one row per example that `finish` understands.
         y: Raw labels of the same parts.
-        finish: Takes the final parts of `x` and returns features, and notes on how they were made.
+        finish: Takes the final parts of `x` and returns features, notes on how they were made, and what was fitted.
         plan: The user's choices.
         name: As in `from_arrays`; likewise `class_names`, `source` and `notes`.
         class_names: See there.
@@ -171,7 +171,7 @@ def assemble(
         labels["train"], labels["val"] = labels["train"][kept], labels["train"][held]
     chosen, labels["train"], more = _training_part(labels["train"], len(encoded.classes), plan)
     parts["train"] = parts["train"][chosen]
-    features, still_more = finish(parts)
+    features, still_more, encoding = finish(parts)
     return Dataset(
         name=name,
         x_train=features["train"],
@@ -184,6 +184,7 @@ def assemble(
         source=source,
         notes=(*said, *more, *still_more),
         asked=plan.asked,
+        encoding=encoding,
     )
 
 

@@ -40,12 +40,12 @@ def load_table(
     frame = read_table(path)
     target = _check_target(path, frame, target)
     frame, left_out = _cleaned(path, frame, target, drop, missing)
-    features, read = read_columns(frame.drop(columns=target))
+    features, read, kinds = read_columns(frame.drop(columns=target))
     columns = check_columns(path, features, missing)
     rows = np.arange(len(frame))
     # Only row numbers are split: the encoder must not see a value before the final training part is known.
     x, y, classes, notes = split_test(rows, frame[target], f"column {target!r}", plan)
-    finish = functools.partial(encode_columns, features, columns, missing=missing)
+    finish = functools.partial(encode_columns, features, columns, missing=missing, kinds=kinds)
     return assemble(
         x, y, finish, plan, name=path.stem, class_names=classes, source=str(path), notes=[*left_out, *read, *notes]
     )

@@ -55,6 +55,7 @@ from ensemble_vs_dropout.types import Cost, IntArray, Predictions
 
 if TYPE_CHECKING:
     from ensemble_vs_dropout import plots
+    from ensemble_vs_dropout.models.backend import keras
     from ensemble_vs_dropout.predictors import Ensemble
 
 _SPLITS = ("val", "test")
@@ -479,10 +480,54 @@ class Comparison:
             folders.claim(path, self.asked, force)
             everything = [*(run for runs in self.runs for run in runs), *self.trials, *self.probes]
             for run in (run for run in everything if not store.has(run)):
-                names = ("environment", "cost", "scores", "models")
-                files = [*(f"{name}.json" for name in names), "models.npz", "histories.csv", "predictions.npz"]
+                files = sorted(self.store.files(run))
                 store.put(run, dict(zip(files, self.store.read(run, *files), strict=True)))
             return path / "report.md" if folders.is_finished(path) else self.write(path)
+
+    def to_keras(
+        self, arm: str | None = None, rule: str | None = None, *, repetition: int = 0, passes: int | None = None
+    ) -> keras.Model:
+        """Return one `keras.Model` of an arm that takes what the user's file held; see `export`, which writes it.
+
+        Its inputs and outputs are dictionaries. Of a table it takes `numbers` and `categories`, raw columns in the
+        order of the features, of arrays `x`; it gives `probabilities`, shape (examples, classes), `entropy` and, of
+        several members, `mutual_information`, in nats.
+        """
+        from ensemble_vs_dropout.experiments.deploying import deployable
+
+        return deployable(self, arm, rule, repetition, passes)[0]
+
+    def export(
+        self,
+        path: str | PathLike[str],
+        arm: str | None = None,
+        rule: str | None = None,
+        *,
+        repetition: int = 0,
+        passes: int | None = None,
+    ) -> dict[str, Any]:
+        """Write an arm to one `.keras` file: what was fitted on the training part and the networks, of stock layers.
+
+        Args:
+            path: Of the file, which ends in .keras.
+            arm: A name in `arms`; None for that of `answer`.
+            rule: mean, geometric_mean or majority_vote; None for the rule of the answer, or the mean.
+            repetition: Whose networks, from 0. Of an arm whose networks are judged alone it is the first of them.
+            passes: Of Monte Carlo dropout, each the network of one fixed mask; None for as many as were judged.
+
+        Returns:
+            What the file tells beside the model: arm, rule, members, classes, and what it takes.
+
+        Raises:
+            InputError: No such arm or repetition, networks that cannot be exported, or another ending of `path`.
+        """
+        from ensemble_vs_dropout.experiments.deploying import deployable
+        from ensemble_vs_dropout.predictors.deployed import check_ending, write
+
+        check_ending(Path(path))
+        model, told = deployable(self, arm, rule, repetition, passes)
+        write(path, model, told)
+        return told
 
     @property
     def asked(self) -> dict[str, Any]:

@@ -36,10 +36,11 @@ from ensemble_vs_dropout.predictors import Ensemble, ExactDropout, fit_together
 from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.seeds import derive
 from ensemble_vs_dropout.training.numbers import structure
-from ensemble_vs_dropout.types import Dataset, IntArray, Predictions
+from ensemble_vs_dropout.types import Dataset, Encoding, IntArray, Predictions
 
 Files = dict[str, bytes]
 PARTS = ("train", "val", "test")
+INPUTS = "inputs.json"  # of a run: what its networks take, and which classes they know
 
 
 @dataclass(frozen=True)
@@ -231,6 +232,18 @@ def data_of(settings: Settings) -> Dataset:
     return data
 
 
+def data_digest(data: Dataset) -> str:
+    """Return the digest of all features and labels."""
+    return digest_of_arrays(array for part in PARTS for array in _part(data, part))
+
+
+def inputs_of_data(data: Dataset) -> dict[str, Any]:
+    """Return what networks of these data take, and which classes they know, as JSON can hold it."""
+    encoding = data.encoding.to_json() if data.encoding else None
+    told = {"shape": list(data.input_shape), "dtype": data.x_train.dtype.name, "classes": list(data.classes)}
+    return {"encoding": encoding or Encoding().to_json(), **told}
+
+
 def _data_seed(settings: Settings) -> int:
     return settings.seed if settings.data_seed is None else settings.data_seed
 
@@ -332,13 +345,14 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
         "classes": list(data.classes),
         "sizes": data.sizes,
         "test_in_train": data.test_in_train,
-        "data_sha256": digest_of_arrays(array for part in PARTS for array in _part(data, part)),
+        "data_sha256": data_digest(data),
         "parameters": _first(ensemble).count_params(),
         "architecture": kind,
     }
     kept |= {f"labels/{part}": y for part, (_, y) in parts.items() if part != "train"}
     return {
         "environment.json": json.dumps(environment, indent=1).encode(),
+        INPUTS: json.dumps(inputs_of_data(data)).encode(),
         "models.json": _described(_first(ensemble)).encode(),
         "models.npz": _npz(weights),
         "histories.csv": ensemble.histories.to_csv(index=False).encode(),

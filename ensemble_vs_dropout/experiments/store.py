@@ -3,7 +3,8 @@
     store.json                      which format this is
     studies/NAME.yaml               what the runs were made for, as it was last asked for
     runs/digits-plain-0123456789abcdef/
-        spec.json environment.json models.json models.npz histories.csv predictions.npz scores.json cost.json
+        spec.json environment.json inputs.json models.json models.npz histories.csv predictions.npz scores.json
+        cost.json
         manifest.json               the sha256 of every other file
     work/NAME/                      what a run on its way keeps, to go on from
     failed/NAME.json                why a run failed, the last time it was tried
@@ -44,6 +45,9 @@ class Keeping(Protocol):
 
     def finished(self) -> set[str]:
         """Return the names of all finished runs."""
+
+    def files(self, run: Run) -> set[str]:
+        """Return the names of the files of a finished run, or raise `DamagedError`."""
 
     def read(self, run: Run, *files: str) -> list[bytes]:
         """Return the content of files of a finished run, or raise `DamagedError`."""
@@ -91,6 +95,10 @@ class Memory:
     def finished(self) -> set[str]:
         """Return the names of all finished runs."""
         return set(self._runs)
+
+    def files(self, run: Run) -> set[str]:
+        """Return the names of the files of a finished run."""
+        return set(self._runs[run.name]) - {"spec.json"}
 
     def read(self, run: Run, *files: str) -> list[bytes]:
         """Return the content of files of a finished run."""
@@ -204,23 +212,34 @@ class Store:
             return set()
         return {entry.name for entry in os.scandir(runs) if entry.is_dir() and not entry.name.startswith(".")}
 
+    def files(self, run: Run) -> set[str]:
+        """Return the names of the files of a finished run, or raise `DamagedError`."""
+        return set(self._sums(run)) - {"spec.json"}
+
+    def _sums(self, run: Run) -> dict[str, str]:
+        """Return what the manifest of a run holds."""
+        place = self._place(run)
+        try:
+            sums = json.loads((place / "manifest.json").read_text())
+        except (OSError, ValueError) as error:
+            raise DamagedError(place.name, f"manifest.json cannot be read ({error})") from error
+        if not isinstance(sums, dict):
+            raise DamagedError(place.name, "manifest.json cannot be read (it holds no names)")
+        return sums
+
     def read(self, run: Run, *files: str) -> list[bytes]:
         """Return files of a finished run.
 
         Raises:
             DamagedError: One is missing, or is not what was written.
         """
-        place, found = self._place(run), []
-        try:
-            sums = json.loads((place / "manifest.json").read_text())
-        except (OSError, ValueError) as error:
-            raise DamagedError(place.name, f"manifest.json cannot be read ({error})") from error
+        place, sums, found = self._place(run), self._sums(run), []
         for file in files:
             try:
                 content = (place / file).read_bytes()
             except OSError as error:
                 raise DamagedError(place.name, f"{file} cannot be read ({error})") from error
-            if not isinstance(sums, dict) or sums.get(file) != digest_of_bytes(content):
+            if sums.get(file) != digest_of_bytes(content):
                 raise DamagedError(place.name, f"{file} has changed since it was written")
             found.append(content)
         return found

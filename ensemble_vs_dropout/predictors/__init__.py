@@ -7,6 +7,7 @@ Each has `predict`, `predict_members` and `to_keras`; see `base`.
 * `weight_scaling`: dropout off, as Keras predicts: one member
 * `monte_carlo`: many passes with dropout on and everything else in inference mode: a pass is a member
 * `exact`: every mask of a small network, with its probability
+* `export`: an ensemble as one Keras model; `deployed`: the same of what a file holds, raw columns and all
 * `thinned`: the network of one mask, as a plain Keras model
 * `passes`: passes in one compiled graph; `halves`: what is computed once for all of them; `draws`: the masks
 """

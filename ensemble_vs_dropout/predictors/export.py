@@ -19,6 +19,20 @@ _CONTRIBUTIONS: dict[str, Callable[[keras.KerasTensor, int], keras.KerasTensor]]
 }
 
 
+def pool(probs: keras.KerasTensor, rule: str) -> keras.KerasTensor:
+    """Return what a rule makes of members of equal weight, shape (examples, members, classes) to (examples, classes).
+
+    Args:
+        probs: Their probabilities, float32.
+        rule: As `fuse` takes it.
+
+    Raises:
+        InputError: Another rule.
+    """
+    check_known("rule", rule, _CONTRIBUTIONS)
+    return _finished(keras.ops.mean(_CONTRIBUTIONS[rule](probs, probs.shape[-1]), axis=1), rule)
+
+
 def fuse(
     models: Sequence[keras.Model],
     rule: str = "mean",
@@ -44,18 +58,23 @@ def fuse(
     inputs = keras.Input(shape, dtype=dtype)
     outputs = []
     for number, model in enumerate(models):
-        probs = _probabilities(model, f"member_{number}", inputs)
+        probs = probabilities_of(model, f"member_{number}", inputs)
         outputs.append(_CONTRIBUTIONS[rule](probs, read_head(model).classes))
     if weights is not None:
         share = check_weights(weights, len(models))
         shares = [keras.layers.Rescaling(float(w), dtype="float32") for w in share]
         outputs = [share(output) for share, output in zip(shares, outputs, strict=True)]
-    pool = (keras.layers.Average if weights is None else keras.layers.Add)(dtype="float32")
-    pooled = pool(outputs) if len(outputs) > 1 else outputs[0]
-    if rule == "geometric_mean":
-        vetoed = keras.ops.all(keras.ops.isinf(pooled), axis=-1, keepdims=True)
-        pooled = keras.ops.softmax(keras.ops.where(vetoed, 0.0, pooled))
-    return keras.Model(inputs, pooled, name=name)
+    together = (keras.layers.Average if weights is None else keras.layers.Add)(dtype="float32")
+    pooled = together(outputs) if len(outputs) > 1 else outputs[0]
+    return keras.Model(inputs, _finished(pooled, rule), name=name)
+
+
+def _finished(pooled: keras.KerasTensor, rule: str) -> keras.KerasTensor:
+    """Return the probabilities that the average contribution stands for."""
+    if rule != "geometric_mean":
+        return pooled
+    vetoed = keras.ops.all(keras.ops.isinf(pooled), axis=-1, keepdims=True)
+    return keras.ops.softmax(keras.ops.where(vetoed, 0.0, pooled))
 
 
 def _copy(model: keras.Model, name: str) -> keras.Model:
@@ -84,7 +103,7 @@ def _copy(model: keras.Model, name: str) -> keras.Model:
     return copy
 
 
-def _probabilities(model: keras.Model, name: str, inputs: keras.KerasTensor) -> keras.KerasTensor:
+def probabilities_of(model: keras.Model, name: str, inputs: keras.KerasTensor) -> keras.KerasTensor:
     """Return the float32 probabilities that a copy of a model gives for the inputs."""
     copy = _copy(model, name)
     if getattr(copy, "_inputs_struct", None) is not None:  # the model may take a list or a dictionary of one

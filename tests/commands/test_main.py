@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from bare import BARE
 
@@ -50,6 +51,29 @@ def test_json_alone_stands_on_standard_output(finished):
     assert {row["arm"] for row in result["worth"]} == arms
     assert {row["axis"] for row in result["equal_cost"]} >= {"parameters", "passes"}
     assert "digits" in finished[1].stderr
+
+
+@pytest.mark.slow
+def test_an_arm_becomes_a_file_that_predicts_new_examples(finished):
+    folder, comparison = finished[0], Comparison.load(finished[0] / "run")
+    done = evd("export run --arm ensemble --out models/model.keras", folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("models/model.keras: ensemble, mean of 2, ")
+    assert done.stdout.endswith("\nevd predict models/model.keras new.npz --out predictions.csv\n")
+    data = evd_package.load_dataset("digits", train_size=400, label_noise=0.05)
+    np.save(folder / "new.npy", data.x_test)
+    done = evd("predict models/model.keras new.npy --out new/predictions.csv", folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == f"{len(data.x_test)} rows in new/predictions.csv\n"
+    table, members = pd.read_csv(folder / "new" / "predictions.csv"), comparison.arms["ensemble"][0].probs
+    expected = evd_package.uncertainty(members)
+    np.testing.assert_allclose(table.filter(like="probability_"), members.mean(0), atol=1e-6)
+    assert list(table.columns[1:11]) == [f"probability_{name}" for name in data.classes]
+    assert table.label.tolist() == [int(data.classes[k]) for k in members.mean(0).argmax(1)]
+    for name in ("entropy", "mutual_information"):
+        np.testing.assert_allclose(table[name], expected[name], atol=1e-5)
+    written = (folder / "new" / "predictions.csv").read_text()
+    assert evd("predict models/model.keras new.npy", folder).stdout == written
 
 
 @pytest.mark.slow

@@ -73,9 +73,10 @@ def test_all_that_is_wrong_is_told_at_once():
     ],
 )
 def test_dates_and_numbers_with_commas_are_numbers(column, numbers, what):
-    frame, notes = read_columns(pd.DataFrame({"a": 1.0, "c": column}))
+    frame, notes, kinds = read_columns(pd.DataFrame({"a": 1.0, "c": column}))
     np.testing.assert_allclose(frame.c.astype(float), numbers)
     assert notes == [f"column 'c' holds {what}"]
+    assert kinds == {"c": "thousands" if "thousands" in what else "date"}
 
 
 @pytest.mark.parametrize(
@@ -92,24 +93,25 @@ def test_dates_and_numbers_with_commas_are_numbers(column, numbers, what):
 )
 def test_what_may_mean_something_else_stays_text(column):
     given = pd.DataFrame({"c": column})
-    frame, notes = read_columns(given)
+    frame, notes, kinds = read_columns(given)
     assert frame is given
     assert notes == []
+    assert kinds == {}
 
 
 def test_missing_values_are_filled_in_by_what_training_knows():
     frame = pd.DataFrame({"n": [1.0, np.nan, 3.0, 5.0, np.nan], "c": ["u", "v", "v", None, "u"]})
     columns = check_columns(PATH, frame, "median")
     rows = {"train": np.array([0, 1, 2]), "val": np.array([3]), "test": np.array([4])}
-    parts, notes = encode_columns(frame, columns, rows, "median")
-    whole, _ = encode_columns(frame.fillna({"n": 2.0, "c": "v"}), columns, rows)
+    parts, notes, _ = encode_columns(frame, columns, rows, "median")
+    whole, *_ = encode_columns(frame.fillna({"n": 2.0, "c": "v"}), columns, rows)
     for part in rows:
         np.testing.assert_array_equal(parts[part], whole[part])
     assert notes[:2] == [
         "2 missing values of column 'n' became the median in training, 2.0",
         "1 missing values of column 'c' became the most frequent value in training, v",
     ]
-    most, _ = encode_columns(frame, columns, rows, "most_frequent")
+    most, *_ = encode_columns(frame, columns, rows, "most_frequent")
     np.testing.assert_array_equal(
         most["train"][:, 0], encode_columns(frame.fillna({"n": 1.0, "c": "v"}), columns, rows)[0]["train"][:, 0]
     )
@@ -126,7 +128,7 @@ def test_missing_values_of_any_kind_of_column_are_filled_in(missing):
         }
     )
     columns = check_columns(PATH, frame, missing)
-    parts, notes = encode_columns(
+    parts, notes, _ = encode_columns(
         frame, columns, {"train": np.array([0, 1, 2]), "val": np.array([3]), "test": np.array([1])}, missing
     )
     assert np.isfinite(np.concatenate([*parts.values()])).all()
@@ -163,7 +165,7 @@ def encode(frame, numeric=(), categorical=(), **rows):
 
 def test_numbers_come_first_and_categories_after():
     frame = pd.DataFrame({"c": ["u", "v", "u", "v"], "n": [1.0, 3.0, 5.0, 9.0]})
-    parts, notes = encode(frame, ("n",), ("c",), train=[0, 1], val=[2], test=[3])
+    parts, notes, _ = encode(frame, ("n",), ("c",), train=[0, 1], val=[2], test=[3])
     assert parts["train"].tolist() == [[-1, 1, 0], [1, 0, 1]]
     assert parts["val"].tolist() == [[3, 1, 0]]
     assert parts["test"].dtype == np.float32
@@ -172,7 +174,7 @@ def test_numbers_come_first_and_categories_after():
 
 def test_unseen_categories_are_zeros_and_noted():
     frame = pd.DataFrame({"c": ["u", "v", "w", "w", "u"]})
-    parts, notes = encode(frame, (), ("c",), train=[0, 1], val=[4], test=[2, 3])
+    parts, notes, _ = encode(frame, (), ("c",), train=[0, 1], val=[4], test=[2, 3])
     assert parts["test"].tolist() == [[0, 0], [0, 0]]
     assert notes[-1].startswith("2 values of column 'c' in test are categories that training never saw")
     assert len(notes) == 2
@@ -180,6 +182,6 @@ def test_unseen_categories_are_zeros_and_noted():
 
 def test_a_row_counter_is_noted():
     frame = pd.DataFrame({"id": np.arange(1, 6), "n": [1, 5, 2, 4, 4]})
-    _, notes = encode(frame, ("id", "n"), train=[0, 1, 2], test=[3, 4])
+    _, notes, _ = encode(frame, ("id", "n"), train=[0, 1, 2], test=[3, 4])
     assert notes[0] == "column 'id' goes up by one from row to row: drop it if it only counts the rows"
     assert not any("'n'" in note for note in notes)

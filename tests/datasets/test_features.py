@@ -43,7 +43,7 @@ def both(train, test=None):
     ],
 )
 def test_what_is_standardised(train, standardise, dtype, untouched):
-    ready, notes = ready_features(both(train), standardise)
+    ready, notes, _ = ready_features(both(train), standardise)
     assert ready["train"].dtype == ready["test"].dtype == dtype
     assert np.array_equal(ready["train"], train) == untouched
     assert any("standardised" in note for note in notes) != untouched
@@ -57,8 +57,8 @@ def test_standardise_is_checked(standardise):
 
 def test_training_part_alone_decides():
     train = np.random.default_rng(0).normal(5, 3, size=(50, 4))
-    first, _ = standardised(both(train, np.ones((2, 4))))
-    second, _ = standardised(both(train, np.full((2, 4), 1e6)))
+    first, *_ = standardised(both(train, np.ones((2, 4))))
+    second, *_ = standardised(both(train, np.full((2, 4), 1e6)))
     np.testing.assert_array_equal(first["train"], second["train"])
     np.testing.assert_allclose(first["train"].mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(first["train"].std(axis=0), 1, rtol=1e-5)
@@ -67,7 +67,7 @@ def test_training_part_alone_decides():
 @pytest.mark.parametrize("value", [0.1, 1e30, 0.0, -7.0])
 def test_constant_columns_become_zero_everywhere(value):
     train = np.column_stack([np.full(7, value), np.arange(7)])
-    ready, notes = standardised(both(train, [[value + 1, 2.0]]))
+    ready, notes, _ = standardised(both(train, [[value + 1, 2.0]]))
     assert not ready["train"][:, 0].any()
     assert ready["test"][0, 0] == 0
     assert notes[1] == "1 features are constant in the training part and became 0"

@@ -1,0 +1,194 @@
+"""New examples in a file, a part at a time: what a deployed network predicts."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.datasets.archives import check_file, read_npz
+from ensemble_vs_dropout.datasets.columns import as_numbers
+from ensemble_vs_dropout.datasets.features import check_features
+from ensemble_vs_dropout.types import Column, Encoding
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Part = dict[str, npt.NDArray[Any]]
+ROWS = 8192  # of a part
+_BOOLS = {"true": "True", "false": "False"}
+
+
+class Rows:
+    """The examples in a file, as a network that was trained on others of their kind takes them.
+
+    A table may hold further columns, the label among them; they are not looked at. What is read of it are numbers,
+    `numbers` of shape (examples, numbers), float64, and `categories` of shape (examples, categories), text, each in the
+    order of the encoding. Of an npz it is `x`, else `x_test`.
+
+    Args:
+        path: A .csv or .parquet where the networks were trained on a table, else an .npz or .npy.
+        encoding: What was fitted on the training part.
+        shape: Of an example that is an array.
+        dtype: Of an array: "uint8" takes no other.
+
+    Attributes:
+        unseen: Of each column of categories, how many values so far were none of those in training.
+
+    Raises:
+        InputError: Another kind of file, or one that cannot be read, and while it is read: columns that lack, and
+            values that are missing or of another kind.
+    """
+
+    def __init__(self, path: Path, encoding: Encoding, shape: tuple[int, ...], dtype: str):
+        self.path, self._encoding, self._shape, self._dtype = path, encoding, shape, dtype
+        kinds = (".csv", ".parquet") if encoding.columns else (".npz", ".npy")
+        if path.suffix.lower() not in kinds:
+            what = "a table" if encoding.columns else "arrays"
+            raise InputError(f"the networks were trained on {what}, so data must end in {' or '.join(kinds)}: {path}")
+        check_file(path)
+        self.unseen: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[Part]:
+        """Yield the examples, at most `ROWS` at a time."""
+        if not self._encoding.columns:
+            yield from self._arrays()
+            return
+        first = 1
+        for frame in self._csv() if self.path.suffix.lower() == ".csv" else self._parquet():
+            yield self._encoded(frame, first)
+            first += len(frame)
+        if first == 1:
+            raise InputError(f"{self.path} must have at least one row of data, got none below the names of the columns")
+
+    def _arrays(self) -> Iterator[Part]:
+        x = self._opened()
+        if x.shape[1:] != self._shape:
+            raise InputError(f"{self.path} must hold examples of shape {self._shape}, got an array of {x.shape}")
+        if self._dtype == "uint8" and x.dtype != np.uint8:
+            raise InputError(f"{self.path} must hold uint8, as the networks were trained on it, got {x.dtype}")
+        for start in range(0, len(x), ROWS):
+            part = check_features(str(self.path), np.asarray(x[start : start + ROWS]))
+            yield {"x": part.astype(self._dtype, copy=False)}
+
+    def _opened(self) -> npt.NDArray[Any]:
+        if self.path.suffix.lower() == ".npy":
+            try:
+                return np.load(self.path, mmap_mode="r", allow_pickle=False)
+            except (ValueError, OSError, EOFError) as error:
+                reason = str(error).partition("\n")[0]
+                raise InputError(f"{self.path} cannot be read as an array: {reason}; write it again") from error
+        arrays = read_npz(self.path)
+        found = next((arrays[name] for name in ("x", "x_test") if name in arrays), None)
+        if found is None:
+            raise InputError(f"{self.path} must hold x, or x_test; it holds {', '.join(arrays) or 'nothing'}")
+        return found
+
+    def _csv(self) -> Iterator[pd.DataFrame]:
+        import pandas as pd
+
+        reading: dict[str, Any] = {"encoding": "utf-8-sig", "index_col": False, "dtype": str}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                first = pd.read_csv(self.path, header=None, nrows=1, keep_default_na=False, **reading)
+                names = [name.strip() for name in first.iloc[0]]
+                places = self._places(names)
+                with pd.read_csv(
+                    self.path, header=None, skiprows=1, usecols=places, chunksize=ROWS, **reading
+                ) as chunks:
+                    for chunk in chunks:
+                        yield chunk.set_axis([names[place] for place in chunk.columns], axis=1)
+        except pd.errors.EmptyDataError:
+            return  # nothing below the names, which the caller says
+        except (ValueError, pd.errors.ParserWarning) as error:
+            if isinstance(error, InputError):
+                raise
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{self.path} cannot be read as comma-separated utf-8 text: {reason}; write it as a csv again"
+            ) from error
+
+    def _parquet(self) -> Iterator[pd.DataFrame]:
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            with pyarrow.parquet.ParquetFile(self.path) as file:
+                names = file.schema_arrow.names
+                wanted = [names[place] for place in self._places(names)]
+                for batch in file.iter_batches(batch_size=ROWS, columns=wanted):
+                    yield batch.to_pandas()
+        except (ValueError, OSError, NotImplementedError, pyarrow.ArrowException) as error:
+            if isinstance(error, InputError):
+                raise
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{self.path} cannot be read as parquet: {reason}; write it again") from error
+
+    def _places(self, names: list[str]) -> list[int]:
+        """Return where the columns are that the networks were trained on, or raise `InputError`."""
+        wanted = [column.name for column in self._encoding.columns]
+        lacking = [name for name in wanted if name not in names]
+        if lacking:
+            shown = ", ".join(map(repr, lacking[:10])) + (", ..." if len(lacking) > 10 else "")
+            raise InputError(
+                f"{self.path} must have the columns that the networks were trained on, it lacks {shown}; its columns: "
+                f"{', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+            )
+        counts = Counter(names)
+        doubled = next((name for name in wanted if counts[name] > 1), None)
+        if doubled is not None:
+            raise InputError(f"{self.path} must have columns of different names, got {doubled!r} more than once")
+        return sorted(names.index(name) for name in wanted)
+
+    def _encoded(self, frame: pd.DataFrame, first: int) -> Part:
+        """Return the numbers and the texts of some rows, whose first is the file's row of that number."""
+        columns, part = self._encoding.columns, {}
+        numeric = [column for column in columns if column.numeric]
+        if numeric:
+            part["numbers"] = np.stack([self._numbers(column, frame[column.name], first) for column in numeric], axis=1)
+        if len(numeric) < len(columns):
+            texts = [self._texts(one, frame[one.name], first) for one in columns if not one.numeric]
+            part["categories"] = np.stack(texts, axis=1)
+        return part
+
+    def _numbers(self, column: Column, values: pd.Series, first: int) -> npt.NDArray[np.float64]:
+        self._check_there(column, values, first)
+        known = values.dropna()
+        numbers = as_numbers(column.kind, known)
+        wrong = ~np.isfinite(numbers.to_numpy()) | (np.abs(numbers.to_numpy()) > np.finfo(np.float32).max)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            what = {"date": "dates as 2026-01-31"}.get(column.kind, "finite numbers")
+            raise InputError(
+                f"column {column.name!r} of {self.path} must hold {what}, got {str(known.iloc[at])[:60]!r} in row "
+                f"{known.index[at] - values.index[0] + first}"
+            )
+        filled = np.full(len(values), np.nan if column.fill is None else float(column.fill))
+        filled[values.notna().to_numpy()] = numbers.to_numpy()
+        return filled
+
+    def _texts(self, column: Column, values: pd.Series, first: int) -> npt.NDArray[np.object_]:
+        self._check_there(column, values, first)
+        there, found = values.notna().to_numpy(), np.full(len(values), str(column.fill), object)
+        texts = values[there].astype(str)
+        if column.kind == "bool":
+            texts = texts.str.strip().str.lower().map(_BOOLS).fillna(texts)
+        found[there] = texts.to_numpy(object)
+        self.unseen[column.name] += int(np.count_nonzero(~np.isin(found.astype(str), column.categories)))
+        return found
+
+    def _check_there(self, column: Column, values: pd.Series, first: int) -> None:
+        missing = values.isna().to_numpy()
+        if column.fill is None and missing.any():
+            raise InputError(
+                f"column {column.name!r} of {self.path} must have a value in every row, got none in row "
+                f"{first + int(np.argmax(missing))}; give one, or train with missing values filled in "
+                "(--missing median)"
+            )
