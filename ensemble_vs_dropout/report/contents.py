@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ensemble_vs_dropout.evaluation.answer import Answer, answer
+from ensemble_vs_dropout.evaluation.answer import BASE, Answer, answer
 from ensemble_vs_dropout.evaluation.evaluator import OVER_SPLITS
 from ensemble_vs_dropout.evaluation.numbered_checks import Check
 from ensemble_vs_dropout.evaluation.verdict import Paragraph
@@ -37,6 +37,7 @@ class Report:
         command: What makes the run again.
         command_note: What the command cannot say.
         answer: What the report begins with; None where arms were not compared.
+        paid: What each arm costs, compared with one network.
 
     Example:
         >>> from ensemble_vs_dropout.report import Cell, report_markdown
@@ -60,6 +61,7 @@ class Report:
     command: str
     command_note: str
     answer: Answer | None = None
+    paid: Table | None = None
 
     @property
     def tables(self) -> list[Table]:
@@ -120,6 +122,7 @@ def compose(
         command=command,
         command_note=command_note,
         answer=answer(contrasts, cost),
+        paid=words.paid_in_words(cost, BASE),
     )
 
 

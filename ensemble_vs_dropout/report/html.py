@@ -6,6 +6,7 @@ import base64
 import hashlib
 import math
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
@@ -13,7 +14,9 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
+from ensemble_vs_dropout.evaluation.answer import Answer, Difference
 from ensemble_vs_dropout.evaluation.verdict import Paragraph
+from ensemble_vs_dropout.evaluation.wording import capital, metric_words, number_words, p_words, unit_of
 from ensemble_vs_dropout.report.contents import Report
 from ensemble_vs_dropout.report.figures import Figure, inline_svg
 from ensemble_vs_dropout.report.tables import Cell, Table
@@ -43,6 +46,7 @@ def report_html(report: Report) -> str:
         "number": _number,
         "numbers_of": _numbers_of,
         "lead": _lead,
+        "forest_of": _forest,
         "prose": _prose,
     }
     environment.globals["drawing"] = _drawing
@@ -54,6 +58,57 @@ def report_html(report: Report) -> str:
         script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         most_numbers=MOST_NUMBERS,
     )
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """What a planned question found by one metric, at percents of the width of its column."""
+
+    heading: str
+    words: str
+    p: str
+    known: bool
+    shown: bool
+    zero: float
+    low: float
+    high: float
+    at: float
+
+
+@dataclass(frozen=True)
+class _Question:
+    a: str
+    b: str
+    cells: list[_Bar]
+
+
+def _forest(answer: Answer) -> list[_Question]:
+    """Return the planned questions with their bars, those of one metric on one scale."""
+    ends: dict[str, list[float]] = {}
+    for one in (one for found in answer.planned for one in found):
+        ends.setdefault(one.metric, [0.0]).extend(x for x in (one.value, one.low, one.high) if math.isfinite(x))
+    return [
+        _Question(
+            capital(found[0].a), found[0].b, [_bar(one, min(ends[one.metric]), max(ends[one.metric])) for one in found]
+        )
+        for found in answer.planned
+    ]
+
+
+def _bar(one: Difference, low: float, high: float) -> _Bar:
+    width = (high - low) or 1.0
+
+    def place(x: float) -> float:
+        return round(2 + 96 * (min(max(x, low), high) - low) / width, 2)
+
+    known = math.isfinite(one.value)
+    ends = [end if math.isfinite(end) else one.value for end in (one.low, one.high)]
+    at = (place(x) if known else 0.0 for x in (*ends, one.value))
+    number = number_words(one.metric, one.value) if known else str(one)
+    unit = {"percentage points": "points"}.get(unit_of(one.metric).strip(), unit_of(one.metric).strip())
+    heading = f"{metric_words(one.metric)}, {unit}" if unit else metric_words(one.metric)
+    p = p_words(one.p) if known and one.tested else ""
+    return _Bar(heading, number, p, known, one.better != "neither", place(0.0), *at)
 
 
 def _drawing(figure: Figure, width: str) -> Markup:

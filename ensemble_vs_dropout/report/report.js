@@ -32,6 +32,16 @@ function sorted(rows, column, sign) {
   return rows.slice().sort(compare);
 }
 
+// A part that is folded opens when it is gone to.
+function unfold() {
+  const part = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let at = part; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+  const own = part && part.querySelector(":scope > details");
+  if (own) own.open = true;
+}
+window.addEventListener("hashchange", unfold);
+unfold();
+
 window.addEventListener("beforeprint", () => {
   document.querySelectorAll("details[data-print]").forEach((details) => (details.open = true));
 });

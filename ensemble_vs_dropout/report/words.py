@@ -35,6 +35,8 @@ _COSTS = {
     "predict_seconds": ("predict test (s)", "{:.2f}", 1),
     "peak_memory": ("peak memory (MB)", "{:,.0f}", 1e-6),
 }
+_PAID = {"training": ("trained_multiply_adds", "trained"), "predicting": ("multiply_adds", "passes"),
+         "memory": ("bytes", "parameters")}  # fmt: skip
 _DIVERSITY = {
     "disagreement": ("disagreement (%)", 100),
     "disagreement_over_error": ("disagreement / error", 1),
@@ -114,6 +116,39 @@ def shown_best(contrasts: pd.DataFrame) -> set[tuple[str, str, str]]:
     rows["holds"], rows["beaten"] = np.where(own, ~rows.lost, rows.won), rows.won & ~own
     judged = rows.groupby(["metric", "arm", "rule"])[["holds", "beaten"]].agg({"holds": "all", "beaten": "any"})
     return set(judged.index[judged.holds & judged.beaten])
+
+
+def paid_in_words(cost: pd.DataFrame, base: str) -> Table:
+    """Return how many times the work and the memory of one network each arm takes.
+
+    Args:
+        cost: As `cost_table` makes it.
+        base: The arm that others are compared with; the first of the table if it is not there.
+
+    Example:
+        >>> from ensemble_vs_dropout.evaluation.cost import cost_table
+        >>> from ensemble_vs_dropout.types import Cost
+        >>> cost = cost_table({"single": [Cost(10, 100, 1, 2.0, 0.1)], "ensemble": [Cost(50, 550, 5, 9.0, 0.4)]})
+        >>> [[str(cell) for cell in row] for row in paid_in_words(cost, "single").rows]
+        [['single network', '1', '1', '1'], ['ensemble', '5.5', '5', '5']]
+    """
+    of_arm = cost.set_index("arm")
+    first = base if base in of_arm.index else str(of_arm.index[0])
+    columns = [next((name for name in names if of_arm.get(name, pd.Series([math.nan])).notna().all()), None)
+               for names in _PAID.values()]  # fmt: skip
+    rows = [
+        [Cell(arm_label(str(arm))), *(_ratio(of_arm[name][arm], of_arm[name][first]) for name in columns if name)]
+        for arm in of_arm.index
+    ]
+    shown = [what for what, name in zip(_PAID, columns, strict=True) if name]
+    return Table("paid", f"Work and memory, times those of the {arm_label(first)}", ["arm", *shown], rows, "")
+
+
+def _ratio(paid: float, base: float) -> Cell:
+    if not base:
+        return Cell("")
+    ratio = float(paid / base)
+    return Cell(f"{ratio:.2g}" if ratio < 99.5 else f"{ratio:,.0f}", number=ratio)
 
 
 def cost_in_words(cost: pd.DataFrame, note: str = "", beside_quality: bool = False) -> Table:

@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ensemble_vs_dropout.report import report_html
@@ -44,8 +45,8 @@ def visit(chromium, file):
     """Open the page anew; what it says and asks for is kept in `said` and `asked`."""
     contexts = []
 
-    def open_page(width=1280, **settings):
-        contexts.append(chromium.new_context(viewport={"width": width, "height": 900}, **settings))
+    def open_page(width=1280, height=900, unfolded=True, **settings):
+        contexts.append(chromium.new_context(viewport={"width": width, "height": height}, **settings))
         page = contexts[-1].new_page()
         page.said, page.asked = [], []
         page.on("console", lambda message: page.said.append(message.text))
@@ -53,6 +54,8 @@ def visit(chromium, file):
         page.on("dialog", lambda dialog: (page.said.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda request: page.asked.append(request.url))
         page.goto(file.as_uri())
+        if unfolded:
+            page.locator("section > details").evaluate_all("all => all.forEach(one => one.open = true)")
         return page
 
     yield open_page
@@ -85,6 +88,42 @@ def test_nothing_may_be_asked_for_even_if_something_tried(visit):
     page.wait_for_timeout(200)
     assert page.evaluate("window.ran") is None
     assert len([line for line in page.said if "Content Security Policy" in line]) == 2
+
+
+@pytest.mark.parametrize(("width", "height", "screens"), [(1280, 900, 1), (375, 812, 2)])
+def test_the_answer_the_planned_questions_and_the_costs_stand_on_the_first_screens(visit, width, height, screens):
+    page = visit(width, height, unfolded=False)
+    for part in (".answer", ".told", ".forest", "#paid-caption", ".beside .scroll:last-child"):
+        box = page.locator(f"#answer {part}").bounding_box()
+        assert box["y"] + box["height"] <= screens * height, part
+    assert page.locator("section > details[open]").count() == 0  # the rest is folded
+
+
+@pytest.mark.parametrize("part", ["quality", "figures", "arm_intervals", "run"])
+def test_a_folded_part_opens_when_it_is_gone_to(visit, part):
+    page = visit(unfolded=False)
+    shown = page.locator("#quality table, #figures figure, #run pre")
+    assert shown.first.is_visible() is False
+    page.evaluate(f"location.hash = {part!r}")
+    page.wait_for_timeout(200)
+    assert page.locator("section > details[open]").count() == 1
+    assert page.locator(f"#{part}").is_visible()
+
+
+def test_bars_stand_where_their_numbers_are(visit, content):
+    page, box = visit(), "p => { const box = p.getBBox(); return { x: box.x, width: box.width }; }"
+    for number, found in enumerate(content.answer.planned):
+        for place, one in enumerate(found):
+            cell = page.locator(f".forest tbody tr:nth-child({number + 1}) td:nth-child({place + 2})")
+            if not np.isfinite(one.value):
+                assert "infinite" in cell.inner_text()
+                assert cell.locator("svg").count() == 0
+                continue
+            zero, bar, dot = (cell.locator(f".{kind}").evaluate(box) for kind in ("zero", "bar", "dot"))
+            assert np.sign(round(dot["x"] - zero["x"], 1)) in (0, np.sign(one.value))
+            assert bar["x"] - 0.1 <= dot["x"] <= bar["x"] + bar["width"] + 0.1
+            inside = bar["x"] + 0.1 < zero["x"] < bar["x"] + bar["width"] - 0.1
+            assert inside == (one.low < 0 < one.high)
 
 
 def test_a_click_sorts_by_number_up_then_down_then_as_it_was(visit):
