@@ -8,8 +8,9 @@ import time
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
 
 
 @dataclass(frozen=True)
@@ -38,22 +39,25 @@ class Progress:
     Args:
         total: Epochs if no network stops early.
         verbose: 0 nothing; 1 or "auto" a live bar, or in a file or pipe one line per network; 2 one line per epoch.
+        job: Whether it is of a whole job of many networks, of which 1 says a line at each tenth where there is no
+            terminal, and 2 a line per network.
     """
 
-    def __init__(self, total: int, verbose: str | int):
+    def __init__(self, total: int, verbose: str | int, job: bool = False):
         self.verbose = 1 if verbose == "auto" else int(verbose)
         self._console = Console(file=sys.stderr, highlight=False)
         self.live = self.verbose == 1 and self._console.is_terminal
+        self._job, self._said = job, 0
         self._total, self._done, self._start = total, 0, time.perf_counter()
         self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+            BarColumn(16),
+            TextColumn("{task.percentage:3.0f} %", table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
+            TextColumn("left", table_column=Column(no_wrap=True)),
             console=self._console,
             transient=True,
+            expand=True,
             disable=not self.live,
         )
         self._task = self._bar.add_task("", total=total)
@@ -75,15 +79,21 @@ class Progress:
         self._losses[network] = end.logs[shown[0]] if shown else math.nan
         together = len(self._losses)
         others = f" ({together} at a time: {min(self._losses.values()):.4f} to {max(self._losses.values()):.4f})"
-        self._bar.update(self._task, description=text + others * (together > 1))
+        self._bar.update(self._task, description=network if self._job else text + others * (together > 1))
         if end.stopped:
             del self._losses[network]
-        if self.verbose == 2 or (self.verbose == 1 and not self.live and end.stopped):
+        each = self.verbose == 2 if self._job else self.verbose == 1 and not self.live
+        if (each and end.stopped) or (self.verbose == 2 and not self._job):
             self._print(f"{text} ({self.left()})")
 
     def reach(self, epochs: int) -> None:
         """Say that so many epochs are done in all: networks that were trained before report none of theirs."""
         self._advance(epochs - self._done)
+
+    def expect(self, epochs: int) -> None:
+        """Say how many epochs there are in all, now that it is known better."""
+        self._total = epochs
+        self._bar.update(self._task, total=epochs)
 
     def say(self, text: str) -> None:
         """Print a line above the display."""
@@ -96,10 +106,15 @@ class Progress:
     def _advance(self, epochs: int) -> None:
         self._done += epochs
         self._bar.update(self._task, completed=self._done)
+        tenths = min(10 * self._done // max(self._total, 1), 9)  # the end is told by what comes after
+        if self._job and self.verbose == 1 and not self.live and tenths > self._said:
+            self._said = tenths
+            self._print(f"{10 * tenths} %, {self.left()}")
 
     def left(self) -> str:
         """Return in words how long it will take from here."""
         elapsed = time.perf_counter() - self._start
         if not self._done:
             return "nobody knows how long"
-        return f"about {elapsed / self._done * (self._total - self._done):.0f} s left"
+        seconds = elapsed / self._done * max(self._total - self._done, 0)
+        return f"about {seconds:.0f} s left" if seconds < 100 else f"about {seconds / 60:.0f} min left"

@@ -121,6 +121,7 @@ def compare(
     ] = None,
     wide: Annotated[bool, typer.Option("--wide", help="One table of all columns, whatever the terminal.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="A line for each network that is trained.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Train N networks and one with dropout on the same data; print the answer, write the report.
@@ -182,7 +183,7 @@ def compare(
                 force=force,
                 jobs=jobs,
                 executor=executor,
-                verbose=0 if quiet else 1,
+                verbose=0 if quiet else 2 if verbose else 1,
             )
     except KeyboardInterrupt:  # typer would leave without a word
         print("evd: interrupted; the same command goes on with the networks that are finished", file=sys.stderr)

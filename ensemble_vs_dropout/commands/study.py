@@ -85,6 +85,7 @@ def run(
     ] = "shared",
     cpus: Annotated[float, typer.Option(help="Cores of a cluster that each group of runs is promised.")] = 1,
     gpus: Annotated[float, typer.Option(help="GPUs of a cluster that each group of runs is promised.")] = 0,
+    verbose: Annotated[bool, typer.Option("--verbose", help="A line for each network that is trained.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Make every run of a study that is not finished; interrupted, the same command goes on."""
@@ -95,7 +96,7 @@ def run(
     check_known("executor", executor, ("local", "ray"))
     end_with_parent()
     study, kept = read_study(file), Store(store)
-    made, verbose = plan_of(study, kept, together=together), 0 if quiet else 1
+    made, level = plan_of(study, kept, together=together), 0 if quiet else 2 if verbose else 1
     _tell_versions(made, kept)
     kept.keep_study(study.name, file.read_text(encoding="utf-8"))
     if jobs is None:
@@ -105,12 +106,12 @@ def run(
         if executor == "local":
             with in_processes(file, store, jobs - 1, together, checkpoint):
                 run_study(
-                    made, kept, verify=verify, fail_fast=fail_fast, wait=wait, checkpoint=checkpoint, verbose=verbose
+                    made, kept, verify=verify, fail_fast=fail_fast, wait=wait, checkpoint=checkpoint, verbose=level
                 )
         else:
             run_on_ray(
                 made, kept, address=None if address == "local" else address, transport=transport, cpus=cpus, gpus=gpus,
-                verify=verify, fail_fast=fail_fast, verbose=verbose,
+                verify=verify, fail_fast=fail_fast, verbose=level,
             )  # fmt: skip
     except KeyboardInterrupt:
         print("evd: interrupted; the same command goes on with the runs that are not finished", file=sys.stderr)

@@ -140,7 +140,8 @@ def compare(
         force: Take the place of another comparison in `out`.
         jobs: Processes; more than 1 need `out`, and data and a network that other processes can find by name.
         executor: "local", or "ray" for a Ray cluster, with the same needs as `jobs`.
-        verbose: 0 silent, 1 or "auto" progress, 2 one line per epoch.
+        verbose: 0 silent; 1 or "auto" a bar over the whole job, or where there is no terminal a line at each tenth; 2
+            a line per network.
 
     Returns:
         A `Comparison` with `scores`, `contrasts`, `cost`, `verdict()`, `table()`, `save(folder)`, `report(folder)`.
@@ -225,7 +226,7 @@ def _make(
                 f"going on with the unfinished run in {store.folder}: {there} of {len(plan.runs)} parts are finished"
             )
     if not isinstance(store, Store):
-        run_study(plan, store, fail_fast=True, each=True, given=given, verbose=verbose)
+        run_study(plan, store, fail_fast=True, given=given, verbose=verbose)
         return
     file = None if facts else store.keep_study(study.name, _yaml(study))
     if executor == "ray":
@@ -233,7 +234,7 @@ def _make(
         return
     with in_processes(file, store.folder, jobs - 1, plan.together, checkpoint=True) if file else nullcontext():
         run_study(
-            plan, store, verify=True, fail_fast=True, checkpoint=True, each=True, given=given, verbose=verbose
+            plan, store, verify=True, fail_fast=True, checkpoint=True, given=given, verbose=verbose
         )  # fmt: skip
 
 

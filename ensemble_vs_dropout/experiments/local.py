@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from ensemble_vs_dropout.evaluation.arms import RECIPES
 from ensemble_vs_dropout.experiments.plan import Group, Plan, Run
 from ensemble_vs_dropout.experiments.store import Keeping
-from ensemble_vs_dropout.experiments.tables import damaged, stages
+from ensemble_vs_dropout.experiments.tables import damaged, plan_of, stages
 from ensemble_vs_dropout.progress import EpochEnd, Progress
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ def run_study(
     fail_fast: bool = False,
     wait: bool = True,
     checkpoint: bool = False,
-    each: bool = False,
     given: Given | None = None,
     verbose: str | int = "auto",
 ) -> Report:
@@ -75,9 +74,9 @@ def run_study(
         wait: Wait for runs that other processes are making, and make them if these give up.
         checkpoint: Keep each network as soon as it is trained, so that an interruption costs less: worth its time where
             networks take minutes.
-        each: Say a line for each network that is trained, where there is no terminal to show them in.
         given: Data and network that exist in this process alone, in the place of what the runs' specs name.
-        verbose: 0 silent, 1 or "auto" progress, 2 one line per epoch.
+        verbose: 0 silent; 1 or "auto" a bar, or where there is no terminal a line at each tenth; 2 a line per
+            network.
 
     Returns:
         What was made, what failed and why, and what was set aside.
@@ -95,17 +94,23 @@ def run_study(
         (1, 1)
     """
     report = Report()
-    for stage in stages(plan, store):
-        with Progress(sum(map(_epochs, stage.runs)), verbose) as progress:
+    with Progress(0, verbose, job=True) as progress:
+        for stage in stages(plan, store):
+            progress.expect(_all_epochs(stage, store))
             report.set_aside |= set_damaged_aside(stage, store, verify, progress)
-            tell = _telling(stage, progress) if progress.live or progress.verbose == 2 or each else None
             may_fail = {run.name for point in stage.points for run in (*point.trials, *point.probes)}
             make = partial(
                 make_group, store=store, report=report, progress=progress, fail_fast=fail_fast, checkpoint=checkpoint,
-                tell=tell, given=given, may_fail=may_fail,
+                tell=_telling(stage, progress) if progress.verbose else None, given=given, may_fail=may_fail,
             )  # fmt: skip
-            _run_stage(stage, store, report, progress, make, wait or plan.open, each)
+            _run_stage(stage, store, report, progress, make, wait or plan.open)
     return report
+
+
+def _all_epochs(plan: Plan, store: Keeping) -> int:
+    """Return the epochs of the whole job, those of runs that are not chosen yet as they will be about."""
+    guessed = plan_of(plan.study, store, guess=True, facts=plan.facts) if plan.open else plan
+    return sum(map(_epochs, guessed.runs))
 
 
 def _run_stage(
@@ -115,19 +120,16 @@ def _run_stage(
     progress: Progress,
     make: Callable[[Group], None],
     wait: bool,
-    quiet: bool,
 ) -> None:
     """Make the runs of a plan whose settings are all known."""
     total = sum(map(_epochs, plan.runs))
-    left, said = list(plan.groups), 0
+    there, said = store.finished(), 0
+    left = [group for group in plan.groups if any(run.name not in there for run in group.runs)]
     while left:
-        waiting, before = sum(_epochs(run) for group in left for run in group.runs), len(report.made)
+        waiting = sum(_epochs(run) for group in left for run in group.runs)
         for number, group in enumerate(left):
             make(group)
             progress.reach(sum(_epochs(r) for g in left[: number + 1] for r in g.runs) + total - waiting)
-            if not progress.live and not quiet and (made := len(report.made) - before):
-                progress.say(f"group {number + 1} of {len(left)}: {made} runs made, {progress.left()}")
-            before = len(report.made)
         there = store.finished()
         left = [g for g in left if any(r.name not in there and r.name not in report.failed for r in g.runs)]
         if left and not wait:
