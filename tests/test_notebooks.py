@@ -87,6 +87,12 @@ def test_a_comparison_is_its_answer_and_its_table():
         "Comparison of mlp on digits", "  1 repetition of 2 networks, 2 passes"
     ]  # fmt: skip
     assert "epoch" in {axis.get_xlabel() for axis in found.plot("learning_curves")}
+    axes = found.plot("ensemble_size", metrics=["nll"], colors={"ensemble": "black"}, labels={"ensemble": "two"})
+    assert [axis.get_ylabel() for axis in axes] == ["NLL (nats)"]
+    assert {line.get_label(): line.get_color() for line in axes[0].lines}["two, mean"] == "black"
+    assert len(found.plot("class_errors")) == len(found.plot("confusion_matrix")) == 1
+    with pytest.raises(evd.InputError, match="unknown arm 'two'"):
+        found.plot("ensemble_size", labels={"two": "ensemble"})
     with pytest.raises(evd.InputError, match=r"unknown figure 'size'; known: arm_intervals, ensemble_size"):
         found.plot("size")
     assert evd.plots.EnsembleSize is EnsembleSize

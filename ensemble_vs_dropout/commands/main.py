@@ -233,7 +233,9 @@ def figures(
     formats: Annotated[str, typer.Option(help="Comma-separated: png, svg, pdf.")] = "png,svg,pdf",
     width: Annotated[str, typer.Option(help="double (6.9 in) or single (3.3 in).")] = "double",
     style: Annotated[str, typer.Option(help="paper, notebook or talk.")] = "paper",
-    at: Annotated[list[str] | None, typer.Option(help="KEY=VALUE of a study that figures are of; repeat it.")] = None,
+    at: Annotated[
+        list[str] | None, typer.Option("--where", "--at", help="KEY=VALUE of a study that figures are of; repeat it.")
+    ] = None,
 ) -> None:
     """Draw every figure of the gallery that finished runs allow, and say what the others need; no TensorFlow.
 

@@ -220,7 +220,9 @@ def figures(
     store: Folder = _STORE,
     out: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("figures"),
     formats: Annotated[str, typer.Option(help="Comma-separated: png, svg, pdf.")] = "png,svg,pdf",
-    at: Annotated[list[str] | None, typer.Option(help="KEY=VALUE that figures are of; repeat it.")] = None,
+    at: Annotated[
+        list[str] | None, typer.Option("--where", "--at", help="KEY=VALUE that figures are of; repeat it.")
+    ] = None,
 ) -> None:
     """Draw every figure of the gallery that the finished runs of a study allow."""
     from ensemble_vs_dropout.experiments import read_study

@@ -38,6 +38,8 @@ from ensemble_vs_dropout.evaluation.arms import (
 )
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
+from ensemble_vs_dropout.evaluation.findings import Finding
+from ensemble_vs_dropout.evaluation.findings.confusions import confusions
 from ensemble_vs_dropout.evaluation.numbered_checks import Check
 from ensemble_vs_dropout.evaluation.pooling import Arms
 from ensemble_vs_dropout.evaluation.verdict import Paragraph, paragraphs
@@ -627,6 +629,8 @@ class Comparison:
             "arm_intervals": self._arm_intervals,
             "ensemble_size": self._ensemble_size,
             "learning_curves": self._learning_curves,
+            "class_errors": self._class_errors,
+            "confusion_matrix": self._confusion_matrix,
             "reliability_pooling": self._reliability_pooling,
             "shift_robustness": self._shift_robustness,
             "ood_entropy_hist": self._ood_entropy,
@@ -637,22 +641,42 @@ class Comparison:
         found = {name: make() for name, make in made.items() if names is None or name in names}
         return {name: display for name, display in found.items() if display is not None}
 
-    def plot(self, name: str, ax: Any = None, *, width: str = "double", style: str = "notebook") -> Any:
+    def plot(
+        self,
+        name: str,
+        ax: Any = None,
+        *,
+        metrics: Sequence[str] | None = None,
+        colors: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        width: str = "double",
+        style: str = "notebook",
+    ) -> Any:
         """Draw a figure of the report; return its axes in one flat array.
 
         Args:
             name: A name in `figures()`, such as "ensemble_size".
             ax: Axes to draw on, one for each panel; by default a figure of its own.
+            metrics: Those whose panels are drawn; None for all that the figure has.
+            colors: By arm, such as {"ensemble": "black"}, where another is wanted.
+            labels: By arm, what the figure calls it.
             width: "double" or "single", as of a page's columns.
             style: "paper", "notebook" or "talk".
 
         Raises:
-            InputError: No such figure, or one that this comparison lacks the data for.
+            InputError: No such figure, or one that this comparison lacks the data for; a metric or an arm that it has
+                not.
         """
-        found = self.figures([name])
-        if name not in found:
-            check_known("figure", name, list(self.figures()))
-        return found[name].plot(ax, width=width, style=style)
+        from ensemble_vs_dropout.plots.style import named
+
+        for arm in {**(colors or {}), **(labels or {})}:
+            check_known("arm", arm, [*self.arms, *RECIPES])
+        with named(colors, labels):
+            found = self.figures([name])
+            if name not in found:
+                check_known("figure", name, list(self.figures()))
+            display = found[name].of_metrics(metrics) if metrics is not None else found[name]
+            return display.plot(ax, width=width, style=style)
 
     def _arm_intervals(self) -> plots.Display:
         from ensemble_vs_dropout import plots
@@ -676,6 +700,25 @@ class Comparison:
         from ensemble_vs_dropout import plots
 
         return plots.LearningCurves.from_histories(self.histories, dataset=self._data)
+
+    @cached_property
+    def _confusions(self) -> Finding:
+        rules = {arm: EACH for arm in judged_alone()}
+        return confusions(self.arms, self.labels["test"], self.spec["classes"], rules)
+
+    def _class_errors(self) -> plots.Display | None:
+        from ensemble_vs_dropout import plots
+
+        if len(self.spec["classes"]) > plots.confusions.MOST_CLASSES:
+            return None
+        return plots.ClassErrors.from_confusions(self._confusions, dataset=self._data)
+
+    def _confusion_matrix(self) -> plots.Display | None:
+        from ensemble_vs_dropout import plots
+
+        if len(self.spec["classes"]) > plots.confusions.MOST_CLASSES:
+            return None
+        return plots.ConfusionMatrix.from_confusions(self._confusions, self.answer().use.arm, dataset=self._data)
 
     def _reliability_pooling(self) -> plots.Display | None:
         from ensemble_vs_dropout import plots

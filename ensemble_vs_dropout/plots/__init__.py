@@ -5,7 +5,7 @@ files, `.facts` tells what was expected to come out and whether it did. `GALLERY
 
 Of one experiment: `ArmIntervals`, `LearningCurves`, `EnsembleSize`, `MCVersusWeightScaling`, `CombinerComparison`,
 `OODEntropy`, `AccuracyVersusConfidence`, `ReliabilityPooling`, `DeepEnsembleEquivalent`, `PowerLaw`, `KappaError`,
-`DisagreementImages`, `RotatedExample`, `Activations`.
+`DisagreementImages`, `RotatedExample`, `Activations`, `ConfusionMatrix`, `ClassErrors`.
 
 Of many: `RetentionSweep`, `DatasetSize`, `Architectures`, `ShiftRobustness`, `ExactEnumeration`,
 `DiversityAccuracyPlane`, `FunctionSpace`, `EIRVersusDER`, `BiasVarianceDiversity`, `CostFrontier`, `PairedDifferences`,
@@ -26,6 +26,7 @@ from ensemble_vs_dropout.plots.architectures import Architectures
 from ensemble_vs_dropout.plots.arm_intervals import ArmIntervals
 from ensemble_vs_dropout.plots.bias_variance_diversity import BiasVarianceDiversity
 from ensemble_vs_dropout.plots.combiner_comparison import CombinerComparison
+from ensemble_vs_dropout.plots.confusions import ClassErrors, ConfusionMatrix
 from ensemble_vs_dropout.plots.cost_frontier import CostFrontier
 from ensemble_vs_dropout.plots.critical_difference import CriticalDifference
 from ensemble_vs_dropout.plots.dataset_size import DatasetSize
@@ -86,7 +87,9 @@ __all__ = [
     "Architectures",
     "ArmIntervals",
     "BiasVarianceDiversity",
+    "ClassErrors",
     "CombinerComparison",
+    "ConfusionMatrix",
     "CostFrontier",
     "CriticalDifference",
     "DatasetSize",

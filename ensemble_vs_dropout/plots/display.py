@@ -6,10 +6,10 @@ import math
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 import matplotlib
 import numpy as np
@@ -97,6 +97,21 @@ class Display(ABC):
             if handles and axes[-1].get_legend() is None:
                 axes[-1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.0))
         return axes
+
+    def of_metrics(self, metrics: Sequence[str]) -> Self:
+        """Return the display with the panels of these metrics alone, in their order.
+
+        Raises:
+            InputError: A metric that it does not show, or a display that shows none.
+        """
+        if "metric" not in self.table:
+            raise InputError(f"metrics cannot be chosen here: {type(self).__name__} is of no metrics")
+        there = list(dict.fromkeys(self.table["metric"]))
+        places = {check_known("metric of this figure", metric, there): place for place, metric in enumerate(metrics)}
+        if not places:
+            raise InputError("metrics must name at least one, got none")
+        table = self.table[self.table["metric"].isin(places)]
+        return replace(self, table=table.sort_values("metric", key=lambda names: names.map(places), kind="stable"))
 
     def frame(self) -> pd.DataFrame:
         """Return exactly the numbers drawn; an error is a fraction here and a percentage in the figure."""

@@ -2,8 +2,9 @@
 
 import textwrap
 import zlib
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -60,6 +61,25 @@ PAPER: dict[str, Any] = {
 SIZES = [name for name in PAPER if name.endswith(("size", "linewidth"))]
 
 
+_NAMED: ContextVar[tuple[Mapping[str, str], Mapping[str, str]]] = ContextVar("named", default=({}, {}))
+
+
+@contextmanager
+def named(colors: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Have arms other colors and labels, by their names, in what is made and drawn in the body.
+
+    Example:
+        >>> with named(labels={"ensemble": "five networks"}):
+        ...     arm_label("ensemble")
+        'five networks'
+    """
+    token = _NAMED.set((colors or {}, labels or {}))
+    try:
+        yield
+    finally:
+        _NAMED.reset(token)
+
+
 def context(style: str = "paper") -> AbstractContextManager[None]:
     """Return a context with the style of finished figures, whatever the user's rcParams; it undoes itself."""
     scaled = {name: PAPER[name] * SCALES[style] for name in SIZES}
@@ -82,7 +102,8 @@ def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
         start = zlib.crc32(name.encode()) % len(SPARE)
         turns = SPARE[start:] + SPARE[:start]
         styles[name] = next((style for style in turns if style not in styles.values()), turns[0])
-    return {name: styles[name] for name in names}
+    colors, _ = _NAMED.get()
+    return {name: styles[name]._replace(color=colors.get(name, styles[name].color)) for name in names}
 
 
 def arm_label(arm: str, rule: object = None, members: object = None) -> str:
@@ -92,7 +113,7 @@ def arm_label(arm: str, rule: object = None, members: object = None) -> str:
         >>> arm_label("mc_dropout", "majority_vote", 100), arm_label("dropout", "mean", 1)
         ('MC dropout, majority vote (100)', 'dropout (weight scaling)')
     """
-    known = registry.arm_label(arm)
+    known = _NAMED.get()[1].get(arm) or registry.arm_label(arm)
     label = known if known != arm else wrap(str(arm).replace("_", " "), 60, lines=1)
     if rule is not None and members != 1:
         label += f", {str(rule).replace('_', ' ')}"

@@ -80,8 +80,8 @@ def test_a_run_holds_what_it_was_made_from_and_what_it_found(uninterrupted):
     run = next(run for run in plan.runs if run.spec["recipe"] == "dropout")
     folder = store.folder / "runs" / run.name
     assert {path.name for path in folder.iterdir()} == {
-        "spec.json", "environment.json", "models.json", "models.npz", "histories.csv", "predictions.npz", "scores.json",
-        "cost.json", "manifest.json",
+        "spec.json", "environment.json", "inputs.json", "models.json", "models.npz", "histories.csv", "predictions.npz",
+        "scores.json", "cost.json", "manifest.json",
     }  # fmt: skip
     with np.load(folder / "predictions.npz", allow_pickle=False) as file:
         labels = data_of(run.settings).y_test

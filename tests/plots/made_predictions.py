@@ -5,9 +5,11 @@ from functools import cache
 import numpy as np
 
 from ensemble_vs_dropout.evaluation import size_curves
+from ensemble_vs_dropout.evaluation.findings.confusions import confusions
 from ensemble_vs_dropout.measures import aggregate
 from ensemble_vs_dropout.plots.accuracy_vs_confidence import AccuracyVersusConfidence
 from ensemble_vs_dropout.plots.combiner_comparison import CombinerComparison
+from ensemble_vs_dropout.plots.confusions import ClassErrors, ConfusionMatrix
 from ensemble_vs_dropout.plots.deep_ensemble_equivalent import DeepEnsembleEquivalent
 from ensemble_vs_dropout.plots.mc_vs_weight_scaling import MCVersusWeightScaling
 from ensemble_vs_dropout.plots.ood_entropy import OODEntropy
@@ -75,6 +77,11 @@ def mc_versus_weight_scaling(**kwargs):
     return MCVersusWeightScaling.from_predictions(passes(), scaled(), LABELS, **given)
 
 
+@cache
+def confused():
+    return confusions(arms(), LABELS, [f"class {number}" for number in range(10)])
+
+
 def reliability_pooling():
     test = predictions(8, 1.6, seed=2, shared=1.2, sharpness=1.6)
     return ReliabilityPooling.from_predictions(test, LABELS, dataset="fashion_mnist", resamples=200)
@@ -100,5 +107,7 @@ BUILDERS = {
         subsets=5,
         resamples=200,
     ),
+    "confusion_matrix": lambda: ConfusionMatrix.from_confusions(confused(), "ensemble", dataset="fashion_mnist"),
+    "class_errors": lambda: ClassErrors.from_confusions(confused(), dataset="fashion_mnist"),
     "power_law": lambda: PowerLaw.from_curves(curves(), dataset="fashion_mnist"),
 }

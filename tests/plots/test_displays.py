@@ -1,12 +1,16 @@
 """The artists hold the numbers of the frame, and odd tables are drawn or refused with a sentence."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.plots import ArmIntervals, EnsembleSize, LearningCurves, style
+from ensemble_vs_dropout.evaluation.findings.confusions import confusions
+from ensemble_vs_dropout.plots import ArmIntervals, ClassErrors, ConfusionMatrix, EnsembleSize, LearningCurves, style
+from ensemble_vs_dropout.types import Predictions
 
 LONG = [f"a very long name of an arm that never ends, number {place}, for $5 or $6" for place in range(12)]
 
@@ -173,3 +177,58 @@ def test_dollar_signs_in_names_stay_text_on_users_axes(tables):
     EnsembleSize.from_curves(curves, dataset="$d^$").plot(ax)
     ax.figure.canvas.draw()
     assert [text.get_parse_math() for text in (ax.title, *ax.get_legend().get_texts())] == [False, False]
+
+
+def confused(classes=3):
+    rng = np.random.default_rng(0)
+    arms = {name: Predictions(rng.dirichlet([0.3] * classes, (2, 90))) for name in ("ensemble", "dropout_ensemble")}
+    return confusions(arms, np.arange(90) % classes, [f"class {number}" for number in range(classes)])
+
+
+def test_a_confusion_matrix_shows_the_percentages_of_its_frame():
+    display = ConfusionMatrix.from_confusions(confused(), "ensemble", dataset="d")
+    (ax,) = display.plot()
+    shares = display.frame().pivot(index="truth", columns="predicted", values="share").to_numpy()
+    np.testing.assert_allclose(ax.images[0].get_array(), 100 * shares)
+    written = [float(text.get_text()) for text in ax.texts]
+    np.testing.assert_allclose(written, 100 * shares.ravel(), atol=0.5)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["class 0", "class 1", "class 2"]
+    with pytest.raises(InputError, match="unknown arm 'single'"):
+        ConfusionMatrix.from_confusions(confused(), "single", dataset="d")
+
+
+def test_class_errors_draw_a_dot_for_each_arm_and_class():
+    display = ClassErrors.from_confusions(confused(), dataset="d")
+    (ax,) = display.plot()
+    frame = display.frame()
+    for arm, label in (("ensemble", "ensemble, mean (2)"), ("dropout_ensemble", "dropout ensemble, mean (2)")):
+        rows = frame[frame.arm == arm]
+        np.testing.assert_allclose(drawn(ax, label).get_xdata(), 100 * rows["value"])
+        assert (rows["low"] <= rows["value"]).all()
+        assert (rows["value"] <= rows["high"]).all()
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == ["class 0 (30)", "class 1 (30)", "class 2 (30)"]
+
+
+@pytest.mark.parametrize(
+    "kind", [ClassErrors.from_confusions, partial(ConfusionMatrix.from_confusions, arm="ensemble")]
+)
+def test_more_classes_than_have_room_are_refused(kind):
+    assert len(kind(confused(30), dataset="d").plot()) == 1
+    with pytest.raises(InputError, match="room for 30 classes, got 31"):
+        kind(confused(31), dataset="d")
+
+
+def test_metrics_colors_and_labels_can_be_chosen(tables):
+    display = EnsembleSize.from_curves(tables.curves(), dataset="d").of_metrics(["brier", "error"])
+    with style.named({"ensemble": "#123456"}, {"ensemble": "five of them"}):
+        axes = display.plot()
+    assert [ax.get_ylabel() for ax in axes] == [style.metric_label(name) for name in ("brier", "error")]
+    assert drawn(axes[0], "five of them, mean").get_color() == "#123456"
+    assert drawn(display.plot()[0], "ensemble, mean").get_color() == style.ARMS["ensemble"].color
+    with pytest.raises(InputError, match="unknown metric of this figure 'ece'"):
+        display.of_metrics(["ece"])
+    with pytest.raises(InputError, match="metrics must name at least one"):
+        display.of_metrics([])
+    with pytest.raises(InputError, match="is of no metrics"):
+        LearningCurves.from_histories(tables.histories(), dataset="d").of_metrics(["error"])
