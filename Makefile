@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Two processes for the tests; `make test WORKERS=` runs them in one, and shows what they print.
 WORKERS ?= --numprocesses 2 --dist loadgroup
 
-.PHONY: compare test check setup clean
+.PHONY: compare test check docs setup clean
 
 compare: setup
 	@$(BIN)/python scripts/compare.py --dataset fashion_mnist_10k --train-size 6000 --members 5 --passes 100 --repetitions 3
@@ -17,6 +17,11 @@ check: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
+
+# The pages of docs as a site, in build/site/index.html.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "open build/site/index.html"
 
 setup: .venv/installed
 
