@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,33 +104,56 @@ def _parsed_dates(known: pd.Series) -> pd.Series:
     return pd.to_datetime(text.where(text.str.fullmatch(_DATE)), format="ISO8601", errors="coerce")
 
 
-def check_columns(path: Path, frame: pd.DataFrame, missing: str = "refuse") -> Columns:
+def check_columns(path: Path, frame: pd.DataFrame, missing: str = "refuse", drop: Sequence[str] = ()) -> Columns:
     """Sort the columns by kind, or raise `InputError` with all that is wrong with any of them.
 
     Args:
         path: Of the file, for the message.
         frame: Its feature columns.
         missing: One of `MISSING`, what is done about values that are missing.
+        drop: Columns that are left out already, for the message.
     """
     from pandas.api import types
 
     numeric, categorical = [], []
     troubles = [_missing(path, frame) if missing in ("refuse", "drop") else _empty(path, frame)]
+    bad = {str(name) for name, column in frame.items() if column.isna().all()}
     for name, column in frame.items():
         if types.is_bool_dtype(column.dtype) or _is_text(column):
             troubles.append(_no_category(path, str(name), column.dropna()))
             categorical.append(str(name))
+            bad |= {str(name)} if troubles[-1] else set()
         elif types.is_numeric_dtype(column.dtype) and not types.is_complex_dtype(column.dtype):
             numeric.append(str(name))
         else:
+            bad.add(str(name))
             troubles.append(
                 f"column {name!r} of {path} must hold numbers, text or bools, got {_what(column)}; drop it "
                 "or turn it into numbers (a duration, say, into days)"
             )
-    troubles.append(_infinite(path, frame[numeric]))
+    infinite = _infinite(frame[numeric])
+    troubles.append(
+        f"{path} must hold numbers that are finite and fit float32, got others in {_counts(infinite)}; drop or mend "
+        "those rows"
+        if len(infinite)
+        else ""
+    )
     if found := [trouble for trouble in troubles if trouble]:
-        raise InputError(". Also, ".join(found))
+        holed = missing == "refuse" and frame.drop(columns=list(bad)).isna().any(axis=None)
+        raise InputError(
+            ". Also, ".join(found) + _remedy(frame, bad | {str(name) for name in infinite.index}, holed, drop)
+        )
     return Columns(tuple(numeric), tuple(categorical))
+
+
+def _remedy(frame: pd.DataFrame, bad: set[str], holed: bool, drop: Sequence[str]) -> str:
+    """Return the options of the command with which it takes what is left of the table."""
+    dropped = [*drop, *(str(name) for name in frame if str(name) in bad)]
+    if frame.shape[1] == len(bad) or any("," in name for name in dropped):
+        return ""
+    options = [f"--drop {shlex.quote(','.join(dropped))}"] if dropped else []
+    options += ["--missing median"] if holed else []
+    return f". The rest is taken with {' '.join(options)}" if options else ""
 
 
 def encode_columns(
@@ -264,14 +288,10 @@ def _empty(path: Path, frame: pd.DataFrame) -> str:
     )
 
 
-def _infinite(path: Path, numbers: pd.DataFrame) -> str:
+def _infinite(numbers: pd.DataFrame) -> pd.Series:
+    """Return by column how many numbers are infinite or do not fit float32, of the columns that have such."""
     infinite = numbers.astype(np.float64).abs().gt(float(np.finfo(np.float32).max)).sum()
-    if not infinite.any():
-        return ""
-    return (
-        f"{path} must hold numbers that are finite and fit float32, got others in "
-        f"{_counts(infinite[infinite > 0])}; drop or mend those rows"
-    )
+    return infinite[infinite > 0]
 
 
 def _counts(counts: pd.Series) -> str:

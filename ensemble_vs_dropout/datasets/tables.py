@@ -41,7 +41,7 @@ def load_table(
     target = _check_target(path, frame, target)
     frame, left_out = _cleaned(path, frame, target, drop, missing)
     features, read, kinds = read_columns(frame.drop(columns=target))
-    columns = check_columns(path, features, missing)
+    columns = check_columns(path, features, missing, drop)
     rows = np.arange(len(frame))
     # Only row numbers are split: the encoder must not see a value before the final training part is known.
     x, y, classes, notes = split_test(rows, frame[target], f"column {target!r}", plan)

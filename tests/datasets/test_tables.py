@@ -1,3 +1,5 @@
+import shlex
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -207,3 +209,40 @@ def test_what_is_wrong_with_drop_and_missing_is_told(tmp_path):
     empty = write(frame().assign(age=np.nan), tmp_path / "empty.csv")
     with pytest.raises(InputError, match="leaves no row"):
         load_dataset(empty, target="kind", missing="drop")
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        ({}, "--drop id,'since when',never,huge --missing median"),
+        ({"missing": "median"}, "--drop id,'since when',never,huge"),
+        (
+            {"missing": "drop", "drop": ["never"]},
+            "--drop never,id,'since when'",
+        ),  # the rows with holes had the huge one
+        ({"drop": ["id", "huge", "never"]}, "--drop id,huge,never,'since when' --missing median"),
+        ({"drop": ["id", "huge", "never", "since when"]}, "--drop id,huge,never,'since when' --missing median"),
+    ],
+)
+def test_the_refusal_names_the_options_with_which_the_rest_is_taken(tmp_path, given, remedy):
+    table = pd.read_csv(holed(tmp_path)).assign(
+        id=[f"u{number}" for number in range(ROWS)], never=None, huge=np.where(np.arange(ROWS) == 3, 1e300, 1.0)
+    )
+    table["since when"] = pd.to_timedelta(np.arange(ROWS), unit="D")
+    table = table[["id", "since when", "never", "huge", "age", "town", "kind"]]
+    path = write(table.astype({"never": object}), tmp_path / "bad.parquet")
+    with pytest.raises(InputError) as told:
+        load_dataset(path, target="kind", **given)
+    _, said, options = str(told.value).partition(". The rest is taken with ")
+    assert said
+    assert shlex.split(options) == shlex.split(remedy)
+    drop, *missing = options.split(" --missing ")
+    names, missing = shlex.split(drop)[1].split(","), (missing or [given.get("missing", "refuse")])[0]
+    data = load_dataset(path, target="kind", drop=names, missing=missing)  # and so it is
+    assert data.x_train.shape[1] == 1 + 3 + ("huge" not in names)
+
+
+def test_no_options_are_named_where_nothing_would_be_left(tmp_path):
+    table = pd.DataFrame({"id": [f"u{number}" for number in range(ROWS)], "kind": ["x", "y"] * 50})
+    with pytest.raises(InputError, match=r"group its values into at most 100$"):
+        load_dataset(write(table, tmp_path / "bad.csv"), target="kind")
