@@ -841,7 +841,7 @@ def _figure(name: str, display: plots.Display, drawn: bool) -> Figure:
             for size, width in (("wide", "double"), ("narrow", "single")):
                 (path,) = bare.save(Path(folder) / size, ["svg"], width=width)
                 drawings[size] = path.read_text(encoding="utf-8")
-    return Figure(name, display.title, display.caption, display.frame(), display.facts, drawings)
+    return Figure(name, display.title, display.caption, display.frame(), drawings)
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
 import pandas as pd
 
-from ensemble_vs_dropout.evaluation.findings import Fact
 from ensemble_vs_dropout.report.words import spread_in_words
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # what XML has no place for
@@ -25,7 +23,6 @@ class Figure:
         title: What is shown, and of which data.
         caption: All that a reader needs besides the picture.
         numbers: Those drawn.
-        facts: What was expected of them, and whether it held.
         drawings: SVG files by width ("wide", "narrow"), without title and caption; empty for formats that show none.
 
     Example:
@@ -38,7 +35,6 @@ class Figure:
     title: str
     caption: str
     numbers: pd.DataFrame
-    facts: Sequence[Fact] = ()
     drawings: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -82,11 +82,8 @@ def _section(level: str, table: Table) -> str:
 
 
 def _figure(figure: Figure) -> str:
-    facts = [f"\n- {one.outcome.capitalize()}: {escape(one.statement)} {escape(one.details)}" for one in figure.facts]
     picture = f"![{escape(figure.title)}](figures/{figure.name}.png)"
-    return f"{picture}\n\n{escape(figure.caption)} {escape(figure.spread)}".rstrip() + "".join(
-        ["\n", *facts] if facts else ""
-    )
+    return f"{picture}\n\n{escape(figure.caption)} {escape(figure.spread)}".rstrip()
 
 
 def _aligned(table: pd.DataFrame) -> str:

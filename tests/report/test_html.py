@@ -7,7 +7,6 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 
-from ensemble_vs_dropout.evaluation.findings import Fact
 from ensemble_vs_dropout.evaluation.verdict import Paragraph
 from ensemble_vs_dropout.report import Figure, report_html
 from ensemble_vs_dropout.report.figures import inline_svg
@@ -134,19 +133,6 @@ def test_numbers_are_sorted_by_value_and_what_is_infinite_has_none(page):
     assert cells["1,234"] == "1234.0"
     assert "infinite" in cells
     assert cells["infinite"] is None
-
-
-def test_facts_are_listed_with_whether_they_held(content):
-    from dataclasses import replace
-
-    figure = replace(content.figures[0], facts=[
-        Fact("More is <better>", "held", "1 > 0"), Fact("Less is more", "did not hold", ""),
-        Fact("None is none", "cannot be judged", "0 and 0", "a floor"),
-    ])  # fmt: skip
-    text = report_html(replace(content, figures=[figure]))
-    assert "<strong>Held:</strong> More is &lt;better&gt; <small>(1 &gt; 0)</small>" in text
-    assert "<strong>Did not hold:</strong> Less is more</li>" in text
-    assert "<strong>Cannot be judged:</strong> None is none <small>(0 and 0; a floor)</small>" in text
 
 
 def test_a_verdict_of_one_line_and_a_report_without_figures_make_a_page(content):
