@@ -4,6 +4,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
@@ -24,6 +25,27 @@ class InputError(ValueError):
         ...     print(error)
         members must be a whole number of at least 1, got 0
     """
+
+    def __init__(self, *told: object):
+        super().__init__(*(visible(str(one)) for one in told))
+
+
+# Controls of terminals, of lines and of the direction of writing, and what UTF-8 cannot hold.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str, but: str = "") -> str:
+    r"""Return a text from elsewhere as it can be shown: controls and what UTF-8 cannot hold stand as escapes.
+
+    Args:
+        text: Of whatever origin.
+        but: Controls that stay, such as the ends of lines of a whole file.
+
+    Example:
+        >>> print(visible("a\x1b[31mb\nc"))
+        a\x1b[31mb\nc
+    """
+    return _UNSEEN.sub(lambda at: at[0] if at[0] in but else at[0].encode("unicode_escape").decode(), text)
 
 
 def check_at_least(name: str, value: object, minimum: int) -> int:

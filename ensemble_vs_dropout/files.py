@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ensemble_vs_dropout.checks import visible
+
 PARTIAL = ".partial-"  # how the name of a file begins that is on its way
 
 
@@ -40,6 +42,43 @@ def appearing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
         raise
     flush_folder(path.parent)
+
+
+def as_csv(table: Any) -> str:
+    """Return a pandas table as comma-separated text that no spreadsheet takes for formulas.
+
+    A text that a spreadsheet would compute (it begins with =, +, - or @, and is no number) gets a ' in front; controls
+    stand as escapes.
+
+    Example:
+        >>> import pandas as pd
+        >>> as_csv(pd.DataFrame({"label": ["=1+1", "-1", "cat"], "value": [-0.5, 1.0, 2.0]})).splitlines()
+        ['label,value', "'=1+1,-0.5", '-1,1.0', 'cat,2.0']
+    """
+    safe = table.rename(columns=no_formula)
+    for name in safe.columns:
+        if safe[name].dtype.kind not in "biufcmM":
+            safe = safe.assign(**{name: safe[name].map(no_formula)})
+    return str(safe.to_csv(index=False))
+
+
+def no_formula(cell: Any) -> Any:
+    """Return what stands in a cell of a table, as `as_csv` writes it.
+
+    Example:
+        >>> no_formula("@SUM(A1)"), no_formula("-0.5"), no_formula(3)
+        ("'@SUM(A1)", '-0.5', 3)
+    """
+    if not isinstance(cell, str):
+        return cell
+    shown = visible(cell)
+    if not shown.startswith(("=", "+", "-", "@")):
+        return shown
+    try:
+        float(shown)
+    except ValueError:
+        return f"'{shown}"
+    return shown
 
 
 def write_whole(path: Path, content: bytes) -> None:

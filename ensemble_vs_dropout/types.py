@@ -14,11 +14,18 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.checks import InputError, visible
 
 FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.integer]
 PARTS = ("train", "val", "test")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        return bool(text.encode("utf-8")) or not text
+    except UnicodeEncodeError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ class Dataset:
         name: What tables and folders call it.
         x_train: Features, shape (examples, ...); uint8 images stay uint8. Likewise `x_val` and `x_test`.
         y_train: Labels 0..K-1, shape (examples,). Likewise `y_val` and `y_test`.
-        classes: The names of the K classes, in the order of the labels.
+        classes: The names of the K classes, in the order of the labels; controls in them stand as escapes.
         source: Where the data came from, in words.
         notes: What was done to them on loading, one sentence each.
         asked: What `load_dataset` was asked for, by the names of its arguments; empty for arrays.
@@ -117,6 +124,13 @@ class Dataset:
     encoding: Encoding | None = None
 
     def __post_init__(self) -> None:
+        for name in self.classes:
+            if visible(name) != name and not _encodable(name):
+                raise InputError(f"the names of classes must be text that UTF-8 can hold, got {name!r}")
+        shown: dict[str, Any] = {name: tuple(map(visible, getattr(self, name))) for name in ("classes", "notes")}
+        shown |= {name: visible(getattr(self, name)) for name in ("name", "source")}
+        for name, value in shown.items():  # they come out of files, and go to terminals, pages and tables
+            object.__setattr__(self, name, value)
         for part in PARTS:
             self._check_part(part)
         seen = np.unique(self.y_train)

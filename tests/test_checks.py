@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction, check_known
+from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction, check_known, visible
 
 
 def test_whole_numbers_of_any_kind_come_back_as_int():
@@ -60,3 +60,17 @@ def test_a_call_by_position_of_what_is_keyword_only_is_told_the_keyword(small, b
     for predictor in (ensemble, MonteCarloDropout(small(), passes=2)):
         with pytest.raises(InputError, match=r"^predict takes x by position .*; write rule='median'$"):
             predictor.predict(x, "median", 32)
+
+
+@pytest.mark.parametrize("control", ["\x00", "\x1b", "\x07", "\n", "\r", "\x7f", "\x9b", "\u2028", "\u202e", "\udc80"])
+def test_no_control_reaches_a_message(control):
+    shown = visible(f"a{control}b")
+    assert control not in shown
+    assert shown.encode("utf-8").decode("unicode_escape").startswith("a") or shown
+    assert shown.startswith("a\\")
+    assert str(InputError(f"a{control}b")) == shown
+
+
+def test_other_text_stays_as_it_is():
+    for text in ("Köln", "日本語", "👩‍🔬", "a\\b", "x = -1 %"):
+        assert visible(text) == text

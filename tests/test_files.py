@@ -1,10 +1,20 @@
+import io
 import os
 
 import ml_dtypes
 import numpy as np
+import pandas as pd
 import pytest
 
-from ensemble_vs_dropout.files import appearing, digest, digest_of_arrays, digest_of_bytes, digest_of_file, write_whole
+from ensemble_vs_dropout.files import (
+    appearing,
+    as_csv,
+    digest,
+    digest_of_arrays,
+    digest_of_bytes,
+    digest_of_file,
+    write_whole,
+)
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -43,3 +53,23 @@ def test_a_digest_of_arrays_is_of_their_bytes_in_any_layout(dtype):
     assert digest_of_arrays([array, array[0]]) == digest_of_bytes(array.tobytes() + array[0].tobytes())
     assert digest_of_arrays([np.asfortranarray(array)]) == digest_of_bytes(array.tobytes())
     assert digest_of_arrays([np.array(1.5)]) == digest_of_bytes(np.array(1.5).tobytes())
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)"])
+def test_no_spreadsheet_takes_a_text_for_a_formula(text):
+    table = pd.DataFrame({text: [text, "plain"], "value": [-1.0, 2.0], "kind": pd.Categorical([text, "x"])})
+    read = pd.read_csv(io.StringIO(as_csv(table)), keep_default_na=False)
+    assert next(iter(read.columns)) == f"'{text}"
+    assert read.iloc[0].tolist() == [f"'{text}", -1.0, f"'{text}"]
+    assert read.iloc[1].tolist() == ["plain", 2.0, "x"]
+
+
+def test_controls_in_a_cell_stand_as_escapes():
+    assert as_csv(pd.DataFrame({"a": ["x\r=1", "\t=1", "\x1b[2J"]})).splitlines() == [
+        "a", "x\\r=1", "\\t=1", "\\x1b[2J"
+    ]  # fmt: skip
+
+
+def test_numbers_and_other_text_stay_as_they_are():
+    table = pd.DataFrame({"a": ["-1", "+0.5", "-inf", "a=b", "", None], "b": [1, 2, 3, 4, 5, 6]})
+    assert as_csv(table) == table.to_csv(index=False)

@@ -19,6 +19,19 @@ def test_a_dataset_tells_its_shape_and_sizes():
     assert dataset.sizes == {"train": 9, "val": 3, "test": 6}
 
 
+def test_controls_in_what_comes_out_of_files_stand_as_escapes():
+    dataset = Dataset(**parts(name="a\x1b[2J", classes=("cat\n", "d\u202eog", "owl")), source="\x07", notes=("a\x9b",))
+    assert dataset.name == "a\\x1b[2J"
+    assert dataset.classes == ("cat\\n", "d\\u202eog", "owl")
+    assert (dataset.source, dataset.notes) == ("\\x07", ("a\\x9b",))
+
+
+def test_a_class_whose_name_utf_8_cannot_hold_is_refused():
+    with pytest.raises(InputError, match=r"the names of classes must be text that UTF-8 can hold, got 'do\\udc80g'"):
+        Dataset(**parts(classes=("cat", "do\udc80g", "owl")))
+    assert Dataset(**parts(name="file\udc80")).name == "file\\udc80"  # a name of a file is nobody's fault
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "int64", "bool"])
 def test_features_keep_their_type(dtype):
     given = parts()

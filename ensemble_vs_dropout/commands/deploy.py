@@ -102,12 +102,14 @@ def predict(
 
 
 def _lines(classes: tuple[str, ...], found: dict[str, npt.NDArray[Any]]) -> Iterator[list[str]]:
-    """Yield a line of the table for each example: numbers of seven digits, all that float32 holds."""
+    """Yield a line for each example: its label, which is no formula, and numbers of seven digits, as float32 has."""
+    from ensemble_vs_dropout.files import no_formula
+
     probs = found["probabilities"]
     further = [values for name, values in found.items() if name != "probabilities"]
     for row, label in enumerate(probs.argmax(axis=1)):
         numbers = [*probs[row], *(max(values[row], 0.0) for values in further)]
-        yield [classes[label], *(f"{number:.7g}" for number in numbers)]
+        yield [str(no_formula(classes[label])), *(f"{number:.7g}" for number in numbers)]
 
 
 @contextmanager

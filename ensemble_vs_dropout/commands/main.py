@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from ensemble_vs_dropout import __version__
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.checks import InputError, visible
 from ensemble_vs_dropout.commands import study as study_commands
 from ensemble_vs_dropout.commands.deploy import export, predict
 from ensemble_vs_dropout.commands.screen import show_comparison, show_frame
@@ -284,7 +284,10 @@ def main() -> None:
         print(f"evd: {error}", file=sys.stderr)
         sys.exit(2)
     except (OSError, FloatingPointError) as error:
-        print(f"evd: {error}; once that is mended, the same command goes on with what is finished", file=sys.stderr)
+        print(
+            f"evd: {visible(str(error))}; once that is mended, the same command goes on with what is finished",
+            file=sys.stderr,
+        )
         sys.exit(1)
 
 

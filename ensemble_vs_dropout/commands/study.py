@@ -164,10 +164,12 @@ def _check_table(out: Path | None) -> None:
 
 def _write(table: pd.DataFrame, out: Path | None) -> None:
     """Write a table to a file, or print it as CSV."""
+    from ensemble_vs_dropout.files import as_csv, write_whole
+
     if out is None:
-        print(table.to_csv(index=False), end="")
+        print(as_csv(table), end="")
     elif out.suffix == ".csv":
-        table.to_csv(out, index=False)
+        write_whole(out, as_csv(table).encode())
     else:
         table.to_parquet(out, index=False)
 

@@ -49,7 +49,7 @@ from ensemble_vs_dropout.experiments.plan import Plan, Point, Run
 from ensemble_vs_dropout.experiments.settings import Settings
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Store
 from ensemble_vs_dropout.experiments.tables import score_of_trial, scores_of, value_in_a_cell
-from ensemble_vs_dropout.files import write_whole
+from ensemble_vs_dropout.files import as_csv, write_whole
 from ensemble_vs_dropout.measures.spread import LEAST
 from ensemble_vs_dropout.measures.temperature import NOISE
 from ensemble_vs_dropout.report import Figure, Report
@@ -434,10 +434,10 @@ class Comparison:
             text = report.latex_table(table, f"{table.title}: {self._data}.", quality_only=table.name == "quality")
             (path / "tables" / f"{table.name}.tex").write_text(text, encoding="utf-8")
         for name, numbers in tables.items():
-            numbers.to_csv(path / "tables" / f"{name}.csv", index=False)
+            _write(path / "tables" / f"{name}.csv", as_csv(numbers))
         for name, display in displays.items():
             display.save(path / "figures" / name)
-            display.frame().to_csv(path / "figures" / f"{name}.csv", index=False)
+            _write(path / "figures" / f"{name}.csv", as_csv(display.frame()))
         (path / "report.md").write_text(report.report_markdown(content), encoding="utf-8")
         (path / "report.html").write_text(report.report_html(content), encoding="utf-8")
         return path / "report.html"
@@ -540,7 +540,7 @@ class Comparison:
         """Write what is made of the runs to the folder that `folders.open_folder` gave."""
         (path / folders.PAGE).unlink(missing_ok=True)  # it was made of what is written anew
         for name, table in self._numbers().items():
-            _write(path / f"{name}.csv", table.to_csv(index=False))
+            _write(path / f"{name}.csv", as_csv(table))
         for name, table in (("scores", self.scores), ("contrasts", self.contrasts), ("histories", self.histories)):
             table.to_parquet(path / f"{name}.parquet")
         _write(path / "verdict.txt", self.verdict() + "\n")

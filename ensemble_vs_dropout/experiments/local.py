@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import psutil
 from threadpoolctl import threadpool_limits
 
+from ensemble_vs_dropout.checks import visible
 from ensemble_vs_dropout.evaluation.arms import RECIPES
 from ensemble_vs_dropout.experiments.plan import Group, Plan, Run
 from ensemble_vs_dropout.experiments.store import Keeping
@@ -268,7 +269,7 @@ def _epochs(run: Run) -> int:
 
 def told(error: Exception) -> tuple[str, str]:
     """Return an error in words, and its traceback."""
-    return str(error) or type(error).__name__, "".join(traceback.format_exception(error))
+    return visible(str(error)) or type(error).__name__, "".join(traceback.format_exception(error))
 
 
 def note_failure(run: Run, reason: str, trace: str, store: Keeping, report: Report, progress: Progress) -> None:

@@ -152,8 +152,8 @@ class Store:
         ...     store = Store(folder)
         ...     run = Run({"recipe": "plain", "dataset": "digits", "members": 1})
         ...     store.put(run, {"scores.json": b"[]"})
-        ...     store.has(run), store.read(run, "scores.json")
-        (True, [b'[]'])
+        ...     store.has(run), store.files(run), store.read(run, "scores.json")
+        (True, {'scores.json'}, [b'[]'])
         >>> with TemporaryDirectory() as folder:
         ...     store = Store(folder)
         ...     with store.hold("comparison"), store.claim((run,)) as mine:

@@ -49,7 +49,7 @@ class Display(ABC):
         >>> points = {"arm": "ensemble", "rule": "mean", "members": [1, 5], "metric": "error", "value": [0.2, 0.1]}
         >>> curves = pd.DataFrame(points | {"low": 0.0, "high": 0.3})
         >>> display = EnsembleSize.from_curves(curves, dataset="digits", interval="95 % bootstrap")
-        >>> [ax.get_ylabel() for ax in display.plot()]
+        >>> [ax.get_ylabel() for ax in display.of_metrics(["error"]).plot()]
         ['error (%)']
         >>> display.frame().value.tolist()
         [0.2, 0.1]

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
+from ensemble_vs_dropout.checks import visible
 from ensemble_vs_dropout.evaluation.answer import Answer, Difference
 from ensemble_vs_dropout.evaluation.verdict import Paragraph
 from ensemble_vs_dropout.evaluation.wording import capital, metric_words, number_words, p_words, unit_of
@@ -51,13 +52,14 @@ def report_html(report: Report) -> str:
     }
     environment.globals["drawing"] = _drawing
     script = (_FOLDER / "report.js").read_text(encoding="utf-8")
-    return environment.get_template("report.html.jinja").render(
+    page = environment.get_template("report.html.jinja").render(
         report=report,
         style=Markup((_FOLDER / "report.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         most_numbers=MOST_NUMBERS,
     )
+    return visible(page, but="\n\t")
 
 
 @dataclass(frozen=True)

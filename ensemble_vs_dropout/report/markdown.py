@@ -6,6 +6,7 @@ import re
 
 import pandas as pd
 
+from ensemble_vs_dropout.checks import visible
 from ensemble_vs_dropout.evaluation.answer import Answer
 from ensemble_vs_dropout.report.contents import Report
 from ensemble_vs_dropout.report.figures import Figure
@@ -44,7 +45,7 @@ def report_markdown(report: Report) -> str:
         escape(report.command_note),
         *(_section("###", table) for table in report.settings),
     ]
-    return "\n\n".join(parts) + "\n"
+    return visible("\n\n".join(parts) + "\n", but="\n")
 
 
 def to_markdown(table: pd.DataFrame) -> str:

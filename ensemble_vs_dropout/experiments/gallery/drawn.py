@@ -17,6 +17,7 @@ from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.evaluation.findings import Fact
 from ensemble_vs_dropout.experiments.gallery.drawings import DRAWINGS, Drawing
 from ensemble_vs_dropout.experiments.gallery.sources import Lacking, Source, StudySource
+from ensemble_vs_dropout.files import as_csv
 from ensemble_vs_dropout.plots.display import METADATA, WIDTHS
 from ensemble_vs_dropout.plots.facets import in_words
 from ensemble_vs_dropout.plots.style import SCALES
@@ -109,14 +110,15 @@ def draw(
             continue
         display = made.display
         display.save(folder / name, formats, width=width, style=style)
-        display.frame().to_csv(folder / f"{name}.csv", index=False)
+        (folder / f"{name}.csv").write_text(as_csv(display.frame()), encoding="utf-8")
         drawn[name] = made
         outcomes = Counter(fact.outcome for fact in display.facts)
         told = "; expected: " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
         say(f"{name}: drawn from {made.source.name}" + told * bool(outcomes))
     facts = [(name, *fact) for name, made in drawn.items() for fact in made.display.facts]
     folder.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(facts, columns=["figure", *Fact._fields]).to_csv(folder / "facts.csv", index=False)
+    facts_table = as_csv(pd.DataFrame(facts, columns=["figure", *Fact._fields]))
+    (folder / "facts.csv").write_text(facts_table, encoding="utf-8")
     return drawn
 
 
