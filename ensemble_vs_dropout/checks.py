@@ -103,6 +103,11 @@ def load_named(kind: str, name: str) -> Any:
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
         raise InputError(f"{kind} {name!r} must be package.module:name")
+    if module_name.endswith(".py") or "/" in module_name:
+        imported = module_name.removesuffix(".py").strip("./").replace("/", ".")
+        raise InputError(
+            f"{kind} must name a module as Python imports it, {imported}:{attribute}, got the file {name!r}"
+        )
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
     try:

@@ -92,13 +92,14 @@ def predict(
                 print(f"\r{done:,} rows", end="", file=sys.stderr, flush=True)
     if not quiet and out:
         print(f"{chr(13) if sys.stderr.isatty() else ''}{done:,} rows in {out}", file=sys.stderr)
-    for name, number in rows.unseen.items():
-        if number:
-            print(
-                f"evd: {number:,} values of column {name!r} are categories that training never saw; they count as none "
-                "of its categories",
-                file=sys.stderr,
-            )
+    for counts, what in (
+        (rows.unseen, "no category that training saw, and counted as none"),
+        (rows.filled, "missing, and filled in by what training knows"),
+    ):
+        for name, number in counts.items():
+            if number:
+                values = "1 value" if number == 1 else f"{number:,} values"
+                print(f"evd: {values} of column {name!r}: {what}", file=sys.stderr)
 
 
 def _lines(classes: tuple[str, ...], found: dict[str, npt.NDArray[Any]]) -> Iterator[list[str]]:

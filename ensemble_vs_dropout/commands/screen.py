@@ -52,6 +52,14 @@ def show_comparison(
     print(f"open {page}")
 
 
+def show_text(*lines: str) -> None:
+    """Print lines that end at words where the terminal does; elsewhere as they are."""
+    from rich.console import Console
+
+    console = Console()
+    print("\n".join(_wrapped(line, console.width) if console.is_terminal else line for line in lines))
+
+
 def show_frame(frame: pd.DataFrame, title: str) -> None:
     """Print a table of strings; in a file, which has no edge to wrap at, each row in a line."""
     from rich.console import Console

@@ -191,11 +191,12 @@ def contrasts(
 @app.command()
 def verdict(file: File, store: Folder = _STORE) -> None:
     """Print what the finished runs say of ensembles and dropout, point by point."""
+    from ensemble_vs_dropout.commands.screen import show_text
     from ensemble_vs_dropout.experiments.comparison import comparisons
 
     kept = _existing(store)
     for keys, found in comparisons(_plan(file, kept), kept):
-        print(f"{_point(keys)}\n{' '.join(found.answer().sentences)}\n{found.verdict()}\n")
+        show_text(_point(keys), " ".join(found.answer().sentences), *map(str, found.paragraphs), "")
 
 
 @app.command()

@@ -104,7 +104,9 @@ def _parsed_dates(known: pd.Series) -> pd.Series:
     return pd.to_datetime(text.where(text.str.fullmatch(_DATE)), format="ISO8601", errors="coerce")
 
 
-def check_columns(path: Path, frame: pd.DataFrame, missing: str = "refuse", drop: Sequence[str] = ()) -> Columns:
+def check_columns(
+    path: Path, frame: pd.DataFrame, missing: str = "refuse", drop: Sequence[str] = (), labels: pd.Series | None = None
+) -> Columns:
     """Sort the columns by kind, or raise `InputError` with all that is wrong with any of them.
 
     Args:
@@ -112,6 +114,7 @@ def check_columns(path: Path, frame: pd.DataFrame, missing: str = "refuse", drop
         frame: Its feature columns.
         missing: One of `MISSING`, what is done about values that are missing.
         drop: Columns that are left out already, for the message.
+        labels: What the rows are labelled with; a row without a label is told with the rest.
     """
     from pandas.api import types
 
@@ -133,27 +136,41 @@ def check_columns(path: Path, frame: pd.DataFrame, missing: str = "refuse", drop
             )
     infinite = _infinite(frame[numeric])
     troubles.append(
-        f"{path} must hold numbers that are finite and fit float32, got others in {_counts(infinite)}; drop or mend "
-        "those rows"
+        f"{path} must hold numbers that are finite and fit float32, got others in {_counts(infinite)}, the first in "
+        f"{_rows(_beyond(frame[infinite.index]).any(axis=1)).replace('rows', 'row').partition(',')[0]}; mend or leave "
+        "out those rows"
         if len(infinite)
         else ""
     )
-    if found := [trouble for trouble in troubles if trouble]:
-        holed = missing == "refuse" and frame.drop(columns=list(bad)).isna().any(axis=None)
-        raise InputError(
-            ". Also, ".join(found) + _remedy(frame, bad | {str(name) for name in infinite.index}, holed, drop)
+    unlabelled = labels is not None and labels.isna().any()
+    if labels is not None and unlabelled:
+        troubles.append(
+            f"{path} must have a label in every row, got none in {_rows(labels.isna())} of column {labels.name!r}; "
+            "label those rows or leave them out (missing 'drop' leaves out every row with a hole)"
         )
+    if found := [trouble for trouble in troubles if trouble]:
+        bad |= {str(name) for name in infinite.index}
+        holed = missing == "refuse" and frame.drop(columns=list(bad)).isna().any(axis=None)
+        needed = "drop" if unlabelled else "median" if holed else missing
+        raise InputError(". Also, ".join(found) + _remedy(frame, bad, needed, drop))
     return Columns(tuple(numeric), tuple(categorical))
 
 
-def _remedy(frame: pd.DataFrame, bad: set[str], holed: bool, drop: Sequence[str]) -> str:
+def _remedy(frame: pd.DataFrame, bad: set[str], missing: str, drop: Sequence[str]) -> str:
     """Return the options of the command with which it takes what is left of the table."""
     dropped = [*drop, *(str(name) for name in frame if str(name) in bad)]
     if frame.shape[1] == len(bad) or any("," in name for name in dropped):
         return ""
     options = [f"--drop {shlex.quote(','.join(dropped))}"] if dropped else []
-    options += ["--missing median"] if holed else []
+    options += [f"--missing {missing}"] if missing != "refuse" else []
     return f". The rest is taken with {' '.join(options)}" if options else ""
+
+
+def _rows(wanted: pd.Series) -> str:
+    """Return which rows these are, from 1 for the first below the names; the first few where there are many."""
+    places = wanted.index[wanted.to_numpy()] + 1
+    shown = ", ".join(map(str, places[:3])) + (", ..." if len(places) > 3 else "")
+    return f"row{'s' * (len(places) > 1)} {shown}"
 
 
 def encode_columns(
@@ -290,8 +307,12 @@ def _empty(path: Path, frame: pd.DataFrame) -> str:
 
 def _infinite(numbers: pd.DataFrame) -> pd.Series:
     """Return by column how many numbers are infinite or do not fit float32, of the columns that have such."""
-    infinite = numbers.astype(np.float64).abs().gt(float(np.finfo(np.float32).max)).sum()
+    infinite = _beyond(numbers).sum()
     return infinite[infinite > 0]
+
+
+def _beyond(numbers: pd.DataFrame) -> pd.DataFrame:
+    return numbers.astype(np.float64).abs().gt(float(np.finfo(np.float32).max))
 
 
 def _counts(counts: pd.Series) -> str:
@@ -299,19 +320,21 @@ def _counts(counts: pd.Series) -> str:
 
 
 def _no_category(path: Path, name: str, column: pd.Series) -> str:
-    import pandas as pd
-
     text = column.astype(str)
     categories = text.nunique()
     nearly_unique = categories > CATEGORIES_ALWAYS_FINE and categories > len(text) / 2
     if categories <= MOST_CATEGORIES and not nearly_unique:
         return ""
-    numbers = pd.to_numeric(text, errors="coerce").notna()
-    hint = ""
-    if 0.5 < numbers.mean() < 1.0:
-        hint = f" (most are numbers, but {text[~numbers].iloc[0]!r} is not)"
+    for kind, words in (("number", "numbers"), ("thousands", "numbers"), ("date", "dates")):
+        read = as_numbers(kind, text).notna()
+        if 0.5 < read.mean() < 1.0:
+            wrong = text[~read]
+            others, them = (f" and {len(wrong) - 1} more", "them") if len(wrong) > 1 else ("", "it")
+            return (
+                f"column {name!r} of {path} must hold {words}, as most of it does, got {wrong.iloc[0]!r} in row "
+                f"{wrong.index[0] + 1}{others}; mend {them}, or drop the column"
+            )
     return (
         f"column {name!r} of {path} must be a category or a number, got {categories} different texts in "
-        f"{len(text)} rows, like an identifier{hint}; drop it, or group its values into at most "
-        f"{MOST_CATEGORIES}"
+        f"{len(text)} rows, like an identifier; drop it, or group its values into at most {MOST_CATEGORIES}"
     )

@@ -15,6 +15,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets.archives import check_file, read_npz
 from ensemble_vs_dropout.datasets.columns import as_numbers
 from ensemble_vs_dropout.datasets.features import check_features
+from ensemble_vs_dropout.datasets.tables import separated
 from ensemble_vs_dropout.types import Column, Encoding
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Rows:
 
     Attributes:
         unseen: Of each column of categories, how many values so far were none of those in training.
+        filled: Of each column, how many missing values so far were filled in.
 
     Raises:
         InputError: Another kind of file, or one that cannot be read, and while it is read: columns that lack, and
@@ -54,6 +56,7 @@ class Rows:
             raise InputError(f"the networks were trained on {what}, so data must end in {' or '.join(kinds)}: {path}")
         check_file(path)
         self.unseen: Counter[str] = Counter()
+        self.filled: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Part]:
         """Yield the examples, at most `ROWS` at a time."""
@@ -81,7 +84,7 @@ class Rows:
         if self.path.suffix.lower() == ".npy":
             try:
                 return np.load(self.path, mmap_mode="r", allow_pickle=False)
-            except (ValueError, OSError, EOFError) as error:
+            except Exception as error:  # NumPy's reader raises anything at what is no array
                 reason = str(error).partition("\n")[0]
                 raise InputError(f"{self.path} cannot be read as an array: {reason}; write it again") from error
         arrays = read_npz(self.path)
@@ -98,7 +101,7 @@ class Rows:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 first = pd.read_csv(self.path, header=None, nrows=1, keep_default_na=False, **reading)
-                names = [name.strip() for name in first.iloc[0]]
+                names = separated(self.path, first.iloc[0])
                 places = self._places(names)
                 with pd.read_csv(
                     self.path, header=None, skiprows=1, usecols=places, chunksize=ROWS, **reading
@@ -116,7 +119,6 @@ class Rows:
             ) from error
 
     def _parquet(self) -> Iterator[pd.DataFrame]:
-        import pyarrow
         import pyarrow.parquet
 
         try:
@@ -124,10 +126,11 @@ class Rows:
                 names = file.schema_arrow.names
                 wanted = [names[place] for place in self._places(names)]
                 for batch in file.iter_batches(batch_size=ROWS, columns=wanted):
+                    batch.validate(full=True)
                     yield batch.to_pandas()
-        except (ValueError, OSError, NotImplementedError, pyarrow.ArrowException) as error:
-            if isinstance(error, InputError):
-                raise
+        except InputError:
+            raise
+        except Exception as error:  # Arrow's and pandas' readers raise anything at what is no table
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{self.path} cannot be read as parquet: {reason}; write it again") from error
 
@@ -186,6 +189,7 @@ class Rows:
 
     def _check_there(self, column: Column, values: pd.Series, first: int) -> None:
         missing = values.isna().to_numpy()
+        self.filled[column.name] += int(missing.sum())
         if column.fill is None and missing.any():
             raise InputError(
                 f"column {column.name!r} of {self.path} must have a value in every row, got none in row "

@@ -6,7 +6,7 @@ import difflib
 import functools
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,10 +41,10 @@ def load_table(
     target = _check_target(path, frame, target)
     frame, left_out = _cleaned(path, frame, target, drop, missing)
     features, read, kinds = read_columns(frame.drop(columns=target))
-    columns = check_columns(path, features, missing, drop)
+    columns = check_columns(path, features, missing, drop, frame[target])
     rows = np.arange(len(frame))
     # Only row numbers are split: the encoder must not see a value before the final training part is known.
-    x, y, classes, notes = split_test(rows, frame[target], f"column {target!r}", plan)
+    x, y, classes, notes = split_test(rows, frame[target].to_numpy(), f"column {target!r}", plan)
     finish = functools.partial(encode_columns, features, columns, missing=missing, kinds=kinds)
     return assemble(
         x, y, finish, plan, name=path.stem, class_names=classes, source=str(path), notes=[*left_out, *read, *notes]
@@ -69,7 +69,7 @@ def _cleaned(
                 f"missing='drop' leaves no row of {path}: each lacks a value; drop columns, or fill them in"
             )
         notes.append(f"{rows.sum():,} of {len(frame):,} rows with missing values left out")
-        frame = frame[~rows].reset_index(drop=True)
+        frame = frame[~rows]  # under their numbers, which messages name
     return frame, notes
 
 
@@ -110,24 +110,38 @@ def _read_csv(path: Path) -> tuple[list[str], pd.DataFrame]:
                 encoding="utf-8-sig",
                 index_col=False,
             )
+            names = separated(path, first.iloc[0])
             frame = pd.read_csv(path, encoding="utf-8-sig", index_col=False, low_memory=False)
+    except InputError:
+        raise
     except (ValueError, pd.errors.ParserWarning) as error:
         raise InputError(
             f"{path} cannot be read as comma-separated utf-8 text: {_one_line(error)}; write it as a csv again"
         ) from error
-    names = [name.strip() for name in first.iloc[0]]
-    if len(names) == 1 and any(separator in names[0] for separator in ";\t|"):
-        raise InputError(f"{path} must be separated by commas, its first line is {names[0][:60]!r}; write it so")
     return names, frame
 
 
+def separated(path: Path, line: Iterable[str]) -> list[str]:
+    """Return the names of columns in the first line of a csv file, or raise `InputError` if others than commas part it.
+
+    Args:
+        path: Of the file, for the message.
+        line: Its fields, as commas part it.
+    """
+    names = [name.strip() for name in line]
+    if any(sum(separator in name for name in names) == len(names) for separator in ";\t|"):
+        raise InputError(f"{path} must be separated by commas, its first line is {','.join(names)[:60]!r}; write it so")
+    return names
+
+
 def _read_parquet(path: Path) -> tuple[list[str], pd.DataFrame]:
-    import pandas as pd
-    import pyarrow
+    import pyarrow.parquet
 
     try:
-        frame = pd.read_parquet(path)
-    except (ValueError, OSError, NotImplementedError, pyarrow.ArrowException) as error:
+        table = pyarrow.parquet.read_table(path)
+        table.validate(full=True)  # else text that is none raises wherever it is first looked at
+        frame = table.to_pandas()
+    except Exception as error:  # Arrow's and pandas' readers raise anything at what is no table
         raise InputError(f"{path} cannot be read as parquet: {_one_line(error)}; write it again") from error
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()

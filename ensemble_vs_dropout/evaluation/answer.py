@@ -58,6 +58,7 @@ class Difference:
         detectable: The difference that would be shown as often as not; NaN where nothing is tested.
         tested: Whether there are networks enough to speak of training again.
         below: What the difference is shown to be below, the margin that was asked for; NaN where it is not.
+        p_below: Adjusted, of that.
     """
 
     a: str
@@ -71,6 +72,7 @@ class Difference:
     detectable: float
     tested: bool
     below: float = math.nan
+    p_below: float = math.nan
 
     def __str__(self) -> str:
         what = metric_words(self.metric)
@@ -89,10 +91,11 @@ class Difference:
             return f"{size} in these networks ({within} over the examples)"
         if self.better == "neither":
             low, value, high = (number_words(self.metric, one) for one in (self.low, self.value, self.high))
-            found = f"({value}{unit_of(self.metric)}, {low} to {high}, {p_words(self.p)})"
+            found = f"({value}{unit_of(self.metric)}, {low} to {high}"
             if math.isfinite(self.below):
-                return f"the difference in {what} is shown to be below {size_words(self.metric, self.below)} {found}"
-            return f"no difference in {what} shown {found}"
+                margin = size_words(self.metric, self.below)
+                return f"the difference in {what} is shown to be below {margin} {found}, {p_words(self.p_below)})"
+            return f"no difference in {what} shown {found}, {p_words(self.p)})"
         return f"{size} ({within}, {p_words(self.p)})"
 
 
@@ -143,7 +146,7 @@ class Answer:
         predicting: The same of the work of predicting.
         unsettled: In words, the arms that may yet be better: its rivals but for those that are shown to be as good.
         untested: In words, the arms that no test could judge.
-        unseen: By metric, below what size a difference may go unseen by some planned question; none if none is tested.
+        unseen: By metric, up to what size a difference between the arm to use and one of `unsettled` may go unseen.
         limits: The arm to use where one thing is short.
         planned: The first planned questions, each by every metric of the verdict.
 
@@ -191,7 +194,7 @@ class Answer:
             return f"Use {self.use.name}: it is the only one that nothing is shown to beat."
         if not self.planned:
             return f"No planned question compares these arms, so use the cheapest: {self.use.name}."
-        if self.unseen:
+        if any(one.tested for found in self.planned for one in found):
             return f"No difference is shown, so use the cheapest: {self.use.name}."
         return f"These networks are too few to show a difference, so use the cheapest: {self.use.name}."
 
@@ -206,7 +209,8 @@ class Answer:
         if not parts:
             return []
         sizes = [f"{size_words(metric, value)} of {metric_words(metric)}" for metric, value in self.unseen]
-        below = f"; differences below {' and '.join(sizes)} may go unseen" if sizes else ""
+        below = f"; differences from {'it' if len(self.unsettled) == 1 else 'these'} of up to " if sizes else ""
+        below += f"{' and '.join(sizes)} may go unseen" if sizes else ""
         return [f"Not settled: {'; '.join(parts)}{below}."]
 
     def __str__(self) -> str:
@@ -244,10 +248,12 @@ def answer(contrasts: pd.DataFrame, cost: pd.DataFrame) -> Answer:
     of_row = {row: [one for pair, found in planned.items() if row in pair for one in found] for row in asked}
     untested = [arm_words(*row) for row, found in of_row.items() if found and not any(one.tested for one in found)]
     every = [one for found in planned.values() for one in found]
-    unseen = {one.metric: 0.0 for one in every if not math.isnan(one.detectable)}
-    for one in (one for one in every if one.metric in unseen):
-        unseen[one.metric] = max(unseen[one.metric], one.detectable)
     settled = {*untested, *(arm_words(*row) for row in as_good)}
+    rivals = [row for row in asked if arm_words(*row) in choice.rivals and arm_words(*row) not in settled]
+    unseen: dict[str, float] = {}
+    for one in (one for row in rivals for one in _differences(contrasts, *use, *row, metrics=metrics)):
+        if not math.isnan(one.detectable):
+            unseen[one.metric] = max(unseen.get(one.metric, 0.0), one.detectable)
     others = [row for pair in planned if use in pair for row in pair if row != use]
     other = next((row for row in others if row[0] == BASE), others[0] if others else use)
     return Answer(
@@ -282,6 +288,7 @@ def _differences(
             detectable=float(row.detectable),
             tested=row.test != UNTESTED,
             below=float(row.margin) if row.equivalent else math.nan,
+            p_below=float(row.p_equivalent),
         )
         for name, row in both
         if row is not None

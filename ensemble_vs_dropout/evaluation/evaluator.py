@@ -151,8 +151,8 @@ class Evaluator:
         Returns:
             Columns arm, rule, members, metric, value, low, high (over networks and examples; over examples alone where
             the arm has fewer than three units; over splits where each repetition has one of its own; cut at 0 where no
-            unit is below it), split, condition, severity, and repetition, which is missing where the row averages
-            several.
+            unit is below it, and at the highest value that a measure has), split, condition, severity, and repetition,
+            which is missing where the row averages several.
         """
         return self._scores(self._outcomes(arms, labels), arms, split, condition, severity)
 
@@ -274,9 +274,10 @@ class Evaluator:
     def _scores(self, outcomes: list[Outcome], arms: Arms, split: str, condition: str, severity: float) -> pd.DataFrame:
         several = len(runs_of(next(iter(arms.values())))) > 1
         where = [split, condition, severity, pd.NA if several else 0]
-        rows = [
-            [o.arm, o.rule, o.members, o.metric, o.value, *o.interval(self.level, self.fixed), *where] for o in outcomes
-        ]
+        rows = []
+        for o in outcomes:
+            low, high = o.interval(self.level, self.fixed)
+            rows.append([o.arm, o.rule, o.members, o.metric, o.value, low, min(high, _highest(o.metric)), *where])
         return pd.DataFrame(rows, columns=SCORE_COLUMNS).astype({"repetition": "Int64"})
 
     def _contrasts(self, outcomes: list[Outcome]) -> pd.DataFrame:
@@ -296,7 +297,7 @@ class Evaluator:
         p_equivalent = np.array([pair.p_beyond(margin) for pair in pairs])
         higher = METRICS[metric].higher_is_better if metric in METRICS else HIGHER_IS_BETTER[metric]
         adjusted, equivalent = _by_family(p_values, of_plan), _by_family(p_equivalent, of_plan)
-        known = np.isfinite([pair.difference for pair in pairs])
+        known, most = np.isfinite([pair.difference for pair in pairs]), _highest(metric)
         tests = np.where(of_plan, (known & of_plan).sum(), known.sum())
         rows = []
         for place, pair in enumerate(pairs):
@@ -307,10 +308,10 @@ class Evaluator:
             rows.append(
                 [
                     *(pair.a.arm, pair.a.rule, pair.b.arm, pair.b.rule, metric, pair.difference),
-                    *_bounds(pair.difference, half, shown, np.isfinite(p_values[place])),
+                    *np.clip(_bounds(pair.difference, half, shown, np.isfinite(p_values[place])), -most, most),
                     *(p_values[place], adjusted[place], pair.test),
                     "neither" if not shown else "a" if a_wins else "b",
-                    half if np.isfinite(p_values[place]) else np.nan,
+                    min(half, most) if np.isfinite(p_values[place]) else np.nan,
                     *(family, pair.a.value, pair.b.value),
                     *(margin, equivalent[place], equivalent[place] < 1 - self.level),
                 ]
@@ -353,6 +354,11 @@ class _Pair:
     def p_beyond(self, margin: float) -> float:
         """Of "the difference is the margin or more"; NaN where there is no test."""
         return float("nan") if np.isnan(self.p_value) else self.spread.tail(margin - abs(self.difference))
+
+
+def _highest(metric: str) -> float:
+    """Return what a measure cannot exceed; infinite where that is not known."""
+    return METRICS[metric].highest if metric in METRICS else 1.0  # those of detection are shares
 
 
 def _units(*outcomes: Outcome) -> str:

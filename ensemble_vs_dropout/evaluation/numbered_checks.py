@@ -14,12 +14,13 @@ import pandas as pd
 
 from ensemble_vs_dropout.checks import check_known
 from ensemble_vs_dropout.evaluation.answer import Answer
-from ensemble_vs_dropout.evaluation.arms import REFERENCE
-from ensemble_vs_dropout.evaluation.wording import metric_words
+from ensemble_vs_dropout.evaluation.arms import REFERENCE, arm_label
+from ensemble_vs_dropout.evaluation.wording import listed, metric_words
 from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.measures.spread import LEAST
 
 _SKEWED = 0.7  # share of the largest class: always saying so errs seldom
+_FEW = 5  # test examples of a class, of which none may be right by chance
 _ALIKE = 0.1  # of the error: networks that differ on less share nearly all of it
 # What each is about. A number is never given to another check, so that what was written of it stays true.
 TITLES = {
@@ -36,6 +37,7 @@ TITLES = {
     "EVD011": "too few test examples to calibrate by",
     "EVD012": "a validation part that chose and judges",
     "EVD013": "what is left out over splits",
+    "EVD014": "a class that is never predicted right",
 }
 
 
@@ -192,6 +194,31 @@ def of_data(
             )
         )
     return found
+
+
+def of_classes(confusions: pd.DataFrame) -> list[Check]:
+    """Return which classes arms never predict right.
+
+    Args:
+        confusions: The table of `findings.confusions`.
+    """
+    right = confusions[(confusions.truth == confusions.predicted) & (confusions.examples >= _FEW)]
+    never, arms = right[right.share == 0], confusions.arm.nunique()
+    parts = [
+        f"{name!r} ({rows.examples.iloc[0]:.0f}) by "
+        f"{'any arm' if len(rows) == arms else listed([arm_label(str(arm)) for arm in rows.arm], 'or')}"
+        for name, rows in never.groupby("truth_name", sort=False)
+    ]
+    if not parts:
+        return []
+    return [
+        Check(
+            "EVD014",
+            f"No test example of these classes (so many there are) is predicted right: {'; '.join(parts)}. The error "
+            "of all examples hides that; --metrics balanced_error,nll and the figure class_errors show it.",
+            issue=True,
+        )
+    ]
 
 
 def of_members(diversity: pd.DataFrame) -> list[Check]:

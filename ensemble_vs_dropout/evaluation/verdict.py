@@ -226,7 +226,7 @@ def _worth(row: Any) -> str:
         return f"What {name[0].lower()}{name[1:]} is worth in networks cannot be told here, {by}: anything fits."
     if row.worth <= 1:
         best = f"more than {row.pool}" if math.isinf(row.high) else f"{row.high:.1f}"
-        return f"{name} does not reach 1 independent network here (at best {best}), {by}."
+        return f"{name} is not shown to be worth 1 independent network here (its interval ends at {best}), {by}."
     if math.isinf(row.low):
         return f"{name} is worth more than {row.pool} independent networks here, {by}."
     if math.isinf(row.high):

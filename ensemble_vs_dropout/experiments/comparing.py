@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import traceback
 from collections.abc import Mapping, Sequence, Set
 from contextlib import nullcontext
 from os import PathLike
@@ -21,6 +22,7 @@ from ensemble_vs_dropout.datasets import shift
 from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, STANDARD_ARMS, Arm, find_arms
 from ensemble_vs_dropout.experiments.comparison import Comparison, beside_runs
 from ensemble_vs_dropout.experiments.folder import asked_of, claim, is_finished, open_folder
+from ensemble_vs_dropout.experiments.kept import environment_of
 from ensemble_vs_dropout.experiments.local import in_processes, run_study
 from ensemble_vs_dropout.experiments.plan import Run
 from ensemble_vs_dropout.experiments.ray import run_on_ray
@@ -268,8 +270,8 @@ def _check_runs(runs: Sequence[Run], store: Keeping, builder: Builder, data: Dat
         if network not in seen:
             seen[network] = architecture_of(build_for(builder, data, rate=rate, width=width))
         try:
-            told = json.loads(store.read(run, "environment.json")[0]).get("architecture")
-        except (DamagedError, ValueError):
+            told = environment_of(run, store).get("architecture")
+        except DamagedError:
             continue  # it will be set aside
         if told not in (None, seen[network]):
             raise InputError(
@@ -396,7 +398,19 @@ def _check(builder: Builder, data: Dataset, settings: Settings, recipes: Set[str
 
 
 def _check_network(builder: Builder, data: Dataset, rate: float) -> keras.Model:
-    model = build_for(builder, data, rate=rate)
+    try:
+        model = build_for(builder, data, rate=rate)
+    except InputError:
+        raise
+    except Exception as error:  # the user's own code, of which the place is told instead of ours
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        named = getattr(builder, "__qualname__", "build")
+        own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name in named.split(".")]
+        place = own[-1] if own else at
+        raise InputError(
+            f"{named} raised {type(error).__name__} with rate={rate:g}: {' '.join(str(error).split())[:500]} "
+            f"({Path(place.filename).name}, line {place.lineno})"
+        ) from error
     head = read_head(model)
     if head.classes != len(data.classes):
         raise InputError(

@@ -5,17 +5,16 @@ A comparison is a view of stored runs, whichever way they were made: by `compare
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from html import escape
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -44,11 +43,11 @@ from ensemble_vs_dropout.evaluation.numbered_checks import Check
 from ensemble_vs_dropout.evaluation.pooling import Arms
 from ensemble_vs_dropout.evaluation.verdict import Paragraph, paragraphs
 from ensemble_vs_dropout.experiments import folder as folders
-from ensemble_vs_dropout.experiments import notes
+from ensemble_vs_dropout.experiments import kept, notes
 from ensemble_vs_dropout.experiments.plan import Plan, Point, Run
 from ensemble_vs_dropout.experiments.settings import Settings
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Store
-from ensemble_vs_dropout.experiments.tables import score_of_trial, scores_of, value_in_a_cell
+from ensemble_vs_dropout.experiments.tables import score_of_trial, value_in_a_cell
 from ensemble_vs_dropout.files import as_csv, write_whole
 from ensemble_vs_dropout.measures.spread import LEAST
 from ensemble_vs_dropout.measures.temperature import NOISE
@@ -60,7 +59,9 @@ if TYPE_CHECKING:
     from ensemble_vs_dropout.models.backend import keras
     from ensemble_vs_dropout.predictors import Ensemble
 
+T = TypeVar("T")
 _SPLITS = ("val", "test")
+_CLASSES = 100  # of more, pairs are not counted
 _MATERIAL = 0.02  # of the NLL: what less is lost by calibration does not matter
 _SHORT = ("arm_intervals", "ensemble_size", "learning_curves")  # of report.md, made of tables that are there
 _OF_SAME_EXAMPLES = ("reliability_pooling", "ood_entropy_hist", "accuracy_vs_confidence")  # in every repetition
@@ -112,14 +113,14 @@ class Comparison:
         for runs in self.runs:
             arrays: dict[str, Any] = {}
             for run in runs:
-                with np.load(io.BytesIO(self._read(run, "predictions.npz")), allow_pickle=False) as file:
-                    arrays |= dict(file)
+                arrays |= self._held(kept.predictions_of, run)
             found.append(arrays)
         return found
 
-    def _read(self, run: Run, file: str) -> bytes:
+    def _held(self, read: Callable[[Run, Keeping], T], run: Run) -> T:
+        """Return what a run holds, as `read` of `kept` gives it."""
         try:
-            return self.store.read(run, file)[0]
+            return read(run, self.store)
         except DamagedError as error:
             raise InputError(f"{error}; run the same again, which sets it aside and makes it anew") from error
 
@@ -151,7 +152,7 @@ class Comparison:
     def histories(self) -> pd.DataFrame:
         """One row per recipe, repetition, member and epoch."""
         tables = [
-            pd.read_csv(io.BytesIO(self._read(run, "histories.csv"))).assign(recipe=run.recipe, repetition=repetition)
+            self._held(kept.histories_of, run).assign(recipe=run.recipe, repetition=repetition)
             for repetition, runs in enumerate(self.runs)
             for run in runs
         ]
@@ -162,10 +163,8 @@ class Comparison:
         """One row per arm."""
         rows: dict[str, list[Cost]] = {}
         for run in (run for runs in self.runs for run in runs):
-            for row in json.loads(self._read(run, "cost.json")):
-                arm = row.pop("arm")
-                numbers = {name: float("nan") if value is None else value for name, value in row.items()}
-                rows.setdefault(arm, []).append(Cost(**numbers))
+            for arm, paid in self._held(kept.costs_of, run):
+                rows.setdefault(arm, []).append(paid)
         return cost_table({arm: rows[arm] for arm in judged(rows) if arm in rows})
 
     @cached_property
@@ -174,13 +173,13 @@ class Comparison:
 
         Columns as those of `Evaluator.scores`. Other data stand in `condition` by name, with the detector as the rule.
         """
-        rows = [row for runs in self.runs for run in runs for row in scores_of(run, self.store)]
+        rows = [row for runs in self.runs for run in runs for row in self._held(kept.scores_of, run)]
         return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
     @cached_property
     def environment(self) -> dict[str, Any]:
         """Versions, machine, where the data came from, and measured minutes of training and predicting."""
-        found = [json.loads(self._read(run, "environment.json")) for runs in self.runs for run in runs]
+        found = [self._held(kept.environment_of, run) for runs in self.runs for run in runs]
         minutes = sum(one.get("seconds", 0.0) for one in found) / 60
         names = ("source", "notes", "python", "keras", "tensorflow", "numpy", "machine")
         if self.settings.new_splits:
@@ -190,7 +189,7 @@ class Comparison:
     @cached_property
     def spec(self) -> dict[str, Any]:
         """What was run, in one table: the settings, and what data and network turned out to be."""
-        told = json.loads(self._read(self.runs[0][0], "environment.json"))
+        told = self._held(kept.environment_of, self.runs[0][0])
         given = self.settings.model_dump(mode="json", exclude={"model", "recipes"}, warnings=False)
         unset = Settings(dataset="").model_dump(mode="json")
         always = ("members", "passes", "epochs", "batch_size", "rate", "patience", "seed", "controls")
@@ -381,7 +380,7 @@ class Comparison:
     @cached_property
     def _checks(self) -> list[Check]:
         wanted, examples = self.settings, self.labels["test"]
-        environment = json.loads(self._read(self.runs[0][0], "environment.json"))
+        environment = self._held(kept.environment_of, self.runs[0][0])
         rated = not wanted.tuned and any(RECIPES[recipe].dropout for recipe in wanted.trained)
         chose = "val" in wanted.splits and (wanted.tuned or wanted.patience is not None)
         found = numbered_checks.of_design(
@@ -391,6 +390,8 @@ class Comparison:
         found += numbered_checks.of_data(
             examples, self.spec["classes"], set(self.scores.metric), environment.get("test_in_train")
         )
+        if len(self.spec["classes"]) <= _CLASSES:
+            found += numbered_checks.of_classes(self._confusions.table)
         found += numbered_checks.of_members(self.diversity) if self._has_reference else []
         found.append(Check("EVD002", notes.infinite(self.scores, self.arms, examples, len(self.runs)), issue=False))
         if self._worth_metric != "calibrated_nll":
@@ -403,8 +404,7 @@ class Comparison:
 
     def _done_learning(self) -> Check:
         if self.probes:
-            files = (io.BytesIO(self._read(run, "histories.csv")) for run in self.probes)
-            losses = [pd.read_csv(file).val_loss.to_numpy() for file in files]
+            losses = [self._held(kept.histories_of, run).val_loss.to_numpy() for run in self.probes]
             gains = notes.gains(list(zip(self.probes, losses, strict=True)))
             return Check("EVD001", notes.probed(gains), issue=any(gain >= notes.HELPED for gain in gains.values()))
         return Check("EVD001", notes.cut_short(self.histories, self.runs, self.settings.epochs), issue=True)

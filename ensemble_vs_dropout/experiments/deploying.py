@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.evaluation.arms import ARMS, EACH, find_arms
+from ensemble_vs_dropout.experiments.kept import environment_of, inputs_of
 from ensemble_vs_dropout.experiments.plan import Run, state_of_data
 from ensemble_vs_dropout.experiments.running import INPUTS, data_digest, data_of, inputs_of_data
 from ensemble_vs_dropout.experiments.ways import find
@@ -66,8 +66,8 @@ def _members(comparison: Comparison, repetition: int, arm: str, passes: int | No
 def _inputs(comparison: Comparison, run: Run) -> dict[str, Any]:
     """Return what the networks of a run take; of runs that do not tell, what their data tell when loaded again."""
     if INPUTS in comparison.store.files(run):
-        return json.loads(comparison.store.read(run, INPUTS)[0])
-    told = json.loads(comparison.store.read(run, "environment.json")[0])
+        return inputs_of(run, comparison.store)
+    told = environment_of(run, comparison.store)
     again = f"run the same comparison into a new folder to export it; {run.name} does not tell what its networks take"
     if comparison.facts.get("data_sha256"):
         raise InputError(again)

@@ -92,13 +92,13 @@ def gains(probes: Sequence[tuple[Run, npt.NDArray[np.float64]]]) -> dict[str, fl
 
 def probed(gained: Mapping[str, float]) -> str:
     """Say how much more epochs and patience help, by `gains`."""
-    helped = [f"{100 * gain:.0f} % for the {name}" for name, gain in gained.items() if gain >= HELPED]
+    helped = [f"{100 * gain:.0f} % ({name})" for name, gain in gained.items() if gain >= HELPED]
     more = f"{PROBED} times the epochs and the patience"
     if not helped:
         return f"With {more}, one network of each recipe lowers its validation loss by less than 1 %."
     return (
-        f"Training ended early: with {more}, one network lowers its validation loss by {'; '.join(helped)}; with more "
-        "--epochs and --patience the answer may change."
+        f"With {more}, the validation loss of one network falls by {'; '.join(helped)}: with more --epochs and "
+        "--patience the answer may change."
     )
 
 

@@ -9,6 +9,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from ensemble_vs_dropout.datasets import OVADIA, load_dataset, shift
 from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, find_arms, judged, rules_of
 from ensemble_vs_dropout.evaluation.cost import cost_table
+from ensemble_vs_dropout.experiments.kept import as_written, read_arrays, read_json
 from ensemble_vs_dropout.experiments.plan import RESULTS, Run, data_key, state_of_data
 from ensemble_vs_dropout.experiments.settings import ModelSettings, Settings
 from ensemble_vs_dropout.experiments.store import Keeping
@@ -204,18 +206,24 @@ def networks_of(run: Run, store: Keeping) -> Ensemble:
     Raises:
         InputError: A network that does not tell how it is made.
     """
-    config = json.loads(store.read(run, "models.json")[0])
+    config = read_json(store, run, "models.json")
     if "not_described" in config:
         raise InputError(
             f"the networks of {run.name} do not tell how they are made ({config['not_described']}); build one by your "
             "function, and give it the weights in models.npz, named member/number"
         )
-    models = []
-    with np.load(io.BytesIO(store.read(run, "models.npz")[0]), allow_pickle=False) as arrays:
-        for member in range(run.members):
-            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    models, arrays = [], read_arrays(store, run, "models.npz")
+    for member in range(run.members):
+        try:
+            model = keras.saving.deserialize_keras_object(deepcopy(config), safe_mode=True)  # which Keras empties
+        except Exception as error:  # Keras' reader raises anything
+            reason = str(error).strip().partition("\n")[0][:200]
+            raise InputError(
+                f"Keras cannot make the networks of {run.name} anew ({reason}); import what registers their layers"
+            ) from error
+        with as_written(run, "models.npz"):
             model.set_weights([arrays[f"{member}/{number}"] for number in range(len(model.weights))])
-            models.append(model)
+        models.append(model)
     return Ensemble.from_models(models)
 
 

@@ -418,7 +418,7 @@ class _ForeignError(InputError):
     """A folder holds what no store has written."""
 
 
-class DamagedError(Exception):
+class DamagedError(InputError):
     """A finished run is not what was written.
 
     Attributes:

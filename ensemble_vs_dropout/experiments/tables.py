@@ -13,6 +13,7 @@ import pandas as pd
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
+from ensemble_vs_dropout.experiments import kept
 from ensemble_vs_dropout.experiments.plan import RESULTS, Plan, Point, Run, digest_of_spec, make_plan
 from ensemble_vs_dropout.experiments.settings import Study
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping
@@ -156,9 +157,7 @@ def score_of_trial(trial: Run, store: Keeping) -> float:
 def scores_of(run: Run, store: Keeping) -> list[list[Any]]:
     """Return the rows of a finished run's scores, in the order of `SCORE_COLUMNS`."""
     try:
-        content = json.loads(store.read(run, "scores.json")[0])
-        order = [content["columns"].index(name) for name in SCORE_COLUMNS]
-        return [[row[place] for place in order] for row in content["data"]]
+        return kept.scores_of(run, store)
     except DamagedError as error:
         raise InputError(f"{error}; evd study run sets it aside and makes the run again") from error
 
@@ -177,13 +176,11 @@ def damaged(runs: Sequence[Run], store: Keeping, all_files: bool = False) -> dic
             files = store.damaged(run)
         else:
             try:
-                _, spec = store.read(run, "scores.json", "spec.json")
-                whole = digest_of_spec(json.loads(spec)) == run.digest
+                kept.scores_of(run, store)
+                whole = digest_of_spec(kept.read_json(store, run, "spec.json")) == run.digest
                 files = [] if whole else ["spec.json"]
             except DamagedError as error:
                 files = [error.why]
-            except ValueError as error:
-                files = [f"spec.json cannot be read ({error})"]
         if files:
             broken[run.name] = files
     return broken
@@ -194,8 +191,8 @@ def made_otherwise(runs: Sequence[Run], store: Keeping) -> dict[str, str]:
     there, found = store.finished(), {}
     for run in (run for run in runs if run.name in there):
         try:
-            environment = json.loads(store.read(run, "environment.json")[0])
-        except (DamagedError, ValueError):
+            environment = kept.environment_of(run, store)
+        except DamagedError:
             continue  # `damaged` tells
         if environment.get("results") != RESULTS:
             found[run.name] = str(environment.get("version"))

@@ -23,6 +23,7 @@ class Metric:
         per_example: Whether the measure is the mean of one value per example.
         weighted: For a measure that is not: whether `function` takes `weights`, shape (resamples, examples), rows
             summing to 1, and returns one value for each row. If not, resampling calls it again and again, slowly.
+        highest: What the measure cannot exceed.
 
     Example:
         >>> accuracy = Metric(lambda probs, labels: probs.argmax(axis=1) == labels, "accuracy", higher_is_better=True)
@@ -35,6 +36,7 @@ class Metric:
     higher_is_better: bool = False
     per_example: bool = True
     weighted: bool = False
+    highest: float = np.inf
 
     @property
     def scale(self) -> float:
@@ -46,18 +48,18 @@ class Metric:
         return float(np.mean(self.function(probs, labels)))
 
 
-_whole = partial(Metric, per_example=False, weighted=True)
+_whole = partial(Metric, per_example=False, weighted=True, highest=1.0)
 STANDARD_METRICS = ("error", "nll", "calibrated_nll", "brier", "ece")  # unless others are asked for
 METRICS: dict[str, Metric] = {
-    "error": Metric(scores.error, "error (%)"),
-    "accuracy": Metric(scores.accuracy, "accuracy (%)", higher_is_better=True),
-    "top_5_error": Metric(scores.top_k_error, "top-5 error (%)"),
+    "error": Metric(scores.error, "error (%)", highest=1.0),
+    "accuracy": Metric(scores.accuracy, "accuracy (%)", higher_is_better=True, highest=1.0),
+    "top_5_error": Metric(scores.top_k_error, "top-5 error (%)", highest=1.0),
     "balanced_error": _whole(class_scores.balanced_error, "balanced error (%)"),
     "macro_f1": _whole(class_scores.macro_f1, "macro F1", higher_is_better=True),
     "nll": Metric(scores.nll, "NLL (nats)"),
     "calibrated_nll": Metric(temperature.calibrated_nll, "calibrated NLL (nats)"),
-    "brier": Metric(scores.brier, "Brier score (0 to 2)"),
-    "spherical": Metric(scores.spherical, "spherical score (0 to 1)"),
+    "brier": Metric(scores.brier, "Brier score (0 to 2)", highest=2.0),
+    "spherical": Metric(scores.spherical, "spherical score (0 to 1)", highest=1.0),
     "ece": _whole(calibration.ece, "ECE (15 bins)"),
     "adaptive_ece": _whole(calibration.adaptive_ece, "adaptive ECE (15 bins)"),
     "class_wise_ece": _whole(calibration.class_wise_ece, "class-wise ECE (15 bins)"),

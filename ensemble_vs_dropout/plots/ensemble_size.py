@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 
+from ensemble_vs_dropout.evaluation.arms import ARMS
 from ensemble_vs_dropout.evaluation.findings.ensemble_size import ensemble_size
 from ensemble_vs_dropout.evaluation.findings.repetitions import NUMBERS
 from ensemble_vs_dropout.plots import style
@@ -43,6 +44,10 @@ class EnsembleSize(Display):
         """
         table = ensemble_size(curves, references=references).table
         caption = [f"Quality on {dataset}. Band: {interval}.", style.direction(table["metric"].unique())]
+        own = [style.arm_label(arm) for arm in table["arm"].unique() if arm in ARMS and ARMS[arm].own]
+        if own:
+            alone = "the first network of each repetition, where tables average over all networks"
+            caption.append(f"{', '.join(own)}: of {alone}.")
         if (table["role"] == "reference").any():
             caption.append("Dashed: one fixed prediction for comparison.")
         return cls(

@@ -1,7 +1,10 @@
 """Whole ensembles in one file: the members as Keras saves them, and beside them what Keras leaves out."""
 
+import errno
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from os import PathLike
@@ -80,7 +83,22 @@ def read(
                     variable.assign(value)
                 if _outputs_name(member) in archive.namelist():
                     _check(path, models[-1], archive.read(_outputs_name(member)), build is None)
-    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
+    except InputError:
+        raise
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        EOFError,
+        KeyError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+    ) as error:
+        raise InputError(f"{path} does not hold a saved ensemble: {error}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a place before the beginning, where an entry would stand
+            raise
         raise InputError(f"{path} does not hold a saved ensemble: {error}") from error
     return models, state
 

@@ -69,6 +69,7 @@ class _Bar:
     heading: str
     words: str
     p: str
+    within: str
     known: bool
     shown: bool
     zero: float
@@ -110,7 +111,8 @@ def _bar(one: Difference, low: float, high: float) -> _Bar:
     unit = {"percentage points": "points"}.get(unit_of(one.metric).strip(), unit_of(one.metric).strip())
     heading = f"{metric_words(one.metric)}, {unit}" if unit else metric_words(one.metric)
     p = p_words(one.p) if known and one.tested else ""
-    return _Bar(heading, number, p, known, one.better != "neither", place(0.0), *at)
+    within = " to ".join(number_words(one.metric, end) for end in (one.low, one.high)) if known else ""
+    return _Bar(heading, number, p, within, known, one.better != "neither", place(0.0), *at)
 
 
 def _drawing(figure: Figure, width: str) -> Markup:

@@ -36,22 +36,8 @@ def written(tmp_path_factory):
     frame["la\x07bel"] = np.where(frame.a > 0, "=cmd|' /C calc'!A0", "no\x1b]0;mine\x07\x9b")
     file, target = "ta\x1b[31mble.csv", "la\x07bel"
     frame.to_csv(folder / file, index=False)
-    few = [
-        "--members",
-        "2",
-        "--epochs",
-        "1",
-        "--passes",
-        "2",
-        "--repetitions",
-        "1",
-        "--rate",
-        "0.5",
-        "--no-probe",
-        "--no-controls",
-        "--out",
-        "run",
-    ]
+    few = ["--members", "2", "--epochs", "1", "--passes", "2", "--repetitions", "1", "--rate", "0.5"]
+    few += ["--no-probe", "--no-controls", "--out", "run"]
     said = [
         evd(folder, "compare", "--dataset", file, "--target", target, *few),
         evd(folder, "report", "run", "--out", "report"),

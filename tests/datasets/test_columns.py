@@ -153,10 +153,22 @@ def test_identifiers_are_refused():
         check(id=[f"user{i}" for i in range(30)])
     with pytest.raises(InputError, match="101 different texts in 1010 rows"):
         check(code=[f"c{i % 101}" for i in range(1010)])
-    with pytest.raises(InputError, match=r"most are numbers, but '\?' is not"):
-        check(dirty=[*map(str, range(30)), "?"])
     assert check(code=[f"c{i % 100}" for i in range(1000)]).categorical == ("code",)
     assert check(few=["a", "b", "c"]).categorical == ("few",)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ([*map(str, range(30)), "?"], r"must hold numbers, as most of it does, got '\?' in row 31; mend it"),
+        (["12 %", *map(str, range(30)), "?"], r"must hold numbers, .* got '12 %' in row 1 and 1 more; mend them"),
+        ([*(f"{k},250" for k in range(1, 30)), "1,2"], r"must hold numbers, as most of it does, got '1,2' in row 30"),
+        ([f"2020-01-{k:02}" for k in range(1, 30)] + ["31/12/2020"], r"must hold dates, .* got '31/12/2020' in row 30"),
+    ],
+)
+def test_a_column_that_is_nearly_numbers_or_dates_names_what_is_none(column, message):
+    with pytest.raises(InputError, match=rf"column 'dirty' of table.csv {message}"):
+        check(dirty=column)
 
 
 def encode(frame, numeric=(), categorical=(), **rows):

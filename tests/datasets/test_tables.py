@@ -94,8 +94,11 @@ def test_continuous_and_missing_targets(tmp_path):
     table = frame()
     table.loc[[3, 5], "kind"] = None
     for file in ("b.csv", "b.parquet"):
-        with pytest.raises(InputError, match="column 'kind' must have a label for every example, got 2 missing"):
+        with pytest.raises(InputError, match="must have a label in every row, got none in rows 4, 6 of column 'kind'"):
             load_dataset(write(table, tmp_path / file), target="kind")
+    assert sum(load_dataset(tmp_path / "b.csv", target="kind", missing="drop").sizes.values()) == ROWS - 2  # as it says
+    with pytest.raises(InputError, match=r"got none in rows 4, 6 of .*The rest is taken with --missing drop$"):
+        load_dataset(tmp_path / "b.csv", target="kind", missing="median")
 
 
 @pytest.mark.parametrize(
@@ -215,10 +218,10 @@ def test_what_is_wrong_with_drop_and_missing_is_told(tmp_path):
     ("given", "remedy"),
     [
         ({}, "--drop id,'since when',never,huge --missing median"),
-        ({"missing": "median"}, "--drop id,'since when',never,huge"),
+        ({"missing": "median"}, "--drop id,'since when',never,huge --missing median"),
         (
             {"missing": "drop", "drop": ["never"]},
-            "--drop never,id,'since when'",
+            "--drop never,id,'since when' --missing drop",
         ),  # the rows with holes had the huge one
         ({"drop": ["id", "huge", "never"]}, "--drop id,huge,never,'since when' --missing median"),
         ({"drop": ["id", "huge", "never", "since when"]}, "--drop id,huge,never,'since when' --missing median"),

@@ -81,7 +81,7 @@ def test_where_no_difference_is_shown_the_cheapest_is_the_answer():
     assert one.sentences[2].startswith("A single network takes 0.2 times the training work and 0.2 times the work of")
     assert one.sentences[-1] == (
         "Not settled: whether the averaged ensemble, dropout (weight scaling) or MC dropout is better than a single "
-        "network; differences below 1.50 percentage points of error and 0.015 nats of NLL may go unseen."
+        "network; differences from these of up to 1.50 percentage points of error and 0.015 nats of NLL may go unseen."
     )
 
 
@@ -95,13 +95,30 @@ def test_of_several_that_nothing_beats_the_cheapest_is_the_answer():
     assert one.sentences[0] == "Use MC dropout: it is the cheapest of those that nothing is shown to beat."
 
 
-def test_what_may_go_unseen_is_said_of_all_planned_questions():
-    one = found(row("mc-dropout", detectable=0.05), row("mc-dropout", "nll", detectable=np.nan))  # the sixth
-    assert len(one.planned) == 5
+def test_what_may_go_unseen_is_of_the_arms_that_are_named():
+    one = found(row("ensemble-single", detectable=0.05), row("mc-dropout", detectable=0.9))  # the last is of no rival's
+    assert one.use.arm == "single"
     assert one.unseen == (("error", 0.05), ("nll", 0.015))
     assert one.sentences[-1].endswith(
-        "differences below 5.00 percentage points of error and 0.015 nats of NLL may go unseen."
+        "differences from these of up to 5.00 percentage points of error and 0.015 nats of NLL may go unseen."
     )
+    alone = found(
+        row("mc-single", "nll", better="a"), row("mc-dropout", "nll", better="a"),
+        row("ensemble-mc", "nll", detectable=np.nan), row("ensemble-mc", detectable=0.03),
+    )  # fmt: skip
+    assert (alone.use.arm, alone.unsettled) == ("mc_dropout", ("the averaged ensemble",))
+    assert alone.sentences[-1] == (
+        "Not settled: whether the averaged ensemble is better than MC dropout; differences from it of up to 3.00 "
+        "percentage points of error may go unseen."
+    )
+
+
+def test_a_margin_is_told_with_the_p_value_of_the_margin():
+    within = {"equivalent": True, "margin": 0.05, "p_equivalent": 0.012}
+    one = found(*({**row(pair), **within} for pair in ("ensemble-single",)))
+    (difference,) = [d for d in one.against if d.metric == "error"]
+    assert "is shown to be below 5.00 percentage points" in str(difference)
+    assert str(difference).endswith("p = 0.012)")
 
 
 def test_who_wins_by_one_metric_and_loses_by_another_beats_nobody():

@@ -11,6 +11,7 @@ import ensemble_vs_dropout as evd
 from ensemble_vs_dropout.datasets import from_arrays
 from ensemble_vs_dropout.datasets.rows import Rows
 from ensemble_vs_dropout.experiments.comparison import Comparison
+from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.predictors.deployed import Deployed
 
 
@@ -67,6 +68,28 @@ def test_the_file_predicts_for_raw_rows_what_was_judged(finished, table, tested,
     assert (told["arm"], told["rule"], told["members"]) == (arm, "mean", 1 if alone else len(judged))
     found = predicted(tmp_path / "model.keras", table, tested)
     np.testing.assert_allclose(found["probabilities"], judged[0] if alone else judged.mean(0), atol=1e-6)
+
+
+def functional(data, rate):
+    """A network whose layers are calls."""
+    inputs = keras.Input(data.input_shape)
+    hidden = (
+        keras.layers.Dropout(rate)(keras.layers.Dense(8, "relu")(inputs)) if rate else keras.layers.Dense(8)(inputs)
+    )
+    model = keras.Model(inputs, keras.layers.Dense(len(data.classes), "softmax")(hidden))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arm", ["ensemble", "dropout_ensemble"])
+def test_functional_networks_are_built_anew_from_the_folder(table, tested, tmp_path, arm):
+    few = {"members": 2, "passes": 2, "repetitions": 1, "epochs": 1, **BARE}
+    evd.compare(str(table), functional, target="label", missing="median", out=tmp_path / "run", **few)
+    read = Comparison.load(tmp_path / "run")
+    read.export(tmp_path / "model.keras", arm)
+    found = predicted(tmp_path / "model.keras", table, tested)
+    np.testing.assert_allclose(found["probabilities"], read.arms[arm][0].probs.mean(0), atol=1e-6)
 
 
 @pytest.mark.slow

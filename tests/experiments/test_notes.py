@@ -50,15 +50,15 @@ def probe(epochs, patience, losses, recipe="dropout"):
 def test_a_probe_is_compared_with_where_training_would_have_ended(losses, gain):
     told = notes.probed(notes.gains([probe(18, 6, losses)]))
     if gain:
-        assert f"one network lowers its validation loss by {gain} % for the dropout networks" in told
+        assert f"the validation loss of one network falls by {gain} % (dropout networks)" in told
     else:
         assert "one network of each recipe lowers its validation loss by less than 1 %" in told
 
 
 def test_without_patience_a_probe_is_compared_with_all_epochs():
     told = notes.probed(notes.gains([probe(9, None, [1.0, 0.9, 0.8, 0.8, 0.4]), probe(9, None, [1.0] * 9, "plain")]))
-    assert told.startswith("Training ended early: with 3 times the epochs and the patience")
-    assert "50 % for the dropout networks; with more" in told
+    assert told.startswith("With 3 times the epochs and the patience, the validation loss")
+    assert "50 % (dropout networks): with more" in told
 
 
 def test_networks_that_were_still_improving_are_counted():

@@ -41,9 +41,9 @@ def parse_at(given: Iterable[str]) -> dict[str, Any]:
         try:
             found[key.strip()] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise InputError(f"at must be KEY=VALUE, the value as in a study file, got {text!r}") from error
+            raise InputError(f"where must be KEY=VALUE, the value as in a study file, got {text!r}") from error
         if not (key.strip() and value.strip()):
-            raise InputError(f"at must be KEY=VALUE, the value as in a study file, got {text!r}")
+            raise InputError(f"where must be KEY=VALUE, the value as in a study file, got {text!r}")
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
@@ -22,6 +20,7 @@ from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.experiments import Plan, Settings, Store, plan_of, read_study, results
 from ensemble_vs_dropout.experiments.comparison import Comparison, comparisons
 from ensemble_vs_dropout.experiments.folder import is_a_comparison
+from ensemble_vs_dropout.experiments.kept import read_arrays, read_json, read_table
 from ensemble_vs_dropout.experiments.plan import Point, Run
 from ensemble_vs_dropout.experiments.store import Keeping
 from ensemble_vs_dropout.experiments.tables import value_in_a_cell
@@ -187,16 +186,16 @@ class StudySource:
         """Return the arrays of a finished run."""
         if not self.store.has(run):
             raise Lacking
-        with np.load(io.BytesIO(self.store.read(run, file)[0]), allow_pickle=False) as arrays:
-            return dict(arrays)
+        return read_arrays(self.store, run, file)
 
     def tables(self, file: str) -> Iterator[tuple[Point, Run, pd.DataFrame]]:
         """Yield a table of every run of every point."""
         for point, _ in self.points():
             for run in point.runs:
                 if self.store.has(run):
-                    content = io.BytesIO(self.store.read(run, file)[0])
-                    yield point, run, pd.read_csv(content) if file.endswith("csv") else pd.read_json(content)
+                    csv = file.endswith("csv")
+                    rows = None if csv else read_json(self.store, run, file, list)
+                    yield point, run, read_table(self.store, run, file) if csv else pd.DataFrame(rows)
 
     def experiments(self) -> Iterator[tuple[dict[str, Any], Experiment]]:
         """Yield each point's keys, and its repetitions as one experiment."""
@@ -319,6 +318,8 @@ def data_of(run: Run) -> Dataset:
     return load_dataset(
         wanted.dataset,
         target=wanted.target,
+        drop=wanted.drop,
+        missing=wanted.missing,
         train_size=wanted.train_size,
         seed=run.spec["data_seed"],
         resplit=wanted.new_tests,

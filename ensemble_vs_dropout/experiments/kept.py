@@ -1,0 +1,157 @@
+"""What the files of finished runs hold. A file that is whole by its sum, but of another shape, is damage too."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import BaseModel
+
+from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
+from ensemble_vs_dropout.experiments.plan import Run
+from ensemble_vs_dropout.experiments.store import DamagedError, Keeping
+from ensemble_vs_dropout.types import Cost, Encoding, Predictions
+
+# What readers, and those who take what was read for what it should be, raise at other content.
+_OTHER_CONTENT = (
+    ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OSError, OverflowError, RecursionError,
+    NotImplementedError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+@contextmanager
+def as_written(run: Run, file: str) -> Iterator[None]:
+    """Have a file that does not hold what was written there raise `DamagedError`, whatever the body raises at it."""
+    try:
+        yield
+    except _OTHER_CONTENT as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise DamagedError(run.name, f"{file} does not hold what a run writes there ({reason})") from error
+
+
+def read_json(store: Keeping, run: Run, file: str, kind: type[Any] = dict) -> Any:
+    """Return what a JSON file of a run holds, or raise `DamagedError`.
+
+    Args:
+        store: Where the run is.
+        run: Finished.
+        file: Its name.
+        kind: Of what it holds: dict or list.
+
+    Example:
+        >>> from ensemble_vs_dropout.experiments.store import Memory
+        >>> memory, run = Memory(), Run({"recipe": "plain", "dataset": "digits", "members": 1})
+        >>> memory.put(run, {"cost.json": b"[]"})
+        >>> read_json(memory, run, "cost.json", list)
+        []
+    """
+    (content,) = store.read(run, file)
+    with as_written(run, file):
+        found = json.loads(content)
+        if not isinstance(found, kind):
+            raise TypeError(f"a {type(found).__name__}, and no {kind.__name__}")
+        return found
+
+
+def read_arrays(store: Keeping, run: Run, file: str) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays in an npz file of a run, or raise `DamagedError`; nothing is unpickled."""
+    (content,) = store.read(run, file)
+    with as_written(run, file), np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def read_table(store: Keeping, run: Run, file: str) -> pd.DataFrame:
+    """Return the table in a CSV file of a run, or raise `DamagedError`."""
+    (content,) = store.read(run, file)
+    with as_written(run, file):
+        return pd.read_csv(io.BytesIO(content))
+
+
+class Environment(BaseModel, extra="allow"):
+    """What a run tells of its data and its machine."""
+
+    version: str = ""
+    notes: list[str] = []
+    source: str = ""
+    data: str | None = None
+    classes: list[str] | None = None
+    sizes: dict[str, int] | None = None
+    seconds: float = 0.0
+
+
+def histories_of(run: Run, store: Keeping) -> pd.DataFrame:
+    """Return the histories of a run's networks, or raise `DamagedError`."""
+    table = read_table(store, run, "histories.csv")
+    with as_written(run, "histories.csv"):
+        if not all(table[name].dtype.kind in "iuf" for name in ("member", "epoch")):
+            raise TypeError("members or epochs that are no numbers")
+        return table
+
+
+def environment_of(run: Run, store: Keeping) -> dict[str, Any]:
+    """Return what a run tells of its data and its machine, or raise `DamagedError`."""
+    told = read_json(store, run, "environment.json")
+    with as_written(run, "environment.json"):
+        Environment.model_validate(told)
+    return told
+
+
+def inputs_of(run: Run, store: Keeping) -> dict[str, Any]:
+    """Return what the networks of a run take, and which classes they know, or raise `DamagedError`."""
+    told = read_json(store, run, "inputs.json")
+    with as_written(run, "inputs.json"):
+        Encoding.from_json(told["encoding"])
+        lists = (told["shape"], told["classes"])
+        if not all(isinstance(one, list) for one in lists) or not isinstance(told["dtype"], str):
+            raise TypeError("no shape, classes or type")
+        return told
+
+
+def costs_of(run: Run, store: Keeping) -> list[tuple[str, Cost]]:
+    """Return what each arm of a run costs, or raise `DamagedError`."""
+    told, found = read_json(store, run, "cost.json", list), []
+    with as_written(run, "cost.json"):
+        for row in told:
+            numbers = {name: float("nan") if value is None else value for name, value in row.items() if name != "arm"}
+            if not all(isinstance(value, int | float) for value in numbers.values()):
+                raise TypeError("a cost that is no number")
+            found.append((str(row["arm"]), Cost(**numbers)))
+    return found
+
+
+def predictions_of(run: Run, store: Keeping) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of a run's predictions and labels by name, or raise `DamagedError`."""
+    arrays = read_arrays(store, run, "predictions.npz")
+    with as_written(run, "predictions.npz"):
+        examples = {name.partition("/")[2]: len(y) for name, y in arrays.items() if name.startswith("labels/")}
+        for name, array in arrays.items():
+            kind, _, rest = name.partition("/")
+            if kind == "labels" and (array.ndim != 1 or array.dtype.kind not in "iu"):
+                raise ValueError(f"{name} of shape {array.shape} and {array.dtype}")
+            if kind in ("val", "test"):
+                Predictions(array, arrays.get(f"weights/{name}"))
+                if array.shape[1] != examples[kind]:
+                    raise ValueError(f"{name} of {array.shape[1]} examples, of which {examples[kind]} have labels")
+            if kind == "further" and array.ndim != 3:
+                raise ValueError(f"{rest} of shape {array.shape}")
+    return arrays
+
+
+def scores_of(run: Run, store: Keeping) -> list[list[Any]]:
+    """Return the rows of a run's scores, in the order of `SCORE_COLUMNS`, or raise `DamagedError`."""
+    content = read_json(store, run, "scores.json")
+    with as_written(run, "scores.json"):
+        order = [content["columns"].index(name) for name in SCORE_COLUMNS]
+        value = SCORE_COLUMNS.index("value")
+        rows = [[row[place] for place in order] for row in content["data"]]
+        if not all(isinstance(row[value], int | float | None) for row in rows):
+            raise TypeError("a score that is no number")
+        return rows
