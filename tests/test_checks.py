@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction, check_known, visible
+from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction, check_known, load_named, visible
 
 
 def test_whole_numbers_of_any_kind_come_back_as_int():
@@ -74,3 +74,10 @@ def test_no_control_reaches_a_message(control):
 def test_other_text_stays_as_it_is():
     for text in ("Köln", "日本語", "👩‍🔬", "a\\b", "x = -1 %"):
         assert visible(text) == text
+
+
+@pytest.mark.parametrize("name", ["mynets.py:build", "nets/mynets.py:build", "./nets/mynets:build"])
+def test_a_file_in_the_place_of_a_module_is_told_as_the_module(name):
+    imported = "mynets" if name.startswith("mynets") else "nets.mynets"
+    with pytest.raises(InputError, match=f"as Python imports it, {imported}:build, got the file '{name}'"):
+        load_named("model", name)

@@ -18,7 +18,7 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path} is not a whole npz file: {_guess(path)}; write it with numpy.savez")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: _read_member(path, archive, key) for key in archive.files}
     except InputError:
         raise

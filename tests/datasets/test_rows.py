@@ -126,3 +126,21 @@ def test_another_kind_of_file_is_refused(tmp_path):
         Rows(tmp_path / "x.csv", Encoding(), (3,), "float32")
     with pytest.raises(InputError, match="does not exist"):
         Rows(tmp_path / "x.csv", TWO, (3,), "float32")
+
+
+def test_what_is_filled_in_is_counted(tmp_path):
+    filling = Encoding((Column("a", "number", fill=7.0), Column("c", "text", ("u", "v"), "v")), TWO.mean, TWO.deviation)
+    new = Rows(table(tmp_path, a=[None, 1, None], c=["u", None, "u"]), filling, (3,), "float32")
+    assert new.filled == {}
+    next(iter(new))
+    assert new.filled == {"a": 2, "c": 1}
+
+
+def test_another_separator_is_told(tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text("a;c\n1;u\n")
+    with pytest.raises(InputError, match="must be separated by commas, its first line is 'a;c'"):
+        [*Rows(path, TWO, (3,), "float32")]
+    path.write_text("a;b,more;c\n1;2,5;u\n")  # numbers with decimal commas
+    with pytest.raises(InputError, match="must be separated by commas, its first line is 'a;b,more;c'"):
+        [*Rows(path, TWO, (3,), "float32")]

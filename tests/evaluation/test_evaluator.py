@@ -4,6 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import norm, t, ttest_1samp, ttest_rel
 
 from ensemble_vs_dropout.checks import InputError
@@ -731,3 +733,25 @@ def test_detection_counts_by_the_unit_too():
     )
     np.testing.assert_allclose(by_network.value, by_repetition.value)
     assert ((by_repetition.high - by_repetition.low) > (by_network.high - by_network.low)).all()
+
+
+@given(st.integers(0, 1000), st.sampled_from([0.02, 0.5, 0.98]))
+@settings(max_examples=25, deadline=None)
+def test_no_interval_leaves_the_range_of_its_measure(seed, right):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(3, size=6)
+    arms = {}
+    for arm in ("ensemble", "dropout_ensemble"):
+        sure = np.eye(3)[np.where(rng.random((3, 6)) < right, labels, (labels + 1) % 3)]
+        arms[arm] = [Predictions((0.9 * one + 0.1 / 3)[None]) for one in sure]
+    highest = {"error": 1.0, "brier": 2.0, "ece": 1.0, "balanced_error": 1.0}
+    evaluator = Evaluator(list(highest), ["mean"], resamples=100)
+    scores, contrasts = evaluator.tables(arms, labels)
+    most = scores.metric.map(highest)
+    assert (scores.low <= scores.value).all()
+    assert (scores.value <= scores.high + 1e-12).all()
+    assert (scores.high <= most).all()
+    most = contrasts.metric.map(highest)
+    assert (contrasts[["low", "high"]].abs().max(axis=1) <= most).all()
+    assert (contrasts.detectable.fillna(0) <= most).all()
+    assert ((contrasts.low <= contrasts.difference) & (contrasts.difference <= contrasts.high)).all()

@@ -11,7 +11,8 @@ from ensemble_vs_dropout.evaluation.answer import answer
 from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.evaluation.evaluator import CONTRAST_COLUMNS, UNTESTED
-from ensemble_vs_dropout.types import Cost, Dataset
+from ensemble_vs_dropout.evaluation.findings.confusions import confusions
+from ensemble_vs_dropout.types import Cost, Dataset, Predictions
 
 CODES = set(nc.TITLES)
 
@@ -106,3 +107,17 @@ def test_test_examples_in_the_training_data_are_counted(blobs):
     assert Dataset("mine", x, y, x, y, new, y, ("a", "b", "c")).test_in_train == 0
     new[[3, 7]] = x[[5, 5]]
     assert Dataset("mine", x, y, x, y, new, y, ("a", "b", "c")).test_in_train == 2
+
+
+def test_a_class_that_nobody_predicts_right_is_an_issue():
+    labels = np.repeat([0, 1, 2], [20, 6, 4])
+    always = np.tile([0.8, 0.1, 0.1], (30, 1))
+    better = np.where((labels == 1)[:, None], [0.1, 0.8, 0.1], always)
+    arms = {"single": Predictions(always[None]), "ensemble": Predictions(better[None])}
+    (check,) = nc.of_classes(confusions(arms, labels, ["no", "may be", "yes"]).table)
+    assert (check.code, check.issue) == ("EVD014", True)
+    assert "'may be' (6) by single network." in check.found  # and of four examples of a class nothing is said
+    assert "'yes'" not in check.found
+    (both,) = nc.of_classes(confusions({"single": arms["single"]}, labels, ["no", "may be", "yes"]).table)
+    assert "'may be' (6) by any arm." in both.found
+    assert nc.of_classes(confusions({"ensemble": arms["ensemble"]}, labels, ["no", "may be", "yes"]).table) == []

@@ -216,3 +216,15 @@ def test_a_table_with_holes_is_cleaned_as_asked_and_the_runs_say_so(tmp_path):
     assert all(run.spec["missing"] == "median" for runs in found.runs for run in runs)
     same = compare(data, "mlp", **TINY | {"epochs": 1})  # what it was loaded by is known
     assert [run.name for run in same.runs[0]] == [run.name for run in found.runs[0]]
+
+
+def raising(data, rate):
+    if rate:
+        return data.x_trian
+    return evd.networks.mlp(units=(4,), rate=0)(data)
+
+
+def test_a_builder_that_raises_is_told_with_its_own_line():
+    line = raising.__code__.co_firstlineno + 2
+    with pytest.raises(InputError, match=rf"raising raised AttributeError with rate=0.5: .*x_trian.* line {line}\)"):
+        evd.compare("digits", raising, rate=0.5, verbose=0)
