@@ -185,7 +185,7 @@ def test_a_probe_goes_on_where_its_network_stopped_and_tells_what_that_gains(dat
     assert max(gains) > 0.01
     words = {"plain": "networks without dropout", "dropout": "dropout networks"}
     for run, gain in zip(comparison.probes, gains, strict=True):
-        told = f"{100 * gain:.0f} % for the {words[run.recipe]}"
+        told = f"{100 * gain:.0f} % ({words[run.recipe]})"
         assert (told in comparison.notes()) == (gain >= 0.01)
     again = evd.Comparison.load(tmp_path / "run")
     assert again.notes() == comparison.notes()
