@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Two processes for the tests; `make test WORKERS=` runs them in one, and shows what they print.
 WORKERS ?= --numprocesses 2 --dist loadgroup
 
-.PHONY: compare test check docs setup clean
+.PHONY: compare test check docs dist setup clean
 
 compare: setup
 	@$(BIN)/python scripts/compare.py --dataset fashion_mnist_10k --train-size 6000 --members 5 --passes 100 --repetitions 3
@@ -24,6 +24,16 @@ docs: setup
 	@echo "open build/site/index.html"
 
 setup: .venv/installed
+
+# A wheel and a source archive in dist, looked through and tried in an environment of their own, away from this folder.
+dist: setup
+	rm -rf dist build
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv build/try
+	build/try/bin/python -m pip install --quiet dist/*.whl
+	cd build/try && bin/evd compare --dataset magic --train-size 300 --members 2 --epochs 2 --passes 3 --out run && \
+	  bin/evd report run && bin/evd export run && bin/python -m ensemble_vs_dropout --version
 
 .venv/installed: pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

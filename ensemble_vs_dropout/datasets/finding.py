@@ -10,7 +10,8 @@ from ensemble_vs_dropout.datasets.idx import IDX_FILES
 from ensemble_vs_dropout.datasets.known import KnownDataset
 
 DATA_VARIABLE = "EVD_DATA"
-SHIPPED_FOLDER = Path(__file__).resolve().parents[2] / "data"
+_BUILT = Path(__file__).resolve().parents[1] / "shipped"  # where they are in a package that was built
+SHIPPED_FOLDER = _BUILT if _BUILT.is_dir() else Path(__file__).resolve().parents[2] / "data"
 DEBIAN_FOLDER = Path("/usr/share/datasets")
 
 
