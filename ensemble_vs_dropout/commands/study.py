@@ -32,13 +32,26 @@ _STORE = Path("store")
 
 
 @app.command()
-def plan(file: File, store: Folder = _STORE, together: Together = None) -> None:
+def plan(
+    file: File,
+    store: Folder = _STORE,
+    together: Together = None,
+    why: Annotated[
+        bool, typer.Option("--why", help="Say of each run that is to be made what differs from the most alike.")
+    ] = False,
+) -> None:
     """Show the runs of a study, which are trained together, and what they will take."""
     from ensemble_vs_dropout.experiments import Store, plan_of, read_study
     from ensemble_vs_dropout.experiments.estimates import estimate, jobs_that_pay
+    from ensemble_vs_dropout.experiments.tables import reasons
 
     kept = Store(store, create=False) if (store / "store.json").exists() else None
     made = plan_of(read_study(file), kept, guess=True, together=together)
+    if why:
+        told = reasons(made, kept) if kept else dict.fromkeys((run.name for run in made.runs), "nothing is finished")
+        print(*(f"{name}: {reason}" for name, reason in told.items()), sep="\n")
+        print(f"{len(told)} of {len(made.runs)} runs are to be made")
+        return
     there = kept.finished() if kept else set()
     table = estimate(made)
     table["finished"] = [sum(run.name in there for run in group.runs) for group in made.groups]

@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES
+from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, recipe_label
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.experiments import kept
 from ensemble_vs_dropout.experiments.plan import RESULTS, Plan, Point, Run, digest_of_spec, make_plan
 from ensemble_vs_dropout.experiments.settings import Study
-from ensemble_vs_dropout.experiments.store import DamagedError, Keeping
+from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Store
 from ensemble_vs_dropout.measures import METRICS
 
 
@@ -103,6 +103,64 @@ def status(plan: Plan, store: Keeping) -> Status:
     missing = [run for run in plan.runs if run.name not in there]
     failed = {run.name: reason for run in missing if (reason := store.failure(run)) is not None}
     return Status(finished, failed, tuple(run.name for run in missing if run.name not in failed))
+
+
+def reasons(plan: Plan, store: Store) -> dict[str, str]:
+    """Return why each run that is missing has to be made: what differs from the finished run that is most like it.
+
+    Runs are known by what they were made from: settings, the sum of the data's file and that of the network's.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from ensemble_vs_dropout.experiments.settings import parse_study
+        >>> text = "{name: s, base: {dataset: digits, recipes: [plain], epochs: %d}}"
+        >>> before, after = (plan_of(parse_study(text % epochs)) for epochs in (5, 6))
+        >>> with TemporaryDirectory() as folder:
+        ...     store = Store(folder)
+        ...     store.put(before.runs[0], {"scores.json": b"{}"})
+        ...     [*reasons(after, store).values()]
+        ['epochs is 6, and was 5']
+    """
+    there = store.finished()
+    found: dict[str, str] = {}
+    known: list[Run] = []
+    for name in sorted(there):
+        try:
+            known.append(store.run(name))
+        except DamagedError:
+            continue  # which is told when it is looked at
+    for run in (run for run in plan.runs if run.name not in there):
+        own = _flat(run.spec)
+        others = [_flat(other.spec) for other in known if other.recipe == run.recipe]
+        differing = [
+            {key: other.get(key) for key in {*own, *other} if own.get(key) != other.get(key)} for other in others
+        ]
+        nearest = min(differing, key=len, default=None)
+        if nearest is None:
+            found[run.name] = f"no run of {recipe_label(run.recipe)} is finished"
+            continue
+        files = [words for key, words in _FILES.items() if key in nearest]
+        settings = [
+            f"{key} is {value_in_a_cell(own.get(key))}, and was {value_in_a_cell(value)}"
+            for key, value in sorted(nearest.items())
+            if key not in _FILES
+        ]
+        found[run.name] = "; ".join([*files, *settings])
+    return found
+
+
+_FILES = {
+    "data_sha256": "the file of the data has changed",
+    "builder_sha256": "the file of the network has changed",
+    "other_sha256": "the file of the other data has changed",
+}
+
+
+def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
+    model = (
+        {f"model.{key}": value for key, value in spec["model"].items()} if isinstance(spec.get("model"), dict) else {}
+    )
+    return {**{key: value for key, value in spec.items() if key != "model" or not model}, **model}
 
 
 def results(plan: Plan, store: Keeping) -> pd.DataFrame:

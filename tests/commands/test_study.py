@@ -161,3 +161,17 @@ def test_two_processes_make_the_study_of_one(folder, tmp_path):
         for jobs in ("1", "2")
     ]
     assert tables[0] == tables[1]
+
+
+@pytest.mark.usefixtures("run")
+def test_the_plan_says_why_a_run_is_to_be_made(folder):
+    assert call(folder, "plan", "--why").stdout.endswith("0 of 3 runs are to be made\n")
+    other = folder / "other.yaml"
+    text = (folder / "study.yaml").read_text()
+    assert "epochs: 1" in text
+    other.write_text(text.replace("epochs: 1", "epochs: 2"))
+    told = CliRunner().invoke(app, ["study", "plan", str(other), "--store", str(folder / "store"), "--why"]).stdout
+    assert told.count("epochs is 2, and was 1") == 3
+    assert told.endswith("3 of 3 runs are to be made\n")
+    nothing = CliRunner().invoke(app, ["study", "plan", str(other), "--store", str(folder / "none"), "--why"]).stdout
+    assert nothing.count("nothing is finished") == 3
