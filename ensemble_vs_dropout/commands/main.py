@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import sys
 import time
@@ -270,6 +271,18 @@ def doctor(
         problems += bool(finding.problem)
     if problems:
         raise typer.Exit(1)
+
+
+def _flow(*apps: typer.Typer) -> None:
+    """Have the paragraphs of every help flow, wherever the lines of its docstring end."""
+    for command in (command for one in apps for command in one.registered_commands):
+        paragraphs = inspect.cleandoc(command.help or (command.callback and command.callback.__doc__) or "").split(
+            "\n\n"
+        )
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+_flow(app, study_commands.app)
 
 
 def main() -> None:

@@ -181,10 +181,12 @@ def _write(table: pd.DataFrame, out: Path | None) -> None:
 
     if out is None:
         print(as_csv(table), end="")
-    elif out.suffix == ".csv":
+        return
+    if out.suffix == ".csv":
         write_whole(out, as_csv(table).encode())
     else:
         table.to_parquet(out, index=False)
+    print(f"{len(table):,} rows in {out}", file=sys.stderr)
 
 
 @app.command()

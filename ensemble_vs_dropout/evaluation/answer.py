@@ -149,6 +149,7 @@ class Answer:
         unseen: By metric, up to what size a difference between the arm to use and one of `unsettled` may go unseen.
         limits: The arm to use where one thing is short.
         planned: The first planned questions, each by every metric of the verdict.
+        asked: How many planned questions there are.
 
     Example:
         >>> import numpy as np
@@ -174,6 +175,7 @@ class Answer:
     unseen: tuple[tuple[str, float], ...]
     limits: tuple[Choice, ...]
     planned: tuple[tuple[Difference, ...], ...]
+    asked: int
 
     @property
     def sentences(self) -> list[str]:
@@ -218,7 +220,10 @@ class Answer:
         if self.limits:
             lines += ["", "Choose by your limit:", *(f"* {choice}." for choice in self.limits)]
         if self.planned:
-            lines += ["", "Planned questions, whose intervals and p-values are adjusted for all of them:"]
+            which, all_of_them = "Planned questions", "all of them"
+            if len(self.planned) < self.asked:
+                which, all_of_them = f"The first {len(self.planned)} of {self.asked} planned questions", "all"
+            lines += ["", f"{which}; intervals and p-values are adjusted for {all_of_them}:"]
             lines += [
                 f"* {capital(found[0].a)} against {found[0].b}: {'; '.join(map(str, found))}." for found in self.planned
             ]
@@ -267,6 +272,7 @@ def answer(contrasts: pd.DataFrame, cost: pd.DataFrame) -> Answer:
         tuple(unseen.items()),
         tuple(_limits(asked, planned, costs, contrasts)),
         tuple(map(tuple, [*planned.values()][:AT_MOST])),
+        len(planned),
     )
 
 

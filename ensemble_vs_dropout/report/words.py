@@ -306,7 +306,8 @@ def _value(value: Any, counted: bool = True) -> str:
         return "; ".join(f"{str(key).replace('_', ' ')} {_value(one)}" for key, one in value.items())
     if isinstance(value, list | tuple):
         more = f" and {len(value) - 50} more" if len(value) > 50 else ""
-        return ", ".join(_value(one, counted) for one in value[:50]) + more or "none"
+        shown = [_value(one, counted) for one in value[:50]]
+        return ("; " if any(", " in one for one in shown) else ", ").join(shown) + more or "none"
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     return f"{value:,}" if counted and isinstance(value, int) and abs(value) >= 10_000 else str(value)

@@ -243,3 +243,12 @@ def test_sentences_agree_with_their_intervals_and_p_values(seed, shift, repetiti
             assert difference.p < 0.05
             assert difference.low >= 0 or difference.high <= 0
             assert ("fewer" in said or " less " in said) == (difference.value < 0)
+
+
+def test_of_more_questions_than_are_shown_their_number_is_told():
+    text = str(found())
+    assert "\nThe first 5 of 6 planned questions; intervals and p-values are adjusted for all:\n" in text
+    few = answer(
+        pd.DataFrame([row("ensemble-single")]), cost_table({arm: [COSTS[arm]] for arm in ("single", "ensemble")})
+    )
+    assert "\nPlanned questions; intervals and p-values are adjusted for all of them:\n" in str(few)
