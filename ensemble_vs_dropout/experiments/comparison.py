@@ -491,9 +491,9 @@ class Comparison:
     ) -> keras.Model:
         """Return one `keras.Model` of an arm that takes what the user's file held; see `export`, which writes it.
 
-        Its inputs and outputs are dictionaries. Of a table it takes `numbers` and `categories`, raw columns in the
-        order of the features, of arrays `x`; it gives `probabilities`, shape (examples, classes), `entropy` and, of
-        several members, `mutual_information`, in nats.
+        Of arrays it takes the array, of a table a dictionary of `numbers` and `categories`, raw columns in the order of
+        the features. It gives a dictionary of `probabilities`, shape (examples, classes), `entropy` and, of several
+        members, `mutual_information`, in nats.
         """
         from ensemble_vs_dropout.experiments.deploying import deployable
 

@@ -33,9 +33,9 @@ def deployed(
 ) -> keras.Model:
     """Return one model of members that takes what a file holds.
 
-    Its inputs are a dictionary: of a table `numbers`, float64, and `categories`, text, each of shape (examples,
-    columns) and with the columns in the order of the encoding, NaN and "" being what is missing; else `x`. Its outputs
-    are a dictionary too: `probabilities`, shape (examples, classes), those that the rule pools; `entropy` of the
+    Of arrays it takes the array. Of a table it takes a dictionary: `numbers`, float64, and `categories`, text, each of
+    shape (examples, columns) and with the columns in the order of the encoding, NaN and "" being what is missing. Its
+    outputs are a dictionary: `probabilities`, shape (examples, classes), those that the rule pools; `entropy` of the
     members' mean in nats, shape (examples,); and of several members `mutual_information`, in nats (see `uncertainty`).
     Keras' `predict` rounds what it is given to float32, which shows where numbers are large beside their spread (dates
     in seconds, say); a call of the model does not.
@@ -58,7 +58,7 @@ def deployed(
     outputs = {"probabilities": pool(probs, rule), "entropy": _entropy(mean)}
     if len(models) > 1:
         outputs["mutual_information"] = outputs["entropy"] - keras.ops.mean(_entropy(probs), axis=1)
-    return keras.Model(inputs, outputs, name="deployed")
+    return keras.Model(inputs.get("x", inputs), outputs, name="deployed")
 
 
 def _inputs(encoding: Encoding, shape: tuple[int, ...], dtype: str) -> dict[str, keras.KerasTensor]:
@@ -190,7 +190,8 @@ class Deployed:
         found = []
         for start in range(0, examples, batch_size):
             some = {name: values[start : start + batch_size] for name, values in part.items()}
-            found.append(self._forward({name: tf.constant(_plain(values)) for name, values in some.items()}))
+            tensors = {name: tf.constant(_plain(values)) for name, values in some.items()}
+            found.append(self._forward(tensors.get("x", tensors)))
         return {name: np.concatenate([one[name].numpy() for one in found]) for name in found[0]}
 
 

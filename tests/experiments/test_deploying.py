@@ -168,7 +168,7 @@ def test_arrays_given_in_python_are_exported_too(tmp_path):
     comparison = evd.compare(data, **few)
     model = comparison.to_keras("ensemble")
     np.testing.assert_allclose(
-        model.predict({"x": x[80:]}, verbose=0)["probabilities"],
+        model(x[80:])["probabilities"],
         comparison.arms["ensemble"][0].probs.mean(0),
         atol=1e-6,
     )

@@ -88,7 +88,7 @@ def test_certain_members_have_no_entropy():
     build = networks(features=3, members=2)
     for number, model in enumerate(build.models):
         model.layers[-1].set_weights([1000 * np.roll(np.eye(3), number, axis=1), np.zeros(3)])
-    found = deployed(build.models, Encoding(), (3,), "float32")({"x": np.eye(3)})
+    found = deployed(build.models, Encoding(), (3,), "float32")(np.eye(3))
     np.testing.assert_allclose(found["entropy"], np.log(2), rtol=1e-6)
     np.testing.assert_allclose(found["mutual_information"], np.log(2), rtol=1e-6)
 
@@ -98,13 +98,13 @@ def test_arrays_are_standardized_as_in_training_or_stay(scaled):
     ensemble, x = networks(features=4), np.random.default_rng(0).normal(1e6, 1.0, (20, 4))
     encoding = Encoding(mean=x.mean(0), deviation=x.std(0)) if scaled else Encoding()
     features = ((x - x.mean(0)) / x.std(0)).astype(np.float32) if scaled else (x / 1e6).astype(np.float32)
-    found = deployed(ensemble.models, encoding, (4,), "float32")({"x": x if scaled else features})
+    found = deployed(ensemble.models, encoding, (4,), "float32")(x if scaled else features)
     np.testing.assert_allclose(found["probabilities"], ensemble.predict(features), atol=1e-6)
 
 
 def test_images_stay_bytes():
     ensemble, images = networks(dtype="uint8", shape=(2, 2)), np.arange(40, dtype=np.uint8).reshape(10, 2, 2)
-    found = deployed(ensemble.models, Encoding(), (2, 2), "uint8")({"x": images})
+    found = deployed(ensemble.models, Encoding(), (2, 2), "uint8")(images)
     np.testing.assert_allclose(found["probabilities"], ensemble.predict(images), atol=1e-6)
 
 
