@@ -202,4 +202,4 @@ def test_the_command_takes_the_choice(tmp_path):
     assert "dataset_size: drawn from grid" in done.stdout
     assert "rate = 0.5 (of 0.2, 0.5)" in (tmp_path / "out" / "kappa_error.svg").read_text()
     wrong = CliRunner().invoke(app, ["study", "figures", str(file), *shared, "--at", "rate"])
-    assert "at must be KEY=VALUE" in str(wrong.exception)
+    assert "where must be KEY=VALUE" in str(wrong.exception)

@@ -230,7 +230,7 @@ def test_words_say_what_intervals_span_and_what_is_left_out(compared, tmp_path):
     assert '"worth": []' in comparison.to_json()
     with pytest.raises(InputError, match="worth is told on the same test examples"):
         _ = comparison.worth
-    figures = {"arm_intervals", "ensemble_size", "learning_curves"}
+    figures = {"arm_intervals", "ensemble_size", "learning_curves", "class_errors", "confusion_matrix"}
     assert set(comparison.figures()) == figures
     page = comparison.report(tmp_path / "report").with_name("report.md").read_text()
     assert "--passes 3 --splits 3 --epochs 2" in page
