@@ -58,7 +58,9 @@ def as_csv(table: Any) -> str:
     safe = table.rename(columns=no_formula)
     for name in safe.columns:
         if safe[name].dtype.kind not in "biufcmM":
-            safe = safe.assign(**{name: safe[name].map(no_formula)})
+            shown = {text: no_formula(text) for text in safe[name].dropna() if isinstance(text, str)}  # each once
+            column = [shown[cell] if isinstance(cell, str) else cell for cell in safe[name]]
+            safe = safe.assign(**{name: column})
     return str(safe.to_csv(index=False))
 
 

@@ -234,7 +234,7 @@ def figures(
     formats: Annotated[str, typer.Option(help="Comma-separated: png, svg, pdf.")] = "png,svg,pdf",
     width: Annotated[str, typer.Option(help="double (6.9 in) or single (3.3 in).")] = "double",
     style: Annotated[str, typer.Option(help="paper, notebook or talk.")] = "paper",
-    at: Annotated[
+    where: Annotated[
         list[str] | None, typer.Option("--where", "--at", help="KEY=VALUE of a study that figures are of; repeat it.")
     ] = None,
 ) -> None:
@@ -242,9 +242,10 @@ def figures(
 
     Example: evd figures --from runs/digits-mlp-0 --formats png --width single
     """
-    from ensemble_vs_dropout.experiments.gallery import draw, parse_at, read_sources
+    from ensemble_vs_dropout.experiments.gallery import draw, read_sources
+    from ensemble_vs_dropout.experiments.plan import parse_where
 
-    draw(read_sources(source), out, at=parse_at(at or ()), formats=formats.split(","), width=width, style=style)
+    draw(read_sources(source), out, at=parse_where(where or ()), formats=formats.split(","), width=width, style=style)
 
 
 @app.command()

@@ -28,6 +28,7 @@ Together = Annotated[
         show_default="120, or up to 300 that are tiny",
     ),
 ]
+Where = Annotated[list[str] | None, typer.Option("--where", help="KEY=VALUE of the points that are wanted; repeat it.")]
 _STORE = Path("store")
 
 
@@ -151,6 +152,7 @@ def results(
     file: File,
     store: Folder = _STORE,
     out: Table = None,
+    where: Where = None,
 ) -> None:
     """Write one table of all finished runs: the keys that vary, then arm, rule, metric, value and interval."""
     from ensemble_vs_dropout.experiments import results as read
@@ -158,7 +160,7 @@ def results(
 
     _check_table(out)
     kept = _existing(store)
-    made = _plan(file, kept)
+    made = _plan(file, kept, where)
     table = read(made, kept)
     for key in made.study.keys:  # a parquet column has one type, and of some rates one may be auto
         if key in table and len({type(value) for value in table[key].dropna()}) > 1:
@@ -194,23 +196,24 @@ def contrasts(
     file: File,
     store: Folder = _STORE,
     out: Table = None,
+    where: Where = None,
 ) -> None:
     """Write one table of the paired differences between arms at every finished point, with their tests."""
     from ensemble_vs_dropout.experiments.comparison import contrasts_of
 
     _check_table(out)
     kept = _existing(store)
-    _write(contrasts_of(_plan(file, kept), kept), out)
+    _write(contrasts_of(_plan(file, kept, where), kept), out)
 
 
 @app.command()
-def verdict(file: File, store: Folder = _STORE) -> None:
+def verdict(file: File, store: Folder = _STORE, where: Where = None) -> None:
     """Print what the finished runs say of ensembles and dropout, point by point."""
     from ensemble_vs_dropout.commands.screen import show_text
     from ensemble_vs_dropout.experiments.comparison import comparisons
 
     kept = _existing(store)
-    for keys, found in comparisons(_plan(file, kept), kept):
+    for keys, found in comparisons(_plan(file, kept, where), kept):
         show_text(_point(keys), " ".join(found.answer().sentences), *map(str, found.paragraphs), "")
 
 
@@ -219,12 +222,13 @@ def report(
     file: File,
     store: Folder = _STORE,
     out: Annotated[Path, typer.Option(help="Folder of the reports, one folder for each point.")] = Path("reports"),
+    where: Where = None,
 ) -> None:
     """Make the report of every finished point, as `evd report` makes that of a comparison."""
     from ensemble_vs_dropout.experiments.comparison import comparisons
 
     kept = _existing(store)
-    for keys, found in comparisons(_plan(file, kept), kept):
+    for keys, found in comparisons(_plan(file, kept, where), kept):
         print(found.report(out / re.sub(r"[^\w.,=+-]+", "_", _point(keys))))
 
 
@@ -238,16 +242,19 @@ def figures(
     store: Folder = _STORE,
     out: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("figures"),
     formats: Annotated[str, typer.Option(help="Comma-separated: png, svg, pdf.")] = "png,svg,pdf",
-    at: Annotated[
+    where: Annotated[
         list[str] | None, typer.Option("--where", "--at", help="KEY=VALUE that figures are of; repeat it.")
     ] = None,
 ) -> None:
     """Draw every figure of the gallery that the finished runs of a study allow."""
     from ensemble_vs_dropout.experiments import read_study
-    from ensemble_vs_dropout.experiments.gallery import StudySource, draw, parse_at
+    from ensemble_vs_dropout.experiments.gallery import StudySource, draw
+    from ensemble_vs_dropout.experiments.plan import parse_where
 
     study, kept = read_study(file), _existing(store)
-    draw([StudySource(study.name, _plan(file, kept), kept)], out, at=parse_at(at or ()), formats=formats.split(","))
+    draw(
+        [StudySource(study.name, _plan(file, kept), kept)], out, at=parse_where(where or ()), formats=formats.split(",")
+    )
 
 
 @app.command()
@@ -304,10 +311,11 @@ def _tell_versions(made: Plan, kept: Store) -> None:
         )
 
 
-def _plan(file: Path, store: Store) -> Plan:
+def _plan(file: Path, store: Store, where: list[str] | None = None) -> Plan:
     from ensemble_vs_dropout.experiments import plan_of, read_study
+    from ensemble_vs_dropout.experiments.plan import parse_where
 
-    return plan_of(read_study(file), store)
+    return plan_of(read_study(file), store).where(parse_where(where or ()))
 
 
 def _existing(folder: Path) -> Store:

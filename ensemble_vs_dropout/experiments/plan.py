@@ -14,13 +14,16 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, find_arms
 from ensemble_vs_dropout.experiments.settings import Settings, Study, tuned_like
 from ensemble_vs_dropout.files import digest, digest_of_file
@@ -154,11 +157,52 @@ class Plan:
         """Whether there are points whose settings are not chosen yet."""
         return any(not point.runs for point in self.points)
 
+    def where(self, values: Mapping[str, Any]) -> Plan:
+        """Return the plan of the points that have these values of keys that vary; its runs stay.
+
+        Raises:
+            InputError: A key that does not vary, or values that no point has.
+
+        Example:
+            >>> plan = make_plan(Study(name="s", base={"dataset": "digits"}, grid={"rate": [0.2, 0.5]}))
+            >>> [point.keys for point in plan.where({"rate": 0.5}).points]
+            [{'rate': 0.5}]
+        """
+        for key in values:
+            check_known("key of where, which must vary", key, self.study.keys)
+        points = tuple(point for point in self.points if all(point.keys.get(key) == values[key] for key in values))
+        if not points:
+            told = ", ".join(f"{key}={value}" for key, value in values.items())
+            raise InputError(f"where must be values that a point of the study has, got {told}")
+        return replace(self, points=points)
+
     def without(self, finished: Set[str]) -> Plan:
         """Return the plan of those runs that are not finished."""
         left = [tuple(run for run in group.runs if run.name not in finished) for group in self.groups]
         groups = tuple(Group(runs, group.planned) for runs, group in zip(left, self.groups, strict=True) if runs)
         return replace(self, runs=tuple(run for runs in left for run in runs), groups=groups)
+
+
+def parse_where(given: Iterable[str]) -> dict[str, Any]:
+    """Return keys and values of words such as "train_size=100"; values are as in a study file.
+
+    Raises:
+        InputError: A word without a key or a value.
+
+    Example:
+        >>> parse_where(["rate=0.5", "model.units=[64, 64]", "dataset=digits"])
+        {'rate': 0.5, 'model.units': [64, 64], 'dataset': 'digits'}
+    """
+    found = {}
+    for text in given:
+        key, _, value = text.partition("=")
+        try:
+            found[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"where must be KEY=VALUE, the value as in a study file, got {text!r}") from error
+        if not (key.strip() and value.strip()):
+            raise InputError(f"where must be KEY=VALUE, the value as in a study file, got {text!r}")
+    return found
 
 
 def make_plan(

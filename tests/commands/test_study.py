@@ -1,5 +1,6 @@
 """`evd study ...`, as a user calls it."""
 
+import io
 import json
 import subprocess
 import sys
@@ -175,3 +176,18 @@ def test_the_plan_says_why_a_run_is_to_be_made(folder):
     assert told.endswith("3 of 3 runs are to be made\n")
     nothing = CliRunner().invoke(app, ["study", "plan", str(other), "--store", str(folder / "none"), "--why"]).stdout
     assert nothing.count("nothing is finished") == 3
+
+
+@pytest.mark.usefixtures("run")
+def test_points_can_be_chosen_by_their_keys(folder):
+    whole = pd.read_csv(io.StringIO(call(folder, "results").stdout))
+    some = pd.read_csv(io.StringIO(call(folder, "results", "--where", "rate=0.5").stdout))
+    pd.testing.assert_frame_equal(some, whole[whole.rate == 0.5].reset_index(drop=True), check_dtype=False)
+    assert call(folder, "verdict").stdout.count("rate=") == 2
+    one = call(folder, "verdict", "--where", "rate=0.5").stdout
+    assert one.startswith("rate=0.5\n")
+    assert one.count("rate=") == 1
+    assert set(pd.read_csv(io.StringIO(call(folder, "contrasts", "--where", "rate=0.2").stdout)).rate) == {0.2}
+    for wrong, told in (("rate=0.7", "that a point of the study has, got rate=0.7"), ("rat=1", "unknown key of where"),
+                        ("rate", "where must be KEY=VALUE")):  # fmt: skip
+        assert told in str(call(folder, "results", "--where", wrong).exception)

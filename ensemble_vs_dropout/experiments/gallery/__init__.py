@@ -11,7 +11,7 @@ and a figure of one point is of the first one, or of that chosen by `at`, and sa
 """
 
 from ensemble_vs_dropout.experiments.gallery.drawings import DRAWINGS
-from ensemble_vs_dropout.experiments.gallery.drawn import Drawn, draw, figures, parse_at
+from ensemble_vs_dropout.experiments.gallery.drawn import Drawn, draw, figures
 from ensemble_vs_dropout.experiments.gallery.sources import (
     ComparisonSource,
     Lacking,
@@ -29,6 +29,5 @@ __all__ = [
     "StudySource",
     "draw",
     "figures",
-    "parse_at",
     "read_sources",
 ]

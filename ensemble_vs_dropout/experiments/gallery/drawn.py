@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from ensemble_vs_dropout import plots
 from ensemble_vs_dropout.checks import InputError, check_known
@@ -23,28 +22,6 @@ from ensemble_vs_dropout.plots.facets import in_words
 from ensemble_vs_dropout.plots.style import SCALES
 
 STUDIES = "scripts/studies"
-
-
-def parse_at(given: Iterable[str]) -> dict[str, Any]:
-    """Return what `figures` takes as `at` of words such as "train_size=100"; values are as in a study file.
-
-    Raises:
-        InputError: A word without a key or a value.
-
-    Example:
-        >>> parse_at(["rate=0.5", "model.units=[64, 64]", "dataset=digits"])
-        {'rate': 0.5, 'model.units': [64, 64], 'dataset': 'digits'}
-    """
-    found = {}
-    for text in given:
-        key, _, value = text.partition("=")
-        try:
-            found[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"where must be KEY=VALUE, the value as in a study file, got {text!r}") from error
-        if not (key.strip() and value.strip()):
-            raise InputError(f"where must be KEY=VALUE, the value as in a study file, got {text!r}")
-    return found
 
 
 @dataclass(frozen=True)
