@@ -316,7 +316,9 @@ def test_processes_share_the_cores(tmp_path, monkeypatch, others, told, here, th
     assert started == [there] * others
 
 
-def test_a_process_ends_with_the_one_that_started_it(tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize("by", ["SIGKILL", "SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_process_ends_with_the_one_that_started_it(tmp_path, by):
     """By whatever signal that one ends; the started one would train on for hours."""
     child = (
         "import time; from ensemble_vs_dropout.experiments.local import end_with_parent; end_with_parent(); "
@@ -335,7 +337,7 @@ def test_a_process_ends_with_the_one_that_started_it(tmp_path):
     while not (tmp_path / "started").exists() and time.monotonic() < end:
         time.sleep(0.1)
     (started,) = psutil.Process(process.pid).children()
-    process.kill()
-    process.wait()
+    process.send_signal(getattr(signal, by))
+    process.wait(timeout=30)
     gone, alive = psutil.wait_procs([started], timeout=10)
     assert (len(gone), alive) == (1, [])
