@@ -60,6 +60,9 @@ def predict(
     out: Annotated[
         Path | None, typer.Option(help="The .csv of the predictions.", show_default="standard output")
     ] = None,
+    module: Annotated[
+        str | None, typer.Option("--import", help="A Python module that holds layers of your own, such as mynets.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Predict new examples: label, probability of each class, entropy and mutual information (in nats), a row each.
@@ -68,7 +71,7 @@ def predict(
 
     Example: evd predict model.keras new.csv --out predictions.csv
     """
-    from ensemble_vs_dropout.checks import InputError
+    from ensemble_vs_dropout.checks import InputError, load_named
     from ensemble_vs_dropout.datasets.rows import Rows
     from ensemble_vs_dropout.predictors.deployed import Deployed
 
@@ -76,7 +79,8 @@ def predict(
         raise InputError(f"out must end in .csv, got {str(out)!r}")
     if out and out.exists() and out.samefile(data):
         raise InputError(f"out must be another file than the data, got {str(out)!r} for both")
-    network = Deployed(model)
+    found = load_named("import", f"{module}:__dict__") if module else {}
+    network = Deployed(model, {name: one for name, one in found.items() if isinstance(one, type)})
     rows = Rows(data, network.encoding, network.shape, network.dtype)
     done = 0
     with _written(out) as file:

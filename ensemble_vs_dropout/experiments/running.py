@@ -25,7 +25,7 @@ from ensemble_vs_dropout.datasets import OVADIA, load_dataset, shift
 from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, find_arms, judged, rules_of
 from ensemble_vs_dropout.evaluation.cost import cost_table
-from ensemble_vs_dropout.experiments.kept import as_written, read_arrays, read_json
+from ensemble_vs_dropout.experiments.kept import as_written, environment_of, read_arrays, read_json
 from ensemble_vs_dropout.experiments.plan import RESULTS, Run, data_key, state_of_data
 from ensemble_vs_dropout.experiments.settings import ModelSettings, Settings
 from ensemble_vs_dropout.experiments.store import Keeping
@@ -203,28 +203,48 @@ def architecture_of(model: keras.Model) -> str:
 def networks_of(run: Run, store: Keeping) -> Ensemble:
     """Return the trained networks of a finished run, built anew from what is kept of them.
 
+    Networks that do not tell how they are made, such as those with layers of the user's own, are built by the function
+    that the run names, if it still makes the same.
+
     Raises:
-        InputError: A network that does not tell how it is made.
+        InputError: Networks that neither tell how they are made, nor are made by a function that can be found.
     """
-    config = read_json(store, run, "models.json")
-    if "not_described" in config:
-        raise InputError(
-            f"the networks of {run.name} do not tell how they are made ({config['not_described']}); build one by your "
-            "function, and give it the weights in models.npz, named member/number"
-        )
-    models, arrays = [], read_arrays(store, run, "models.npz")
-    for member in range(run.members):
-        try:
-            model = keras.saving.deserialize_keras_object(deepcopy(config), safe_mode=True)  # which Keras empties
-        except Exception as error:  # Keras' reader raises anything
-            reason = str(error).strip().partition("\n")[0][:200]
-            raise InputError(
-                f"Keras cannot make the networks of {run.name} anew ({reason}); import what registers their layers"
-            ) from error
+    config, arrays = read_json(store, run, "models.json"), read_arrays(store, run, "models.npz")
+    models, reason = _told(config, run.members)
+    if not models:
+        models = _by_name(run, store, reason)
+    for member, model in enumerate(models):
         with as_written(run, "models.npz"):
             model.set_weights([arrays[f"{member}/{number}"] for number in range(len(model.weights))])
-        models.append(model)
     return Ensemble.from_models(models)
+
+
+def _told(config: Mapping[str, Any], number: int) -> tuple[list[keras.Model], str]:
+    """Return so many models of one configuration, or none and why Keras cannot make them."""
+    if "not_described" in config:
+        return [], str(config["not_described"])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            copies = [deepcopy(config) for _ in range(number)]  # of each Keras takes things out
+            return [keras.saving.deserialize_keras_object(one, safe_mode=True) for one in copies], ""
+    except Exception as error:  # Keras' reader raises anything
+        return [], str(error)
+
+
+def _by_name(run: Run, store: Keeping, reason: str) -> list[keras.Model]:
+    """Return the untrained networks that the function makes which a run names, or raise `InputError`."""
+    why = " ".join(reason.split())[:200]
+    refused = (
+        f"the networks of {run.name} do not tell how they are made ({why}); build one by your function, and give it "
+        "the weights in models.npz, named member/number"
+    )
+    if ":" not in run.settings.model.name or "<" in run.settings.model.name:
+        raise InputError(refused)
+    models = [*_Sources(Given(), ()).ensemble(run).models]
+    if architecture_of(models[0]) != environment_of(run, store).get("architecture"):
+        raise InputError(f"{run.settings.model.name!r} makes another network now than in {run.name}; {refused}")
+    return models
 
 
 def data_of(settings: Settings) -> Dataset:

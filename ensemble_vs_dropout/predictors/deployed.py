@@ -7,6 +7,7 @@ file tells what it takes and which classes it knows, which is what `evd predict`
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -147,6 +148,7 @@ class Deployed:
 
     Args:
         path: Of the file.
+        custom_objects: Classes of the user's own that are not registered with Keras, by name.
 
     Attributes:
         model: The `keras.Model`.
@@ -158,7 +160,7 @@ class Deployed:
         InputError: Another file, or layers that are not registered with Keras.
     """
 
-    def __init__(self, path: str | PathLike[str]):
+    def __init__(self, path: str | PathLike[str], custom_objects: Mapping[str, Any] | None = None):
         path = Path(path)
         if path.suffix != ".keras":
             raise InputError(f"model must be a file that ends in .keras, got {str(path)!r}")
@@ -171,10 +173,14 @@ class Deployed:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path} tells of its inputs what evd export does not write: {error}") from error
         try:
-            self.model = keras.models.load_model(path, compile=False, safe_mode=True)
+            self.model = keras.models.load_model(path, dict(custom_objects or {}), compile=False, safe_mode=True)
         except Exception as error:  # Keras' reader raises anything
-            reason = str(error).strip().partition("\n")[0][:300]
-            raise InputError(f"{path} cannot be loaded by Keras: {reason}; import what registers its layers") from error
+            lacking = re.search(r"Could not locate class '(\w+)'", str(error))
+            reason = f"it needs the class {lacking[1]!r}" if lacking else str(error).strip().partition("\n")[0][:300]
+            raise InputError(
+                f"{path} cannot be loaded by Keras: {reason}; name the module that holds layers of your own (evd "
+                "predict --import)"
+            ) from error
         self._forward = tf.function(lambda inputs: self.model(inputs, training=False), reduce_retracing=True)
 
     def predict(self, part: Mapping[str, npt.NDArray[Any]], batch_size: int = 1024) -> dict[str, npt.NDArray[Any]]:

@@ -1,6 +1,8 @@
 """An arm of a comparison as one file: it predicts for the user's rows what was judged."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -90,6 +92,50 @@ def test_functional_networks_are_built_anew_from_the_folder(table, tested, tmp_p
     read.export(tmp_path / "model.keras", arm)
     found = predicted(tmp_path / "model.keras", table, tested)
     np.testing.assert_allclose(found["probabilities"], read.arms[arm][0].probs.mean(0), atol=1e-6)
+
+
+OWN = """
+import keras
+
+class Scale(keras.layers.Layer):
+    def build(self, shape):
+        self.w = self.add_weight((1,), initializer="ones")
+
+    def call(self, x):
+        return x * self.w
+
+def build(data, rate):
+    drop = [keras.layers.Dropout(rate)] if rate else []
+    head = keras.layers.Dense(len(data.classes), "softmax")
+    model = keras.Sequential([keras.Input(data.input_shape), Scale(), keras.layers.Dense(UNITS, "relu"), *drop, head])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+"""
+
+
+@pytest.mark.slow
+def test_networks_with_layers_of_ones_own_are_built_by_the_function_that_the_run_names(table, tmp_path):
+    """Each step is a process of its own, as on the command line: nothing is registered with Keras."""
+
+    def evd_says(*arguments):
+        command = [sys.executable, "-m", "ensemble_vs_dropout", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        return done.returncode, done.stdout, done.stderr
+
+    (tmp_path / "own_nets.py").write_text(OWN.replace("UNITS", "8"))
+    few = "--members 2 --passes 2 --repetitions 1 --epochs 1 --rate 0.5 --no-probe --out run --quiet --missing median"
+    asked = ["compare", "--dataset", str(table), "--target", "label", "--model", "own_nets:build", *few.split()]
+    assert evd_says(*asked)[0] == 0
+    assert evd_says("export", "run", "--arm", "ensemble", "--out", "model.keras")[0] == 0
+    code, _, told = evd_says("predict", "model.keras", str(table))
+    assert code == 2
+    assert "it needs the class 'Scale'; name the module that holds layers of your own (evd predict --import)" in told
+    code, said, _ = evd_says("predict", "model.keras", str(table), "--import", "own_nets")
+    assert (code, len(said.splitlines())) == (0, 241)
+    (tmp_path / "own_nets.py").write_text(OWN.replace("UNITS", "9"))
+    code, _, told = evd_says("export", "run", "--arm", "ensemble", "--out", "model.keras")
+    assert code == 2
+    assert "'own_nets:build' makes another network now than in" in told
 
 
 @pytest.mark.slow
