@@ -22,10 +22,12 @@ PARTS = ("train", "val", "test")
 
 
 def _encodable(text: str) -> bool:
+    """Return whether UTF-8 can hold a text."""
     try:
-        return bool(text.encode("utf-8")) or not text
+        text.encode()
     except UnicodeEncodeError:
         return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,16 @@ class Encoding:
     columns: tuple[Column, ...] = ()
     mean: FloatArray | None = None
     deviation: FloatArray | None = None
+
+    @property
+    def numbers(self) -> tuple[Column, ...]:
+        """The columns that are numbers."""
+        return tuple(column for column in self.columns if column.numeric)
+
+    @property
+    def categories(self) -> tuple[Column, ...]:
+        """The columns that are text or bools."""
+        return tuple(column for column in self.columns if not column.numeric)
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it."""
@@ -125,7 +137,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         for name in self.classes:
-            if visible(name) != name and not _encodable(name):
+            if not _encodable(name):
                 raise InputError(f"the names of classes must be text that UTF-8 can hold, got {name!r}")
         shown: dict[str, Any] = {name: tuple(map(visible, getattr(self, name))) for name in ("classes", "notes")}
         shown |= {name: visible(getattr(self, name)) for name in ("name", "source")}

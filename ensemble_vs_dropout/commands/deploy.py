@@ -79,8 +79,8 @@ def predict(
         raise InputError(f"out must end in .csv, got {str(out)!r}")
     if out and out.exists() and out.samefile(data):
         raise InputError(f"out must be another file than the data, got {str(out)!r} for both")
-    found = load_named("import", f"{module}:__dict__") if module else {}
-    network = Deployed(model, {name: one for name, one in found.items() if isinstance(one, type)})
+    own = load_named("import", f"{module}:__dict__") if module else {}
+    network = Deployed(model, {name: one for name, one in own.items() if isinstance(one, type)})
     rows = Rows(data, network.encoding, network.shape, network.dtype)
     done = 0
     with _written(out) as file:

@@ -277,9 +277,7 @@ def doctor(
 def _flow(*apps: typer.Typer) -> None:
     """Have the paragraphs of every help flow, wherever the lines of its docstring end."""
     for command in (command for one in apps for command in one.registered_commands):
-        paragraphs = inspect.cleandoc(command.help or (command.callback and command.callback.__doc__) or "").split(
-            "\n\n"
-        )
+        paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
         command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 

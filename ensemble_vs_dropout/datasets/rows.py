@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets.archives import check_file, read_npz
 from ensemble_vs_dropout.datasets.columns import as_numbers
 from ensemble_vs_dropout.datasets.features import check_features
-from ensemble_vs_dropout.datasets.tables import separated
+from ensemble_vs_dropout.datasets.tables import CSV, as_csv, as_parquet, names_in_csv
 from ensemble_vs_dropout.types import Column, Encoding
 
 if TYPE_CHECKING:
@@ -60,17 +60,14 @@ class Rows:
 
     def __iter__(self) -> Iterator[Part]:
         """Yield the examples, at most `ROWS` at a time."""
-        if not self._encoding.columns:
-            yield from self._arrays()
-            return
         first = 1
-        for frame in self._csv() if self.path.suffix.lower() == ".csv" else self._parquet():
-            yield self._encoded(frame, first)
-            first += len(frame)
+        for part in self._tables() if self._encoding.columns else self._arrays():
+            yield self._encoded(part, first) if self._encoding.columns else {"x": part}
+            first += len(part)
         if first == 1:
-            raise InputError(f"{self.path} must have at least one row of data, got none below the names of the columns")
+            raise InputError(f"{self.path} must have at least one row of data, got none")
 
-    def _arrays(self) -> Iterator[Part]:
+    def _arrays(self) -> Iterator[npt.NDArray[Any]]:
         x = self._opened()
         if x.shape[1:] != self._shape:
             raise InputError(f"{self.path} must hold examples of shape {self._shape}, got an array of {x.shape}")
@@ -78,7 +75,7 @@ class Rows:
             raise InputError(f"{self.path} must hold uint8, as the networks were trained on it, got {x.dtype}")
         for start in range(0, len(x), ROWS):
             part = check_features(str(self.path), np.asarray(x[start : start + ROWS]))
-            yield {"x": part.astype(self._dtype, copy=False)}
+            yield part.astype(self._dtype, copy=False)
 
     def _opened(self) -> npt.NDArray[Any]:
         if self.path.suffix.lower() == ".npy":
@@ -93,46 +90,30 @@ class Rows:
             raise InputError(f"{self.path} must hold x, or x_test; it holds {', '.join(arrays) or 'nothing'}")
         return found
 
+    def _tables(self) -> Iterator[pd.DataFrame]:
+        return self._csv() if self.path.suffix.lower() == ".csv" else self._parquet()
+
     def _csv(self) -> Iterator[pd.DataFrame]:
         import pandas as pd
 
-        reading: dict[str, Any] = {"encoding": "utf-8-sig", "index_col": False, "dtype": str}
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", pd.errors.ParserWarning)
-                first = pd.read_csv(self.path, header=None, nrows=1, keep_default_na=False, **reading)
-                names = separated(self.path, first.iloc[0])
-                places = self._places(names)
-                with pd.read_csv(
-                    self.path, header=None, skiprows=1, usecols=places, chunksize=ROWS, **reading
-                ) as chunks:
-                    for chunk in chunks:
-                        yield chunk.set_axis([names[place] for place in chunk.columns], axis=1)
-        except pd.errors.EmptyDataError:
-            return  # nothing below the names, which the caller says
-        except (ValueError, pd.errors.ParserWarning) as error:
-            if isinstance(error, InputError):
-                raise
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(
-                f"{self.path} cannot be read as comma-separated utf-8 text: {reason}; write it as a csv again"
-            ) from error
+        with as_csv(self.path), suppress(pd.errors.EmptyDataError):  # nothing below the names
+            names = names_in_csv(self.path)
+            places: Any = self._places(names)
+            with pd.read_csv(
+                self.path, header=None, skiprows=1, usecols=places, dtype=str, chunksize=ROWS, **CSV
+            ) as chunks:
+                for chunk in chunks:
+                    yield chunk.set_axis([names[place] for place in chunk.columns], axis=1)
 
     def _parquet(self) -> Iterator[pd.DataFrame]:
         import pyarrow.parquet
 
-        try:
-            with pyarrow.parquet.ParquetFile(self.path) as file:
-                names = file.schema_arrow.names
-                wanted = [names[place] for place in self._places(names)]
-                for batch in file.iter_batches(batch_size=ROWS, columns=wanted):
-                    batch.validate(full=True)
-                    yield batch.to_pandas()
-        except InputError:
-            raise
-        except Exception as error:  # Arrow's and pandas' readers raise anything at what is no table
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{self.path} cannot be read as parquet: {reason}; write it again") from error
+        with as_parquet(self.path), pyarrow.parquet.ParquetFile(self.path) as file:
+            names = file.schema_arrow.names
+            wanted = [names[place] for place in self._places(names)]
+            for batch in file.iter_batches(batch_size=ROWS, columns=wanted):
+                batch.validate(full=True)
+                yield batch.to_pandas(ignore_metadata=True)  # else a column may become the index
 
     def _places(self, names: list[str]) -> list[int]:
         """Return where the columns are that the networks were trained on, or raise `InputError`."""
@@ -152,13 +133,11 @@ class Rows:
 
     def _encoded(self, frame: pd.DataFrame, first: int) -> Part:
         """Return the numbers and the texts of some rows, whose first is the file's row of that number."""
-        columns, part = self._encoding.columns, {}
-        numeric = [column for column in columns if column.numeric]
-        if numeric:
-            part["numbers"] = np.stack([self._numbers(column, frame[column.name], first) for column in numeric], axis=1)
-        if len(numeric) < len(columns):
-            texts = [self._texts(one, frame[one.name], first) for one in columns if not one.numeric]
-            part["categories"] = np.stack(texts, axis=1)
+        numbers, categories, part = self._encoding.numbers, self._encoding.categories, {}
+        if numbers:
+            part["numbers"] = np.stack([self._numbers(one, frame[one.name], first) for one in numbers], axis=1)
+        if categories:
+            part["categories"] = np.stack([self._texts(one, frame[one.name], first) for one in categories], axis=1)
         return part
 
     def _numbers(self, column: Column, values: pd.Series, first: int) -> npt.NDArray[np.float64]:

@@ -6,9 +6,10 @@ import difflib
 import functools
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -91,44 +92,46 @@ def read_table(path: Path) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
+CSV: dict[str, Any] = {"encoding": "utf-8-sig", "index_col": False}  # how pandas is to read it
+
+
 def _read_csv(path: Path) -> tuple[list[str], pd.DataFrame]:
     import pandas as pd
 
     with path.open("rb") as file:
         if b"\0" in file.read(1024):
             raise InputError(f"{path} must be comma-separated text, its content is binary; write it as a csv")
+    with as_csv(path):
+        names = names_in_csv(path)
+        return names, pd.read_csv(path, low_memory=False, **CSV)
+
+
+@contextmanager
+def as_csv(path: Path) -> Iterator[None]:
+    """Have whatever pandas says of a csv file that it cannot read raise `InputError`."""
+    import pandas as pd
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            # pandas renames doubles, so the names are read on their own.
-            first = pd.read_csv(
-                path,
-                header=None,
-                nrows=1,
-                dtype=str,
-                keep_default_na=False,
-                encoding="utf-8-sig",
-                index_col=False,
-            )
-            names = separated(path, first.iloc[0])
-            frame = pd.read_csv(path, encoding="utf-8-sig", index_col=False, low_memory=False)
+            yield
     except InputError:
         raise
     except (ValueError, pd.errors.ParserWarning) as error:
         raise InputError(
             f"{path} cannot be read as comma-separated utf-8 text: {_one_line(error)}; write it as a csv again"
         ) from error
-    return names, frame
 
 
-def separated(path: Path, line: Iterable[str]) -> list[str]:
+def names_in_csv(path: Path) -> list[str]:
     """Return the names of columns in the first line of a csv file, or raise `InputError` if others than commas part it.
 
-    Args:
-        path: Of the file, for the message.
-        line: Its fields, as commas part it.
+    They are read on their own, for pandas renames doubles.
     """
-    names = [name.strip() for name in line]
+    import pandas as pd
+
+    first = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **CSV)
+    names = [name.strip() for name in first.iloc[0]]
     if any(sum(separator in name for name in names) == len(names) for separator in ";\t|"):
         raise InputError(f"{path} must be separated by commas, its first line is {','.join(names)[:60]!r}; write it so")
     return names
@@ -137,15 +140,24 @@ def separated(path: Path, line: Iterable[str]) -> list[str]:
 def _read_parquet(path: Path) -> tuple[list[str], pd.DataFrame]:
     import pyarrow.parquet
 
-    try:
+    with as_parquet(path):
         table = pyarrow.parquet.read_table(path)
         table.validate(full=True)  # else text that is none raises wherever it is first looked at
         frame = table.to_pandas()
-    except Exception as error:  # Arrow's and pandas' readers raise anything at what is no table
-        raise InputError(f"{path} cannot be read as parquet: {_one_line(error)}; write it again") from error
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()
     return [str(name) for name in frame.columns], frame
+
+
+@contextmanager
+def as_parquet(path: Path) -> Iterator[None]:
+    """Have whatever Arrow and pandas say of a parquet file that they cannot read raise `InputError`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # their readers raise anything at what is no table
+        raise InputError(f"{path} cannot be read as parquet: {_one_line(error)}; write it again") from error
 
 
 def _check_target(path: Path, frame: pd.DataFrame, target: str | None) -> str:

@@ -31,11 +31,12 @@ from ensemble_vs_dropout.evaluation.wording import (
 BASE = "single"  # what people would take otherwise, if it is compared
 AT_MOST = 5  # planned questions that stand below the answer
 _ABOUT = 1.25  # times a cost is about as much: when networks stop varies by more
-_TRAINING, _MEMORY, _PREDICTING = ("trained",), ("parameters",), ("multiply_adds", "passes")  # columns of costs
+# What a cost is counted by: the first of these columns that is known of all arms.
+TRAINING, MEMORY, PREDICTING = ("trained",), ("parameters",), ("multiply_adds", "passes")
 _LIMITS = (
-    ("Training time of one network", _TRAINING),
-    ("Memory of one network", _MEMORY),
-    ("Prediction time of one network", _PREDICTING),
+    ("Training time of one network", TRAINING),
+    ("Memory of one network", MEMORY),
+    ("Prediction time of one network", PREDICTING),
 )
 _UNSURE = "It must know when it is unsure"
 _OF_DOUBT = ("nll", "calibrated_nll", "brier")  # the first that is measured tells whether it does
@@ -265,8 +266,8 @@ def answer(contrasts: pd.DataFrame, cost: pd.DataFrame) -> Answer:
         choice,
         any(one.better != "neither" for one in every),
         tuple(_differences(contrasts, *use, *other, metrics=metrics)),
-        _ratio(costs, _TRAINING, use, other),
-        _ratio(costs, _PREDICTING, use, other),
+        _ratio(costs, TRAINING, use, other),
+        _ratio(costs, PREDICTING, use, other),
         tuple(name for name in choice.rivals if name not in settled),
         tuple(untested),
         tuple(unseen.items()),
@@ -325,7 +326,7 @@ def _cheapest(limit: str, rows: Sequence[Row], planned: Planned, costs: pd.DataF
     """Return the unbeaten row that is cheapest to train and then to predict with."""
     left = _unbeaten(rows, planned) or list(rows)
     kept = left
-    for columns in (_TRAINING, _PREDICTING):
+    for columns in (TRAINING, PREDICTING):
         paid = {row: _cost(costs, columns, row) for row in kept}
         kept = [row for row in kept if paid[row] <= _ABOUT * min(paid.values())]
     use = kept[0]
@@ -351,8 +352,18 @@ def _limits(rows: Sequence[Row], planned: Planned, costs: pd.DataFrame, contrast
 
 def _cost(costs: pd.DataFrame, columns: Sequence[str], row: Row) -> float:
     """Return what an arm costs in the first of these that is known of all arms; infinite where it is not known."""
-    column = next((name for name in columns if name in costs and costs[name].notna().all()), None)
+    column = known_column(costs, columns)
     return float(costs[column][row[0]]) if column and row[0] in costs.index else math.inf
+
+
+def known_column(costs: pd.DataFrame, columns: Sequence[str]) -> str | None:
+    """Return the first of these columns that is known of all arms; None where none is.
+
+    Example:
+        >>> known_column(pd.DataFrame({"multiply_adds": [1.0, math.nan], "passes": [1, 5]}), PREDICTING)
+        'passes'
+    """
+    return next((name for name in columns if name in costs and costs[name].notna().all()), None)
 
 
 def _ratio(costs: pd.DataFrame, columns: Sequence[str], a: Row, b: Row) -> float:

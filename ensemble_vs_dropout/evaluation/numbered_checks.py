@@ -205,7 +205,7 @@ def of_classes(confusions: pd.DataFrame) -> list[Check]:
     right = confusions[(confusions.truth == confusions.predicted) & (confusions.examples >= _FEW)]
     never, arms = right[right.share == 0], confusions.arm.nunique()
     parts = [
-        f"{name!r} ({rows.examples.iloc[0]:.0f}) by "
+        f"{name!r} ({rows.examples.iloc[0]:.0f} test examples) by "
         f"{'any arm' if len(rows) == arms else listed([arm_label(str(arm)) for arm in rows.arm], 'or')}"
         for name, rows in never.groupby("truth_name", sort=False)
     ]
@@ -214,8 +214,8 @@ def of_classes(confusions: pd.DataFrame) -> list[Check]:
     return [
         Check(
             "EVD014",
-            f"No test example of these classes (so many there are) is predicted right: {'; '.join(parts)}. The error "
-            "of all examples hides that; --metrics balanced_error,nll and the figure class_errors show it.",
+            f"Never predicted right: {'; '.join(parts)}. The error of all examples hides that; --metrics "
+            "balanced_error,nll and the figure class_errors show it.",
             issue=True,
         )
     ]

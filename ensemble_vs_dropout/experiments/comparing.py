@@ -26,11 +26,11 @@ from ensemble_vs_dropout.experiments.kept import environment_of
 from ensemble_vs_dropout.experiments.local import in_processes, run_study
 from ensemble_vs_dropout.experiments.plan import Run
 from ensemble_vs_dropout.experiments.ray import run_on_ray
-from ensemble_vs_dropout.experiments.running import PARTS, Given, architecture_of, conditions, data_of, other_data
+from ensemble_vs_dropout.experiments.running import Given, architecture_of, conditions, data_digest, data_of, other_data
 from ensemble_vs_dropout.experiments.settings import Settings, Study, make_settings
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Memory, Store
 from ensemble_vs_dropout.experiments.tables import plan_of
-from ensemble_vs_dropout.files import digest, digest_of_arrays
+from ensemble_vs_dropout.files import digest
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.measures.spread import LEAST
@@ -317,7 +317,8 @@ def _data(
     if given:
         raise InputError(f"{given[0]} is for data that are loaded by name; give it to load_dataset instead")
     asked = dict(data.asked)
-    known = bool(asked) and _digest(_again(asked, data)) == _digest(data)
+    again = _again(asked, data) if asked else None
+    known = again is not None and data_digest(again) == data_digest(data)
     if known and (new_splits or not asked["resplit"]):  # that one split alone is drawn anew is no setting
         named = {"dataset": asked["name"], **{name: asked[name] for name in loading}, "new_splits": new_splits}
         first = data_of(make_settings(**named, data_seed=asked["seed"])) if new_splits else data
@@ -327,7 +328,7 @@ def _data(
             "splits need data that can be loaded anew for each, by a name or a file with load_dataset's own fractions, "
             "got arrays; save them as x and y of an .npz, not standardized, and give its path"
         )
-    return data, {"dataset": data.name}, {"data_sha256": _digest(data)}
+    return data, {"dataset": data.name}, {"data_sha256": data_digest(data)}
 
 
 def _again(asked: Mapping[str, Any], data: Dataset) -> Dataset | None:
@@ -339,12 +340,6 @@ def _again(asked: Mapping[str, Any], data: Dataset) -> Dataset | None:
     except (InputError, OSError):
         return None
     return again if again.asked == data.asked and again.name == data.name else None
-
-
-def _digest(data: Dataset | None) -> str:
-    if data is None:
-        return ""
-    return digest_of_arrays(getattr(data, f"{kind}_{part}") for part in PARTS for kind in "xy")
 
 
 def _model(builder: Builder, build: Builder | str, data: Dataset) -> dict[str, Any]:
@@ -397,20 +392,24 @@ def _check(builder: Builder, data: Dataset, settings: Settings, recipes: Set[str
     return networks
 
 
+def _raised(builder: Builder, rate: float, error: Exception) -> str:
+    """Say what a builder raised, and in which line of its own file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    file = getattr(getattr(builder, "__code__", None), "co_filename", "")
+    place = next((frame for frame in reversed(frames) if frame.filename == file), frames[-1])
+    return (
+        f"{getattr(builder, '__qualname__', 'build')} raised {type(error).__name__} with rate={rate:g}: "
+        f"{' '.join(str(error).split())[:500]} ({Path(place.filename).name}, line {place.lineno})"
+    )
+
+
 def _check_network(builder: Builder, data: Dataset, rate: float) -> keras.Model:
     try:
         model = build_for(builder, data, rate=rate)
     except InputError:
         raise
-    except Exception as error:  # the user's own code, of which the place is told instead of ours
-        at = traceback.extract_tb(error.__traceback__)[-1]
-        named = getattr(builder, "__qualname__", "build")
-        own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name in named.split(".")]
-        place = own[-1] if own else at
-        raise InputError(
-            f"{named} raised {type(error).__name__} with rate={rate:g}: {' '.join(str(error).split())[:500]} "
-            f"({Path(place.filename).name}, line {place.lineno})"
-        ) from error
+    except Exception as error:  # the user's own code may raise anything
+        raise InputError(_raised(builder, rate, error)) from error
     head = read_head(model)
     if head.classes != len(data.classes):
         raise InputError(

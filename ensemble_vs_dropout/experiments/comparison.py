@@ -709,14 +709,14 @@ class Comparison:
     def _class_errors(self) -> plots.Display | None:
         from ensemble_vs_dropout import plots
 
-        if len(self.spec["classes"]) > plots.confusions.MOST_CLASSES:
+        if len(self.spec["classes"]) > plots.MOST_CLASSES:
             return None
         return plots.ClassErrors.from_confusions(self._confusions, dataset=self._data)
 
     def _confusion_matrix(self) -> plots.Display | None:
         from ensemble_vs_dropout import plots
 
-        if len(self.spec["classes"]) > plots.confusions.MOST_CLASSES:
+        if len(self.spec["classes"]) > plots.MOST_CLASSES:
             return None
         return plots.ConfusionMatrix.from_confusions(self._confusions, self.answer().use.arm, dataset=self._data)
 

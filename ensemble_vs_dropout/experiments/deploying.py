@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.evaluation.arms import ARMS, EACH, find_arms
-from ensemble_vs_dropout.experiments.kept import environment_of, inputs_of
+from ensemble_vs_dropout.experiments.kept import INPUTS, environment_of, inputs_of
 from ensemble_vs_dropout.experiments.plan import Run, state_of_data
-from ensemble_vs_dropout.experiments.running import INPUTS, data_digest, data_of, inputs_of_data
+from ensemble_vs_dropout.experiments.running import data_digest, data_of, inputs_of_data
 from ensemble_vs_dropout.experiments.ways import find
 from ensemble_vs_dropout.files import digest_of_file
 from ensemble_vs_dropout.models.backend import keras
@@ -51,7 +51,8 @@ def _members(comparison: Comparison, repetition: int, arm: str, passes: int | No
     (known,) = find_arms([arm])
     networks = comparison.ensembles[repetition][known.recipe]
     seed = derive(comparison.settings.seed, "masks", repetition)
-    predictor = find(known)(networks, passes or comparison.settings.passes, seed)
+    wanted = comparison.settings.passes if passes is None else check_at_least("passes", passes, 1)
+    predictor = find(known)(networks, wanted, seed)
     if isinstance(predictor, MonteCarloDropout):
         fixed = MonteCarloDropout(predictor.model, predictor.passes, predictor.seed, masks="shared")
         return [fixed.materialise(number) for number in range(fixed.passes)]

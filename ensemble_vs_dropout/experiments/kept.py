@@ -20,6 +20,7 @@ from ensemble_vs_dropout.experiments.plan import Run
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping
 from ensemble_vs_dropout.types import Cost, Encoding, Predictions
 
+INPUTS = "inputs.json"  # what the networks of a run take, and which classes they know
 # What readers, and those who take what was read for what it should be, raise at other content.
 _OTHER_CONTENT = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OSError, OverflowError, RecursionError,
@@ -37,12 +38,12 @@ def as_written(run: Run, file: str) -> Iterator[None]:
         raise DamagedError(run.name, f"{file} does not hold what a run writes there ({reason})") from error
 
 
-def read_json(store: Keeping, run: Run, file: str, kind: type[Any] = dict) -> Any:
+def read_json(run: Run, store: Keeping, file: str, kind: type[Any] = dict) -> Any:
     """Return what a JSON file of a run holds, or raise `DamagedError`.
 
     Args:
-        store: Where the run is.
         run: Finished.
+        store: Where it is.
         file: Its name.
         kind: Of what it holds: dict or list.
 
@@ -50,7 +51,7 @@ def read_json(store: Keeping, run: Run, file: str, kind: type[Any] = dict) -> An
         >>> from ensemble_vs_dropout.experiments.store import Memory
         >>> memory, run = Memory(), Run({"recipe": "plain", "dataset": "digits", "members": 1})
         >>> memory.put(run, {"cost.json": b"[]"})
-        >>> read_json(memory, run, "cost.json", list)
+        >>> read_json(run, memory, "cost.json", list)
         []
     """
     (content,) = store.read(run, file)
@@ -61,21 +62,21 @@ def read_json(store: Keeping, run: Run, file: str, kind: type[Any] = dict) -> An
         return found
 
 
-def read_arrays(store: Keeping, run: Run, file: str) -> dict[str, npt.NDArray[Any]]:
+def read_arrays(run: Run, store: Keeping, file: str) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays in an npz file of a run, or raise `DamagedError`; nothing is unpickled."""
     (content,) = store.read(run, file)
     with as_written(run, file), np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return dict(arrays)
 
 
-def read_table(store: Keeping, run: Run, file: str) -> pd.DataFrame:
+def read_table(run: Run, store: Keeping, file: str) -> pd.DataFrame:
     """Return the table in a CSV file of a run, or raise `DamagedError`."""
     (content,) = store.read(run, file)
     with as_written(run, file):
         return pd.read_csv(io.BytesIO(content))
 
 
-class Environment(BaseModel, extra="allow"):
+class _Environment(BaseModel, extra="allow"):
     """What a run tells of its data and its machine."""
 
     version: str = ""
@@ -89,7 +90,7 @@ class Environment(BaseModel, extra="allow"):
 
 def histories_of(run: Run, store: Keeping) -> pd.DataFrame:
     """Return the histories of a run's networks, or raise `DamagedError`."""
-    table = read_table(store, run, "histories.csv")
+    table = read_table(run, store, "histories.csv")
     with as_written(run, "histories.csv"):
         if not all(table[name].dtype.kind in "iuf" for name in ("member", "epoch")):
             raise TypeError("members or epochs that are no numbers")
@@ -98,16 +99,16 @@ def histories_of(run: Run, store: Keeping) -> pd.DataFrame:
 
 def environment_of(run: Run, store: Keeping) -> dict[str, Any]:
     """Return what a run tells of its data and its machine, or raise `DamagedError`."""
-    told = read_json(store, run, "environment.json")
+    told = read_json(run, store, "environment.json")
     with as_written(run, "environment.json"):
-        Environment.model_validate(told)
+        _Environment.model_validate(told)
     return told
 
 
 def inputs_of(run: Run, store: Keeping) -> dict[str, Any]:
     """Return what the networks of a run take, and which classes they know, or raise `DamagedError`."""
-    told = read_json(store, run, "inputs.json")
-    with as_written(run, "inputs.json"):
+    told = read_json(run, store, INPUTS)
+    with as_written(run, INPUTS):
         Encoding.from_json(told["encoding"])
         lists = (told["shape"], told["classes"])
         if not all(isinstance(one, list) for one in lists) or not isinstance(told["dtype"], str):
@@ -117,7 +118,7 @@ def inputs_of(run: Run, store: Keeping) -> dict[str, Any]:
 
 def costs_of(run: Run, store: Keeping) -> list[tuple[str, Cost]]:
     """Return what each arm of a run costs, or raise `DamagedError`."""
-    told, found = read_json(store, run, "cost.json", list), []
+    told, found = read_json(run, store, "cost.json", list), []
     with as_written(run, "cost.json"):
         for row in told:
             numbers = {name: float("nan") if value is None else value for name, value in row.items() if name != "arm"}
@@ -129,7 +130,7 @@ def costs_of(run: Run, store: Keeping) -> list[tuple[str, Cost]]:
 
 def predictions_of(run: Run, store: Keeping) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of a run's predictions and labels by name, or raise `DamagedError`."""
-    arrays = read_arrays(store, run, "predictions.npz")
+    arrays = read_arrays(run, store, "predictions.npz")
     with as_written(run, "predictions.npz"):
         examples = {name.partition("/")[2]: len(y) for name, y in arrays.items() if name.startswith("labels/")}
         for name, array in arrays.items():
@@ -147,7 +148,7 @@ def predictions_of(run: Run, store: Keeping) -> dict[str, npt.NDArray[Any]]:
 
 def scores_of(run: Run, store: Keeping) -> list[list[Any]]:
     """Return the rows of a run's scores, in the order of `SCORE_COLUMNS`, or raise `DamagedError`."""
-    content = read_json(store, run, "scores.json")
+    content = read_json(run, store, "scores.json")
     with as_written(run, "scores.json"):
         order = [content["columns"].index(name) for name in SCORE_COLUMNS]
         value = SCORE_COLUMNS.index("value")

@@ -25,7 +25,7 @@ from ensemble_vs_dropout.datasets import OVADIA, load_dataset, shift
 from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, find_arms, judged, rules_of
 from ensemble_vs_dropout.evaluation.cost import cost_table
-from ensemble_vs_dropout.experiments.kept import as_written, environment_of, read_arrays, read_json
+from ensemble_vs_dropout.experiments.kept import INPUTS, as_written, environment_of, read_arrays, read_json
 from ensemble_vs_dropout.experiments.plan import RESULTS, Run, data_key, state_of_data
 from ensemble_vs_dropout.experiments.settings import ModelSettings, Settings
 from ensemble_vs_dropout.experiments.store import Keeping
@@ -42,7 +42,6 @@ from ensemble_vs_dropout.types import Dataset, Encoding, IntArray, Predictions
 
 Files = dict[str, bytes]
 PARTS = ("train", "val", "test")
-INPUTS = "inputs.json"  # of a run: what its networks take, and which classes they know
 
 
 @dataclass(frozen=True)
@@ -209,7 +208,7 @@ def networks_of(run: Run, store: Keeping) -> Ensemble:
     Raises:
         InputError: Networks that neither tell how they are made, nor are made by a function that can be found.
     """
-    config, arrays = read_json(store, run, "models.json"), read_arrays(store, run, "models.npz")
+    config, arrays = read_json(run, store, "models.json"), read_arrays(run, store, "models.npz")
     models, reason = _told(config, run.members)
     if not models:
         models = _by_name(run, store, reason)

@@ -283,14 +283,13 @@ class Store:
 
     def damaged(self, run: Run) -> list[str]:
         """Return the files of a finished run that are missing or changed; [] if it is whole."""
-        place = self._place(run)
+        place, broken = self._place(run), []
         try:
-            sums = json.loads((place / "manifest.json").read_text())
-            if not isinstance(sums, dict) or "spec.json" not in sums:
-                return ["manifest.json"]
-        except (OSError, ValueError):
+            sums = self._sums(run)
+        except DamagedError:
             return ["manifest.json"]
-        broken = []
+        if "spec.json" not in sums:
+            return ["manifest.json"]
         for name, expected in sums.items():
             if Path(name).name != name:  # a manifest is data: it names no place outside its folder
                 return ["manifest.json"]

@@ -235,7 +235,7 @@ def damaged(runs: Sequence[Run], store: Keeping, all_files: bool = False) -> dic
         else:
             try:
                 kept.scores_of(run, store)
-                whole = digest_of_spec(kept.read_json(store, run, "spec.json")) == run.digest
+                whole = digest_of_spec(kept.read_json(run, store, "spec.json")) == run.digest
                 files = [] if whole else ["spec.json"]
             except DamagedError as error:
                 files = [error.why]

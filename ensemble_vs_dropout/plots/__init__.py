@@ -26,7 +26,7 @@ from ensemble_vs_dropout.plots.architectures import Architectures
 from ensemble_vs_dropout.plots.arm_intervals import ArmIntervals
 from ensemble_vs_dropout.plots.bias_variance_diversity import BiasVarianceDiversity
 from ensemble_vs_dropout.plots.combiner_comparison import CombinerComparison
-from ensemble_vs_dropout.plots.confusions import ClassErrors, ConfusionMatrix
+from ensemble_vs_dropout.plots.confusions import MOST_CLASSES, ClassErrors, ConfusionMatrix
 from ensemble_vs_dropout.plots.cost_frontier import CostFrontier
 from ensemble_vs_dropout.plots.critical_difference import CriticalDifference
 from ensemble_vs_dropout.plots.dataset_size import DatasetSize
@@ -82,6 +82,7 @@ GALLERY: dict[str, type[Display]] = {
 
 __all__ = [
     "GALLERY",
+    "MOST_CLASSES",
     "AccuracyVersusConfidence",
     "Activations",
     "Architectures",

@@ -22,7 +22,7 @@ _BAR = "95 % over the test examples"
 class ConfusionMatrix(Display):
     """Which classes does an arm take for which? A field for each pair of classes.
 
-    `table` has the rows of one arm of `evaluation.findings.confusions`, the share as `value` too.
+    `table` has the rows of one arm of `evaluation.findings.confusions`, the share as `value` too, and a column series.
 
     Example:
         >>> from ensemble_vs_dropout import Predictions
@@ -51,7 +51,7 @@ class ConfusionMatrix(Display):
         label = style.arm_label(arm, None if rule == "each" else rule, members)
         several = " averaged over networks," if rule == "each" else ""
         return cls(
-            table.assign(value=table["share"]),
+            table.assign(value=table["share"], series="share of a class"),
             title=f"Which classes are taken for which? {label}; data: {dataset}",
             interval="no interval",
             caption="Of the test examples of a class (row), the percentage that is predicted as each (column),"
@@ -90,8 +90,8 @@ class ConfusionMatrix(Display):
 class ClassErrors(Display):
     """Which arm errs in which class? A dot with its interval for each arm, one line per class.
 
-    `table` has the rows of `evaluation.findings.confusions` in which a class is predicted right, and the columns value,
-    low and high: the share that is wrong.
+    `table` has the rows of `evaluation.findings.confusions` in which a class is predicted right, and the columns
+    metric, value, low and high: its error.
 
     Example:
         >>> from ensemble_vs_dropout import Predictions
@@ -114,7 +114,8 @@ class ClassErrors(Display):
         """
         _check_room(found.table)
         right = found.table[found.table["truth"] == found.table["predicted"]]
-        table = right.assign(value=1 - right["share"], low=1 - right["high"], high=1 - right["low"])
+        ends = {"low": 1 - right["high"], "high": 1 - right["low"]}
+        table = right.assign(metric="error", value=1 - right["share"], **ends)
         return cls(
             table.reset_index(drop=True),
             title=f"Which arm errs in which class? Data: {dataset}",

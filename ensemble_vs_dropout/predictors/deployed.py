@@ -66,10 +66,10 @@ def _inputs(encoding: Encoding, shape: tuple[int, ...], dtype: str) -> dict[str,
     if not encoding.columns:
         dtype = dtype if encoding.mean is None else "float64"
         return {"x": keras.Input(shape, dtype=dtype, name="x")}
-    numbers = sum(column.numeric for column in encoding.columns)
+    numbers, categories = len(encoding.numbers), len(encoding.categories)
     found = {"numbers": keras.Input((numbers,), dtype="float64", name="numbers")} if numbers else {}
-    if texts := len(encoding.columns) - numbers:
-        found["categories"] = keras.Input((texts,), dtype="string", name="categories")
+    if categories:
+        found["categories"] = keras.Input((categories,), dtype="string", name="categories")
     return found
 
 
@@ -79,13 +79,13 @@ def _features(encoding: Encoding, inputs: Mapping[str, keras.KerasTensor]) -> ke
         return inputs["x"] if encoding.mean is None else _standardized(encoding, inputs["x"])
     blocks = []
     if "numbers" in inputs:
-        fills = [column.fill for column in encoding.columns if column.numeric]
+        fills = [column.fill for column in encoding.numbers]
         numbers = inputs["numbers"]
         if any(fill is not None for fill in fills):
             filling = np.array([[np.nan if fill is None else fill for fill in fills]], np.float64)
             numbers = keras.ops.where(keras.ops.isnan(numbers), filling, numbers)
         blocks.append(_standardized(encoding, numbers))
-    for place, column in enumerate(column for column in encoding.columns if not column.numeric):
+    for place, column in enumerate(encoding.categories):
         blocks.append(_one_hot(column, inputs["categories"][:, place], place))
     return keras.layers.Concatenate(name="features")(blocks) if len(blocks) > 1 else blocks[0]
 

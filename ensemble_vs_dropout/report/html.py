@@ -98,21 +98,27 @@ def _forest(answer: Answer) -> list[_Question]:
     ]
 
 
-def _bar(one: Difference, low: float, high: float) -> _Bar:
-    width = (high - low) or 1.0
+def _bar(one: Difference, least: float, most: float) -> _Bar:
+    width = (most - least) or 1.0
 
     def place(x: float) -> float:
-        return round(2 + 96 * (min(max(x, low), high) - low) / width, 2)
+        return round(2 + 96 * (x - least) / width, 2)
 
-    known = math.isfinite(one.value)
-    ends = [end if math.isfinite(end) else one.value for end in (one.low, one.high)]
-    at = (place(x) if known else 0.0 for x in (*ends, one.value))
-    number = number_words(one.metric, one.value) if known else str(one)
-    unit = {"percentage points": "points"}.get(unit_of(one.metric).strip(), unit_of(one.metric).strip())
-    heading = f"{metric_words(one.metric)}, {unit}" if unit else metric_words(one.metric)
-    p = p_words(one.p) if known and one.tested else ""
-    within = " to ".join(number_words(one.metric, end) for end in (one.low, one.high)) if known else ""
-    return _Bar(heading, number, p, within, known, one.better != "neither", place(0.0), *at)
+    known, metric = math.isfinite(one.value), one.metric
+    low, high = (end if math.isfinite(end) else one.value for end in (one.low, one.high))
+    unit = unit_of(metric).strip().removeprefix("percentage ")
+    return _Bar(
+        heading=f"{metric_words(metric)}, {unit}" if unit else metric_words(metric),
+        words=number_words(metric, one.value) if known else str(one),
+        p=p_words(one.p) if known and one.tested else "",
+        within=f"{number_words(metric, one.low)} to {number_words(metric, one.high)}" if known else "",
+        known=known,
+        shown=one.better != "neither",
+        zero=place(0.0),
+        low=place(low) if known else 0.0,
+        high=place(high) if known else 0.0,
+        at=place(one.value) if known else 0.0,
+    )
 
 
 def _drawing(figure: Figure, width: str) -> Markup:

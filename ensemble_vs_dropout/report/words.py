@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ensemble_vs_dropout.evaluation.answer import MEMORY, PREDICTING, TRAINING, known_column
 from ensemble_vs_dropout.evaluation.arms import arm_label, recipe_label, row_label
 from ensemble_vs_dropout.measures import METRICS
 from ensemble_vs_dropout.report.tables import Cell, Table
@@ -35,8 +36,7 @@ _COSTS = {
     "predict_seconds": ("predict test (s)", "{:.2f}", 1),
     "peak_memory": ("peak memory (MB)", "{:,.0f}", 1e-6),
 }
-_PAID = {"training": ("trained_multiply_adds", "trained"), "predicting": ("multiply_adds", "passes"),
-         "memory": ("bytes", "parameters")}  # fmt: skip
+_PAID = {"training": TRAINING, "predicting": PREDICTING, "memory": MEMORY}
 _DIVERSITY = {
     "disagreement": ("disagreement (%)", 100),
     "disagreement_over_error": ("disagreement / error", 1),
@@ -134,14 +134,12 @@ def paid_in_words(cost: pd.DataFrame, base: str) -> Table:
     """
     of_arm = cost.set_index("arm")
     first = base if base in of_arm.index else str(of_arm.index[0])
-    columns = [next((name for name in names if of_arm.get(name, pd.Series([math.nan])).notna().all()), None)
-               for names in _PAID.values()]  # fmt: skip
+    columns = {what: column for what, names in _PAID.items() if (column := known_column(of_arm, names))}
     rows = [
-        [Cell(arm_label(str(arm))), *(_ratio(of_arm[name][arm], of_arm[name][first]) for name in columns if name)]
+        [Cell(arm_label(str(arm))), *(_ratio(of_arm[name][arm], of_arm[name][first]) for name in columns.values())]
         for arm in of_arm.index
     ]
-    shown = [what for what, name in zip(_PAID, columns, strict=True) if name]
-    return Table("paid", f"Work and memory, times those of the {arm_label(first)}", ["arm", *shown], rows, "")
+    return Table("paid", f"Work and memory, times those of the {arm_label(first)}", ["arm", *columns], rows, "")
 
 
 def _ratio(paid: float, base: float) -> Cell:
@@ -261,6 +259,9 @@ def _whose(row: pd.Series) -> str:
     else:
         named = row.index.isin(["panel", "metric", "value"])
         parts = [str(value) for value in row[~named] if isinstance(value, str)]
+    if isinstance(row.get("truth_name"), str):
+        as_what = f" as {row['predicted_name']}" if row["predicted_name"] != row["truth_name"] else ""
+        parts.append(f"{row['truth_name']}{as_what}")
     if not pd.isna(row.get("epoch")):
         parts.append(f"epoch {row['epoch']}")
     return f" ({', '.join(parts)})" if parts else ""

@@ -144,3 +144,24 @@ def test_another_separator_is_told(tmp_path):
     path.write_text("a;b,more;c\n1;2,5;u\n")  # numbers with decimal commas
     with pytest.raises(InputError, match="must be separated by commas, its first line is 'a;b,more;c'"):
         [*Rows(path, TWO, (3,), "float32")]
+
+
+def test_a_column_that_pandas_kept_as_the_index_is_a_column(tmp_path):
+    frame = people().set_index("age")
+    frame.to_parquet(tmp_path / "trained.parquet")
+    encoding = load_dataset(tmp_path / "trained.parquet", target="label").encoding
+    assert "age" in [column.name for column in encoding.columns]
+    other = frame.set_index(pd.Index([f"row {number}" for number in range(len(frame))], name="name"), append=True)
+    other.to_parquet(tmp_path / "new.parquet")
+    (part,) = Rows(tmp_path / "new.parquet", encoding, (1,), "float32")
+    place = [column.name for column in encoding.numbers].index("age")
+    np.testing.assert_array_equal(part["numbers"][:, place], frame.index)
+    other.iloc[2:3].assign(income="?").to_parquet(tmp_path / "new.parquet")
+    with pytest.raises(InputError, match=r"got '\?' in row 1"):
+        [*Rows(tmp_path / "new.parquet", encoding, (1,), "float32")]
+
+
+def test_no_examples_are_refused(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((0, 3)))
+    with pytest.raises(InputError, match="must have at least one row of data, got none"):
+        [*Rows(tmp_path / "x.npy", Encoding(), (3,), "float32")]

@@ -116,8 +116,10 @@ def test_a_class_that_nobody_predicts_right_is_an_issue():
     arms = {"single": Predictions(always[None]), "ensemble": Predictions(better[None])}
     (check,) = nc.of_classes(confusions(arms, labels, ["no", "may be", "yes"]).table)
     assert (check.code, check.issue) == ("EVD014", True)
-    assert "'may be' (6) by single network." in check.found  # and of four examples of a class nothing is said
+    assert (
+        "'may be' (6 test examples) by single network." in check.found
+    )  # and of four examples of a class nothing is said
     assert "'yes'" not in check.found
     (both,) = nc.of_classes(confusions({"single": arms["single"]}, labels, ["no", "may be", "yes"]).table)
-    assert "'may be' (6) by any arm." in both.found
+    assert "'may be' (6 test examples) by any arm." in both.found
     assert nc.of_classes(confusions({"ensemble": arms["ensemble"]}, labels, ["no", "may be", "yes"]).table) == []

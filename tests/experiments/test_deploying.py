@@ -170,6 +170,8 @@ def test_what_does_not_exist_is_refused(finished, tmp_path):
         finished.export(tmp_path / "model.keras", "single", repetition=2)
     with pytest.raises(evd.InputError, match=r"out must end in \.keras"):
         finished.export(tmp_path / "model.h5", "single")
+    with pytest.raises(evd.InputError, match="passes must be a whole number of at least 1, got 0"):
+        finished.export(tmp_path / "model.keras", "mc_dropout", passes=0)
     with pytest.raises(evd.InputError, match="unknown rule 'median'"):
         finished.export(tmp_path / "model.keras", "ensemble", "median")
     assert [*tmp_path.iterdir()] == []

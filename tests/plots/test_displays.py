@@ -1,5 +1,6 @@
 """The artists hold the numbers of the frame, and odd tables are drawn or refused with a sentence."""
 
+import re
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.findings.confusions import confusions
 from ensemble_vs_dropout.plots import ArmIntervals, ClassErrors, ConfusionMatrix, EnsembleSize, LearningCurves, style
+from ensemble_vs_dropout.report.words import spread_in_words
 from ensemble_vs_dropout.types import Predictions
 
 LONG = [f"a very long name of an arm that never ends, number {place}, for $5 or $6" for place in range(12)]
@@ -232,3 +234,12 @@ def test_metrics_colors_and_labels_can_be_chosen(tables):
         display.of_metrics([])
     with pytest.raises(InputError, match="is of no metrics"):
         LearningCurves.from_histories(tables.histories(), dataset="d").of_metrics(["error"])
+
+
+def test_the_numbers_of_classes_are_told_with_their_class_and_unit():
+    found = confused()
+    errors = spread_in_words(ClassErrors.from_confusions(found, dataset="d").frame())
+    assert re.fullmatch(r"error \(%\): lowest \d+\.\d\d \(.*, class \d\), highest \d+\.\d\d \(.*, class \d\)\.", errors)
+    shares = spread_in_words(ConfusionMatrix.from_confusions(found, "ensemble", dataset="d").frame())
+    assert shares.startswith("share of a class: lowest 0.")
+    assert re.search(r", class \d as class \d\)", shares)

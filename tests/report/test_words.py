@@ -3,12 +3,15 @@ import pandas as pd
 import pytest
 
 from ensemble_vs_dropout.evaluation import Evaluator, diversity_table
+from ensemble_vs_dropout.evaluation.answer import answer
+from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.report import result_table
 from ensemble_vs_dropout.report.words import (
     contrasts_in_words,
     cost_in_words,
     diversity_in_words,
+    paid_in_words,
     quality_in_words,
     settings_in_words,
     shown_best,
@@ -206,3 +209,20 @@ def test_settings_are_written_as_people_write_them():
     assert table.frame()["value"].tolist()[:4] == ["none", "d 1, 2", "yes", "12,345"]
     assert table.frame()["value"].tolist()[4].endswith("49 and 10 more")
     assert table.frame()["setting"].tolist()[0] == "a b"
+
+
+def test_the_costs_of_the_first_screen_are_those_of_the_answer():
+    rng = np.random.default_rng(0)
+    arms = {name: [Predictions(rng.dirichlet([1, 1], (2, 50))) for _ in range(3)] for name in ("single", "ensemble")}
+    rules = {"single": [EACH], "ensemble": ["mean"]}
+    contrasts = Evaluator(["error"], rules).contrasts(arms, rng.integers(2, size=50))
+    paid = {"single": Cost(10, 100.0, 1, 1.0, 0.1, bytes=9, multiply_adds=7, trained_multiply_adds=50.0)}
+    paid["ensemble"] = Cost(50, 450.0, 5, 1.0, 0.1, bytes=90, multiply_adds=21, trained_multiply_adds=900.0)
+    cost = cost_table({arm: [one] for arm, one in paid.items()})
+    told = answer(contrasts, cost)
+    table = paid_in_words(cost, "single")
+    shown = dict(zip(table.columns[1:], table.rows[1][1:], strict=True))
+    assert told.against[0].a == "a single network"
+    assert shown["training"].number == pytest.approx(1 / told.training)
+    assert shown["predicting"].number == pytest.approx(1 / told.predicting)
+    assert shown["memory"].number == 5

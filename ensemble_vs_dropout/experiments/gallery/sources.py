@@ -186,7 +186,7 @@ class StudySource:
         """Return the arrays of a finished run."""
         if not self.store.has(run):
             raise Lacking
-        return read_arrays(self.store, run, file)
+        return read_arrays(run, self.store, file)
 
     def tables(self, file: str) -> Iterator[tuple[Point, Run, pd.DataFrame]]:
         """Yield a table of every run of every point."""
@@ -194,8 +194,8 @@ class StudySource:
             for run in point.runs:
                 if self.store.has(run):
                     csv = file.endswith("csv")
-                    rows = None if csv else read_json(self.store, run, file, list)
-                    yield point, run, read_table(self.store, run, file) if csv else pd.DataFrame(rows)
+                    rows = None if csv else read_json(run, self.store, file, list)
+                    yield point, run, read_table(run, self.store, file) if csv else pd.DataFrame(rows)
 
     def experiments(self) -> Iterator[tuple[dict[str, Any], Experiment]]:
         """Yield each point's keys, and its repetitions as one experiment."""
