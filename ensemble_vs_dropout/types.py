@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, visible
+from ensemble_vs_dropout.inputs import columns_of, dtypes_of, nested, shapes_of, told
 
 FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.integer]
@@ -61,6 +62,7 @@ class Encoding:
         columns: Of a table, in the order of the features, numbers first; empty for arrays.
         mean: Of the numbers in the training part, shape (numbers,), or that of an example; None where they stay.
         deviation: Their standard deviations there, and 0 for what is constant and becomes 0; as `mean`.
+        inputs: How each of several inputs is made, by their names; empty where there is one.
 
     Example:
         >>> encoding = Encoding((Column("age", "number", fill=30.0),), np.array([40.0]), np.array([10.0]))
@@ -71,6 +73,7 @@ class Encoding:
     columns: tuple[Column, ...] = ()
     mean: FloatArray | None = None
     deviation: FloatArray | None = None
+    inputs: Mapping[str, Encoding] = field(default_factory=dict)
 
     @property
     def numbers(self) -> tuple[Column, ...]:
@@ -82,20 +85,29 @@ class Encoding:
         """The columns that are text or bools."""
         return tuple(column for column in self.columns if not column.numeric)
 
+    def check_kinds(self, shape: Any, dtype: Any) -> None:
+        """Raise `TypeError` unless these are the shape and the dtype of an example, or dicts of those of each input."""
+        for name in self.inputs or [None]:
+            one, kind = (told if name is None else told[name] for told in (shape, dtype))
+            if not isinstance(one, list) or not all(isinstance(size, int) for size in one) or not isinstance(kind, str):
+                raise TypeError(f"no shape and dtype: {one!r}, {kind!r}")
+
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it."""
         arrays = {name: getattr(self, name) for name in ("mean", "deviation")}
         return {
             "columns": [asdict(column) for column in self.columns],
             **{name: None if array is None else array.tolist() for name, array in arrays.items()},
+            **({"inputs": {name: one.to_json() for name, one in self.inputs.items()}} if self.inputs else {}),
         }
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Encoding:
         """Return what `to_json` gave."""
         columns = (Column(**{**column, "categories": tuple(column["categories"])}) for column in told["columns"])
-        arrays = (None if told[name] is None else np.array(told[name], float) for name in ("mean", "deviation"))
-        return cls(tuple(columns), *arrays)
+        mean, deviation = (None if told[key] is None else np.array(told[key], float) for key in ("mean", "deviation"))
+        inputs = {str(name): cls.from_json(one) for name, one in told.get("inputs", {}).items()}
+        return cls(tuple(columns), mean, deviation, inputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +116,8 @@ class Dataset:
 
     Attributes:
         name: What tables and folders call it.
-        x_train: Features, shape (examples, ...); uint8 images stay uint8. Likewise `x_val` and `x_test`.
+        x_train: Features, shape (examples, ...); uint8 images stay uint8. Those of several inputs are one array with
+            a field for each, which `from_arrays` makes of a dict. Likewise `x_val` and `x_test`.
         y_train: Labels 0..K-1, shape (examples,). Likewise `y_val` and `y_test`.
         classes: The names of the K classes, in the order of the labels; controls in them stand as escapes.
         source: Where the data came from, in words.
@@ -162,19 +175,20 @@ class Dataset:
         x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
         if len(x) == 0:
             raise InputError(f"x_{part} of {self.name!r} must hold at least one example, got none")
-        if x.shape[1:] != self.x_train.shape[1:]:
+        if shapes_of(x) != shapes_of(self.x_train):
             raise InputError(
                 f"x_{part} of {self.name!r} must have examples of the shape of x_train's, "
-                f"{self.x_train.shape[1:]}, got {x.shape[1:]}"
+                f"{self.input_shape}, got {nested(shapes_of(x))}"
             )
-        if x.dtype.kind not in "uifb":
-            raise InputError(f"x_{part} of {self.name!r} must hold numbers, got dtype {x.dtype}")
-        if x.dtype.kind == "f" and not np.isfinite(x).all():
-            bad = int(np.count_nonzero(~np.isfinite(x)))
-            raise InputError(
-                f"x_{part} of {self.name!r} must be finite, got {bad} values that are NaN or infinite; "
-                "drop or impute them first"
-            )
+        for place, features in columns_of(x).items():
+            what = f"x_{part}{told(place)} of {self.name!r}"
+            if features.dtype.kind not in "uifb":
+                raise InputError(f"{what} must hold numbers, got dtype {features.dtype}")
+            if features.dtype.kind == "f" and not np.isfinite(features).all():
+                bad = int(np.count_nonzero(~np.isfinite(features)))
+                raise InputError(
+                    f"{what} must be finite, got {bad} values that are NaN or infinite; drop or impute them first"
+                )
         if y.shape != (len(x),):
             raise InputError(
                 f"y_{part} of {self.name!r} must have one label for each of the {len(x)} examples, got shape {y.shape}"
@@ -191,14 +205,14 @@ class Dataset:
         parts = ", ".join(f"{size:,} {part}" for part, size in self.sizes.items())
         return (
             f"Dataset {self.name!r}: {len(self.classes)} classes ({few})\n"
-            f"  {parts} examples of shape {self.input_shape}, {self.x_train.dtype}\n"
+            f"  {parts} examples of shape {self.input_shape}, {nested(dtypes_of(self.x_train))}\n"
             f"  from {self.source or 'arrays'}"
         )
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
-        return self.x_train.shape[1:]
+    def input_shape(self) -> Any:
+        """The shape of one example; where there are several inputs, a dict of their shapes."""
+        return nested(shapes_of(self.x_train))
 
     @cached_property
     def test_in_train(self) -> int:

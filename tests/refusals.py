@@ -131,8 +131,8 @@ def one_hot(rows):
 
 
 REFUSALS: dict[str, list[Attempt]] = {
-    "**Networks** with several inputs or several outputs.": [
-        Attempt(lambda: predict(two(2, 1)), "must have one input, got 2"),
+    "**Networks** with several outputs; several inputs that are given otherwise than the network takes them.": [
+        Attempt(lambda: predict(two(2, 1)), "must be a list of the 2 inputs"),
         Attempt(lambda: predict(two(1, 2)), "must have one output, got 2"),
     ],
     "A loss that is none of Keras' cross-entropies.": [

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.inputs import by_place, columns_of, table, told
 from ensemble_vs_dropout.types import Encoding, FloatArray
 
 Parts = dict[str, npt.NDArray[np.generic]]
 Standardise = Literal["auto"] | bool
 
 
-def check_features(where: str, raw: npt.ArrayLike) -> npt.NDArray[np.generic]:
-    """Return `raw` as finite numbers, shape (examples, ...), or raise `InputError` that calls it `where`."""
+def check_features(where: str, raw: Any) -> npt.NDArray[np.generic]:
+    """Return `raw` as finite numbers, shape (examples, ...), or raise `InputError` that calls it `where`.
+
+    A dict of arrays, one for each of several inputs, becomes one array with a field for each.
+    """
+    if isinstance(raw, np.ndarray) and raw.dtype.names:
+        raw = columns_of(raw)
+    if isinstance(raw, Mapping):
+        if not raw:
+            raise InputError(f"{where} must hold an array for each input, got an empty dict")
+        for name, one in raw.items():
+            if isinstance(one, Mapping):
+                raise InputError(f"{where} must be a dict of arrays, got a dict within it at {name!r}")
+        by_place(dict.fromkeys(raw))  # checks the names
+        columns = {name: check_features(f"{where}{told(name)}", one) for name, one in raw.items()}
+        sizes = {place: len(column) for place, column in columns.items()}
+        if len(set(sizes.values())) > 1:
+            counts = ", ".join(f"{size} in {place!r}" for place, size in sizes.items())
+            raise InputError(f"{where} must hold the same examples for each input, got {counts}")
+        return table(columns)
     try:
         array = np.asarray(raw)
     except ValueError as error:
@@ -58,6 +77,8 @@ def ready_features(
     if not any(standardise is choice for choice in (True, False)) and standardise != "auto":
         raise InputError(f"standardise must be 'auto', True or False, got {standardise!r}")
     train = parts["train"]
+    if train.dtype.names:
+        return _ready_inputs(parts, standardise)
     images = train.ndim > 2
     bytes_only = all(part.dtype == np.uint8 for part in parts.values())
     if standardise is True or (standardise == "auto" and not images and not bytes_only):
@@ -68,6 +89,23 @@ def ready_features(
     if images and train.dtype.kind == "i" and train.max() > 1:
         notes.append("whole-number images became float32 as they are; pixels 0..255 are best given as uint8")
     return {part: x.astype(np.float32, copy=False) for part, x in parts.items()}, notes, Encoding()
+
+
+def _ready_inputs(
+    parts: Mapping[str, npt.NDArray[np.generic]], standardise: Standardise
+) -> tuple[Parts, list[str], Encoding]:
+    """Do the same for each of several inputs."""
+    columns = {part: columns_of(x) for part, x in parts.items()}
+    ready: dict[str, Parts] = {part: {} for part in parts}
+    notes, encodings = [], {}
+    for place in columns["train"]:
+        made, more, encodings[place] = ready_features(
+            {part: of_part[place] for part, of_part in columns.items()}, standardise
+        )
+        notes += [f"input {place!r}: {note}" for note in more]
+        for part, x in made.items():
+            ready[part][place] = x
+    return {part: table(of_part) for part, of_part in ready.items()}, notes, Encoding(inputs=encodings)
 
 
 def standardised(parts: Mapping[str, npt.NDArray[np.generic]]) -> tuple[Parts, list[str], Encoding]:

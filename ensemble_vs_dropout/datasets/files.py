@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,12 +46,16 @@ def check_of_table(drop: Sequence[str], missing: str, given: str) -> None:
 
 
 def load_npz(path: Path, plan: Plan) -> Dataset:
-    """Return the `Dataset` in an npz that holds x_train, y_train, x_test, y_test, or x, y."""
-    arrays = read_npz(path)
+    """Return the `Dataset` in an npz that holds x_train, y_train, x_test, y_test, or x, y.
+
+    Those of several inputs are x_train.NAME for each, and likewise x_test, x_val or x.
+    """
+    arrays = with_inputs(path, read_npz(path))
     keys = SPLIT_KEYS if any(key in arrays for key in SPLIT_KEYS) else ("x", "y")
     if any(key not in arrays for key in keys):
         raise InputError(
-            f"{path} must hold x_train, y_train, x_test, y_test, or x, y; it holds {', '.join(arrays) or 'nothing'}"
+            f"{path} must hold x_train, y_train, x_test, y_test, or x, y; it holds {', '.join(arrays) or 'nothing'}; "
+            "several inputs are x_train.NAME and so on"
         )
     names = _class_names(path, arrays.get("class_names"))
     used = (*SPLIT_KEYS, *VAL_KEYS, "class_names") if keys == SPLIT_KEYS else (*keys, "class_names")
@@ -65,6 +70,20 @@ def load_npz(path: Path, plan: Plan) -> Dataset:
         notes += more
     anew = plan.resplit and keys == SPLIT_KEYS  # else the test part is drawn by the seed anyway
     return prepare(x, y, plan, name=path.stem, class_names=names, source=str(path), notes=notes, resplit=anew)
+
+
+def with_inputs(path: Path, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arrays by their keys, those of several inputs (x.image, x.age) as a dict of them ("x")."""
+    found: dict[str, Any] = {}
+    for key, array in arrays.items():
+        part, _, name = key.partition(".")
+        if not (part in ("x", *(f"x_{one}" for one in PARTS)) and name):
+            found[key] = array
+            continue
+        if part in arrays:
+            raise InputError(f"{path} must hold {part}, or {part}.NAME for each input, got both; leave out one")
+        found.setdefault(part, {})[name] = array
+    return found
 
 
 def _class_names(path: Path, array: npt.NDArray[np.generic] | None) -> tuple[str, ...] | None:

@@ -19,6 +19,7 @@ from ensemble_vs_dropout.datasets.splits import (
     noisy_labels,
     stratified_order,
 )
+from ensemble_vs_dropout.inputs import nested, shapes_of
 from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.types import PARTS, Dataset, Encoding, IntArray
 
@@ -27,12 +28,12 @@ Labels = dict[str, IntArray]
 
 
 def from_arrays(
-    x_train: npt.ArrayLike,
+    x_train: npt.ArrayLike | Mapping[str, npt.ArrayLike],
     y_train: npt.ArrayLike,
-    x_test: npt.ArrayLike,
+    x_test: npt.ArrayLike | Mapping[str, npt.ArrayLike],
     y_test: npt.ArrayLike,
     *,
-    x_val: npt.ArrayLike | None = None,
+    x_val: npt.ArrayLike | Mapping[str, npt.ArrayLike] | None = None,
     y_val: npt.ArrayLike | None = None,
     name: str = "arrays",
     class_names: Sequence[str] | None = None,
@@ -47,8 +48,8 @@ def from_arrays(
     """Return a checked `Dataset` of the given arrays; what was done to them is in its notes.
 
     Args:
-        x_train: Features, shape (examples, ...). uint8 stays uint8, all else becomes float32. Likewise
-            `x_test`.
+        x_train: Features, shape (examples, ...). uint8 stays uint8, all else becomes float32. A dict of arrays is of
+            a network with several inputs, by their names. Likewise `x_test`.
         y_train: Labels, shape (examples,): text, bools, whole numbers, or one-hot rows. Likewise `y_test`.
         x_test: As `x_train`.
         y_test: As `y_train`.
@@ -87,7 +88,7 @@ def from_arrays(
 
 
 def prepare(
-    x: Mapping[str, npt.ArrayLike],
+    x: Mapping[str, npt.ArrayLike | Mapping[str, npt.ArrayLike]],
     y: Mapping[str, npt.ArrayLike],
     plan: Plan,
     *,
@@ -106,12 +107,12 @@ def prepare(
         given, lacking = ("x_val", "y_val") if "val" in x else ("y_val", "x_val")
         raise InputError(f"x_val and y_val must come together, got only {given}; give {lacking} too, or neither")
     checked = {part: check_features(f"x_{part}", features) for part, features in x.items()}
-    shape = checked["train"].shape[1:]
+    shapes = shapes_of(checked["train"])
     for part, features in checked.items():
-        if features.shape[1:] != shape:
+        if shapes_of(features) != shapes:
             raise InputError(
-                f"x_{part} must have examples of the shape of x_train's, {shape}, got {features.shape[1:]}; "
-                "reshape one of them"
+                f"x_{part} must have examples of the shape of x_train's, {nested(shapes)}, got "
+                f"{nested(shapes_of(features))}; reshape one of them"
             )
     finish = functools.partial(ready_features, standardise=standardise)
     return assemble(

@@ -15,6 +15,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets.archives import check_file, read_npz
 from ensemble_vs_dropout.datasets.columns import as_numbers
 from ensemble_vs_dropout.datasets.features import check_features
+from ensemble_vs_dropout.datasets.files import with_inputs
 from ensemble_vs_dropout.datasets.tables import CSV, as_csv, as_parquet, names_in_csv
 from ensemble_vs_dropout.types import Column, Encoding
 
@@ -31,13 +32,13 @@ class Rows:
 
     A table may hold further columns, the label among them; they are not looked at. What is read of it are numbers,
     `numbers` of shape (examples, numbers), float64, and `categories` of shape (examples, categories), text, each in the
-    order of the encoding. Of an npz it is `x`, else `x_test`.
+    order of the encoding. Of an npz it is `x`, else `x_test`; of several inputs `x.NAME`, else `x_test.NAME`.
 
     Args:
         path: A .csv or .parquet where the networks were trained on a table, else an .npz or .npy.
         encoding: What was fitted on the training part.
-        shape: Of an example that is an array.
-        dtype: Of an array: "uint8" takes no other.
+        shape: Of an example that is an array; of several inputs a dict of shapes.
+        dtype: Of an array: "uint8" takes no other; of several inputs a dict of dtypes.
 
     Attributes:
         unseen: Of each column of categories, how many values so far were none of those in training.
@@ -48,9 +49,9 @@ class Rows:
             values that are missing or of another kind.
     """
 
-    def __init__(self, path: Path, encoding: Encoding, shape: tuple[int, ...], dtype: str):
+    def __init__(self, path: Path, encoding: Encoding, shape: Any, dtype: Any):
         self.path, self._encoding, self._shape, self._dtype = path, encoding, shape, dtype
-        kinds = (".csv", ".parquet") if encoding.columns else (".npz", ".npy")
+        kinds = (".csv", ".parquet") if encoding.columns else (".npz",) if encoding.inputs else (".npz", ".npy")
         if path.suffix.lower() not in kinds:
             what = "a table" if encoding.columns else "arrays"
             raise InputError(f"the networks were trained on {what}, so data must end in {' or '.join(kinds)}: {path}")
@@ -62,29 +63,41 @@ class Rows:
         """Yield the examples, at most `ROWS` at a time."""
         first = 1
         for part in self._tables() if self._encoding.columns else self._arrays():
-            yield self._encoded(part, first) if self._encoding.columns else {"x": part}
-            first += len(part)
+            yield self._encoded(part, first) if self._encoding.columns else part
+            first += len(part if self._encoding.columns else next(iter(part.values())))
         if first == 1:
             raise InputError(f"{self.path} must have at least one row of data, got none")
 
-    def _arrays(self) -> Iterator[npt.NDArray[Any]]:
-        x = self._opened()
-        if x.shape[1:] != self._shape:
-            raise InputError(f"{self.path} must hold examples of shape {self._shape}, got an array of {x.shape}")
-        if self._dtype == "uint8" and x.dtype != np.uint8:
-            raise InputError(f"{self.path} must hold uint8, as the networks were trained on it, got {x.dtype}")
-        for start in range(0, len(x), ROWS):
-            part = check_features(str(self.path), np.asarray(x[start : start + ROWS]))
-            yield part.astype(self._dtype, copy=False)
+    def _arrays(self) -> Iterator[Part]:
+        opened, several = self._opened(), self._encoding.inputs
+        arrays = opened if isinstance(opened, dict) else {"x": opened}
+        shapes, dtypes = (self._shape, self._dtype) if several else ({"x": self._shape}, {"x": self._dtype})
+        if isinstance(opened, dict) != bool(several) or arrays.keys() != shapes.keys():
+            wanted = ", ".join(f"x.{name}" for name in shapes) if several else "one array"
+            got = ", ".join(f"x.{name}" for name in arrays) if isinstance(opened, dict) else "one array"
+            raise InputError(f"{self.path} must hold {wanted}, as the networks were trained on it, got {got}")
+        for name, x in arrays.items():
+            which, shape = f"{name!r} of {self.path}" if several else str(self.path), tuple(shapes[name])
+            if x.shape[1:] != shape:
+                raise InputError(f"{which} must hold examples of shape {shape}, got an array of {x.shape}")
+            if dtypes[name] == "uint8" and x.dtype != np.uint8:
+                raise InputError(f"{which} must hold uint8, as the networks were trained on it, got {x.dtype}")
+        examples = {len(x) for x in arrays.values()}
+        if len(examples) > 1:
+            raise InputError(f"{self.path} must hold the same examples for each input, got {sorted(examples)}")
+        for start in range(0, max(examples), ROWS):
+            parts = {name: np.asarray(x[start : start + ROWS]) for name, x in arrays.items()}
+            checked = {name: check_features(str(self.path), part) for name, part in parts.items()}
+            yield {name: part.astype(dtypes[name], copy=False) for name, part in checked.items()}
 
-    def _opened(self) -> npt.NDArray[Any]:
+    def _opened(self) -> Any:
         if self.path.suffix.lower() == ".npy":
             try:
                 return np.load(self.path, mmap_mode="r", allow_pickle=False)
             except Exception as error:  # NumPy's reader raises anything at what is no array
                 reason = str(error).partition("\n")[0]
                 raise InputError(f"{self.path} cannot be read as an array: {reason}; write it again") from error
-        arrays = read_npz(self.path)
+        arrays = with_inputs(self.path, read_npz(self.path))
         found = next((arrays[name] for name in ("x", "x_test") if name in arrays), None)
         if found is None:
             raise InputError(f"{self.path} must hold x, or x_test; it holds {', '.join(arrays) or 'nothing'}")

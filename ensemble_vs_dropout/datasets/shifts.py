@@ -15,7 +15,7 @@ To add one: write its function below and a `Shift` with the amounts in `SHIFTS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
 from numbers import Real
@@ -237,6 +237,9 @@ SHIFTS = {
 
 
 def _check_inputs(x: npt.ArrayLike, name: str) -> npt.NDArray[np.generic]:
+    if isinstance(x, Mapping) or (isinstance(x, np.ndarray) and x.dtype.names):
+        names = ", ".join(x if isinstance(x, Mapping) else x.dtype.names or ())
+        raise InputError(f"x must be one array for the shift {name!r}, got several inputs ({names}); shift one of them")
     array = check_features("x", x)
     if array.dtype != np.uint8 and array.dtype.kind != "f":
         raise InputError(f"x must be uint8 or floats, got dtype {array.dtype}; convert it with x.astype('float32')")

@@ -44,7 +44,8 @@ from ensemble_vs_dropout.models.builders import (
     matching_width,
     takes_width,
 )
-from ensemble_vs_dropout.models.heads import input_of, read_head
+from ensemble_vs_dropout.models.calling import input_of
+from ensemble_vs_dropout.models.heads import read_head
 from ensemble_vs_dropout.models.random_layers import random_layers
 from ensemble_vs_dropout.predictors import Ensemble, ExactDropout, MonteCarloDropout, WeightScaling
 from ensemble_vs_dropout.progress import Progress
@@ -162,6 +163,11 @@ def compare(
         raise InputError("rate must be above 0, for at 0 there is no dropout, got 0")
     check_at_least("seed", seed, 0)
     check_known("executor", executor, ("local", "ray"))
+    if not isinstance(build, str) and (isinstance(build, keras.Model) or not callable(build)):
+        raise InputError(
+            f"build must be a function (data, rate) that returns a compiled keras.Model, or the name of one, got "
+            f"{type(build).__name__}; the data come first: compare(data, build)"
+        )
     builder = find_builder(build) if isinstance(build, str) else build
     if controls is None:
         controls = arms is None and members > 1 and takes_width(builder)
@@ -266,7 +272,7 @@ def _check_runs(runs: Sequence[Run], store: Keeping, builder: Builder, data: Dat
         data = data_of(wanted) if wanted.new_splits else data
         rate = float(wanted.rate) * recipe.rate if recipe.dropout else 0.0
         width = matching_width(builder, data, wanted.members) if recipe.single else 1.0
-        network = (rate, width, data.input_shape)
+        network = (rate, width, str(data.input_shape))
         if network not in seen:
             seen[network] = architecture_of(build_for(builder, data, rate=rate, width=width))
         try:
@@ -416,11 +422,11 @@ def _check_network(builder: Builder, data: Dataset, rate: float) -> keras.Model:
             f"the outputs of {model.name!r} must match the {len(data.classes)} classes of {data.name!r}, "
             f"got {head.classes}"
         )
-    shape, _ = input_of(model)
-    if shape != data.input_shape:
+    taken = input_of(model)
+    if hasattr(taken, "shape") and tuple(taken.shape[1:]) != data.input_shape:  # else predicting tells
         raise InputError(
             f"the input of {model.name!r} must have the shape of an example of {data.name!r}, {data.input_shape}, "
-            f"got {shape}"
+            f"got {tuple(taken.shape[1:])}"
         )
     WeightScaling(model).predict_members(data.x_train[:2])
     return model

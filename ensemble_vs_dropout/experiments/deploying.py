@@ -37,7 +37,7 @@ def deployable(
     inputs = _inputs(comparison, run)
     models = _members(comparison, repetition, arm, passes)
     encoding = Encoding.from_json(inputs["encoding"])
-    model = deployed(models, encoding, tuple(inputs["shape"]), inputs["dtype"], rule)
+    model = deployed(models, encoding, inputs["shape"], inputs["dtype"], rule)
     settings = comparison.settings
     told = {
         **inputs, "arm": arm, "label": ARMS[arm].label, "rule": rule, "members": len(models), "run": run.name,

@@ -109,10 +109,9 @@ def inputs_of(run: Run, store: Keeping) -> dict[str, Any]:
     """Return what the networks of a run take, and which classes they know, or raise `DamagedError`."""
     told = read_json(run, store, INPUTS)
     with as_written(run, INPUTS):
-        Encoding.from_json(told["encoding"])
-        lists = (told["shape"], told["classes"])
-        if not all(isinstance(one, list) for one in lists) or not isinstance(told["dtype"], str):
-            raise TypeError("no shape, classes or type")
+        Encoding.from_json(told["encoding"]).check_kinds(told["shape"], told["dtype"])
+        if not isinstance(told["classes"], list):
+            raise TypeError("no classes")
         return told
 
 

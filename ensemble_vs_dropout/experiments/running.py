@@ -31,6 +31,7 @@ from ensemble_vs_dropout.experiments.settings import ModelSettings, Settings
 from ensemble_vs_dropout.experiments.store import Keeping
 from ensemble_vs_dropout.experiments.ways import Ways
 from ensemble_vs_dropout.files import digest, digest_of_arrays
+from ensemble_vs_dropout.inputs import dtypes_of, nested, shapes_of
 from ensemble_vs_dropout.models.architecture import architecture
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.builders import NETWORKS, Builder, build_for, find_builder, matching_width
@@ -267,7 +268,8 @@ def data_digest(data: Dataset) -> str:
 def inputs_of_data(data: Dataset) -> dict[str, Any]:
     """Return what networks of these data take, and which classes they know, as JSON can hold it."""
     encoding = data.encoding.to_json() if data.encoding else None
-    told = {"shape": list(data.input_shape), "dtype": data.x_train.dtype.name, "classes": list(data.classes)}
+    shape, dtype = (nested(of(data.x_train)) for of in (shapes_of, dtypes_of))
+    told = {"shape": shape if isinstance(shape, dict) else list(shape), "dtype": dtype, "classes": list(data.classes)}
     return {"encoding": encoding or Encoding().to_json(), **told}
 
 
@@ -411,10 +413,13 @@ def conditions(shifts: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 def other_data(name: str, data: Dataset) -> Dataset:
     """Return data that do not belong, or raise `InputError` if they are of another shape or type."""
     other = _load(name, None, (), "refuse", None, 0.0, 0, False, state=state_of_data(name))
-    if other.input_shape != data.input_shape or other.x_test.dtype != data.x_test.dtype:
+    (shape, dtype), (shape_there, dtype_there) = (
+        (one.input_shape, nested(dtypes_of(one.x_test))) for one in (data, other)
+    )
+    if (shape, dtype) != (shape_there, dtype_there):
         raise InputError(
-            f"other_data must have examples of the shape and type of {data.name!r}, {data.input_shape} of "
-            f"{data.x_test.dtype}, but those of {other.name!r} are {other.input_shape} of {other.x_test.dtype}"
+            f"other_data must have examples of the shape and type of {data.name!r}, {shape} of {dtype}, but those of "
+            f"{other.name!r} are {shape_there} of {dtype_there}"
         )
     return other
 

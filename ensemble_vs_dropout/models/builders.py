@@ -63,6 +63,11 @@ class Network:
         rates = (settings["rate"], settings["input_rate"])
         if rate is not None:
             rates = (check_fraction("rate", rate), settings["input_rate"] if rate else 0.0)
+        if data.x_train.dtype.names:
+            raise InputError(
+                f"{self.name} takes one input, and {data.name!r} has {len(data.x_train.dtype.names)} "
+                f"({', '.join(data.x_train.dtype.names)}); give a network of your own that takes them"
+            )
         images = data.x_train.dtype == "uint8"
         layers = [keras.Input(data.input_shape, dtype=data.x_train.dtype.name if images else "float32")]
         if images:

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.inputs import by_place, table
 from ensemble_vs_dropout.models.backend import Functional, keras, tf
+from ensemble_vs_dropout.models.calling import as_tensors, input_of
 from ensemble_vs_dropout.models.graphs import graph_of, times_used
-from ensemble_vs_dropout.models.heads import input_of
 
 # What a layer holds that belongs to it as an object: its nodes, its lists of variables, TensorFlow's own books.
 _OF_THE_OBJECT = {
@@ -231,10 +232,9 @@ def _check_own(model: keras.Model, copy: keras.Model) -> None:
     """Raise `InputError` if a copy computes with the model's variables, so that it would change as the model does."""
     if not any(map(_has_own_code, model._flatten_layers())):
         return
-    shape, dtype = input_of(model)
     function = tf.function(lambda x: _called(copy, x), autograph=False)
     with keras.StatelessScope():  # as in predicting, for recurrent layers would change their states
-        captured = function.get_concrete_function(tf.TensorSpec((None, *shape), dtype)).captured_inputs
+        captured = function.get_concrete_function(input_of(model)).captured_inputs
     used = {id(tensor) for tensor in captured}
     for layer in model._flatten_layers():
         for variable in layer.variables:
@@ -252,9 +252,9 @@ def _has_own_code(layer: keras.layers.Layer) -> bool:
     return any(not f"{module}.".startswith(("keras.", "ensemble_vs_dropout.")) for module in modules)
 
 
-def _called(model: keras.Model, x: tf.Tensor) -> Any:
+def _called(model: keras.Model, x: Any) -> Any:
     if getattr(model, "_inputs_struct", None) is not None:
-        x = keras.tree.pack_sequence_as(model._inputs_struct, [x])
+        x = keras.tree.pack_sequence_as(model._inputs_struct, keras.tree.flatten(x))
     return model(x, training=False)
 
 
@@ -273,8 +273,12 @@ def check_alike(model: keras.Model, copy: keras.Model) -> None:
 
 def probe(model: keras.Model) -> npt.NDArray[Any]:
     """Return a few made-up examples of what a model takes: small numbers, or words that it knows."""
-    shape, dtype = input_of(model)
-    size = (4, *(16 if axis is None else axis for axis in shape))
+    columns = {place: _made_up(model, spec) for place, spec in by_place(input_of(model)).items()}
+    return columns[""] if "" in columns else table(columns)
+
+
+def _made_up(model: keras.Model, spec: tf.TensorSpec) -> npt.NDArray[Any]:
+    size, dtype = (4, *(16 if axis is None else axis for axis in spec.shape[1:])), spec.dtype.name
     rng = np.random.default_rng(0)
     if dtype == "string":
         known = [layer.get_vocabulary() for layer in model._flatten_layers() if hasattr(layer, "get_vocabulary")]
@@ -289,7 +293,7 @@ def predicted(model: keras.Model, x: npt.NDArray[Any]) -> list[npt.NDArray[Any]]
     """Return a model's outputs in inference mode as float32, and leave it as it is; None if it does not take `x`."""
     before = [(variable, variable.numpy().copy()) for variable in model.non_trainable_variables]
     try:
-        outputs = keras.tree.flatten(_called(model, tf.constant(x)))
+        outputs = keras.tree.flatten(_called(model, as_tensors(x)))
         return [np.asarray(keras.ops.cast(output, "float32")) for output in outputs]
     except Exception:  # made-up examples may be none for a user's own layers, and then nothing can be told by them
         return None

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras
+from ensemble_vs_dropout.models.calling import map_shapes, seen_shapes
 from ensemble_vs_dropout.models.graphs import graph_of
 from ensemble_vs_dropout.models.layers import IDENTITIES
 from ensemble_vs_dropout.types import IntArray
@@ -100,8 +101,6 @@ def read_head(model: keras.Model) -> Head:
     if len(getattr(model, "outputs", None) or ()) > 1:
         raise InputError(f"the model {model.name!r} must have one output, got {len(model.outputs)}")
     kind, logits = _read_loss(model)
-    if len(getattr(model, "inputs", None) or ()) > 1:
-        input_of(model)  # says so
     units = _units(model)
     if kind is None:  # Keras' "crossentropy" is the one that the labels fit, and a head gives numbers
         kind = keras.losses.BinaryCrossentropy if units == 1 else keras.losses.SparseCategoricalCrossentropy
@@ -121,23 +120,6 @@ def single_output(outputs: Any) -> Any:
     if len(flat) != 1:
         raise InputError(f"a model must have one output, got {len(flat)}")
     return flat[0]
-
-
-def input_of(model: keras.Model) -> tuple[tuple[int | None, ...], str]:
-    """Return the shape of an example and the dtype of the features that a model takes.
-
-    Raises:
-        InputError: It has several inputs, or is subclassed and was not called yet.
-    """
-    inputs = getattr(model, "inputs", None)
-    if inputs:
-        if len(inputs) > 1:
-            raise InputError(f"the model {model.name!r} must have one input, got {len(inputs)}")
-        return tuple(inputs[0].shape[1:]), str(inputs[0].dtype)
-    shape = _seen_shape(model)
-    if shape is None:
-        raise InputError(f"the subclassed model {model.name!r} must be built before, by calling it on a batch")
-    return shape[1:], str(model.input_dtype)
 
 
 def _read_loss(model: keras.Model) -> tuple[type[keras.losses.Loss] | None, bool]:
@@ -187,18 +169,12 @@ def _units(model: keras.Model) -> int:
 
 def _called_shape(model: keras.Model) -> Any:
     """Return the shape that a subclassed model gives for the batch it was called on, or None before any call."""
-    shape = _seen_shape(model)
-    if shape is None:
+    seen = seen_shapes(model)
+    if seen is None:
         return None
-    outputs = model.compute_output_spec(keras.KerasTensor((None, *shape[1:])))
+    outputs = model.compute_output_spec(map_shapes(lambda shape: keras.KerasTensor((None, *shape[1:])), seen))
     shapes = [output.shape for output in keras.tree.flatten(outputs)]
     return shapes[0] if len(shapes) == 1 else shapes
-
-
-def _seen_shape(model: keras.Model) -> tuple[int | None, ...] | None:
-    """Return the shape of the batch that a subclassed model was called on, or None before any call."""
-    shapes = list((model.get_build_config() or {}).values())
-    return tuple(shapes[0]) if len(shapes) == 1 and isinstance(shapes[0], (tuple, list)) else None
 
 
 def _check_activation(model: keras.Model, logits: bool, units: int) -> None:

@@ -13,9 +13,11 @@ import psutil
 import scipy.sparse
 
 from ensemble_vs_dropout.checks import InputError, check_at_least
+from ensemble_vs_dropout.inputs import by_place, columns_of, nested, table, told
 from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.models.calling import input_of
 from ensemble_vs_dropout.models.graphs import graph_of
-from ensemble_vs_dropout.models.heads import input_of, single_output
+from ensemble_vs_dropout.models.heads import single_output
 
 Array = npt.NDArray[np.generic]
 _SYMBOLIC = (keras.KerasTensor, tf.SparseTensor, tf.RaggedTensor)
@@ -23,12 +25,14 @@ _SYMBOLIC = (keras.KerasTensor, tf.SparseTensor, tf.RaggedTensor)
 
 @dataclass(frozen=True)
 class Input:
-    """The one input of a model.
+    """What a model takes: one input, or several.
 
     Attributes:
         model: The model's name.
         shape: Of an example; None where an axis may have any length.
         dtype: Of the features.
+        parts: The several inputs by their places (see `ensemble_vs_dropout.inputs`), which then have shape and dtype.
+        name: Of the input's tensor, by which Keras finds it in a dict; None if it has none.
         tries: Says whether the model takes examples of another shape or of text, for a model that does not tell by
             itself what it takes.
     """
@@ -37,17 +41,70 @@ class Input:
     shape: tuple[int | None, ...]
     dtype: str
     tries: Callable[[tuple[int, ...], str], bool] | None = field(default=None, compare=False, repr=False)
+    parts: Mapping[str, "Input"] = field(default_factory=dict, hash=False)
+    name: str | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, model: keras.Model, lasting: bool = True) -> "Input":
         """Return a model's input; one that is not `lasting` is not kept in memory, and then nothing can be tried."""
-        shape, dtype = input_of(model)
+        specs = by_place(input_of(model))
+        if len(specs) > 1:
+            tensors = by_place(getattr(model, "_inputs_struct", None) or {})
+            names = {place: getattr(tensors.get(place), "name", None) for place in specs}
+            parts = {
+                place: cls(model.name, tuple(spec.shape[1:]), spec.dtype.name, name=names[place])
+                for place, spec in specs.items()
+            }
+            return cls(model.name, (), "", parts=parts)
+        (spec,) = specs.values()
+        shape, dtype = tuple(spec.shape[1:]), spec.dtype.name
         seen = graph_of(model) is not None  # a graph says its dtype, and checks its shape unless it is sequential
         if not lasting or (seen and not isinstance(model, keras.Sequential)):
             return cls(model.name, shape, dtype)
         return cls(
             model.name, shape, dtype, lambda given, kind: not (seen and kind != dtype) and _takes(model, given, kind)
         )
+
+    def given(self, name: str, x: Any) -> dict[str, Any]:
+        """Return the features of several inputs by their places, out of how the user nests them.
+
+        A dict of tensors' names serves a model of a list too, as with Keras.
+
+        Raises:
+            InputError: They are nested otherwise than the model's inputs.
+        """
+        if isinstance(x, np.ndarray) and x.dtype.names:
+            x = nested(columns_of(x))
+        return self._matched(name, nested(self.parts), x, "")
+
+    def _matched(self, name: str, wanted: Any, x: Any, place: str) -> dict[str, Any]:
+        if isinstance(wanted, Input):
+            return {place.rpartition("/")[0]: x}
+        keys = [*wanted] if isinstance(wanted, dict) else [f"[{number}]" for number in range(len(wanted))]
+        inner = [*wanted.values()] if isinstance(wanted, dict) else wanted
+        if isinstance(x, Mapping):
+            own = keys
+            if not isinstance(wanted, dict) and all(isinstance(one, Input) and one.name for one in inner):
+                keys = [one.name for one in inner]
+            fits = set(x) == set(keys)
+            found = [x.get(key) for key in keys]
+        else:
+            own, fits = keys, isinstance(x, (list, tuple)) and not isinstance(wanted, dict) and len(x) == len(wanted)
+            found = [*x] if fits else []
+        if not fits:
+            kind, names = "a dict", f", {', '.join(map(repr, keys))}"
+            if not isinstance(wanted, dict):
+                kind, names = "a list", names if isinstance(x, Mapping) else ""
+            got = f"a dict of {', '.join(map(repr, x))}" if isinstance(x, Mapping) else f"a {type(x).__name__}"
+            got += f" of {len(x)}" if isinstance(x, (list, tuple)) else ""
+            raise InputError(
+                f"{name}{told(place.rstrip('/'))} must be {kind} of the {len(keys)} inputs that {self.model!r} "
+                f"takes{names}, got {got}"
+            )
+        parts: dict[str, Any] = {}
+        for key, one, features in zip(own, inner, found, strict=True):
+            parts |= self._matched(name, one, features, f"{place}{key}/")
+        return parts
 
     def takes_text(self, shape: tuple[int, ...]) -> bool:
         """Return whether examples of this shape may hold text."""
@@ -88,6 +145,10 @@ class Examples:
 
     def __init__(self, name: str, x: Any, inputs: Sequence[Input]):
         self._name = name
+        self._parts: dict[str, Examples] = {}
+        if any(one.parts for one in inputs):
+            self._take_several(x, inputs)
+            return
         several = isinstance(x, (list, tuple)) and len(x) and hasattr(x[0], "shape")  # inputs for Keras, or examples
         if several and len(x) == 1 and len(x[0].shape) == len(inputs[0].shape) + 1:
             x, several = x[0], False
@@ -118,8 +179,25 @@ class Examples:
                 )
             self._shape = fitting
 
+    def _take_several(self, x: Any, inputs: Sequence[Input]) -> None:
+        places = [*inputs[0].parts]
+        for other in inputs:
+            if [*other.parts] != places:
+                kinds = [", ".join(f"{told(place)}" for place in one.parts) or "one" for one in (inputs[0], other)]
+                raise InputError(
+                    f"models that are fed together must take the same inputs, got {kinds[0]} and {kinds[1]}"
+                )
+        given = inputs[0].given(self._name, x)
+        for place, features in given.items():
+            inner = [one.parts[place] for one in inputs]
+            self._parts[place] = Examples(f"{self._name}{told(place)}", features, inner)
+        sizes = {place: len(part) for place, part in self._parts.items()}
+        if len(set(sizes.values())) > 1:
+            counts = ", ".join(f"{size} in {self._name}{told(place)}" for place, size in sizes.items())
+            raise InputError(f"{self._name} must hold the same examples for each input, got {counts}")
+
     def __len__(self) -> int:
-        return int(self._x.shape[0])
+        return len(next(iter(self._parts.values()))) if self._parts else int(self._x.shape[0])
 
     def batch(self, start: int, stop: int) -> Array:
         """Return these examples as an array that a model takes.
@@ -128,6 +206,8 @@ class Examples:
             InputError: A feature is NaN or infinite. The outputs need not show it: a layer of whole numbers takes NaN
                 for some number, and on some processors `relu` takes it for 0.
         """
+        if self._parts:
+            return table({place: part.batch(start, stop) for place, part in self._parts.items()})
         part = self._x[start:stop]
         array = _plain(self._name, part.toarray() if scipy.sparse.issparse(part) else np.asarray(part))
         if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -141,6 +221,8 @@ class Examples:
         Raises:
             InputError: They are sparse and would not fit in memory.
         """
+        if self._parts:
+            return table({place: part.whole() for place, part in self._parts.items()})
         if scipy.sparse.issparse(self._x):
             needed, free = int(np.prod(self._x.shape)) * self._x.dtype.itemsize, psutil.virtual_memory().available
             if needed > free // 2:
@@ -185,16 +267,22 @@ def check_source(name: str, x: Any, inputs: Sequence[Input], endless: bool = Fal
     if not of_tensorflow:
         return
     spec = x.element_spec[0] if isinstance(x.element_spec, tuple) and x.element_spec else x.element_spec
+    for one in inputs:
+        given = one.given(name, spec) if one.parts else {"": spec}
+        for place, part in given.items():
+            _check_elements(name + told(place), part, one.parts[place] if one.parts else one)
+
+
+def _check_elements(name: str, spec: Any, one: Input) -> None:
     if not isinstance(spec, tf.TensorSpec):
         kind = type(spec).__name__
         raise InputError(f"{name} must hold one dense array of features in each batch, got {kind}; map it to one")
     rank = spec.shape.rank
-    for one in inputs:
-        if rank is not None and rank < len(one.shape) + (one.shape[-1:] != (1,)):  # Keras adds an axis of one
-            raise InputError(
-                f"{name} must hold batches of shape {_words(one.shape)}, got elements of shape {tuple(spec.shape)}; "
-                "call .batch(32) on the data set"
-            )
+    if rank is not None and rank < len(one.shape) + (one.shape[-1:] != (1,)):  # Keras adds an axis of one
+        raise InputError(
+            f"{name} must hold batches of shape {_words(one.shape)}, got elements of shape {tuple(spec.shape)}; "
+            "call .batch(32) on the data set"
+        )
 
 
 def batches(x: Any, inputs: Sequence[Input], batch_size: int, at_once: bool = False) -> Iterator[tuple[int, Array]]:
@@ -233,6 +321,8 @@ def _opened(name: str, x: Any) -> Any:
     """Return an array, a sparse matrix of rows, or what else has a shape and gives its rows as arrays when sliced."""
     if isinstance(x, Mapping):
         raise InputError(f"{name} must be one array of features, got a dict of {', '.join(map(repr, x))}; give the one")
+    if isinstance(x, np.ndarray) and x.dtype.names:
+        raise InputError(f"{name} must be one array of features, got records of {', '.join(map(repr, x.dtype.names))}")
     if isinstance(x, _SYMBOLIC):
         raise InputError(f"{name} must be an array of features, got a {type(x).__name__}; make it dense first")
     if np.ma.isMaskedArray(x):
@@ -279,8 +369,8 @@ def _stacked(name: str, x: Sequence[Any]) -> Array:
         array = np.asarray(x, dtype=object) if array.dtype.kind in "UST" else array
     except (ValueError, TypeError) as error:
         raise InputError(
-            f"{name} must be one array of features, got a {type(x).__name__} of parts of different shape; a model "
-            "with several inputs cannot be used, and examples of different length must be padded"
+            f"{name} must be one array of features, got a {type(x).__name__} of parts of different shape; examples "
+            "of different length must be padded, and a model that takes several inputs must say so"
         ) from error
     return array
 

@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.inputs import by_place
 from ensemble_vs_dropout.models.architecture import architecture, remembered
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
+from ensemble_vs_dropout.models.calling import as_tensors
 from ensemble_vs_dropout.models.heads import Head, read_head
 from ensemble_vs_dropout.models.random_layers import Off, check_raw_draws, has_foreign, tracing
 from ensemble_vs_dropout.types import FloatArray
@@ -29,10 +31,10 @@ Body = Callable[..., Any]  # (model, *tensors) -> a tensor, or None where what i
 
 
 class Program:
-    """A traced function of a model and tensors, whose first axis is left open."""
+    """A traced function of a model and tensors, or tensors nested, whose first axis is left open."""
 
-    def __init__(self, body: Body, model: keras.Model, *given: tf.Tensor):
-        specs = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in given]
+    def __init__(self, body: Body, model: keras.Model, *given: Any):
+        specs = tf.nest.map_structure(lambda one: tf.TensorSpec((None, *one.shape[1:]), one.dtype), given)
         traced = tf.function(lambda *tensors: body(model, *tensors), autograph=False)
         self.function = traced.get_concrete_function(*specs)
         places = {id(handle): place for place, handle in enumerate(_handles(model))}
@@ -52,8 +54,9 @@ class Program:
         placed = [handles[place] for place in self._captured if place is not None]
         kinds = [output.dtype for output in self.function.outputs]
 
-        def run(*given: tf.Tensor) -> Any:
-            outputs = tf.raw_ops.StatefulPartitionedCall(args=[*given, *placed], Tout=kinds, f=self.function)
+        def run(*given: Any) -> Any:
+            args = [*tf.nest.flatten(given), *placed]
+            outputs = tf.raw_ops.StatefulPartitionedCall(args=args, Tout=kinds, f=self.function)
             return outputs[0] if kinds else None
 
         return run
@@ -73,17 +76,18 @@ class Programs:
         self._seen[id(model)] = model
         return first
 
-    def run(self, body: Body, model: keras.Model, *given: tf.Tensor, pure: bool = False) -> Any:
+    def run(self, body: Body, model: keras.Model, *given: Any, pure: bool = False) -> Any:
         """Run the program of this body for this model and tensors like these."""
         return self.get(body, model, *given, pure=pure)(*given)
 
-    def get(self, body: Body, model: keras.Model, *given: tf.Tensor, pure: bool = False) -> Callable[..., Any]:
+    def get(self, body: Body, model: keras.Model, *given: Any, pure: bool = False) -> Callable[..., Any]:
         """Return the program of this body on this model for tensors like these.
 
         Raises:
             InputError: It is to be `pure` and would change a variable, or draws by TensorFlow itself.
         """
-        key = (body, *((tensor.dtype, tuple(tensor.shape[1:])) for tensor in given))
+        kinds = ((place, one.dtype, tuple(one.shape[1:])) for place, one in by_place(given).items())
+        key = (body, *kinds)
         if (key, id(model)) not in self._found:
             program = next((known for known in self._known[key] if known.fits(model)), None)
             if program is None:
@@ -141,7 +145,7 @@ def forward(model: keras.Model, x: npt.NDArray[np.generic], programs: Programs, 
     body = _BODIES.setdefault(head, partial(_forward, head))
 
     def predicted(part: npt.NDArray[np.generic]) -> FloatArray:
-        return np.asarray(programs.run(body, model, as_tensor(part), pure=True))
+        return np.asarray(programs.run(body, model, as_tensors(part, computed=True), pure=True))
 
     with one_graph_each(), told_in_a_sentence(model):
         probs = np.concatenate([predicted(x[start : start + batch_size]) for start in range(0, len(x), batch_size)])
@@ -187,14 +191,9 @@ def check_batches(model: keras.Model, whole: FloatArray, predicted: Callable[[sl
         )
 
 
-def as_tensor(x: npt.NDArray[np.generic]) -> tf.Tensor:
-    """Return features as a tensor, floats as Keras takes them."""
-    return tf.convert_to_tensor(x.astype(keras.config.floatx()) if x.dtype == np.float64 else x)
-
-
 _BODIES: dict[Head, Body] = {}
 
 
-def _forward(head: Head, model: keras.Model, x: tf.Tensor) -> tf.Tensor:
+def _forward(head: Head, model: keras.Model, x: Any) -> tf.Tensor:
     with keras.StatelessScope(), tracing(model, {}, Off()):  # recurrent layers move their random state even here
         return head.probabilities(model(x, training=False))

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras, keras_random, tf
+from ensemble_vs_dropout.models.calling import input_of
 from ensemble_vs_dropout.models.draws import FUNCTIONS, drawing_by
 from ensemble_vs_dropout.models.graphs import layers_in_order
-from ensemble_vs_dropout.models.heads import input_of
 from ensemble_vs_dropout.models.layers import ATTENTION, BY_NORMAL, BY_RATE
 
 Choice = str | Sequence[str] | Callable[[keras.layers.Layer], bool]
@@ -200,14 +200,13 @@ def always_on(model: keras.Model) -> list[keras.layers.Layer]:
     if not has_foreign(model):
         return []
     noting = _NotingOff()
-    shape, dtype = input_of(model)
 
-    def call(x: tf.Tensor) -> Any:
+    def call(x: Any) -> Any:
         with keras.StatelessScope(), tracing(model, {}, noting):
             return model(x, training=False)
 
     try:
-        traced = tf.function(call, autograph=False).get_concrete_function(tf.TensorSpec((None, *shape), dtype))
+        traced = tf.function(call, autograph=False).get_concrete_function(input_of(model))
     except InputError:
         raise
     except Exception:  # the user's own code, which may want a batch of a certain size
@@ -299,15 +298,14 @@ def _drawing_in_training(model: keras.Model) -> dict[int, tuple[keras.layers.Lay
 def _traced_draws(
     model: keras.Model, modes: Mapping[int, bool], training: bool
 ) -> dict[int, tuple[keras.layers.Layer, ...]] | None:
-    shape, dtype = input_of(model)
-    noting = _Noting()
+    given, noting = input_of(model), _Noting()
 
-    def call(x: tf.Tensor) -> Any:
+    def call(x: Any) -> Any:
         with keras.StatelessScope(), tracing(model, modes, noting) as noting.watch:
             return model(x, training=training)
 
     try:
-        traced = tf.function(call, autograph=False).get_concrete_function(tf.TensorSpec((None, *shape), dtype))
+        traced = tf.function(call, autograph=False).get_concrete_function(given)
     except Exception:  # the user's own code, which may want a batch of a certain size: the classes tell what they can
         return None
     check_raw_draws(traced.graph, model.name, "in training mode, which passes could not repeat")

@@ -19,7 +19,9 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.files import appearing
+from ensemble_vs_dropout.inputs import nested
 from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.models.inputs import inputs_of
 from ensemble_vs_dropout.predictors.export import pool, probabilities_of
 from ensemble_vs_dropout.types import Column, Encoding
 
@@ -30,22 +32,22 @@ _SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def deployed(
-    models: Sequence[keras.Model], encoding: Encoding, shape: tuple[int, ...], dtype: str, rule: str = "mean"
+    models: Sequence[keras.Model], encoding: Encoding, shape: Any, dtype: Any, rule: str = "mean"
 ) -> keras.Model:
     """Return one model of members that takes what a file holds.
 
-    Of arrays it takes the array. Of a table it takes a dictionary: `numbers`, float64, and `categories`, text, each of
-    shape (examples, columns) and with the columns in the order of the encoding, NaN and "" being what is missing. Its
-    outputs are a dictionary: `probabilities`, shape (examples, classes), those that the rule pools; `entropy` of the
-    members' mean in nats, shape (examples,); and of several members `mutual_information`, in nats (see `uncertainty`).
-    Keras' `predict` rounds what it is given to float32, which shows where numbers are large beside their spread (dates
-    in seconds, say); a call of the model does not.
+    Of arrays it takes the array, or a dictionary of those of several inputs. Of a table it takes a dictionary:
+    `numbers`, float64, and `categories`, text, each of shape (examples, columns) and with the columns in the order of
+    the encoding, NaN and "" being what is missing. Its outputs are a dictionary: `probabilities`, shape (examples,
+    classes), those that the rule pools; `entropy` of the members' mean in nats, shape (examples,); and of several
+    members `mutual_information`, in nats (see `uncertainty`). Keras' `predict` rounds what it is given to float32,
+    which shows where numbers are large beside their spread (dates in seconds, say); a call of the model does not.
 
     Args:
         models: Compiled models that take encoded features.
         encoding: What was fitted on the training part.
-        shape: Of the features that `models` take.
-        dtype: Of an array that comes.
+        shape: Of the features that `models` take; of several inputs a dict of shapes.
+        dtype: Of an array that comes; of several inputs a dict of dtypes.
         rule: mean, geometric_mean or majority_vote.
 
     Raises:
@@ -53,16 +55,26 @@ def deployed(
     """
     inputs = _inputs(encoding, shape, dtype)
     features = _features(encoding, inputs)
+    if encoding.inputs:
+        features = nested(inputs_of(models[:1])[0].given("the data", features))
     members = [probabilities_of(model, f"member_{number}", features) for number, model in enumerate(models)]
     probs = keras.ops.stack(members, axis=1)
     mean = keras.ops.mean(probs, axis=1)
     outputs = {"probabilities": pool(probs, rule), "entropy": _entropy(mean)}
     if len(models) > 1:
         outputs["mutual_information"] = outputs["entropy"] - keras.ops.mean(_entropy(probs), axis=1)
-    return keras.Model(inputs.get("x", inputs), outputs, name="deployed")
+    return keras.Model(_alone(inputs), outputs, name="deployed")
 
 
-def _inputs(encoding: Encoding, shape: tuple[int, ...], dtype: str) -> dict[str, keras.KerasTensor]:
+def _alone(inputs: Mapping[str, Any]) -> Any:
+    """Return what stands for the one array, or all inputs by their names."""
+    return inputs["x"] if [*inputs] == ["x"] else dict(inputs)
+
+
+def _inputs(encoding: Encoding, shape: Any, dtype: Any) -> dict[str, keras.KerasTensor]:
+    if encoding.inputs:
+        made = {name: _inputs(one, shape[name], dtype[name])["x"] for name, one in encoding.inputs.items()}
+        return {name: keras.Input(one.shape[1:], dtype=one.dtype, name=name) for name, one in made.items()}
     if not encoding.columns:
         dtype = dtype if encoding.mean is None else "float64"
         return {"x": keras.Input(shape, dtype=dtype, name="x")}
@@ -73,8 +85,10 @@ def _inputs(encoding: Encoding, shape: tuple[int, ...], dtype: str) -> dict[str,
     return found
 
 
-def _features(encoding: Encoding, inputs: Mapping[str, keras.KerasTensor]) -> keras.KerasTensor:
+def _features(encoding: Encoding, inputs: Mapping[str, keras.KerasTensor]) -> Any:
     """Return what the networks take, made of the inputs as it was made of the training part."""
+    if encoding.inputs:
+        return {name: _features(one, {"x": inputs[name]}) for name, one in encoding.inputs.items()}
     if not encoding.columns:
         return inputs["x"] if encoding.mean is None else _standardized(encoding, inputs["x"])
     blocks = []
@@ -168,8 +182,8 @@ class Deployed:
         try:
             self.encoding = Encoding.from_json(self.told["encoding"])
             self.classes = tuple(str(name) for name in self.told["classes"])
-            self.shape = tuple(int(size) for size in self.told["shape"])
-            self.dtype = str(self.told["dtype"])
+            self.shape, self.dtype = self.told["shape"], self.told["dtype"]
+            self.encoding.check_kinds(self.shape, self.dtype)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path} tells of its inputs what evd export does not write: {error}") from error
         try:
@@ -197,7 +211,7 @@ class Deployed:
         for start in range(0, examples, batch_size):
             some = {name: values[start : start + batch_size] for name, values in part.items()}
             tensors = {name: tf.constant(_plain(values)) for name, values in some.items()}
-            found.append(self._forward(tensors.get("x", tensors)))
+            found.append(self._forward(_alone(tensors)))
         return {name: np.concatenate([one[name].numpy() for one in found]) for name in found[0]}
 
 

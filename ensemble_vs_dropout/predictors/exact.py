@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
+from ensemble_vs_dropout.models.calling import as_tensors, examples_in, input_of
 from ensemble_vs_dropout.models.draws import dropped, shape_of
-from ensemble_vs_dropout.models.heads import input_of, read_head
+from ensemble_vs_dropout.models.heads import read_head
 from ensemble_vs_dropout.models.inputs import inputs_of
-from ensemble_vs_dropout.models.programs import Programs, as_tensor, told_in_a_sentence
+from ensemble_vs_dropout.models.programs import Programs, told_in_a_sentence
 from ensemble_vs_dropout.models.random_layers import Choice, choose_layers, tracing, turned_off
 from ensemble_vs_dropout.predictors.base import Part, Predictor, check_weights_known
 from ensemble_vs_dropout.predictors.export import fuse
@@ -70,13 +71,16 @@ class ExactDropout(Predictor):
                 )
         self._halves = Halves(model, [*self._chosen.layers, *self._chosen.owners])
         counting = _Counting(self._chosen.layers)
-        shape, dtype = input_of(model)
-        if None in shape:
-            raise InputError(
-                f"the input of {model.name!r} must have a known shape for masks to be counted, got {shape}"
-            )
+        specs = input_of(model)
+        for spec in keras.tree.flatten(specs):
+            if None in spec.shape[1:]:
+                raise InputError(
+                    f"the input of {model.name!r} must have a known shape for masks to be counted, got "
+                    f"{tuple(spec.shape[1:])}"
+                )
+        one = keras.tree.map_structure(lambda spec: tf.TensorSpec((1, *spec.shape[1:]), spec.dtype), specs)
         traced = tf.function(lambda x: self._trace(counting, x), autograph=False)
-        traced.get_concrete_function(tf.TensorSpec((1, *shape), dtype))
+        traced.get_concrete_function(one)
         self._in_order, self._counted = counting.acted, counting.layers
         silent = [layer for layer in self._chosen.layers if all(layer is not one for one in self._in_order)]
         if silent:
@@ -124,19 +128,19 @@ class ExactDropout(Predictor):
 
     def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
         at_once = min(self.members, max(1, _ROWS // len(x)))
-        given = as_tensor(x)
+        given = as_tensors(x, computed=True)
         for start in range(0, self.members, at_once):
             masks = self.masks(start, min(start + at_once, self.members))
             with one_graph_each(), told_in_a_sentence(self.model):
                 probs = np.asarray(self._programs.run(self._body, self.model, given, tf.constant(masks), pure=True))
             yield probs, self.probabilities_of(masks)
 
-    def _body(self, model: keras.Model, x: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
+    def _body(self, model: keras.Model, x: Any, masks: tf.Tensor) -> tf.Tensor:
         outputs = self._trace(_Given(self._chosen.layers, masks), x, tf.shape(masks)[0])
-        shape = (tf.shape(x)[0], tf.shape(masks)[0], self._head.classes)
+        shape = (examples_in(x), tf.shape(masks)[0], self._head.classes)
         return tf.transpose(tf.reshape(self._head.probabilities(outputs), shape), (1, 0, 2))
 
-    def _trace(self, draws: "_Masks", x: tf.Tensor, repeats: Any = None) -> tf.Tensor:
+    def _trace(self, draws: "_Masks", x: Any, repeats: Any = None) -> tf.Tensor:
         with keras.StatelessScope(), tracing(self.model, self._chosen.modes, draws):
             return self._halves.second(self._halves.first(x), repeats)
 

@@ -1,13 +1,16 @@
 """One `keras.Model` out of many: the ensemble and its combining rule as a single network to deploy."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.inputs import by_place, nested
 from ensemble_vs_dropout.models.backend import keras
+from ensemble_vs_dropout.models.calling import input_of
 from ensemble_vs_dropout.models.classic_dropout import ClassicDropout, stock_layer
 from ensemble_vs_dropout.models.copies import alike, copy_with, predicted, probe
 from ensemble_vs_dropout.models.graphs import graph_of
-from ensemble_vs_dropout.models.heads import input_of, read_head, single_output
+from ensemble_vs_dropout.models.heads import read_head, single_output
 from ensemble_vs_dropout.models.random_layers import Off, always_on, tracing
 from ensemble_vs_dropout.types import check_weights
 
@@ -45,7 +48,7 @@ def fuse(
     without this package. The members are copied under unique names; training the ensemble on does not change it.
 
     Args:
-        models: Compiled models with the same input shape.
+        models: Compiled models that take the same; where these are several inputs, the new one takes them alike.
         rule: mean, geometric_mean or majority_vote (ties go to the first class).
         name: Of the new model.
         weights: One for each model, summing to 1; None for equal ones.
@@ -54,8 +57,7 @@ def fuse(
         InputError: Another rule, or a model that cannot be copied.
     """
     check_known("rule", rule, _CONTRIBUTIONS)
-    shape, dtype = input_of(models[0])
-    inputs = keras.Input(shape, dtype=dtype)
+    inputs = _inputs_like(models[0])
     outputs = []
     for number, model in enumerate(models):
         probs = probabilities_of(model, f"member_{number}", inputs)
@@ -67,6 +69,19 @@ def fuse(
     together = (keras.layers.Average if weights is None else keras.layers.Add)(dtype="float32")
     pooled = together(outputs) if len(outputs) > 1 else outputs[0]
     return keras.Model(inputs, _finished(pooled, rule), name=name)
+
+
+def _inputs_like(model: keras.Model) -> Any:
+    """Return inputs as a model has them, by the same names."""
+    specs = by_place(input_of(model))
+    if len(specs) == 1:
+        return nested({place: keras.Input(spec.shape[1:], dtype=spec.dtype.name) for place, spec in specs.items()})
+    tensors = by_place(getattr(model, "_inputs_struct", None) or {})
+    made = {}
+    for place, spec in specs.items():
+        name = getattr(tensors.get(place), "name", None) if set(place) & {"[", "/"} else place
+        made[place] = keras.Input(spec.shape[1:], dtype=spec.dtype.name, name=name)
+    return nested(made)
 
 
 def _finished(pooled: keras.KerasTensor, rule: str) -> keras.KerasTensor:
@@ -103,9 +118,9 @@ def _copy(model: keras.Model, name: str) -> keras.Model:
     return copy
 
 
-def probabilities_of(model: keras.Model, name: str, inputs: keras.KerasTensor) -> keras.KerasTensor:
+def probabilities_of(model: keras.Model, name: str, inputs: Any) -> keras.KerasTensor:
     """Return the float32 probabilities that a copy of a model gives for the inputs."""
     copy = _copy(model, name)
     if getattr(copy, "_inputs_struct", None) is not None:  # the model may take a list or a dictionary of one
-        inputs = keras.tree.pack_sequence_as(copy._inputs_struct, [inputs])
+        inputs = keras.tree.pack_sequence_as(copy._inputs_struct, keras.tree.flatten(inputs))
     return read_head(model).probabilities(single_output(copy(inputs)))

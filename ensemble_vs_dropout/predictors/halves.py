@@ -24,9 +24,9 @@ class Halves:
         self.model, self._random = model, {id(layer) for layer in layers}
         self.graph = graph_of(model)
 
-    def first(self, x: tf.Tensor) -> dict[Any, list[tf.Tensor]]:
+    def first(self, x: Any) -> dict[Any, list[Any]]:
         """Return what does not depend on any random layer, by its place in the graph."""
-        known: dict[Any, list[tf.Tensor]] = {}
+        known: dict[Any, list[Any]] = {}
         if self.graph is None:
             known["inputs"] = [x]
         else:
@@ -35,10 +35,10 @@ class Halves:
             self._run(self.graph, known["inputs"], known, (), computing=False)
         return known
 
-    def second(self, known: dict[Any, list[tf.Tensor]], repeats: Any = None) -> tf.Tensor:
+    def second(self, known: dict[Any, list[Any]], repeats: Any = None) -> tf.Tensor:
         """Return the outputs from what `first` returned, for each example `repeats` times, one after another."""
         if repeats is not None:
-            known = {key: [_repeated(value, repeats) for value in values] for key, values in known.items()}
+            known = keras.tree.map_structure(lambda value: _repeated(value, repeats), known)
         if self.graph is None:
             return self.model(known["inputs"][0], training=False)
         outputs = self._run(self.graph, known["inputs"], known, (), computing=True)

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
+from ensemble_vs_dropout.models.calling import as_tensors, examples_in
 from ensemble_vs_dropout.models.heads import Head
-from ensemble_vs_dropout.models.programs import Programs, as_tensor, check_batches, forward, plan, told_in_a_sentence
+from ensemble_vs_dropout.models.programs import Programs, check_batches, forward, plan, told_in_a_sentence
 from ensemble_vs_dropout.models.random_layers import Chosen, Off, tracing
 from ensemble_vs_dropout.predictors.draws import Draws
 from ensemble_vs_dropout.predictors.halves import Halves
@@ -53,15 +54,16 @@ class Passes:
 
     def __call__(self, x: npt.NDArray[np.generic], first: int, keys: IntArray) -> FloatArray:
         """Return the probabilities of these examples, the first with number `first`: (passes, examples, classes)."""
-        return self._call(self._traced._all, as_tensor(x), first, keys)
+        return self._call(self._traced._all, as_tensors(x, computed=True), first, keys)
 
     def some(self, x: npt.NDArray[np.generic], first: int, keys: IntArray, rows: IntArray) -> FloatArray:
         """Return what a whole batch's passes would give, for only these rows of it: (passes, rows, classes)."""
         return self._call(
-            self._traced._rows, as_tensor(x[rows]), first, keys, tf.constant(rows, tf.int32), tf.constant([len(x)])
-        )
+            self._traced._rows, as_tensors(x[rows], computed=True), first, keys,
+            tf.constant(rows, tf.int32), tf.constant([len(x)]),
+        )  # fmt: skip
 
-    def _call(self, body: Any, x: tf.Tensor, first: int, keys: IntArray, *others: tf.Tensor) -> FloatArray:
+    def _call(self, body: Any, x: Any, first: int, keys: IntArray, *others: tf.Tensor) -> FloatArray:
         given = (x, tf.constant([first], tf.int64), tf.constant(keys), *others)
         programs = self._traced._programs
         with one_graph_each(), told_in_a_sentence(self.model):
@@ -80,15 +82,15 @@ class Passes:
         pairs = [(state, tf.cast(keys[number], state.dtype)) for number, state in enumerate(self._states)]
         return keras.StatelessScope(state_mapping=pairs)
 
-    def _all(self, model: keras.Model, x: tf.Tensor, first: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
-        return self._run(x, keys, Draws(self.chosen.layers, tf.shape(x)[0], first[0], self.shared, self._states))
+    def _all(self, model: keras.Model, x: Any, first: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+        return self._run(x, keys, Draws(self.chosen.layers, examples_in(x), first[0], self.shared, self._states))
 
     def _rows(
-        self, model: keras.Model, x: tf.Tensor, first: tf.Tensor, keys: tf.Tensor, rows: tf.Tensor, examples: tf.Tensor
+        self, model: keras.Model, x: Any, first: tf.Tensor, keys: tf.Tensor, rows: tf.Tensor, examples: tf.Tensor
     ) -> tf.Tensor:
         return self._run(x, keys, Draws(self.chosen.layers, examples[0], first[0], self.shared, self._states, rows))
 
-    def _run(self, x: tf.Tensor, keys: tf.Tensor, draws: Draws) -> tf.Tensor:
+    def _run(self, x: Any, keys: tf.Tensor, draws: Draws) -> tf.Tensor:
         with tracing(self.model, self.chosen.modes, draws):
             with keras.StatelessScope():  # recurrent layers move their random state even in inference mode
                 known = self.halves.first(x)
@@ -127,7 +129,7 @@ class Passes:
         if not self.chosen.owners:
             return
         with one_graph_each():
-            found = np.asarray(self._programs.run(self._undropped, self.model, as_tensor(x), pure=True))
+            found = np.asarray(self._programs.run(self._undropped, self.model, as_tensors(x, computed=True), pure=True))
         if not np.allclose(found, forward(self.model, x, self._programs), atol=1e-4):
             owner = self.chosen.owners[-1]
             raise InputError(
@@ -136,7 +138,7 @@ class Passes:
                 "mode, they do nothing in inference mode by themselves"
             )
 
-    def _undropped(self, model: keras.Model, x: tf.Tensor) -> tf.Tensor:
+    def _undropped(self, model: keras.Model, x: Any) -> tf.Tensor:
         with keras.StatelessScope(), tracing(self.model, self.chosen.modes_without_draws, Off()):
             return self.head.probabilities(self.halves.second(self.halves.first(x)))
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
+from ensemble_vs_dropout.models.calling import as_tensors
 from ensemble_vs_dropout.models.heads import Head, read_head
 from ensemble_vs_dropout.models.programs import Programs, told_in_a_sentence
 from ensemble_vs_dropout.progress import EpochEnd
@@ -288,10 +289,10 @@ def _all_variables(model: keras.Model) -> list[keras.Variable]:
     return [variable for group in variables(model)[:3] for variable in group]
 
 
-def on_device(part: Part, head: Head) -> tuple[tf.Tensor, ...]:
+def on_device(part: Part, head: Head) -> Batch:
     """Return features, targets and any weights as tensors, the features of the dtype they came in."""
-    arrays = [part.x, head.targets(part.y), *([] if part.weights is None else [part.weights])]
-    return tuple(tf.convert_to_tensor(array) for array in arrays)
+    arrays = [head.targets(part.y), *([] if part.weights is None else [part.weights])]
+    return (as_tensors(part.x), *map(tf.convert_to_tensor, arrays))
 
 
 def create_state(model: keras.Model) -> None:
@@ -300,11 +301,11 @@ def create_state(model: keras.Model) -> None:
         model.optimizer.build(model.trainable_variables)
 
 
-def create_variables(model: keras.Model, batch: tuple[tf.Tensor, ...]) -> None:
+def create_variables(model: keras.Model, batch: Batch) -> None:
     """Create the metrics' variables too, which a loop inside a graph may not."""
     create_state(model)
     states = [(state, state.numpy()) for state in mask_states(model)]
-    example = tuple(part[:1] for part in batch)
+    example = keras.tree.map_structure(lambda part: part[:1], batch)
     predicted = model(example[0], training=False)
     model.compute_loss(*example[:2], predicted)
     model.compute_metrics(*example[:2], predicted)

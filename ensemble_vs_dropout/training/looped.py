@@ -19,7 +19,7 @@ from ensemble_vs_dropout.training.masks import own_masks
 from ensemble_vs_dropout.training.schedule import TRAIN, Schedule
 from ensemble_vs_dropout.training.streams import Stream
 
-Batch = tuple[tf.Tensor, ...]  # features, targets and, if there are any, sample weights
+Batch = tuple[Any, ...]  # features, a tensor or tensors nested, targets and, if there are any, sample weights
 Logs = dict[str, Any]  # numbers, or arrays of metrics that have several
 EVALUATED = 1024  # examples in a step of Keras' own evaluation, whose size does not matter
 
@@ -78,7 +78,7 @@ class Looped:
         if on_batch is None:
             return [logs_of(self.model, self._programs.run(self._evaluate, self.model, *self.data[part]))]
         logs: Logs = {}
-        every = np.stack([np.arange(len(self.data[part][0]))] * 2)
+        every = np.stack([np.arange(len(self.data[part][1]))] * 2)
         for number, batch in enumerate(_cut(self.data[part], every, self.schedule.batch_size)):
             on_batch.on_test_batch_begin(number)
             logs = logs_of(self.model, self._programs.run(test_step, self.model, *batch))
@@ -91,7 +91,7 @@ class Looped:
     read = write
 
 
-def train_epoch(batch_size: int, model: keras.Model, order: tf.Tensor, *data: tf.Tensor) -> Any:
+def train_epoch(batch_size: int, model: keras.Model, order: tf.Tensor, *data: Any) -> Any:
     """Train a model for one epoch on the examples in this order; return what the last step of its own returned."""
 
     def step(start: tf.Tensor) -> Any:
@@ -100,24 +100,24 @@ def train_epoch(batch_size: int, model: keras.Model, order: tf.Tensor, *data: tf
     return _each(step, tf.shape(order)[1], batch_size, own=has_own(model, "train_step"))
 
 
-def evaluate(batch_size: int, model: keras.Model, *data: tf.Tensor) -> Any:
+def evaluate(batch_size: int, model: keras.Model, *data: Any) -> Any:
     """Let a model's metrics see all these data, in inference mode; return what the last step of its own returned."""
     own = has_own(model, "test_step")
     size = batch_size if own else EVALUATED
 
     def step(start: tf.Tensor) -> Any:
-        return test_step(model, *(part[start : start + size] for part in data))
+        return test_step(model, *cut(data, start, size))
 
-    return _each(step, tf.shape(data[0])[0], size, own)
+    return _each(step, tf.shape(data[1])[0], size, own)
 
 
-def train_step(model: keras.Model, *batch: tf.Tensor) -> Any:
+def train_step(model: keras.Model, *batch: Any) -> Any:
     """Let Keras train a model on one batch, with masks that are the same under every strategy."""
     with own_masks(words_by_operation):
         return _own_logs(model, "train_step", model.train_step(batch))
 
 
-def test_step(model: keras.Model, *batch: tf.Tensor) -> Any:
+def test_step(model: keras.Model, *batch: Any) -> Any:
     """Let Keras evaluate a model on one batch, leaving its random states as they are."""
     states = [(state, tf.identity(state.value)) for state in mask_states(model)]
     returned = _own_logs(model, "test_step", model.test_step(batch))
@@ -163,7 +163,13 @@ def _cut(data: Batch, order: Any, size: int) -> Iterator[Batch]:
 
 def take(data: Batch, places: Any) -> Batch:
     """Return a batch of data by its places, shape (2, examples): of features, and of labels and weights."""
-    return tuple(tf.gather(part, places[min(number, 1)]) for number, part in enumerate(data))
+    features = keras.tree.map_structure(lambda tensor: tf.gather(tensor, places[0]), data[0])
+    return (features, *(tf.gather(part, places[1]) for part in data[1:]))
+
+
+def cut(data: Batch, start: Any, size: int) -> Batch:
+    """Return a batch of data as they lie."""
+    return tuple(keras.tree.map_structure(lambda tensor: tensor[start : start + size], data))
 
 
 def mask_states(model: keras.Model) -> list[keras.Variable]:

@@ -16,7 +16,7 @@ import numpy as np
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.draws import words_by_arithmetic
 from ensemble_vs_dropout.training import stateless
-from ensemble_vs_dropout.training.looped import EVALUATED, Batch, Logs, as_number, take
+from ensemble_vs_dropout.training.looped import EVALUATED, Batch, Logs, as_number, cut, take
 from ensemble_vs_dropout.training.numbers import Numbers
 from ensemble_vs_dropout.training.schedule import TRAIN, Schedule
 from ensemble_vs_dropout.training.stateless import CannotStack
@@ -173,7 +173,7 @@ class Stacked:
         variables = [variable for group in self._groups for variable in group]
         traced_step = tf.function(step, autograph=False).get_concrete_function(
             [tf.TensorSpec((self.slots, *variable.shape), variable.value.dtype) for variable in variables],
-            tuple(tf.TensorSpec(part.shape, part.dtype) for part in self.data[TRAIN]),
+            keras.tree.map_structure(lambda part: tf.TensorSpec(part.shape, part.dtype), self.data[TRAIN]),
             tf.TensorSpec((self.slots, 2, None), tf.int32),
             [tf.TensorSpec(values.shape, values.dtype) for values in self._numbers],
         )
@@ -231,11 +231,11 @@ class Stacked:
         def evaluate(
             state: list[tf.Tensor], fresh: list[tf.Tensor], data: Batch, own: list[tf.Tensor], slots: tf.Tensor
         ) -> dict[str, tf.Tensor]:
-            number = tf.shape(data[0])[0]
+            number = tf.shape(data[1])[0]
 
             def of_slot(slot: tf.Tensor) -> dict[str, tf.Tensor]:
                 def batch(start: tf.Tensor, *flat: tf.Tensor) -> Any:
-                    part = [values[start : start + EVALUATED] for values in data]
+                    part = cut(data, start, EVALUATED)
                     with numbers.replaced([values[slot] for values in own]):
                         after = stateless.test_step(template, self._packed(flat), part[0], part[1], (*part, None)[2])
                     return (start + EVALUATED, *(value for group in after for value in group))

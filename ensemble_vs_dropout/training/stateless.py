@@ -36,7 +36,7 @@ def variables(model: keras.Model) -> tuple[list[keras.Variable], ...]:
     )
 
 
-def train_step(model: keras.Model, state: State, x: tf.Tensor, y: tf.Tensor, weights: tf.Tensor | None) -> State:
+def train_step(model: keras.Model, state: State, x: Any, y: tf.Tensor, weights: tf.Tensor | None) -> State:
     """Return the state after one batch.
 
     Raises:
@@ -65,7 +65,7 @@ def train_step(model: keras.Model, state: State, x: tf.Tensor, y: tf.Tensor, wei
     )
 
 
-def test_step(model: keras.Model, state: State, x: tf.Tensor, y: tf.Tensor, weights: tf.Tensor | None) -> State:
+def test_step(model: keras.Model, state: State, x: Any, y: tf.Tensor, weights: tf.Tensor | None) -> State:
     """Return the state after one batch of evaluation, in which only the metrics move."""
     groups = variables(model)
     with keras.StatelessScope(state_mapping=_pairs(groups, state), collect_losses=True) as scope:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets.label_columns import read_class_numbers
 from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.models.calling import as_tensors
 from ensemble_vs_dropout.models.heads import Head
 from ensemble_vs_dropout.models.inputs import Input, check_source, read_batch
 from ensemble_vs_dropout.seeds import derive, stream
@@ -41,14 +42,14 @@ class Stream:
     def epoch(self, seed: int, member: int, epoch: int, shuffle: bool) -> Iterator[tuple[Any, ...]]:
         """Yield the batches of one epoch for one member, with targets as the loss wants them."""
         for features, labels, *weights in self._read(seed, member, epoch, shuffle):
-            yield tuple(map(tf.convert_to_tensor, (features, self._head.targets(labels), *weights)))
+            yield as_tensors(features), *map(tf.convert_to_tensor, (self._head.targets(labels), *weights))
 
     def whole(self) -> tuple[Any, ...]:
         """Return features, labels 0..K-1 and any weights of all of it, in memory."""
         read = list(self._read(0, 0, 0, shuffle=False))
         if len({len(batch) for batch in read}) > 1:
             raise InputError(f"{self._name} must yield sample weights with every batch or with none")
-        if len({batch[0].shape[1:] for batch in read}) > 1:
+        if len({(batch[0].shape[1:], batch[0].dtype.names and batch[0].dtype) for batch in read}) > 1:
             raise InputError(f"{self._name} must yield examples of one shape to be held in memory; pad them")
         return tuple(np.concatenate(column) for column in zip(*read, strict=True))
 

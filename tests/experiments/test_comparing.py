@@ -54,6 +54,7 @@ def builder(outputs=3, activation="softmax", compiled=True, seed=None, dropout=T
         (builder(activation=None), "its loss expects probabilities"),
         (lambda rate: None, "must be a keras.Model, got NoneType"),
         (lambda: None, "must take the argument rate"),
+        (builder()(0.0), "must be a function .* got Sequential; the data come first"),
     ],
 )
 def test_a_builder_that_cannot_work_is_refused_before_training(build, message, data):

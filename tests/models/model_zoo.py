@@ -949,9 +949,134 @@ class Subclassed(keras.Model):
 
 def called(model, data, **settings):
     """A subclassed model that was called on a batch, and so has its weights."""
-    model(data()[0][:2])
+    model(keras.tree.map_structure(lambda one: one[:2], data()[0]))
     return compiled(model, **settings)
 
+
+# Several inputs
+
+
+def several(pack):
+    """Numbers, pictures and tokens, put together as a network takes them."""
+
+    def data():
+        y = labels()
+        return pack(numbers(5)()[0], pictures(4, 1)()[0], tokens()()[0]), y
+
+    return data
+
+
+def _sides(a, picture, words):
+    """What several inputs have in common: a network of each, and dropout where they meet."""
+    seen = L.Flatten()(L.Conv2D(2, 2, activation="relu")(picture))
+    read = L.GlobalAveragePooling1D()(L.Embedding(7, 3)(words))
+    together = L.Concatenate()([L.BatchNormalization()(hidden(4)(a)), seen, read])
+    return L.Dense(CLASSES)(L.Dropout(0.4)(together))
+
+
+def _three(named=False):
+    shapes = {"numbers": (5,), "picture": (4, 4, 1), "words": (5,)}
+    kinds = {"numbers": "float32", "picture": "float32", "words": "int32"}
+    return [keras.Input(shapes[key], dtype=kinds[key], name=key if named else None) for key in shapes]
+
+
+def _in_a_list():
+    inputs = _three()
+    return compiled(keras.Model(inputs, _sides(*inputs)))
+
+
+def _in_a_list_by_name():
+    inputs = _three(named=True)
+    return compiled(keras.Model(inputs, _sides(*inputs)))
+
+
+def _in_a_dict():
+    inputs = _three(named=True)
+    return compiled(keras.Model({one.name: one for one in reversed(inputs)}, _sides(*inputs)))
+
+
+def _nested_inputs():
+    inputs = _three(named=True)
+    return compiled(keras.Model({"seen": [inputs[1], inputs[0]], "words": inputs[2]}, _sides(*inputs)))
+
+
+def _twins():
+    inputs, inner = (
+        [keras.Input((5,)), keras.Input((5,))],
+        keras.Sequential([keras.Input((5,)), hidden(), L.Dropout(0.3)]),
+    )
+    both = [inner(one) for one in inputs]
+    return compiled(keras.Model(inputs, L.Dense(CLASSES)(L.Concatenate()([*both, L.Dot(axes=1)(both)]))))
+
+
+def _two_inside():
+    sides = [keras.Input((5,)), keras.Input((4,))]
+    inner = keras.Model(sides, L.Concatenate()([L.Dropout(0.3)(hidden()(sides[0])), sides[1]]))
+    return lambda x: inner([x, L.Dense(4)(x)])
+
+
+@registered
+class Reading(keras.Model):
+    """A subclassed model of several inputs."""
+
+    def __init__(self, listed=False, **kwargs):
+        super().__init__(**kwargs)
+        self.listed, self.first, self.embed = listed, hidden(), L.Embedding(7, 3)
+        self.drop, self.out = L.Dropout(0.4), L.Dense(CLASSES)
+
+    def call(self, x, training=False):
+        a, words = x if self.listed else (x["numbers"], x["words"])
+        read = ops.mean(self.embed(words), axis=1)
+        return self.out(self.drop(ops.concatenate([self.first(a), read], axis=-1), training=training))
+
+    def get_config(self):
+        return {**super().get_config(), "listed": self.listed}
+
+
+_IN_A_LIST = several(lambda a, picture, words: [a, picture, words])
+_IN_A_DICT = several(lambda a, picture, words: {"numbers": a, "picture": picture, "words": words})
+_NESTED = several(lambda a, picture, words: {"seen": (picture, a), "words": words})
+add("inputs in a list", _IN_A_LIST, _in_a_list, "logits", "random", "training differs", "quick")
+add("inputs in a dict", _IN_A_DICT, _in_a_dict, "logits", "random", "training differs")
+add("inputs in a list, given by their names", _IN_A_DICT, _in_a_list_by_name, "logits", "random", "training differs")
+add("inputs nested", _NESTED, _nested_inputs, "logits", "random", "training differs")
+add("twins", several(lambda a, picture, words: (a, a[:, ::-1])), _twins, "logits", "random")
+add_graph("two inputs inside", numbers(5), (5,), lambda x: _two_inside()(x), "random")
+
+
+for _listed, _pack in (
+    (True, lambda a, picture, words: [a, words]),
+    (False, lambda a, picture, words: {"numbers": a, "words": words}),
+):
+    _data = several(_pack)
+    add(
+        f"subclassed with inputs in a {'list' if _listed else 'dict'}",
+        _data,
+        lambda listed=_listed, data=_data: called(Reading(listed), data),
+        "logits",
+        "random",
+    )
+
+
+def _text_beside_numbers():
+    inputs = {"text": keras.Input((), dtype="string", name="text"), "numbers": keras.Input((5,), name="numbers")}
+    known = ["red", "dog", "one", "green", "cat", "the", "blue", "bird", "sings"]
+    read = L.TextVectorization(vocabulary=known, output_mode="multi_hot")(inputs["text"])
+    together = L.Concatenate()([hidden(4)(read), inputs["numbers"]])
+    return compiled(keras.Model(inputs, L.Dense(CLASSES)(L.Dropout(0.3)(together))))
+
+
+add(
+    "text beside numbers",
+    lambda: ({"text": sentences()[0][:, 0], "numbers": numbers(5)()[0]}, labels()),
+    _text_beside_numbers,
+    "logits",
+    "random",
+    "traced",
+    "not stacked",
+)
+
+# Subclassed
 
 add("subclassed", numbers(5), lambda: called(Subclassed(), numbers(5)), "logits", "random", "quick")
 _GUARDED = {"mc": "training|acted|random layer"}

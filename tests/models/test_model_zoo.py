@@ -56,7 +56,8 @@ def by_keras(network, start, x, y):
         variable.assign(value)
     model.run_eagerly, model.jit_compile = "traced" not in network.tags, False  # eagerly is quicker for a few steps
     with own_masks(words_by_operation):
-        if x.dtype.kind == "U":  # Keras takes strings as tensors only
+        if any(one.dtype.kind == "U" for one in keras.tree.flatten(x)):  # Keras takes strings as tensors only
+            x = tuple(x) if isinstance(x, list) else x
             batches = tf.data.Dataset.from_tensor_slices((x, network.targets(model, y))).batch(SETTINGS["batch_size"])
             losses = model.fit(batches, epochs=SETTINGS["epochs"], shuffle=False, verbose=0).history["loss"]
         else:
@@ -228,10 +229,14 @@ def expected(network, model, x):
         model = calm
     model.run_eagerly = True
     try:
-        return network.probabilities(model.predict(tf.constant(x), verbose=0, batch_size=11))
+        return network.probabilities(model.predict(tensors(x), verbose=0, batch_size=11))
     finally:
         model.run_eagerly = False
         model.predict_function = None
+
+
+def tensors(x):
+    return keras.tree.map_structure(tf.constant, x)
 
 
 def close(network):
@@ -260,7 +265,7 @@ def test_one_model_of_all_members_predicts_as_they_do(network, trained):
         fused = one.ensemble.to_keras()
         fused.compile(run_eagerly=True)
         np.testing.assert_allclose(
-            fused.predict(tf.constant(one.x), verbose=0), one.ensemble.predict(one.x), **close(network)
+            fused.predict(tensors(one.x), verbose=0), one.ensemble.predict(one.x), **close(network)
         )
 
 
@@ -288,7 +293,9 @@ def test_passes_differ_and_have_the_mean_of_the_model_in_training(network, train
     with refused(network, "mc"):
         sampler = MonteCarloDropout(model, passes=PASSES)
         passes = sampler.predict_members(x, batch_size=22).probs
-        some = sampler.predict_members(x[:7], batch_size=5).probs  # an example has its draws in any batch
+        some = sampler.predict_members(
+            keras.tree.map_structure(lambda one: one[:7], x), batch_size=5
+        ).probs  # an example has its draws in any batch
         np.testing.assert_allclose(some, passes[:, :7], atol=1e-2 if "half" in network.tags else 1e-5)
         assert np.ptp(passes, axis=0).max() > 1e-3
         if "training differs" not in network.tags:
@@ -299,10 +306,11 @@ def in_training(network, model, x, together=25):
     """Return what the model gives in training mode for each example, as often as there are passes."""
     states = [(v, v.numpy()) for v in model.variables if "seed_generator_state" in v.path]
     found = []
+    repeated = keras.tree.map_structure(lambda one: np.repeat(one, together, axis=0), x)
     for _ in range(PASSES // together):  # each example is drawn for by itself, so that several calls can be one
-        outputs = model(np.repeat(x, together, axis=0), training=True)
+        outputs = model(tensors(repeated), training=True)
         probabilities = network.probabilities(keras.ops.convert_to_numpy(keras.ops.cast(outputs, "float32")))
-        found.append(np.moveaxis(probabilities.reshape(len(x), together, -1), 1, 0))
+        found.append(np.moveaxis(probabilities.reshape(model_zoo.EXAMPLES, together, -1), 1, 0))
     for state, before in states:
         state.assign(before)
     return np.concatenate(found)

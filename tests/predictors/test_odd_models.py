@@ -252,10 +252,3 @@ def test_a_sequential_model_that_grew_layer_by_layer_can_be_materialised_and_con
         pass_0 = WeightScaling(sampler.materialise(0)).predict(x)
         np.testing.assert_allclose(pass_0, sampler.predict_members(x).probs[0], atol=1e-6)
         np.testing.assert_allclose(WeightScaling(to_classic(one)).predict(x), WeightScaling(one).predict(x), atol=1e-6)
-
-
-def test_two_inputs_are_refused():
-    a, b = keras.Input((3,)), keras.Input((3,))
-    model = compiled(keras.Model([a, b], LAYERS.Dense(3)(LAYERS.Dropout(0.5)(LAYERS.Concatenate()([a, b])))))
-    with pytest.raises(InputError, match="must have one input, got 2"):
-        WeightScaling(model)
