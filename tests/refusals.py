@@ -126,6 +126,10 @@ def binary(activation, loss="binary_crossentropy"):
     return network(out=L.Dense(1, activation), loss=loss)
 
 
+def careless(loss):
+    return network(out=L.Dense(3, "softmax"), loss=lambda y, p: loss(p))
+
+
 def one_hot(rows):
     return np.eye(3)[Y] * 0.9 + 0.1 / 3 if rows == "soft" else np.minimum(np.eye(3)[Y] + np.eye(3)[(Y + 1) % 3], 1)
 
@@ -135,9 +139,10 @@ REFUSALS: dict[str, list[Attempt]] = {
         Attempt(lambda: predict(two(2, 1)), "must be a list of the 2 inputs"),
         Attempt(lambda: predict(two(1, 2)), "must have one output, got 2"),
     ],
-    "A loss that is none of Keras' cross-entropies.": [
-        Attempt(lambda: predict(network(loss="mse")), "must be a cross-entropy"),
-        Attempt(lambda: predict(network(loss=lambda y, p: keras.ops.mean(p))), "must be a cross-entropy"),
+    "A loss that is none of Keras' cross-entropies, where neither the last activation nor `head=` tells what the "
+    "outputs are; or, in training, one that is no lower for the right class than for a wrong one.": [
+        Attempt(lambda: predict(network(out=L.Dense(3), loss="mse")), "must be known: its loss 'mse'"),
+        Attempt(lambda: fit(lambda: careless(keras.ops.mean)), "must be lower for the right class"),
     ],
     "Outputs that are no probabilities where the loss expects some: tanh, relu, a softmax over one unit; from a layer "
     "of your own, what is below 0 or does not sum to 1.": [

@@ -69,6 +69,18 @@ def compare(
     batch_size: Annotated[int, typer.Option(help="Examples in a training step.")] = 128,
     train_size: Annotated[int | None, typer.Option(help="Train on a stratified subset of this size.")] = None,
     label_noise: Annotated[float, typer.Option(help="Fraction of training labels to falsify, in [0, 1).")] = 0.0,
+    class_weight: Annotated[
+        str | None,
+        typer.Option(
+            help="How much examples of a class count in training: yes=5,no=1, or balanced.", show_default="all alike"
+        ),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            help="What a network of your own gives, logits or probabilities.", show_default="as its loss or layers tell"
+        ),
+    ] = None,
     target: Annotated[str | None, typer.Option(help="The label's column in a .csv or .parquet.")] = None,
     drop: Annotated[
         str | None, typer.Option(help="Columns of a table that are left out, by commas.", show_default="none")
@@ -161,6 +173,8 @@ def compare(
                 missing=missing,
                 train_size=train_size,
                 label_noise=label_noise,
+                class_weight=_class_weight(class_weight),
+                head=head,
                 members=members,
                 rate=rate if rate == "auto" else _number_of("rate", rate, " or auto"),
                 passes=passes,
@@ -314,6 +328,14 @@ def _margins(given: str) -> dict[str, float]:
     """Return the margin of each metric; one number alone is of the error."""
     pairs = [part.rpartition("=") for part in given.split(",")]
     return {name or "error": _number_of("margin", value) for name, _, value in pairs}
+
+
+def _class_weight(given: str | None) -> dict[str, float] | str | None:
+    """Return the weight of each class that is named, or "balanced"."""
+    if given is None or "=" not in given:
+        return given
+    pairs = [part.rpartition("=") for part in given.split(",")]
+    return {name: _number_of("class-weight", value) for name, _, value in pairs}
 
 
 @contextmanager

@@ -26,7 +26,15 @@ from ensemble_vs_dropout.experiments.kept import environment_of
 from ensemble_vs_dropout.experiments.local import in_processes, run_study
 from ensemble_vs_dropout.experiments.plan import Run
 from ensemble_vs_dropout.experiments.ray import run_on_ray
-from ensemble_vs_dropout.experiments.running import Given, architecture_of, conditions, data_digest, data_of, other_data
+from ensemble_vs_dropout.experiments.running import (
+    Given,
+    architecture_of,
+    class_weights,
+    conditions,
+    data_digest,
+    data_of,
+    other_data,
+)
 from ensemble_vs_dropout.experiments.settings import Settings, Study, make_settings
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Memory, Store
 from ensemble_vs_dropout.experiments.tables import plan_of
@@ -45,7 +53,7 @@ from ensemble_vs_dropout.models.builders import (
     takes_width,
 )
 from ensemble_vs_dropout.models.calling import input_of
-from ensemble_vs_dropout.models.heads import read_head
+from ensemble_vs_dropout.models.heads import declaring, read_training_head
 from ensemble_vs_dropout.models.random_layers import random_layers
 from ensemble_vs_dropout.predictors import Ensemble, ExactDropout, MonteCarloDropout, WeightScaling
 from ensemble_vs_dropout.progress import Progress
@@ -78,6 +86,8 @@ def compare(
     missing: str = "refuse",
     train_size: int | None = None,
     label_noise: float = 0.0,
+    class_weight: Mapping[str, float] | str | None = None,
+    head: str | None = None,
     shifts: Sequence[str] | Mapping[str, Any] = (),
     other_data: str | None = None,
     exact: bool = False,
@@ -129,6 +139,11 @@ def compare(
         missing: What is done about features that are missing in a table.
         train_size: Train on a stratified subset of this size.
         label_noise: Fraction of training labels to falsify, in [0, 1).
+        class_weight: By the names of classes, how much their examples count in training, 1 where none is given; or
+            "balanced": as much in all as if every class were equally frequent. What is judged, and the validation
+            loss, are not weighted.
+        head: What the outputs of a network of your own are, "logits" or "probabilities", where its loss is none of
+            Keras' cross-entropies and its last activation does not tell.
         shifts: What is done to the test inputs, as further conditions: names in `datasets.SHIFTS`, or by name
             "severities", "ovadia" or amounts; see `Comparison.conditions`.
         other_data: The name of a data set of the same input shape; how well uncertainty tells it is judged too.
@@ -187,8 +202,10 @@ def compare(
         **named, model=model, members=members, rate=rate, passes=passes, epochs=epochs, patience=patience,
         batch_size=batch_size, seed=seed, controls=controls and not names, arms=names, tuning=tuning,
         shifts=shifts, other_data=other_data, exact=exact, watch=tuple(watch), probe=probe,
-        metrics=tuple(metrics), rules=tuple(rules), margins=dict(margins or {}),
+        metrics=tuple(metrics), rules=tuple(rules), margins=dict(margins or {}), head=head,
+        class_weight=class_weight,
     )  # fmt: skip
+    builder = declaring(builder, head)
     networks = _check(builder, dataset, settings, {arm.recipe for arm in chosen})
     if "<" in model["name"]:
         facts |= {"builder_sha256": digest([architecture_of(one) for one in networks])}
@@ -378,6 +395,7 @@ def _check(builder: Builder, data: Dataset, settings: Settings, recipes: Set[str
     if random_layers(plain):
         raise InputError(f"build with rate=0 must make no random layer, got {random_layers(plain)[0].name!r}")
     networks = [plain]
+    class_weights(settings.class_weight, data)
     if any(RECIPES[recipe].dropout for recipe in recipes):
         tried = settings.how.dropout.get("rate", [0.5])
         rate = tried[0] if isinstance(settings.rate, str) else settings.rate
@@ -416,7 +434,7 @@ def _check_network(builder: Builder, data: Dataset, rate: float) -> keras.Model:
         raise
     except Exception as error:  # the user's own code may raise anything
         raise InputError(_raised(builder, rate, error)) from error
-    head = read_head(model)
+    head = read_training_head(model)
     if head.classes != len(data.classes):
         raise InputError(
             f"the outputs of {model.name!r} must match the {len(data.classes)} classes of {data.name!r}, "

@@ -14,6 +14,7 @@ from ensemble_vs_dropout.files import digest
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.builders import build_for
 from ensemble_vs_dropout.models.costs import multiply_adds
+from ensemble_vs_dropout.models.heads import declaring
 
 _SPEED = 2e10  # multiply-accumulates a second, forward and backward, of networks that are trained together
 _GROUP_SECONDS = 4.0  # compiling a group's programs
@@ -38,7 +39,9 @@ def estimate(plan: Plan) -> pd.DataFrame:
         members = sum(run.members for run in group.runs)
         network = digest([first.spec.get(key) for key in ("recipe", "dataset", "target", "drop", "model", "width")])
         if network not in sizes:
-            sizes[network] = _size(build_for(builder_of(wanted.model), data, rate=rate, width=wanted.width))
+            sizes[network] = _size(
+                build_for(declaring(builder_of(wanted.model), wanted.head), data, rate=rate, width=wanted.width)
+            )
         products, parameters = sizes[network]
         examples, predicted = len(data.x_train), len(data.x_val) + len(data.x_test)
         computing, counts = 0.0, {run.spec["train_size"] or examples for run in group.runs}

@@ -35,7 +35,8 @@ _APART = (
     "seed", "repetition", "rate", "members", "passes", "rules", "metrics", "resamples", "shifts", "keep_shifted",
     "other_data", "splits", "exact", "arms",
 )  # fmt: skip
-_LATER = {"new_splits": False, "drop": (), "missing": "refuse"}  # settings that came later, by their defaults
+# Settings that came later, by their defaults.
+_LATER = {"new_splits": False, "drop": (), "missing": "refuse", "head": None, "class_weight": None}
 _DATA = ("train_size", "label_noise", "data_seed", "new_splits")  # what they see may differ too, where it is not much
 _NUMBERS = ("l2", "learning_rate", "max_norm", "decay_steps")  # settings of the toolkit's own networks
 _DROPOUT_ONLY = ("rate", "passes", "exact")

@@ -35,6 +35,7 @@ from ensemble_vs_dropout.inputs import dtypes_of, nested, shapes_of
 from ensemble_vs_dropout.models.architecture import architecture
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.builders import NETWORKS, Builder, build_for, find_builder, matching_width
+from ensemble_vs_dropout.models.heads import declaring
 from ensemble_vs_dropout.predictors import Ensemble, ExactDropout, fit_together
 from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.seeds import derive
@@ -152,13 +153,15 @@ class _Sources:
         if id(data) not in self._arguments:
             x, y = _part(data, "train")
             watch = {part: _part(data, part) for part in self._watch}
-            self._arguments[id(data)] = {"x": x, "y": y, "validation_data": _part(data, "val"), "watch": watch}
+            told = {"validation_data": _part(data, "val"), "watch": watch}
+            weights = class_weights(run.settings.class_weight, data)
+            self._arguments[id(data)] = {"x": x, "y": y, "class_weight": weights, **told}
         return self._arguments[id(data)]
 
     def ensemble(self, run: Run) -> Ensemble:
         """Return the networks of a run, untrained."""
         wanted, recipe, data = run.settings, RECIPES[run.recipe], self.data(run)
-        builder = self._given.builder or builder_of(wanted.model)
+        builder = self._given.builder or declaring(builder_of(wanted.model), wanted.head)
         rate = float(wanted.rate) * recipe.rate if recipe.dropout else 0.0
         width = wanted.width * (self._matching(run, builder, data) if recipe.single else 1)
         seed = derive(wanted.seed, "repetition", run.repetition)
@@ -216,7 +219,7 @@ def networks_of(run: Run, store: Keeping) -> Ensemble:
     for member, model in enumerate(models):
         with as_written(run, "models.npz"):
             model.set_weights([arrays[f"{member}/{number}"] for number in range(len(model.weights))])
-    return Ensemble.from_models(models)
+    return Ensemble.from_models(models, head=run.settings.head)
 
 
 def _told(config: Mapping[str, Any], number: int) -> tuple[list[keras.Model], str]:
@@ -258,6 +261,27 @@ def data_of(settings: Settings) -> Dataset:
             "true, which draws all parts anew"
         )
     return data
+
+
+def class_weights(given: Mapping[str, float] | str | None, data: Dataset) -> dict[int, float] | None:
+    """Return the weight of each label, by what settings say of the classes.
+
+    Raises:
+        InputError: A class that the data have not, or weights that are all 0.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str):
+        counts = np.bincount(data.y_train, minlength=len(data.classes))
+        return {
+            label: len(data.y_train) / (len(counts) * count) for label, count in enumerate(counts.tolist()) if count
+        }
+    for name in given:
+        check_known(f"class in class_weight, of {data.name!r}", name, data.classes)
+    weights = {label: float(given.get(name, 1.0)) for label, name in enumerate(data.classes)}
+    if not any(weights.values()):
+        raise InputError("class_weight must leave some class a weight above 0, got 0 for all")
+    return weights
 
 
 def data_digest(data: Dataset) -> str:

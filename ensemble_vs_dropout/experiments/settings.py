@@ -119,6 +119,10 @@ class Settings(_Checked):
             drawn by `data_seed`, even where the source has a test part, and the others' by seeds derived from it. With
             "train" the test part of the source stays, and the training and validation parts are drawn anew.
         rate: Or "auto": chosen on validation data, as `tuning` says or by its defaults.
+        head: What the outputs of a network of the user's own are, "logits" or "probabilities", where neither its loss
+            nor its last activation tells.
+        class_weight: By the names of classes, how much their examples count in training, 1 where none is given; or
+            "balanced": as much in all as if every class were equally frequent. What is judged is not weighted.
         recipes: What is trained: networks without dropout ("plain"), dropout networks ("dropout"); by default what the
             arms use.
         arms: The ways to use networks that are judged: names in `ARMS`, or "package.module:NAME" of an `Arm` of the
@@ -160,6 +164,8 @@ class Settings(_Checked):
     new_splits: bool | Literal["train"] = False
     model: ModelSettings = ModelSettings()
     width: Annotated[float, Field(gt=0)] = 1.0
+    head: Literal["logits", "probabilities"] | None = None
+    class_weight: dict[str, float] | str | None = None
     members: AtLeastOne = 5
     rate: Annotated[float, Field(gt=0, lt=1), WrapValidator(_or_auto)] = 0.5
     tuning: Tuning | None = None
@@ -223,6 +229,17 @@ class Settings(_Checked):
     def _as_shifts(cls, given: Any) -> Any:
         """Take a list of names, each at its five severities."""
         return dict.fromkeys(given, "severities") if isinstance(given, list | tuple) else given
+
+    @field_validator("class_weight", mode="before")
+    @classmethod
+    def _weights(cls, given: Any) -> Any:
+        """Take names of classes that are numbers, too."""
+        if given is None or given == "balanced":
+            return given
+        weights = given.values() if isinstance(given, Mapping) else [None]
+        if not given or not all(_is_amount(weight) for weight in weights):
+            raise ValueError("must be balanced, or numbers of at least 0 by the names of classes")
+        return {str(name): float(weight) for name, weight in given.items()}
 
     @field_validator("new_splits", mode="before")
     @classmethod

@@ -100,14 +100,15 @@ def architecture(model: keras.Model, lasting: bool = False) -> str:
         described, compiled = [*map(_described, layers)], _compiled(model, _Values(lasting))
         further = [_further(layer, told, lasting) for layer, told in zip(layers, described, strict=True)]
     shapes = [tuple(variable.shape) for variable in model.weights]
-    operations = [*layers, *getattr(model, "operations", []), model.optimizer]
-    operations += inner_optimizers(model.optimizer)
+    optimizer = getattr(model, "optimizer", None)  # a model that only predicts may have none
+    operations = [*layers, *getattr(model, "operations", []), *([] if optimizer is None else [optimizer])]
+    operations += inner_optimizers(optimizer)
     numbers = {name: f"#{i}" for i, name in enumerate(dict.fromkeys(operation.name for operation in operations))}
     everything = [described, shapes, compiled, *([further] if any(further) else [])]
     return json.dumps(_numbered(everything, numbers), sort_keys=True, default=str)
 
 
-def inner_optimizers(optimizer: keras.optimizers.Optimizer) -> list[keras.optimizers.Optimizer]:
+def inner_optimizers(optimizer: keras.optimizers.Optimizer | None) -> list[keras.optimizers.Optimizer]:
     """Return the optimizers that one hands its work to."""
     inner = getattr(optimizer, "inner_optimizer", None)
     return list(getattr(optimizer, "optimizers", [])) if inner is None else [inner]
@@ -131,6 +132,8 @@ def _described(layer: keras.layers.Layer) -> Any:
 
 
 def _compiled(model: keras.Model, values: "_Values") -> Any:
+    if not getattr(model, "compiled", False):
+        return None
     try:
         return model.get_compile_config()
     except Exception:  # a loss, metric or optimizer of the user's own

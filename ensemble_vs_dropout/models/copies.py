@@ -19,6 +19,7 @@ from ensemble_vs_dropout.inputs import by_place, table
 from ensemble_vs_dropout.models.backend import Functional, keras, tf
 from ensemble_vs_dropout.models.calling import as_tensors, input_of
 from ensemble_vs_dropout.models.graphs import graph_of, times_used
+from ensemble_vs_dropout.models.heads import declare, declared
 
 # What a layer holds that belongs to it as an object: its nodes, its lists of variables, TensorFlow's own books.
 _OF_THE_OBJECT = {
@@ -66,6 +67,7 @@ def copy_with(
             )
     copy = _Copying(lambda layer: replacement(layer) if concerned(layer) else None).layer(model)
     copy.name = name
+    declare(copy, declared(model))
     _check_own(model, copy)
     if same:
         check_alike(model, copy)

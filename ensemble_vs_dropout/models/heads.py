@@ -1,23 +1,28 @@
-"""What the outputs of a compiled model mean: logits or probabilities, and how its loss wants the labels.
+"""What the outputs of a model mean: logits or probabilities, and how its loss wants the labels.
 
-It is read from the loss, so that a softmax is applied exactly once.
+It is read from the loss, so that a softmax is applied exactly once. Where the loss is none of Keras' cross-entropies,
+the last activation tells, or the user.
 """
 
+import itertools
+import weakref
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.calling import map_shapes, seen_shapes
 from ensemble_vs_dropout.models.graphs import graph_of
 from ensemble_vs_dropout.models.layers import IDENTITIES
 from ensemble_vs_dropout.types import IntArray
 
+HEADS = ("logits", "probabilities")
 TINY = float(np.finfo(np.float32).tiny)
 _FUNCTIONS = {  # by the class of the loss
     keras.losses.SparseCategoricalCrossentropy: keras.losses.sparse_categorical_crossentropy,
@@ -28,6 +33,9 @@ _FUNCTIONS = {  # by the class of the loss
 }
 _ONE_HOT = (keras.losses.CategoricalCrossentropy, keras.losses.CategoricalFocalCrossentropy)
 _BINARY = (keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy)
+_DECLARED = "_head_of_ensemble_vs_dropout"  # the attribute of a model that holds what the user says of its outputs
+_RIGHT, _WRONG = 0.9, 0.1  # of made-up predictions: the share of one class, and that of all others together
+_ONE_HOT_LOSSES: "weakref.WeakKeyDictionary[Any, dict[Any, bool]]" = weakref.WeakKeyDictionary()
 _ACTIVATIONS = {
     name.replace("_", ""): name
     for name in vars(keras.activations)
@@ -77,20 +85,76 @@ class Head:
         return labels
 
 
-def read_head(model: keras.Model) -> Head:
-    """Read from a model's loss what its outputs mean.
+def declare(model: keras.Model, head: str | None) -> keras.Model:
+    """Note on a model what the user says of its outputs, and return it.
 
-    Raises:
-        InputError: Not a Keras model, not compiled, a stateful layer, more than one output, a loss that is no
-            cross-entropy, or a loss that contradicts the activation of the last layer.
+    Args:
+        model: It is not changed otherwise.
+        head: "logits" or "probabilities", or None where the model itself tells.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+        >>> read_head(declare(model, "logits")).logits
+        True
     """
+    if head is not None:
+        setattr(model, _DECLARED, check_known("head", head, HEADS))
+    return model
+
+
+def declared(model: keras.Model) -> str | None:
+    """Return what the user says of a model's outputs, or None."""
+    return getattr(model, _DECLARED, None)
+
+
+def declaring(build: Callable[..., keras.Model], head: str | None) -> Callable[..., keras.Model]:
+    """Return a builder whose models are declared to have this head; of None, the builder itself."""
+    if head is None:
+        return build
+    check_known("head", head, HEADS)
+
+    @wraps(build)
+    def built(*args: Any, **kwargs: Any) -> keras.Model:
+        return declare(build(*args, **kwargs), head)
+
+    return built
+
+
+def check_compiled(model: keras.Model) -> None:
+    """Raise `InputError` unless a model can be trained or evaluated."""
     if not isinstance(model, keras.Model):
         raise InputError(f"a model must be a keras.Model, got {type(model).__name__}; the builder must return one")
     if not getattr(model, "compiled", False):
         raise InputError(
-            f"the model {model.name!r} must be compiled, so that its loss says whether it gives logits or "
-            "probabilities; call model.compile(optimizer, loss) before"
+            f"the model {model.name!r} must be compiled to be trained or evaluated; call model.compile(optimizer, loss)"
         )
+    if model.loss is None:
+        raise InputError(f"the model {model.name!r} must be compiled with a loss to be trained, got none")
+
+
+def read_training_head(model: keras.Model) -> Head:
+    """Read what a model's outputs mean, and how its loss wants the labels.
+
+    A loss that is none of Keras' cross-entropies is tried out: it is given labels in the form in which it finds a
+    prediction of the right class better than any of a wrong one.
+
+    Raises:
+        InputError: See `read_head`; or not compiled, or a loss that finds none better.
+    """
+    check_compiled(model)
+    head = read_head(model)
+    return head if _read_loss(model) is not None else replace(head, one_hot=_wants_one_hot(model, head))
+
+
+def read_head(model: keras.Model) -> Head:
+    """Read what a model's outputs mean, to predict with it: from its loss, else from its last activation.
+
+    Raises:
+        InputError: Not a Keras model, a stateful layer, more than one output, a model that does not tell, or one that
+            contradicts itself or the user.
+    """
+    if not isinstance(model, keras.Model):
+        raise InputError(f"a model must be a keras.Model, got {type(model).__name__}; the builder must return one")
     for layer in model._flatten_layers():
         if getattr(layer, "stateful", False):
             raise InputError(
@@ -100,8 +164,14 @@ def read_head(model: keras.Model) -> Head:
             )
     if len(getattr(model, "outputs", None) or ()) > 1:
         raise InputError(f"the model {model.name!r} must have one output, got {len(model.outputs)}")
-    kind, logits = _read_loss(model)
-    units = _units(model)
+    found, units, said = _read_loss(model), _units(model), declared(model)
+    if found is None:
+        return Head(classes=max(units, 2), logits=_read_activation(model, units, said), units=units)
+    kind, logits = found
+    if said is not None and logits != (said == "logits"):
+        raise InputError(
+            f"head of {model.name!r} must be what its loss expects, {HEADS[not logits]!r}, got {said!r}; leave it out"
+        )
     if kind is None:  # Keras' "crossentropy" is the one that the labels fit, and a head gives numbers
         kind = keras.losses.BinaryCrossentropy if units == 1 else keras.losses.SparseCategoricalCrossentropy
     binary = kind in _BINARY
@@ -110,7 +180,7 @@ def read_head(model: keras.Model) -> Head:
             f"the outputs of {model.name!r} must be one unit with a binary cross-entropy or one unit for each class "
             f"with a categorical one, got {units} with {kind.__name__}"
         )
-    _check_activation(model, logits, units)
+    _check_activation(model, logits, units, f"its loss {'has from_logits=True' if logits else 'expects probabilities'}")
     return Head(classes=max(units, 2), logits=logits, units=units, one_hot=kind in _ONE_HOT)
 
 
@@ -122,8 +192,87 @@ def single_output(outputs: Any) -> Any:
     return flat[0]
 
 
-def _read_loss(model: keras.Model) -> tuple[type[keras.losses.Loss] | None, bool]:
-    """Return which cross-entropy the loss is (None for "the one that fits") and whether it takes logits."""
+def _read_activation(model: keras.Model, units: int, said: str | None) -> bool:
+    """Return whether the outputs are logits, by the last activation or by what the user says."""
+    if said is not None:
+        _check_activation(model, said == "logits", units, f"head is {said!r}")
+        return said == "logits"
+    graph = graph_of(model)
+    activation = _last_activation(graph.outputs[0]) if graph is not None else ""
+    if activation in _probable(units):
+        return False
+    ending = f"ends with {activation}" if activation else "is not one of Keras' activations"
+    if activation == "sigmoid":
+        raise InputError(
+            f"the last layer of {model.name!r} ends with sigmoid over {units} units, which is for several labels of an "
+            "example; end with softmax, or with one unit for two classes"
+        )
+    loss = getattr(model, "loss", None)
+    what = "it has no loss" if loss is None else f"its loss {loss!r} is no cross-entropy of Keras"
+    raise InputError(
+        f"what the outputs of {model.name!r} mean must be known: {what}, and its last layer {ending}; give "
+        'head="logits" or head="probabilities"'
+    )
+
+
+def _probable(units: int) -> tuple[str, ...]:
+    """Return the activations that give probabilities."""
+    return ("sigmoid", "hard_sigmoid", "sparse_sigmoid") if units == 1 else ("softmax", "sparsemax")
+
+
+def _wants_one_hot(model: keras.Model, head: Head) -> bool:
+    """Return in which form labels make the right class the best one."""
+    loss, known = keras.tree.flatten(model.loss)[0], {}
+    with suppress(TypeError):  # what cannot be referred to weakly is tried each time
+        known = _ONE_HOT_LOSSES.setdefault(loss, {})
+    kind = (type(model).compute_loss, head)
+    if kind not in known:
+        tried = (False, True) if head.units > 1 else (False,)
+        forms = [one_hot for one_hot in tried if _prefers_the_right(model, replace(head, one_hot=one_hot))]
+        if not forms:
+            given = "whether labels are whole numbers or one-hot" if head.units > 1 else "with labels 0.0 and 1.0"
+            raise InputError(
+                f"the loss of {model.name!r} must be lower for the right class than for a wrong one, and {loss!r} is "
+                f"not, {given}; see what it does with y_true"
+            )
+        known[kind] = forms[0]
+    return known[kind]
+
+
+def _prefers_the_right(model: keras.Model, head: Head) -> bool:
+    """Return whether each class has its lowest loss where it is predicted, and finite ones everywhere."""
+    tried = sorted({0, 1, head.classes - 1})
+    found = {pair: _loss_of(model, head, *pair) for pair in itertools.product(tried, repeat=2)}
+    if not np.isfinite([*found.values()]).all():
+        return False
+    wrong = {pair: value for pair, value in found.items() if pair[0] != pair[1]}
+    return all(value - found[right, right] > 1e-4 * abs(value) for (right, _), value in wrong.items())
+
+
+def _loss_of(model: keras.Model, head: Head, right: int, predicted: int) -> float:
+    """Return what a model's loss is for two examples of one class of which another is predicted; NaN if it raises."""
+    row = np.full(head.classes, _WRONG / (head.classes - 1), np.float32)
+    row[predicted] = _RIGHT
+    outputs: Any = np.stack([np.log(row) if head.logits else row] * 2)
+    if head.units == 1:
+        outputs = outputs[:, 1:] - (outputs[:, :1] if head.logits else 0.0)
+    outputs = keras.ops.convert_to_tensor(outputs)
+    nested = getattr(model, "_outputs_struct", None)
+    outputs = outputs if nested is None else keras.tree.pack_sequence_as(nested, [outputs])
+    try:
+        targets = keras.ops.convert_to_tensor(head.targets(np.array([right, right])))
+        return float(np.mean(model.compute_loss(x=None, y=targets, y_pred=outputs)))
+    except Exception:  # a loss of the user's own raises anything at labels of another form
+        return float("nan")
+
+
+def _read_loss(model: keras.Model) -> tuple[type[keras.losses.Loss] | None, bool] | None:
+    """Return which cross-entropy the loss is (None for "the one that fits") and whether it takes logits.
+
+    None for another loss, or none.
+    """
+    if not getattr(model, "compiled", False) or model.loss is None:
+        return None
     names = getattr(model, "output_names", None) or ()
     if isinstance(model.loss, dict) and set(model.loss) != set(names):
         told = f"be named as its output is, {names[0]!r}" if names else "be given by itself, as its output has no name"
@@ -145,12 +294,9 @@ def _read_loss(model: keras.Model) -> tuple[type[keras.losses.Loss] | None, bool
         settings = {**function.keywords, **settings}
         function = function.func
     kind = next((known for known, its in _FUNCTIONS.items() if function is its), None)
-    if kind is None:
-        raise InputError(
-            f"the loss of {model.name!r} must be a cross-entropy, by which logits are told from probabilities, "
-            f"got {model.loss!r}; use keras.losses.SparseCategoricalCrossentropy(from_logits=...)"
-        )
-    return kind, bool(settings.get("from_logits", False))
+    if kind is None and not callable(loss):
+        raise InputError(f"the loss of {model.name!r} must be one that Keras takes for one output, got {model.loss!r}")
+    return None if kind is None else (kind, bool(settings.get("from_logits", False)))
 
 
 def _config(loss: object) -> dict[str, Any]:
@@ -177,27 +323,26 @@ def _called_shape(model: keras.Model) -> Any:
     return shapes[0] if len(shapes) == 1 else shapes
 
 
-def _check_activation(model: keras.Model, logits: bool, units: int) -> None:
+def _check_activation(model: keras.Model, logits: bool, units: int, because: str) -> None:
+    """Raise `InputError` if the last activation contradicts what the outputs are, and say because of what."""
     graph = graph_of(model)
     activation = _last_activation(graph.outputs[0]) if graph is not None else ""
     last = f"the last layer of {model.name!r}"
     if logits and activation in ("softmax", "sigmoid"):
         raise InputError(
-            f"{last} ends with {activation} while its loss has from_logits=True, so it would be applied twice; drop "
-            "one of them"
+            f"{last} ends with {activation} while {because}, so it would be applied twice; drop one of them"
         )
-    probable = ("sigmoid", "hard_sigmoid", "sparse_sigmoid") if units == 1 else ("softmax", "sparsemax")
+    probable = _probable(units)
     if logits or activation in ("", *probable):
         return
     if activation == "linear":
         raise InputError(
-            f"{last} gives logits while its loss expects probabilities; compile with a loss with from_logits=True, or "
-            f"end with {probable[0]}"
+            f"{last} gives logits while {because}; compile with a loss with from_logits=True, or end with {probable[0]}"
         )
     what = "is always 1 over one unit" if activation == "softmax" else "gives no probabilities"
     raise InputError(
-        f"{last} ends with {activation}, which {what}, while its loss expects probabilities; end with {probable[0]}, "
-        "or with no activation and a loss with from_logits=True"
+        f"{last} ends with {activation}, which {what}, while {because}; end with {probable[0]}, or with no activation "
+        "and a loss with from_logits=True"
     )
 
 

@@ -131,7 +131,8 @@ def _of_keras(value: Any) -> bool:
 
 def _handles(model: keras.Model) -> list[tf.Tensor]:
     # Not by trainable and not: those change places when a layer is frozen.
-    every = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    of_optimizer = getattr(getattr(model, "optimizer", None), "variables", [])  # a model that only predicts has none
+    every = [*model.variables, *of_optimizer, *model.metrics_variables]
     return [variable.value.handle for variable in every]
 
 

@@ -21,7 +21,15 @@ from ensemble_vs_dropout.files import digest_of_arrays
 from ensemble_vs_dropout.models.backend import global_state, keras
 from ensemble_vs_dropout.models.builders import check_takes_nothing
 from ensemble_vs_dropout.models.costs import multiply_adds
-from ensemble_vs_dropout.models.heads import Head, read_head
+from ensemble_vs_dropout.models.heads import (
+    Head,
+    check_compiled,
+    declare,
+    declared,
+    declaring,
+    read_head,
+    read_training_head,
+)
 from ensemble_vs_dropout.models.inputs import Input, inputs_of
 from ensemble_vs_dropout.models.programs import Programs, forward
 from ensemble_vs_dropout.predictors import saving
@@ -52,6 +60,8 @@ class Ensemble(Predictor):
         vary: By the name of an argument of `build`, its value for each member: numbers, words or booleans. Members that
             differ in rates of dropout, factors of L1 and L2 penalties, weight decay and learning rates alone train in
             one program, as others do. `histories` has a column for each.
+        head: "logits" or "probabilities", where the loss is none of Keras' cross-entropies and the last activation
+            does not tell what the outputs are.
 
     Raises:
         InputError: A builder that returns no compiled model, the same object twice, or members that start identical; or
@@ -94,13 +104,15 @@ class Ensemble(Predictor):
         members: int = 5,
         seed: int = 0,
         vary: Mapping[str, Sequence[Any]] | None = None,
+        head: str | None = None,
     ):
         check_at_least("members", members, 1)
         if isinstance(build, keras.Model) or not callable(build):
             raise InputError(f"build must be a function that returns a compiled keras.Model, got {build!r}")
         self._vary = {name: [_plain(value) for value in values] for name, values in (vary or {}).items()}
         _check_varied(build, members, self._vary)
-        self._build: Callable[..., keras.Model] | None = build
+        self._build: Callable[..., keras.Model] | None = declaring(build, head)
+        self._said = head
         self.seed = check_at_least("seed", seed, 0)
         self._models: list[keras.Model] = []
         self._fitted = Fitted()
@@ -110,23 +122,27 @@ class Ensemble(Predictor):
         self._head, self._inputs = read_head(self._models[0]), inputs_of(self._models[:1])
 
     @classmethod
-    def from_models(cls, models: Sequence[keras.Model | str | PathLike[str]], lazy: bool = False) -> Ensemble:
+    def from_models(
+        cls, models: Sequence[keras.Model | str | PathLike[str]], lazy: bool = False, head: str | None = None
+    ) -> Ensemble:
         """Return the ensemble of models that are trained already, of any architectures with the same classes.
 
         Args:
-            models: Compiled models, or paths of saved ones, which are loaded in Keras' safe mode.
+            models: Models, or paths of saved ones, which are loaded in Keras' safe mode.
             lazy: Load the models of paths one at a time whenever they predict, so that memory holds one. Each is
                 loaded once for a whole array, and once for each batch of a source of batches.
+            head: "logits" or "probabilities", where neither a loss nor the last activation tells what outputs are.
         """
         if not len(models):
             raise InputError("models must hold at least one model, got none")
         ensemble = cls.__new__(cls)
         ensemble._build, ensemble.seed, ensemble._programs, ensemble._vary = None, 0, Programs(), {}
+        ensemble._said = head
         given = [Path(model) if isinstance(model, (str, PathLike)) else model for model in models]
         heads: list[Head] = []
         inputs: list[Input] = []
         for number, model in enumerate(given):
-            at_hand = loaded(model)
+            at_hand = ensemble._loaded(model)
             heads.append(read_head(at_hand))
             check_weights_known(at_hand)
             inputs += inputs_of([at_hand], lasting=not lazy)
@@ -148,7 +164,7 @@ class Ensemble(Predictor):
     @property
     def models(self) -> Members:
         """The members, plain Keras models: `models[k]` is member k; those that diverged are left out of a loop."""
-        return Members(self._models, self._fitted.diverged, loaded)
+        return Members(self._models, self._fitted.diverged, self._loaded)
 
     @property
     def histories(self) -> pd.DataFrame:
@@ -169,6 +185,10 @@ class Ensemble(Predictor):
             )
         for member in range(len(self._models), len(self._models) + members):
             self._models.append(self._new_member(partial(self._build, **self._varied(member)), member))
+
+    def _loaded(self, model: keras.Model | Path) -> keras.Model:
+        """Return a model, with what the user says of its outputs."""
+        return declare(loaded(model), self._said)
 
     def _varied(self, member: int) -> dict[str, Any]:
         return {name: values[member] for name, values in self._vary.items()}
@@ -251,7 +271,7 @@ class Ensemble(Predictor):
             else None,
             checkpoint_every=checkpoint_every,
         )
-        head = read_head(self._models[0])
+        head = read_training_head(self._models[0])
         schedule = make_schedule(
             head, self._inputs, self.seed, x, y, validation_data, validation_split, watch, epochs, initial_epoch,
             batch_size, steps_per_epoch, shuffle, patience, class_weight, sample_weight, callbacks,
@@ -320,7 +340,7 @@ class Ensemble(Predictor):
     def multiply_adds(self) -> int:
         """Products of weights with inputs that an example takes, summed over the networks that predict."""
         predicting = (model for member, model in enumerate(self._models) if member not in self._fitted.diverged)
-        return sum(multiply_adds(loaded(model)) for model in predicting)
+        return sum(multiply_adds(self._loaded(model)) for model in predicting)
 
     @property
     def method(self) -> str:
@@ -336,7 +356,7 @@ class Ensemble(Predictor):
             if member in self._fitted.diverged:
                 continue
             programs = Programs() if isinstance(model, Path) else self._programs  # what is loaded again is not kept
-            yield forward(loaded(model), x, programs)[None], None
+            yield forward(self._loaded(model), x, programs)[None], None
 
     def to_keras(self, rule: str = "mean") -> keras.Model:
         """Return one `keras.Model` of the whole ensemble that gives the pooled probabilities, to deploy.
@@ -358,9 +378,10 @@ class Ensemble(Predictor):
             "seed": self.seed,
             "diverged": sorted(self._fitted.diverged),
             **({"vary": self._vary} if self._vary else {}),
+            **({"head": head} if (head := declared(self._loaded(self._models[0]))) else {}),
             "histories": [self._fitted.histories.get(member) for member in range(len(self._models))],
         }
-        saving.write(path, map(loaded, self._models), state)
+        saving.write(path, map(self._loaded, self._models), state)
 
     @classmethod
     def load(cls, path: str | PathLike[str], build: Callable[[], keras.Model] | None = None) -> Ensemble:
@@ -383,8 +404,9 @@ class Ensemble(Predictor):
                 return build() if build else None
 
         models, state = saving.read(path, seeded if build else None)
-        ensemble = cls.from_models(models)
-        ensemble._build = build or (lambda: saving.rebuilt(models[0]))
+        head = state.get("head")
+        ensemble = cls.from_models(models, head=head)
+        ensemble._build = declaring(build or (lambda: saving.rebuilt(models[0])), head)
         ensemble.seed, ensemble._vary = int(state["seed"]), state.get("vary", {})
         histories = {member: rows for member, rows in enumerate(state["histories"]) if rows is not None}
         ensemble._fitted = Fitted(histories, set(state["diverged"]))
@@ -393,6 +415,7 @@ class Ensemble(Predictor):
     def _new_member(self, build: Callable[[], keras.Model], member: int) -> keras.Model:
         with _seeded(derive(self.seed, "weights", member)):
             model = build()
+        check_compiled(model)
         read_head(model)
         if any(model is other for other in self._models):
             raise InputError("build must return a new model at each call, it returned the same object twice")

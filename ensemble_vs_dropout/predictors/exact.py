@@ -13,7 +13,7 @@ from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.models.calling import as_tensors, examples_in, input_of
 from ensemble_vs_dropout.models.draws import dropped, shape_of
-from ensemble_vs_dropout.models.heads import read_head
+from ensemble_vs_dropout.models.heads import declare, read_head
 from ensemble_vs_dropout.models.inputs import inputs_of
 from ensemble_vs_dropout.models.programs import Programs, told_in_a_sentence
 from ensemble_vs_dropout.models.random_layers import Choice, choose_layers, tracing, turned_off
@@ -39,6 +39,7 @@ class ExactDropout(Predictor):
         model: A compiled Keras classifier whose random layers are Dropout, SpatialDropout or ClassicDropout.
         max_units: Refuse more units than this; each one doubles the members.
         layers: Which dropout layers shall act: "all", "last", names, or a function of a layer.
+        head: "logits" or "probabilities", where neither its loss nor its last activation tells what its outputs are.
 
     Raises:
         InputError: No dropout layer, more units than `max_units`, or a random layer whose masks cannot be counted.
@@ -58,8 +59,8 @@ class ExactDropout(Predictor):
         (None, 2)
     """
 
-    def __init__(self, model: keras.Model, max_units: int = 16, layers: Choice = "all"):
-        self.model, self._head, self._inputs = model, read_head(model), inputs_of([model])
+    def __init__(self, model: keras.Model, max_units: int = 16, layers: Choice = "all", head: str | None = None):
+        self.model, self._head, self._inputs = model, read_head(declare(model, head)), inputs_of([model])
         check_weights_known(model)
         check_at_least("max_units", max_units, 1)
         self._chosen = choose_layers(model, layers)

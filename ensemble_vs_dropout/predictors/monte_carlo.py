@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ensemble_vs_dropout.checks import InputError, by_keyword, check_at_least, check_known
 from ensemble_vs_dropout.measures.stopping import settled
 from ensemble_vs_dropout.models.backend import keras
-from ensemble_vs_dropout.models.heads import read_head
+from ensemble_vs_dropout.models.heads import declare, read_head
 from ensemble_vs_dropout.models.inputs import inputs_of
 from ensemble_vs_dropout.models.random_layers import Choice, choose_layers
 from ensemble_vs_dropout.predictors.base import Part, Predictor, check_sound, check_weights_known
@@ -47,6 +47,7 @@ class MonteCarloDropout(Predictor):
             label is certain, or is that of infinitely many passes but for at most this probability; see
             `measures.stopping`. None draws all passes.
         verbose: 2 says what is computed once and what in each pass, and how many passes were saved.
+        head: "logits" or "probabilities", where neither its loss nor its last activation tells what its outputs are.
 
     Attributes:
         passes_used: With `adaptive`, how many passes each example of the last prediction took, shape (examples,).
@@ -75,8 +76,9 @@ class MonteCarloDropout(Predictor):
         layers: Choice = "all",
         adaptive: float | None = None,
         verbose: int = 0,
+        head: str | None = None,
     ):
-        self.model, self._head, self._inputs = model, read_head(model), inputs_of([model])
+        self.model, self._head, self._inputs = model, read_head(declare(model, head)), inputs_of([model])
         check_weights_known(model)
         self.passes = check_at_least("passes", passes, 1)
         self.seed = check_at_least("seed", seed, 0)

@@ -111,6 +111,7 @@ def _state(path: str | PathLike[str], text: bytes) -> dict[str, Any]:
         raise InputError(f"{path} does not hold a saved ensemble: ensemble.json is nested too deeply") from error
     lists = ("masks", "histories", "diverged")
     sound = isinstance(found, dict) and all(isinstance(found.get(name), list) for name in lists)
+    sound = sound and isinstance(found.get("head"), (str, type(None)))
     sound = sound and type(found.get("seed")) is int and all(isinstance(masks, list) for masks in found["masks"])
     if sound and (names := found.get("files")) is not None:
         sound = isinstance(names, list) and len(names) == len(found["masks"]) and all(isinstance(n, str) for n in names)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.costs import multiply_adds
-from ensemble_vs_dropout.models.heads import read_head
+from ensemble_vs_dropout.models.heads import declare, read_head
 from ensemble_vs_dropout.models.inputs import inputs_of
 from ensemble_vs_dropout.models.programs import Programs, forward
 from ensemble_vs_dropout.predictors.base import Part, Predictor, check_weights_known
@@ -22,7 +22,8 @@ class WeightScaling(Predictor):
     geometric mean over all masks.
 
     Args:
-        model: A compiled Keras classifier; it is not changed.
+        model: A Keras classifier; it is not changed.
+        head: "logits" or "probabilities", where neither its loss nor its last activation tells what its outputs are.
 
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5), keras.layers.Dense(2)])
@@ -36,8 +37,8 @@ class WeightScaling(Predictor):
     members = 1
     method = "weight scaling"
 
-    def __init__(self, model: keras.Model):
-        self.model, self._head, self._programs = model, read_head(model), Programs()
+    def __init__(self, model: keras.Model, head: str | None = None):
+        self.model, self._head, self._programs = model, read_head(declare(model, head)), Programs()
         self._inputs = inputs_of([model])
         check_weights_known(model)
 

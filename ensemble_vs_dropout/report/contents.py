@@ -195,6 +195,8 @@ def _command(spec: Mapping[str, Any]) -> tuple[str, str]:
         "missing": spec.get("missing"),
         "train-size": spec.get("train_size"),
         "label-noise": spec.get("label_noise") or None,
+        "class-weight": _weights(spec.get("class_weight")),
+        "head": spec.get("head"),
         "model": model,
         **{name: spec[name] for name in ("members", "rate", "passes")},
         repeated: spec["repetitions"],
@@ -231,6 +233,11 @@ def _command(spec: Mapping[str, Any]) -> tuple[str, str]:
         told = ", ".join(f"{key}={value!r}" for key, value in own.items())
         notes.insert(0, f"{model} was given {told} in Python or in a study, which no option says.")
     return f"evd compare {' '.join(parts)}", " ".join(notes)
+
+
+def _weights(given: Mapping[str, float] | str | None) -> str | None:
+    """Return weights of classes as the option takes them."""
+    return ",".join(f"{name}={value:g}" for name, value in given.items()) if isinstance(given, Mapping) else given
 
 
 _IN_PYTHON = ("data_seed", "tuning", "resamples", "width", "splits", "keep_shifted")  # settings without an option

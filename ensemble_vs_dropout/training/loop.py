@@ -15,7 +15,7 @@ import numpy as np
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.models.calling import as_tensors
-from ensemble_vs_dropout.models.heads import Head, read_head
+from ensemble_vs_dropout.models.heads import Head, read_training_head
 from ensemble_vs_dropout.models.programs import Programs, told_in_a_sentence
 from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.training.checkpoints import Keeper, Row, Standing
@@ -247,7 +247,7 @@ def evaluate_members(
     data: dict[Head, Batch] = {}
     with one_graph_each():
         for model in models:
-            head = read_head(model)
+            head = read_training_head(model)
             if head not in data:
                 data[head] = on_device(part, head)
             create_variables(model, data[head])

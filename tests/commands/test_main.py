@@ -22,7 +22,7 @@ from ensemble_vs_dropout.measures import STANDARD_METRICS
 
 SMALL = (
     "--dataset digits --train-size 400 --label-noise 0.05 --members 2 --passes 4 --repetitions 1 --epochs 2 --controls"
-    " --rate 0.5 --no-probe"
+    " --rate 0.5 --no-probe --class-weight 3=2,5=0.5"
 )
 SCRIPT = Path(__file__).parents[2] / "scripts" / "compare.py"
 

@@ -11,8 +11,13 @@ import ensemble_vs_dropout as evd
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import from_arrays
 from ensemble_vs_dropout.experiments.comparing import compare
+from ensemble_vs_dropout.experiments.comparison import Comparison
+from ensemble_vs_dropout.experiments.running import class_weights
 from ensemble_vs_dropout.measures import brier
 from ensemble_vs_dropout.models.backend import keras
+from ensemble_vs_dropout.predictors import Ensemble
+from ensemble_vs_dropout.seeds import derive
+from ensemble_vs_dropout.types import Dataset
 
 TINY = BARE | {"members": 2, "passes": 3, "repetitions": 1, "epochs": 2}
 
@@ -50,7 +55,8 @@ def builder(outputs=3, activation="softmax", compiled=True, seed=None, dropout=T
         (builder(dropout=False), "has no random layer"),
         (builder(seed=1), "start with identical weights"),
         (builder(shape=(5,)), r"must have the shape of an example of 'tiny', \(4,\)"),
-        (builder(loss="mse"), "must be a cross-entropy"),
+        (builder(loss="mse", activation=None), "must be known: its loss 'mse' .* give head="),
+        (builder(loss=lambda y, p: keras.ops.mean(p)), "must be lower for the right class"),
         (builder(activation=None), "its loss expects probabilities"),
         (lambda rate: None, "must be a keras.Model, got NoneType"),
         (lambda: None, "must take the argument rate"),
@@ -71,6 +77,71 @@ def test_a_builder_that_gives_one_object_twice_is_refused(data):
 def test_controls_need_a_width(data):
     with pytest.raises(InputError, match="takes width"):
         compare(data, builder(), **{**TINY, "controls": True})
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, None),
+        ("balanced", {0: 4 / 3, 1: 4 / 3, 2: 2 / 3}),
+        ({"no": 3.0}, {0: 3.0, 1: 1.0, 2: 1.0}),
+        ({"no": 0.0, "maybe": 0.5}, {0: 0.0, 1: 1.0, 2: 0.5}),
+    ],
+)
+def test_weights_of_classes_go_by_their_names(given, expected):
+    x, y = np.zeros((8, 1)), np.array([0, 0, 1, 1, 2, 2, 2, 2])
+    data = Dataset("tiny", x, y, x, y, x, y, classes=("no", "yes", "maybe"))
+    assert class_weights(given, data) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"other": 1.0}, "unknown class in class_weight, of 'tiny' 'other'; known: 0, 1, 2"),
+        (dict.fromkeys("012", 0.0), "must leave some class a weight above 0"),
+        ({0: -1.0}, "must be balanced, or numbers of at least 0 by the names of classes, got {0: -1.0}"),
+        ("even", "must be balanced, or numbers .* got 'even'"),
+    ],
+)
+def test_weights_that_no_class_can_have_are_refused(given, message, data):
+    with pytest.raises(InputError, match=message):
+        compare(data, builder(), **TINY, class_weight=given)
+
+
+@pytest.mark.slow
+def test_weights_of_classes_are_those_of_training_alone(data, tmp_path):
+    weights = {0: 5.0, 2: 0.5}
+    found = compare(data, builder(), **TINY, class_weight=weights, out=tmp_path / "run")
+    fit = {"validation_data": (data.x_val, data.y_val), "epochs": 2, "patience": 10, "batch_size": 128, "verbose": 0}
+    for recipe, rate in (("plain", 0.0), ("dropout", 0.5)):
+        alone = Ensemble(lambda rate=rate: builder()(rate), 2, derive(0, "repetition", 0))
+        alone.fit(data.x_train, data.y_train, class_weight=weights, **fit)
+        other = Ensemble(lambda rate=rate: builder()(rate), 2, derive(0, "repetition", 0))
+        other.fit(data.x_train, data.y_train, **fit)
+        judged = found.ensembles[0][recipe].predict(data.x_test)
+        np.testing.assert_allclose(judged, alone.predict(data.x_test), atol=1e-6)
+        assert np.abs(judged - other.predict(data.x_test)).max() > 1e-3
+    truth = found.scores.query("arm == 'ensemble' and rule == 'mean' and metric == 'error'").value.item()
+    right = found.arms["ensemble"][0].probs.mean(0).argmax(1) == data.y_test
+    assert float(truth) == pytest.approx(1 - right.mean())  # no example counts more than another
+    assert Comparison.load(tmp_path / "run").settings.class_weight == {"0": 5.0, "2": 0.5}
+    with pytest.raises(InputError, match="class_weight differ"):
+        compare(data, builder(), **TINY, class_weight="balanced", out=tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_network_with_a_loss_of_ones_own_is_compared(data, tmp_path):
+    def squares(y, z):
+        return keras.ops.mean((y - keras.ops.softmax(z)) ** 2, axis=-1)
+
+    build = builder(activation=None, loss=squares)
+    with pytest.raises(InputError, match="give head="):
+        compare(data, build, **TINY)
+    found = compare(data, build, **TINY, head="logits", out=tmp_path / "run")
+    judged = found.arms["ensemble"][0].probs
+    logits = [model.predict(data.x_test, verbose=0) for model in found.ensembles[0]["plain"].models]
+    np.testing.assert_allclose(judged, np.asarray(keras.ops.softmax(np.stack(logits))), atol=1e-6)
+    assert found.settings.head == "logits"
 
 
 @pytest.mark.slow

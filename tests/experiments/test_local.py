@@ -325,7 +325,9 @@ def test_a_process_ends_with_the_one_that_started_it(tmp_path, by):
         "open('started', 'w').close(); time.sleep(60)"
     )
     parent = (
-        "import os, subprocess, sys; from pathlib import Path\n"
+        "import os, signal, subprocess, sys; from pathlib import Path\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # else they may be left out, as by nohup
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "from ensemble_vs_dropout.experiments.local import in_processes\n"
         "start = subprocess.Popen\n"
         f"subprocess.Popen = lambda command, env: start([sys.executable, '-c', {child!r}], env=env)\n"

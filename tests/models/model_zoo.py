@@ -21,6 +21,7 @@ registered = keras.saving.register_keras_serializable("zoo")
 TAGS = {
     "quick": "tested in `make check` too",
     "logits": "gives logits, not probabilities",
+    "one-hot": "its loss wants one-hot labels, which its name does not tell",
     "random": "has layers that drop or disturb units while training",
     "training differs": "something else depends on training too, so that passes have another mean",
     "not stacked": "the stacked strategy may refuse it, with the reason",
@@ -58,7 +59,8 @@ class Network:
         loss = str(getattr(model.loss, "name", model.loss))
         if "binary" in loss:
             return labels.astype("float32")[:, None]
-        return np.eye(CLASSES, dtype="float32")[labels] if loss.startswith("categorical") else labels
+        one_hot = loss.startswith("categorical") or "one-hot" in self.tags
+        return np.eye(CLASSES, dtype="float32")[labels] if one_hot else labels
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Return the probabilities that the outputs of the model mean."""
@@ -245,8 +247,30 @@ add_chain(
     (5,),
     lambda: [hidden()],
     settings=lambda: {"loss": own_loss},
-    may_refuse=dict.fromkeys(("train", "predict", "mc"), "must be a cross-entropy"),
+    refused=dict.fromkeys(
+        ("train", "predict", "mc", "to_keras"), "must be known: its loss .* ends with linear; give head="
+    ),
 )
+
+
+@registered
+def own_focal(y_true, y_pred):
+    return -ops.sum(y_true * (1.0 - y_pred) ** 2 * ops.log(ops.maximum(y_pred, 1e-7)), axis=-1)
+
+
+@registered
+def own_sparse(y_true, y_pred):
+    return -ops.log(ops.take_along_axis(y_pred, ops.cast(y_true, "int32")[:, None], axis=1)[:, 0] + 1e-7)
+
+
+for _name, _loss in (("own focal loss", own_focal), ("own sparse loss", own_sparse), ("squares", "mse")):
+    add(
+        _name,
+        numbers(5),
+        lambda loss=_loss: chain((5,), hidden(), L.Dropout(0.2), logits=False, loss=loss),
+        "random",
+        *([] if _name == "own sparse loss" else ["one-hot"]),
+    )
 add_chain("own loss class", numbers(5), (5,), lambda: [hidden()], settings=lambda: {"loss": OwnLoss(from_logits=True)})
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras, tf
-from ensemble_vs_dropout.models.heads import read_head
+from ensemble_vs_dropout.models.heads import declare, read_head, read_training_head
 from ensemble_vs_dropout.models.programs import Programs, forward
 from ensemble_vs_dropout.predictors import Ensemble, MonteCarloDropout, WeightScaling
 
@@ -64,8 +64,8 @@ def test_a_softmax_layer_of_its_own_counts_as_probabilities():
         (LOSSES.BinaryCrossentropy(from_logits=True), 1, "sigmoid", "sigmoid.*applied twice"),
         ("sparse_categorical_crossentropy", 3, None, "gives logits while its loss expects probabilities"),
         ("binary_crossentropy", 1, None, "gives logits while its loss expects probabilities"),
-        ("mse", 3, None, "must be a cross-entropy"),
-        ("kl_divergence", 3, "softmax", "must be a cross-entropy"),
+        ("mse", 3, None, "must be known: its loss 'mse' .* ends with linear; give head="),
+        ("mse", 3, "sigmoid", "sigmoid over 3 units, which is for several labels"),
         ("binary_crossentropy", 3, "sigmoid", "one unit with a binary cross-entropy"),
         ("sparse_categorical_crossentropy", 1, "softmax", "one unit for each class"),
     ],
@@ -80,7 +80,9 @@ def test_what_is_no_compiled_model_with_one_output_row_is_refused():
     with pytest.raises(InputError, match=r"must be a keras.Model, got str"):
         read_head("model")
     with pytest.raises(InputError, match="must be compiled"):
-        read_head(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+        read_training_head(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")]))
+    with pytest.raises(InputError, match="with a loss to be trained, got none"):
+        read_training_head(model_with(None, activation="softmax"))
     model = keras.Sequential([keras.Input((5, 4)), keras.layers.Dense(3, activation="softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.raises(InputError, match="one output of shape"):
@@ -340,10 +342,123 @@ def test_a_loss_may_be_spelled_in_any_way_that_keras_takes(loss, units, expected
     model.fit(X, head.targets(np.arange(9) % max(units, 2)), verbose=0)  # Keras takes it too
 
 
-@pytest.mark.parametrize("loss", [{"other": "binary_crossentropy"}, ["bce", "bce"], None, "junk", lambda y, p: 0.0])
+@pytest.mark.parametrize("loss", [{"other": "binary_crossentropy"}, ["bce", "bce"], "junk", lambda y, p: 0.0])
 def test_other_losses_are_refused(loss):
     inputs = keras.Input((4,))
     model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid", name="out")(inputs))
     model.compile("sgd", loss)
     with pytest.raises(InputError, match=r"the loss of .* must be"):
-        read_head(model)
+        read_training_head(model)
+
+
+def focal(y, p):
+    return -keras.ops.sum(y * (1 - p) ** 2 * keras.ops.log(keras.ops.maximum(p, 1e-7)), axis=-1)
+
+
+def of_numbers(y, p):
+    return -keras.ops.log(keras.ops.take_along_axis(p, keras.ops.cast(y, "int32")[:, None], axis=1)[:, 0])
+
+
+class Squares(LOSSES.Loss):
+    """A loss class of the user's own that wants one-hot labels."""
+
+    def call(self, y, p):
+        return keras.ops.mean((y - p) ** 2, axis=-1)
+
+
+OTHER = {  # the loss, the last activation, what the user says, the units, logits, one-hot
+    "focal": (focal, "softmax", None, 3, False, True),
+    "of numbers": (of_numbers, "softmax", None, 3, False, False),
+    "class": (Squares(), "softmax", "probabilities", 3, False, True),
+    "many classes": ("mse", "softmax", None, 12, False, True),
+    "divergence": ("kl_divergence", "softmax", None, 3, False, True),
+    "hinge": ("categorical_hinge", None, "logits", 3, True, True),
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_another_loss_is_tried_out_for_the_form_of_labels_that_it_wants(name):
+    loss, activation, said, units, logits, one_hot = OTHER[name]
+    head = read_training_head(declare(model_with(loss, units, activation), said))
+    assert (head.logits, head.one_hot, head.units) == (logits, one_hot, units)
+
+
+@pytest.mark.parametrize("said", [None, "logits"])
+def test_another_loss_over_one_unit_is_tried_out_too(said):
+    def squares(y, p):
+        return keras.ops.mean((y - (keras.ops.sigmoid(p) if said else p)) ** 2, axis=-1)
+
+    model = declare(model_with(squares, 1, None if said else "sigmoid"), said)
+    assert read_training_head(model).logits == bool(said)
+    with pytest.raises(InputError, match=r"lower for the right class .* with labels 0\.0 and 1\.0"):
+        read_training_head(declare(model_with(lambda y, p: -squares(y, p), 1, None if said else "sigmoid"), said))
+
+
+def test_a_loss_that_prefers_the_wrong_class_in_any_form_is_refused():
+    for loss in (lambda y, p: -focal(y, p), lambda y, p: keras.ops.mean(p, axis=-1), lambda y, p: 1 / 0):
+        with pytest.raises(InputError, match="must be lower for the right class than for a wrong one"):
+            Ensemble(lambda loss=loss: model_with(loss, activation="softmax"), 2).fit(X, np.arange(9) % 3, verbose=0)
+
+
+@pytest.mark.parametrize("strategy", ["looped", "stacked"])
+def test_training_by_another_loss_is_keras_own(strategy):
+    """One step of gradient descent, computed by hand from the gradient of the loss."""
+    y, build = np.arange(9) % 3, lambda: model_with(focal, activation="softmax")
+    ensemble = Ensemble(build, 2, seed=1)
+    before = [w.copy() for w in ensemble.models[1].get_weights()]
+    with tf.GradientTape() as tape:
+        kernel, bias = map(tf.Variable, before)
+        loss = tf.reduce_mean(focal(tf.one_hot(y, 3), tf.nn.softmax(X @ kernel + bias)))
+    expected = [w - 0.01 * g.numpy() for w, g in zip(before, tape.gradient(loss, [kernel, bias]), strict=True)]
+    ensemble.fit(X, y, batch_size=9, shuffle=False, strategy=strategy, verbose=0)
+    for found, wanted in zip(ensemble.models[1].get_weights(), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def test_a_network_without_a_loss_predicts_by_its_last_activation_or_by_what_is_said(tmp_path):
+    probs = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+    logits = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(3)])
+    logits.set_weights(probs.get_weights())
+    expected = probs.predict(X, verbose=0)
+    np.testing.assert_allclose(WeightScaling(probs).predict(X), expected, atol=1e-6)
+    np.testing.assert_allclose(WeightScaling(logits, head="logits").predict(X), expected, atol=1e-6)
+    both = Ensemble.from_models([logits], head="logits")
+    np.testing.assert_allclose(both.to_keras().predict(X, verbose=0), expected, atol=1e-6)
+    both.save(tmp_path / "both.zip")
+    np.testing.assert_allclose(Ensemble.load(tmp_path / "both.zip").predict(X), expected, atol=1e-6)
+    passes = MonteCarloDropout(logits, passes=4, masks="shared", head="logits")
+    thinned = passes.materialise(2)
+    np.testing.assert_allclose(WeightScaling(thinned).predict(X), passes.predict_members(X).probs[2], atol=1e-6)
+    with pytest.raises(InputError, match="must be compiled to be trained or evaluated"):
+        both.evaluate(X, np.arange(9) % 3)
+
+
+def test_models_of_paths_are_read_as_is_said(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    model.save(tmp_path / "m.keras")
+    for lazy in (False, True):
+        ensemble = Ensemble.from_models([tmp_path / "m.keras"], lazy=lazy, head="logits")
+        np.testing.assert_allclose(ensemble.predict(X), softmax(model.predict(X, verbose=0)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation", "said", "message"),
+    [
+        (
+            "sparse_categorical_crossentropy",
+            "softmax",
+            "logits",
+            "what its loss expects, 'probabilities', got 'logits'",
+        ),
+        ("mse", "softmax", "logits", "ends with softmax while head is 'logits', so it would be applied twice"),
+        ("mse", None, "probabilities", "gives logits while head is 'probabilities'"),
+        ("mse", "tanh", "probabilities", "ends with tanh, which gives no probabilities, while head is"),
+        ("mse", "softmax", "scores", "unknown head 'scores'; known: logits, probabilities"),
+    ],
+)
+def test_what_is_said_must_not_contradict_the_network(loss, activation, said, message):
+    for predictor in (WeightScaling, MonteCarloDropout):
+        with pytest.raises(InputError, match=message):
+            predictor(model_with(loss, activation=activation), head=said)
+    with pytest.raises(InputError, match=message):
+        Ensemble(lambda: model_with(loss, activation=activation), 2, head=said)
