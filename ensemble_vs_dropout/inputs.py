@@ -107,10 +107,12 @@ def shapes_of(x: npt.NDArray[np.generic]) -> dict[str, tuple[int, ...]]:
 
 
 def dtypes_of(x: npt.NDArray[np.generic]) -> dict[str, str]:
-    """Return the name of the dtype of each input, by their places.
+    """Return the name of the dtype of each input, "string" for text, by their places.
 
     Example:
         >>> dtypes_of(np.zeros((5, 1), "float32"))
         {'': 'float32'}
     """
-    return {place: column.dtype.name for place, column in columns_of(x).items()}
+    return {
+        place: "string" if column.dtype.kind in "SU" else column.dtype.name for place, column in columns_of(x).items()
+    }

@@ -116,8 +116,8 @@ class Dataset:
 
     Attributes:
         name: What tables and folders call it.
-        x_train: Features, shape (examples, ...); uint8 images stay uint8. Those of several inputs are one array with
-            a field for each, which `from_arrays` makes of a dict. Likewise `x_val` and `x_test`.
+        x_train: Features, shape (examples, ...); uint8 images stay uint8, and text is UTF-8. Those of several inputs
+            are one array with a field for each, which `from_arrays` makes of a dict. Likewise `x_val` and `x_test`.
         y_train: Labels 0..K-1, shape (examples,). Likewise `y_val` and `y_test`.
         classes: The names of the K classes, in the order of the labels; controls in them stand as escapes.
         source: Where the data came from, in words.
@@ -182,8 +182,8 @@ class Dataset:
             )
         for place, features in columns_of(x).items():
             what = f"x_{part}{told(place)} of {self.name!r}"
-            if features.dtype.kind not in "uifb":
-                raise InputError(f"{what} must hold numbers, got dtype {features.dtype}")
+            if features.dtype.kind not in "uifbS":
+                raise InputError(f"{what} must hold numbers, or text in UTF-8, got dtype {features.dtype}")
             if features.dtype.kind == "f" and not np.isfinite(features).all():
                 bad = int(np.count_nonzero(~np.isfinite(features)))
                 raise InputError(

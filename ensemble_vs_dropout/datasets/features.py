@@ -19,7 +19,8 @@ Standardise = Literal["auto"] | bool
 def check_features(where: str, raw: Any) -> npt.NDArray[np.generic]:
     """Return `raw` as finite numbers, shape (examples, ...), or raise `InputError` that calls it `where`.
 
-    A dict of arrays, one for each of several inputs, becomes one array with a field for each.
+    A dict of arrays, one for each of several inputs, becomes one array with a field for each. Text, shape (examples,)
+    or (examples, texts), becomes UTF-8.
     """
     if isinstance(raw, np.ndarray) and raw.dtype.names:
         raw = columns_of(raw)
@@ -40,6 +41,8 @@ def check_features(where: str, raw: Any) -> npt.NDArray[np.generic]:
         array = np.asarray(raw)
     except ValueError as error:
         raise InputError(f"{where} must be an array of numbers, got rows of different shape") from error
+    if array.dtype.kind in "UST" or (array.dtype.kind == "O" and all(isinstance(one, str) for one in array.flat)):
+        return _as_utf8(where, array)
     if array.ndim < 2:
         raise InputError(
             f"{where} must have shape (examples, features) or more dimensions, got {array.shape}; a single "
@@ -47,7 +50,7 @@ def check_features(where: str, raw: Any) -> npt.NDArray[np.generic]:
         )
     if array.dtype.kind not in "uifb":
         raise InputError(
-            f"{where} must hold numbers, got dtype {array.dtype}; columns of text are encoded when they come "
+            f"{where} must hold numbers or text, got dtype {array.dtype}; columns of both are encoded when they come "
             "from a csv or parquet file"
         )
     if 0 in array.shape:
@@ -62,6 +65,51 @@ def check_features(where: str, raw: Any) -> npt.NDArray[np.generic]:
         if np.abs(array).max() > np.finfo(np.float32).max:
             raise InputError(f"{where} must fit float32, got {np.abs(array).max():.3g}; rescale it first")
     return array
+
+
+def _as_utf8(where: str, array: npt.NDArray[Any]) -> npt.NDArray[np.bytes_]:
+    if array.ndim < 1 or 0 in array.shape:
+        raise InputError(f"{where} must hold at least one example and one text, got shape {array.shape}")
+    try:
+        if array.dtype.kind == "S":
+            np.char.decode(array, "utf-8")
+            return array
+        return np.char.encode(array.astype(np.str_), "utf-8")
+    except UnicodeError as error:
+        raise InputError(f"{where} must hold text that UTF-8 can hold: {error}") from error
+
+
+def is_text(x: npt.NDArray[np.generic]) -> bool:
+    """Return whether features are texts, in UTF-8.
+
+    Example:
+        >>> is_text(check_features("x", ["a message", "another"]))
+        True
+    """
+    return x.dtype.kind == "S"
+
+
+def alike(parts: Mapping[str, npt.NDArray[np.generic]]) -> Parts:
+    """Return parts whose texts have room for as many bytes, so that all are of one dtype.
+
+    Example:
+        >>> parts = alike({"train": np.array([b"abc"]), "test": np.array([b"a"])})
+        >>> parts["test"].dtype.itemsize
+        3
+    """
+    columns = {part: columns_of(x) for part, x in parts.items()}
+    widest = {
+        place: max(of_part[place].dtype.itemsize for of_part in columns.values())
+        for place, column in columns["train"].items()
+        if is_text(column)
+    }
+    if not widest:
+        return dict(parts)
+    wide = {
+        part: {place: x.astype(f"S{widest[place]}") if place in widest else x for place, x in of_part.items()}
+        for part, of_part in columns.items()
+    }
+    return {part: of_part[""] if "" in of_part else table(of_part) for part, of_part in wide.items()}
 
 
 def ready_features(
@@ -79,6 +127,8 @@ def ready_features(
     train = parts["train"]
     if train.dtype.names:
         return _ready_inputs(parts, standardise)
+    if is_text(train):
+        return dict(parts), [], Encoding()
     images = train.ndim > 2
     bytes_only = all(part.dtype == np.uint8 for part in parts.values())
     if standardise is True or (standardise == "auto" and not images and not bytes_only):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.datasets.features import Parts, Standardise, check_features, ready_features
+from ensemble_vs_dropout.datasets.features import Parts, Standardise, alike, check_features, ready_features
 from ensemble_vs_dropout.datasets.labels import encode_labels
 from ensemble_vs_dropout.datasets.splits import (
     Plan,
@@ -19,7 +19,7 @@ from ensemble_vs_dropout.datasets.splits import (
     noisy_labels,
     stratified_order,
 )
-from ensemble_vs_dropout.inputs import nested, shapes_of
+from ensemble_vs_dropout.inputs import dtypes_of, nested, shapes_of
 from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.types import PARTS, Dataset, Encoding, IntArray
 
@@ -48,8 +48,8 @@ def from_arrays(
     """Return a checked `Dataset` of the given arrays; what was done to them is in its notes.
 
     Args:
-        x_train: Features, shape (examples, ...). uint8 stays uint8, all else becomes float32. A dict of arrays is of
-            a network with several inputs, by their names. Likewise `x_test`.
+        x_train: Features, shape (examples, ...). uint8 stays uint8, text becomes UTF-8, all else float32. A dict of
+            arrays is of a network with several inputs, by their names. Likewise `x_test`.
         y_train: Labels, shape (examples,): text, bools, whole numbers, or one-hot rows. Likewise `y_test`.
         x_test: As `x_train`.
         y_test: As `y_train`.
@@ -114,6 +114,12 @@ def prepare(
                 f"x_{part} must have examples of the shape of x_train's, {nested(shapes)}, got "
                 f"{nested(shapes_of(features))}; reshape one of them"
             )
+        if dtypes_of(features) != dtypes_of(checked["train"]) and "string" in {
+            *dtypes_of(features).values(),
+            *dtypes_of(checked["train"]).values(),
+        }:
+            raise InputError(f"x_{part} must hold text where x_train does, and numbers where that does")
+    checked = alike(checked)
     finish = functools.partial(ready_features, standardise=standardise)
     return assemble(
         checked, y, finish, plan, name=name, class_names=class_names, source=source, notes=notes, resplit=resplit

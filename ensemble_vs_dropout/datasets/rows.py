@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets.archives import check_file, read_npz
 from ensemble_vs_dropout.datasets.columns import as_numbers
-from ensemble_vs_dropout.datasets.features import check_features
+from ensemble_vs_dropout.datasets.features import check_features, is_text
 from ensemble_vs_dropout.datasets.files import with_inputs
 from ensemble_vs_dropout.datasets.tables import CSV, as_csv, as_parquet, names_in_csv
 from ensemble_vs_dropout.types import Column, Encoding
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 Part = dict[str, npt.NDArray[Any]]
 ROWS = 8192  # of a part
 _BOOLS = {"true": "True", "false": "False"}
+
+
+def _as_kept(part: npt.NDArray[Any], dtype: str, path: Path) -> npt.NDArray[Any]:
+    if (dtype == "string") != is_text(part):
+        raise InputError(f"{path} must hold {'text' if dtype == 'string' else 'numbers'}, got {part.dtype}")
+    return part if dtype == "string" else part.astype(dtype, copy=False)
 
 
 class Rows:
@@ -88,7 +94,7 @@ class Rows:
         for start in range(0, max(examples), ROWS):
             parts = {name: np.asarray(x[start : start + ROWS]) for name, x in arrays.items()}
             checked = {name: check_features(str(self.path), part) for name, part in parts.items()}
-            yield {name: part.astype(dtypes[name], copy=False) for name, part in checked.items()}
+            yield {name: _as_kept(part, dtypes[name], self.path) for name, part in checked.items()}
 
     def _opened(self) -> Any:
         if self.path.suffix.lower() == ".npy":

@@ -32,6 +32,7 @@ from ensemble_vs_dropout.experiments.store import Keeping
 from ensemble_vs_dropout.experiments.ways import Ways
 from ensemble_vs_dropout.files import digest, digest_of_arrays
 from ensemble_vs_dropout.inputs import dtypes_of, nested, shapes_of
+from ensemble_vs_dropout.models.adapted import give_state, state_of
 from ensemble_vs_dropout.models.architecture import architecture
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.builders import NETWORKS, Builder, build_for, find_builder, matching_width
@@ -219,6 +220,8 @@ def networks_of(run: Run, store: Keeping) -> Ensemble:
     for member, model in enumerate(models):
         with as_written(run, "models.npz"):
             model.set_weights([arrays[f"{member}/{number}"] for number in range(len(model.weights))])
+            start = f"{member}/state/"
+            give_state(model, {key.removeprefix(start): arrays[key] for key in arrays if key.startswith(start)})
     return Ensemble.from_models(models, head=run.settings.head)
 
 
@@ -383,6 +386,8 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
         for member, model in enumerate(ensemble.models)
         for number, values in enumerate(model.get_weights())
     }
+    for member, model in enumerate(ensemble.models):
+        weights |= {f"{member}/state/{key}": values for key, values in state_of(model).items()}
     environment = {
         "version": __version__,
         "results": RESULTS,

@@ -7,6 +7,7 @@ to, and whatever a layer of the user's own does not tell; that is looked up in t
 import functools
 import hashlib
 import json
+import re
 import types
 import warnings
 import weakref
@@ -84,7 +85,8 @@ def _difference(one: Any, other: Any, owner: str, name: str) -> str:
         if pair is None:
             return f"{name} of {owner} ({len(one)} and {len(other)} of them)"
         return _difference(*pair, owner, name)
-    return f"{name} of {owner} ({one} and {other})"
+    digests = all(isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) for value in (one, other))
+    return f"{name} of {owner}" if digests else f"{name} of {owner} ({one} and {other})"
 
 
 def architecture(model: keras.Model, lasting: bool = False) -> str:
@@ -176,8 +178,13 @@ def _wiring(model: keras.layers.Layer, values: "_Values") -> Iterator[Any]:
     yield [made[id(tensor)] for tensor in graph.outputs]
 
 
-def _state(layer: keras.layers.Layer) -> Iterator[str]:
-    """Yield the digest of what a layer without variables holds besides: what it was adapted to."""
+def _state(layer: keras.layers.Layer) -> Iterator[dict[str, str]]:
+    """Yield the digest of what a layer was adapted to: without variables what it holds besides, else those.
+
+    A layer with variables that finalizes its state computes with constants that it made of them.
+    """
+    if layer.variables and hasattr(layer, "finalize_state"):
+        yield _adapted_to(layer, (np.ascontiguousarray(weight).tobytes() for weight in layer.get_weights()))
     if layer.variables or isinstance(layer, keras.Model):
         return
     try:
@@ -193,7 +200,11 @@ def _state(layer: keras.layers.Layer) -> Iterator[str]:
         return
     if store:
         parts = (value if isinstance(value, bytes) else np.asarray(value).tobytes() for value in store.values())
-        yield _digest(parts)
+        yield _adapted_to(layer, parts)
+
+
+def _adapted_to(layer: keras.layers.Layer, parts: Iterable[bytes]) -> dict[str, str]:
+    return {"module": "keras", "class_name": type(layer).__name__, "adapted state": _digest(parts)}
 
 
 class _Values:

@@ -68,6 +68,11 @@ class Network:
                 f"{self.name} takes one input, and {data.name!r} has {len(data.x_train.dtype.names)} "
                 f"({', '.join(data.x_train.dtype.names)}); give a network of your own that takes them"
             )
+        if data.x_train.dtype.kind == "S":
+            raise InputError(
+                f"{self.name} takes numbers, and {data.name!r} holds text; give a network of your own that reads it, "
+                "as by keras.layers.TextVectorization"
+            )
         images = data.x_train.dtype == "uint8"
         layers = [keras.Input(data.input_shape, dtype=data.x_train.dtype.name if images else "float32")]
         if images:

@@ -346,7 +346,7 @@ def _opened(name: str, x: Any) -> Any:
     if isinstance(x, np.ndarray):
         x = np.asarray(x)
         _check_dtype(name, x.dtype)
-        return _without_objects(name, x) if x.dtype.kind in "OST" else x
+        return _without_objects(name, x) if x.dtype.kind in "OUT" else x
     return x
 
 
@@ -393,7 +393,7 @@ def _plain(name: str, array: Array) -> Array:
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         with np.errstate(over="ignore"):
             return array.astype(np.float64)
-    return _without_objects(name, array) if array.dtype.kind in "OT" else array
+    return _without_objects(name, array) if array.dtype.kind in "OUT" else array
 
 
 def _without_objects(name: str, array: Array) -> Array:
@@ -405,7 +405,7 @@ def _without_objects(name: str, array: Array) -> Array:
     ):
         _check_none_missing(name, values)
         if all(issubclass(kind, (str, bytes)) for kind in kinds):
-            return array.astype(object)
+            return _as_utf8(name, array)
     if not any(issubclass(kind, (list, tuple, np.ndarray, dict)) for kind in kinds):
         _check_none_missing(name, values)
     for dtype, of in ((bool, ()), (np.int64, (Integral,)), (np.float64, (Real, Decimal))):
@@ -416,6 +416,15 @@ def _without_objects(name: str, array: Array) -> Array:
                 continue  # whole numbers that only a float holds
     told = " and ".join(sorted(kind.__name__ for kind in kinds)[:4])
     raise InputError(f"{name} must hold numbers, got an array of objects ({told}); make one array of numbers")
+
+
+def _as_utf8(name: str, array: Array) -> npt.NDArray[np.bytes_]:
+    """Return text as bytes, of which digests can be made."""
+    try:
+        flat = [one.encode() if isinstance(one, str) else one for one in array.ravel().tolist()]
+    except UnicodeEncodeError as error:
+        raise InputError(f"{name} must hold text that UTF-8 can hold: {error}") from error
+    return np.array(flat, np.bytes_).reshape(array.shape)
 
 
 def _check_none_missing(name: str, values: npt.NDArray[np.object_]) -> None:

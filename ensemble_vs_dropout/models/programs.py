@@ -25,6 +25,7 @@ from ensemble_vs_dropout.models.random_layers import Off, check_raw_draws, has_f
 from ensemble_vs_dropout.types import FloatArray
 
 _KNOWN = ("keras.", "ensemble_vs_dropout.")  # whose classes tell all that they hold in their configurations
+_MARKS = ("__keras_tensor__", "__tuple__", "__slice__", "__ellipsis__", "__numpy__", "__tensor__")  # of no class
 _COMPARED = 8  # examples that are predicted in two ways
 _ROUNDING, _ROUNDING_OF_HALVES = 1e-3, 3e-2  # of probabilities, in float32 and in half precision
 Body = Callable[..., Any]  # (model, *tensors) -> a tensor, or None where what it computes ends in the variables
@@ -124,7 +125,8 @@ def _plan(model: keras.Model) -> str | None:
 
 def _of_keras(value: Any) -> bool:
     if isinstance(value, Mapping):
-        foreign = "class_name" in value and not f"{value.get('module')}.".startswith(_KNOWN)
+        kind = value.get("class_name", _MARKS[0])
+        foreign = kind not in _MARKS and not f"{value.get('module')}.".startswith(_KNOWN)
         return not foreign and all(map(_of_keras, value.values()))
     return all(map(_of_keras, value)) if isinstance(value, list) else True
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.files import appearing
+from ensemble_vs_dropout.models.adapted import give_state, state_of
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.copies import alike, predicted, probe
 from ensemble_vs_dropout.training import files
@@ -167,22 +168,8 @@ def rebuilt(model: keras.Model) -> keras.Model:
     if not copy.built:
         copy.build_from_config(model.get_build_config())
     for before, after in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
-        _hand_on(before, after)
+        if hasattr(before, "finalize_state") and before.weights:  # what it was adapted to belongs to the builder
+            after.set_weights(before.get_weights())
+    give_state(copy, state_of(model))
     copy.compile_from_config(model.get_compile_config())
     return copy
-
-
-def _hand_on(before: keras.layers.Layer, after: keras.layers.Layer) -> None:
-    """Give a layer what another was adapted to, which belongs to the builder."""
-    if hasattr(before, "finalize_state") and before.weights:
-        after.set_weights(before.get_weights())
-        after.finalize_state()
-    elif not before.variables and not isinstance(before, keras.Model):
-        store: dict[str, Any] = {}
-        before.save_own_variables(store)
-        if store:
-            after.load_own_variables(store)
-    if hasattr(before, "save_assets"):
-        with TemporaryDirectory() as folder:
-            before.save_assets(folder)
-            after.load_assets(folder)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets.label_columns import read_class_numbers
+from ensemble_vs_dropout.inputs import shapes_of
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.calling import as_tensors
 from ensemble_vs_dropout.models.heads import Head
@@ -49,7 +50,7 @@ class Stream:
         read = list(self._read(0, 0, 0, shuffle=False))
         if len({len(batch) for batch in read}) > 1:
             raise InputError(f"{self._name} must yield sample weights with every batch or with none")
-        if len({(batch[0].shape[1:], batch[0].dtype.names and batch[0].dtype) for batch in read}) > 1:
+        if len({str(shapes_of(batch[0])) for batch in read}) > 1:
             raise InputError(f"{self._name} must yield examples of one shape to be held in memory; pad them")
         return tuple(np.concatenate(column) for column in zip(*read, strict=True))
 

@@ -10,8 +10,11 @@ from ensemble_vs_dropout.datasets.features import check_features, ready_features
     [
         ([1.0, 2.0], r"must have shape \(examples, features\).*got \(2,\)"),
         ([[1.0], [1.0, 2.0]], "rows of different shape"),
-        ([["a"], ["b"]], "must hold numbers, got dtype <U1"),
-        (np.array([[1], [None]], dtype=object), "must hold numbers, got dtype object"),
+        (np.array([["a"], [None]], dtype=object), "must hold numbers or text, got dtype object"),
+        (np.array([[1], [None]], dtype=object), "must hold numbers or text, got dtype object"),
+        (["a", "\ud800"], "must hold text that UTF-8 can hold"),
+        (np.array([b"a", b"\xff"]), "must hold text that UTF-8 can hold"),
+        (np.array([], dtype=str), "at least one example and one text"),
         ([[1j]], "got dtype complex"),
         (np.zeros((0, 3)), "at least one example"),
         (np.zeros((3, 0)), "one feature"),
