@@ -20,7 +20,9 @@ def export(
     arm: Annotated[
         str | None, typer.Option(help="Which way to use networks.", show_default="the one that the answer names")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The file; it ends in .keras.")] = Path("model.keras"),
+    out: Annotated[
+        Path, typer.Option(help="The file: .keras, .onnx, .tflite, or a folder without an ending for a SavedModel.")
+    ] = Path("model.keras"),
     rule: Annotated[
         str | None,
         typer.Option(help="mean, geometric_mean or majority_vote.", show_default="that of the answer, or the mean"),
@@ -31,10 +33,11 @@ def export(
         typer.Option(min=1, help="Of MC dropout, each with one fixed mask.", show_default="as many as were judged"),
     ] = None,
 ) -> None:
-    """Write an arm of a finished comparison to one Keras file, to predict with.
+    """Write an arm of a finished comparison to one file, to predict with.
 
     What was fitted on the training data (categories, means, what is filled in) is part of the model. It is made of
-    stock layers, so that Keras loads it without this package.
+    stock layers, so that Keras loads it without this package. ONNX and LiteRT need pip install
+    "ensemble-vs-dropout[deploy]"; what is written is read back, and must predict what Keras does.
 
     Example: evd export runs/mine-mlp-0 --arm ensemble --out model.keras
     """
@@ -42,7 +45,17 @@ def export(
 
     told = Comparison.load(run).export(out, arm, rule, repetition=repetition, passes=passes)
     several = f", {told['rule'].replace('_', ' ')} of {told['members']}" if told["members"] > 1 else ""
-    print(f"{out}: {told['label']}{several}, {out.stat().st_size / 1e6:.1f} MB")
+    found = told.get("exported")
+    size = found["bytes"] if found else out.stat().st_size
+    print(f"{out}: {told['label']}{several}, {size / 1e6:.1f} MB")
+    if found:
+        seconds = ", ".join(
+            f"{found[key] * 1e3:.2g} ms by {name}"
+            for key, name in (("seconds", found["format"]), ("keras_seconds", "Keras"))
+        )
+        print(f"one example takes {seconds}; the two differ by {found['difference']:.1g} at most")
+        print(f"what it takes and gives is told in {out}.json")
+        return
     suffix = ".csv" if told["encoding"]["columns"] else ".npz"
     print(f"evd predict {out} new{suffix} --out predictions.csv")
 

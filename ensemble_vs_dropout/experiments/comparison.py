@@ -508,28 +508,35 @@ class Comparison:
         repetition: int = 0,
         passes: int | None = None,
     ) -> dict[str, Any]:
-        """Write an arm to one `.keras` file: what was fitted on the training part and the networks, of stock layers.
+        """Write an arm to one file: what was fitted on the training part and the networks, of stock layers.
 
         Args:
-            path: Of the file, which ends in .keras.
+            path: Of the file, which ends in .keras, or in .onnx or .tflite for ONNX and LiteRT; a folder, without an
+                ending, is a SavedModel. What is written for another runtime than Keras is read back by it, and must
+                predict what Keras does, within 1e-5; beside it, a .json tells what it takes.
             arm: A name in `arms`; None for that of `answer`.
             rule: mean, geometric_mean or majority_vote; None for the rule of the answer, or the mean.
             repetition: Whose networks, from 0. Of an arm whose networks are judged alone it is the first of them.
             passes: Of Monte Carlo dropout, each the network of one fixed mask; None for as many as were judged.
 
         Returns:
-            What the file tells beside the model: arm, rule, members, classes, and what it takes.
+            What the file tells beside the model: arm, rule, members, classes, and what it takes. Of another runtime
+            also, as `exported`, its bytes, its seconds and Keras' for one example, and how far both are apart.
 
         Raises:
-            InputError: No such arm or repetition, networks that cannot be exported, or another ending of `path`.
+            InputError: No such arm or repetition, networks that cannot be exported, a runtime that is not installed or
+                cannot do what they do, or another ending of `path`.
         """
         from ensemble_vs_dropout.experiments.deploying import deployable
-        from ensemble_vs_dropout.predictors.deployed import check_ending, write
+        from ensemble_vs_dropout.predictors.deployed import write
+        from ensemble_vs_dropout.predictors.formats import check_path, write_for_runtime
 
-        check_ending(Path(path))
+        path = check_path(Path(path))
         model, told = deployable(self, arm, rule, repetition, passes)
-        write(path, model, told)
-        return told
+        if path.suffix == ".keras":
+            write(path, model, told)
+            return told
+        return write_for_runtime(path, model, told)
 
     @property
     def asked(self) -> dict[str, Any]:

@@ -140,7 +140,8 @@ def write(path: str | PathLike[str], model: keras.Model, told: Mapping[str, Any]
         InputError: Another ending, or Keras cannot save the model.
     """
     path = Path(path)
-    check_ending(path)
+    if path.suffix != ".keras":
+        raise InputError(f"path must end in .keras, got {str(path)!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with appearing(path) as partial:
         try:
@@ -149,12 +150,6 @@ def write(path: str | PathLike[str], model: keras.Model, told: Mapping[str, Any]
             raise InputError(f"Keras cannot save the model: {error}") from error
         with zipfile.ZipFile(partial, "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(TOLD, json.dumps({"format": _FORMAT, **told}))
-
-
-def check_ending(path: Path) -> None:
-    """Raise `InputError` unless Keras takes the name of a file for that of a model."""
-    if path.suffix != ".keras":
-        raise InputError(f"out must end in .keras, got {str(path)!r}")
 
 
 class Deployed:
@@ -177,7 +172,9 @@ class Deployed:
     def __init__(self, path: str | PathLike[str], custom_objects: Mapping[str, Any] | None = None):
         path = Path(path)
         if path.suffix != ".keras":
-            raise InputError(f"model must be a file that ends in .keras, got {str(path)!r}")
+            raise InputError(
+                f"model must be a file that ends in .keras, got {str(path)!r}; another runtime reads its own files"
+            )
         self.told = _told(path)
         try:
             self.encoding = Encoding.from_json(self.told["encoding"])

@@ -18,8 +18,14 @@ from ensemble_vs_dropout.types import check_weights
 _CONTRIBUTIONS: dict[str, Callable[[keras.KerasTensor, int], keras.KerasTensor]] = {
     "mean": lambda probs, classes: probs,
     "geometric_mean": lambda probs, classes: keras.ops.log(probs),
-    "majority_vote": lambda probs, classes: keras.ops.one_hot(keras.ops.argmax(probs, axis=-1), classes),
+    "majority_vote": lambda probs, classes: _first_of_the_largest(probs),
 }
+
+
+def _first_of_the_largest(probs: keras.KerasTensor) -> keras.KerasTensor:
+    """Return 1 for the class that a member votes for, else 0; by operations that other runtimes have, too."""
+    largest = keras.ops.cast(probs >= keras.ops.max(probs, axis=-1, keepdims=True), "float32")
+    return largest * keras.ops.cast(keras.ops.cumsum(largest, axis=-1) < 1.5, "float32")
 
 
 def pool(probs: keras.KerasTensor, rule: str) -> keras.KerasTensor:
