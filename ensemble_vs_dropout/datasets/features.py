@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.inputs import by_place, columns_of, table, told
 from ensemble_vs_dropout.types import Encoding, FloatArray
 
 Parts = dict[str, npt.NDArray[np.generic]]
-Standardise = Literal["auto"] | bool
+Standardise = Literal["auto"] | bool | Sequence[str]
 
 
 def check_features(where: str, raw: Any) -> npt.NDArray[np.generic]:
@@ -32,6 +32,8 @@ def check_features(where: str, raw: Any) -> npt.NDArray[np.generic]:
                 raise InputError(f"{where} must be a dict of arrays, got a dict within it at {name!r}")
         by_place(dict.fromkeys(raw))  # checks the names
         columns = {name: check_features(f"{where}{told(name)}", one) for name, one in raw.items()}
+        if len(columns) == 1:  # one input needs no name
+            return next(iter(columns.values()))
         sizes = {place: len(column) for place, column in columns.items()}
         if len(set(sizes.values())) > 1:
             counts = ", ".join(f"{size} in {place!r}" for place, size in sizes.items())
@@ -122,9 +124,10 @@ def ready_features(
         standardise: "auto" standardises tables (two dimensions) unless they are uint8; True and False decide
             it.
     """
-    if not any(standardise is choice for choice in (True, False)) and standardise != "auto":
-        raise InputError(f"standardise must be 'auto', True or False, got {standardise!r}")
     train = parts["train"]
+    named = isinstance(standardise, Sequence) and not isinstance(standardise, str) and train.dtype.names
+    if not any(standardise is choice for choice in (True, False)) and standardise != "auto" and not named:
+        raise InputError(f"standardise must be 'auto', True or False, or names of several inputs, got {standardise!r}")
     if train.dtype.names:
         return _ready_inputs(parts, standardise)
     if is_text(train):
@@ -146,11 +149,14 @@ def _ready_inputs(
 ) -> tuple[Parts, list[str], Encoding]:
     """Do the same for each of several inputs."""
     columns = {part: columns_of(x) for part, x in parts.items()}
+    named = [] if isinstance(standardise, (str, bool)) else list(standardise)
+    for name in named:
+        check_known("input of standardise", name, columns["train"])
     ready: dict[str, Parts] = {part: {} for part in parts}
     notes, encodings = [], {}
     for place in columns["train"]:
         made, more, encodings[place] = ready_features(
-            {part: of_part[place] for part, of_part in columns.items()}, standardise
+            {part: of_part[place] for part, of_part in columns.items()}, place in named if named else standardise
         )
         notes += [f"input {place!r}: {note}" for note in more]
         for part, x in made.items():

@@ -59,7 +59,7 @@ def from_arrays(
         class_names: Names in the order of the labels; None takes the labels themselves.
         source: Where the data came from, in words.
         standardise: Whether features get mean 0 and standard deviation 1 in the training part; "auto" does so
-            for tables (two dimensions) unless they are uint8.
+            for tables (two dimensions) unless they are uint8. Of several inputs, names choose those for which.
         train_size: How many training examples to keep; with the same seed a smaller number's are among a
             larger's.
         label_noise: The fraction of training labels to replace by another class; val and test stay clean.

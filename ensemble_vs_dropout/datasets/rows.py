@@ -27,12 +27,6 @@ ROWS = 8192  # of a part
 _BOOLS = {"true": "True", "false": "False"}
 
 
-def _as_kept(part: npt.NDArray[Any], dtype: str, path: Path) -> npt.NDArray[Any]:
-    if (dtype == "string") != is_text(part):
-        raise InputError(f"{path} must hold {'text' if dtype == 'string' else 'numbers'}, got {part.dtype}")
-    return part if dtype == "string" else part.astype(dtype, copy=False)
-
-
 class Rows:
     """The examples in a file, as a network that was trained on others of their kind takes them.
 
@@ -93,8 +87,17 @@ class Rows:
             raise InputError(f"{self.path} must hold the same examples for each input, got {sorted(examples)}")
         for start in range(0, max(examples), ROWS):
             parts = {name: np.asarray(x[start : start + ROWS]) for name, x in arrays.items()}
-            checked = {name: check_features(str(self.path), part) for name, part in parts.items()}
-            yield {name: _as_kept(part, dtypes[name], self.path) for name, part in checked.items()}
+            yield {name: self._as_taken(name, part, dtypes[name]) for name, part in parts.items()}
+
+    def _as_taken(self, name: str, part: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+        """Return a part of an array as the network takes it: what it scales itself in double precision, as here."""
+        which = f"{name!r} of {self.path}" if self._encoding.inputs else str(self.path)
+        part, encoding = check_features(which, part), self._encoding.inputs.get(name, self._encoding)
+        if (dtype == "string") != is_text(part):
+            raise InputError(f"{which} must hold {'text' if dtype == 'string' else 'numbers'}, got {part.dtype}")
+        if dtype == "string":
+            return part
+        return part.astype(dtype if encoding.mean is None else np.float64, copy=False)
 
     def _opened(self) -> Any:
         if self.path.suffix.lower() == ".npy":
@@ -106,7 +109,8 @@ class Rows:
         arrays = with_inputs(self.path, read_npz(self.path))
         found = next((arrays[name] for name in ("x", "x_test") if name in arrays), None)
         if found is None:
-            raise InputError(f"{self.path} must hold x, or x_test; it holds {', '.join(arrays) or 'nothing'}")
+            wanted = ", ".join(f"x.{name}" for name in self._encoding.inputs) or "x, or x_test"
+            raise InputError(f"{self.path} must hold {wanted}; it holds {', '.join(arrays) or 'nothing'}")
         return found
 
     def _tables(self) -> Iterator[pd.DataFrame]:

@@ -53,8 +53,10 @@ from ensemble_vs_dropout.models.builders import (
     takes_width,
 )
 from ensemble_vs_dropout.models.calling import input_of
-from ensemble_vs_dropout.models.heads import declaring, read_training_head
+from ensemble_vs_dropout.models.heads import declaring
 from ensemble_vs_dropout.models.random_layers import random_layers
+from ensemble_vs_dropout.models.targets import read_training_head
+from ensemble_vs_dropout.models.tokens import check_whole
 from ensemble_vs_dropout.predictors import Ensemble, ExactDropout, MonteCarloDropout, WeightScaling
 from ensemble_vs_dropout.progress import Progress
 from ensemble_vs_dropout.types import Dataset
@@ -447,6 +449,7 @@ def _check_network(builder: Builder, data: Dataset, rate: float) -> keras.Model:
             f"the input of {model.name!r} must have the shape of an example of {data.name!r}, {data.input_shape}, "
             f"got {tuple(taken.shape[1:])}"
         )
+    check_whole(model, data.x_train[:1024])
     WeightScaling(model).predict_members(data.x_train[:2])
     return model
 

@@ -36,7 +36,7 @@ from ensemble_vs_dropout.models.adapted import give_state, state_of
 from ensemble_vs_dropout.models.architecture import architecture
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.builders import NETWORKS, Builder, build_for, find_builder, matching_width
-from ensemble_vs_dropout.models.heads import declaring
+from ensemble_vs_dropout.models.heads import declare, declaring, read_head
 from ensemble_vs_dropout.predictors import Ensemble, ExactDropout, fit_together
 from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.seeds import derive
@@ -214,28 +214,36 @@ def networks_of(run: Run, store: Keeping) -> Ensemble:
         InputError: Networks that neither tell how they are made, nor are made by a function that can be found.
     """
     config, arrays = read_json(run, store, "models.json"), read_arrays(run, store, "models.npz")
-    models, reason = _told(config, run.members)
+    models, reason = _told(config, run.members, run.settings.head)
     if not models:
         models = _by_name(run, store, reason)
     for member, model in enumerate(models):
         with as_written(run, "models.npz"):
             model.set_weights([arrays[f"{member}/{number}"] for number in range(len(model.weights))])
             start = f"{member}/state/"
+            declare(model, run.settings.head)
             give_state(model, {key.removeprefix(start): arrays[key] for key in arrays if key.startswith(start)})
     return Ensemble.from_models(models, head=run.settings.head)
 
 
-def _told(config: Mapping[str, Any], number: int) -> tuple[list[keras.Model], str]:
+def _told(config: Mapping[str, Any], number: int, said: str | None) -> tuple[list[keras.Model], str]:
     """Return so many models of one configuration, or none and why Keras cannot make them."""
     if "not_described" in config:
         return [], str(config["not_described"])
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            copies = [deepcopy(config) for _ in range(number)]  # of each Keras takes things out
-            return [keras.saving.deserialize_keras_object(one, safe_mode=True) for one in copies], ""
-    except Exception as error:  # Keras' reader raises anything
-        return [], str(error)
+    reason = ""
+    for without in ((), ("compile_config",)):  # to predict, what its outputs are will do
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                told = {key: value for key, value in config.items() if key not in without}
+                copies = [deepcopy(told) for _ in range(number)]  # of each Keras takes things out
+                models = [keras.saving.deserialize_keras_object(one, safe_mode=True) for one in copies]
+            if without:
+                read_head(models[0], said)
+            return models, ""
+        except Exception as error:  # Keras' reader raises anything
+            reason = reason or str(error)
+    return [], reason
 
 
 def _by_name(run: Run, store: Keeping, reason: str) -> list[keras.Model]:
@@ -247,7 +255,10 @@ def _by_name(run: Run, store: Keeping, reason: str) -> list[keras.Model]:
     )
     if ":" not in run.settings.model.name or "<" in run.settings.model.name:
         raise InputError(refused)
-    models = [*_Sources(Given(), ()).ensemble(run).models]
+    try:
+        models = [*_Sources(Given(), ()).ensemble(run).models]
+    except InputError as error:  # of data that were given as arrays, above all
+        raise InputError(f"{refused} (the function could not be called again: {error})") from error
     if architecture_of(models[0]) != environment_of(run, store).get("architecture"):
         raise InputError(f"{run.settings.model.name!r} makes another network now than in {run.name}; {refused}")
     return models
@@ -280,6 +291,9 @@ def class_weights(given: Mapping[str, float] | str | None, data: Dataset) -> dic
             label: len(data.y_train) / (len(counts) * count) for label, count in enumerate(counts.tolist()) if count
         }
     for name in given:
+        if name in ("True", "False") and name not in data.classes:
+            told = f"class_weight must name classes of {data.name!r}, got {name}"
+            raise InputError(f"{told}; quote yes and no in a study file")
         check_known(f"class in class_weight, of {data.name!r}", name, data.classes)
     weights = {label: float(given.get(name, 1.0)) for label, name in enumerate(data.classes)}
     if not any(weights.values()):

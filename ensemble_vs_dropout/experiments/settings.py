@@ -15,9 +15,10 @@ import difflib
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from pydantic import (
@@ -234,12 +235,12 @@ class Settings(_Checked):
     @classmethod
     def _weights(cls, given: Any) -> Any:
         """Take names of classes that are numbers, too."""
-        if given is None or given == "balanced":
+        if given is None or (isinstance(given, str) and given == "balanced"):
             return given
-        weights = given.values() if isinstance(given, Mapping) else [None]
-        if not given or not all(_is_amount(weight) for weight in weights):
+        weights = [*given.values()] if isinstance(given, Mapping) else []
+        if not weights or not all(_is_amount(weight) for weight in weights):
             raise ValueError("must be balanced, or numbers of at least 0 by the names of classes")
-        return {str(name): float(weight) for name, weight in given.items()}
+        return {_name_of(label): float(weight) for label, weight in given.items()}
 
     @field_validator("new_splits", mode="before")
     @classmethod
@@ -570,7 +571,13 @@ def _check_candidate(recipe: str, key: str, value: Any) -> None:
 
 
 def _is_amount(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= cast(float, value) < float("inf")
+
+
+def _name_of(label: Any) -> str:
+    """Return the name of a class, which of whole numbers is written without a point."""
+    whole = isinstance(label, Real) and not isinstance(label, bool) and cast(float, label) % 1 == 0
+    return str(int(label)) if whole else str(label)
 
 
 def _known(kind: str, names: Sequence[str], known: Mapping[str, Any]) -> tuple[str, ...]:

@@ -61,11 +61,12 @@ from keras.src.backend import numpy as keras_numpy  # noqa: E402
 from keras.src.backend import random as keras_random  # noqa: E402
 from keras.src.backend.common import global_state  # noqa: E402
 from keras.src.backend.tensorflow.optimizer import TFOptimizer  # noqa: E402
+from keras.src.losses.losses import LossFunctionWrapper  # noqa: E402
 from keras.src.models.functional import Functional  # noqa: E402
 from keras.src.optimizers.base_optimizer import BaseOptimizer  # noqa: E402
 from keras.src.random.seed_generator import draw_seed  # noqa: E402
 
 __all__ = [
-    "BaseOptimizer", "Functional", "TFOptimizer", "draw_seed", "global_state", "keras", "keras_numpy", "keras_random",
-    "one_graph_each", "tf",
+    "BaseOptimizer", "Functional", "LossFunctionWrapper", "TFOptimizer", "draw_seed", "global_state", "keras",
+    "keras_numpy", "keras_random", "one_graph_each", "tf",
 ]  # fmt: skip

@@ -4,11 +4,9 @@ It is read from the loss, so that a softmax is applied exactly once. Where the l
 the last activation tells, or the user.
 """
 
-import itertools
-import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any
 
@@ -23,6 +21,7 @@ from ensemble_vs_dropout.models.layers import IDENTITIES
 from ensemble_vs_dropout.types import IntArray
 
 HEADS = ("logits", "probabilities")
+NUMBERS, COLUMN, ONE_HOT = "numbers", "column", "one_hot"  # forms of labels: (n,), (n, 1) and (n, classes)
 TINY = float(np.finfo(np.float32).tiny)
 _FUNCTIONS = {  # by the class of the loss
     keras.losses.SparseCategoricalCrossentropy: keras.losses.sparse_categorical_crossentropy,
@@ -34,8 +33,6 @@ _FUNCTIONS = {  # by the class of the loss
 _ONE_HOT = (keras.losses.CategoricalCrossentropy, keras.losses.CategoricalFocalCrossentropy)
 _BINARY = (keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy)
 _DECLARED = "_head_of_ensemble_vs_dropout"  # the attribute of a model that holds what the user says of its outputs
-_RIGHT, _WRONG = 0.9, 0.1  # of made-up predictions: the share of one class, and that of all others together
-_ONE_HOT_LOSSES: "weakref.WeakKeyDictionary[Any, dict[Any, bool]]" = weakref.WeakKeyDictionary()
 _ACTIVATIONS = {
     name.replace("_", ""): name
     for name in vars(keras.activations)
@@ -51,13 +48,13 @@ class Head:
         classes: The number of classes K.
         logits: Whether the outputs still need a softmax (or, with one unit, a sigmoid).
         units: The number of outputs: K, or 1 for a binary model whose one output is class 1's.
-        one_hot: Whether the loss wants one-hot labels.
+        form: How the loss wants the labels: "numbers", "column" or "one_hot".
     """
 
     classes: int
     logits: bool
     units: int
-    one_hot: bool = False
+    form: str = NUMBERS
 
     def probabilities(self, outputs: Any) -> Any:
         """Return float32 probabilities (..., classes) from what a model returned, outputs (..., units) or symbols."""
@@ -78,11 +75,10 @@ class Head:
 
     def targets(self, labels: IntArray) -> npt.NDArray[np.generic]:
         """Return the labels as the loss wants them."""
-        if self.units == 1:
-            return labels.astype(np.float32)[:, None]
-        if self.one_hot:
+        if self.form == ONE_HOT:
             return np.eye(self.classes, dtype=np.float32)[labels]
-        return labels
+        numbers = labels.astype(np.float32) if self.units == 1 else labels
+        return numbers[:, None] if self.form == COLUMN else numbers
 
 
 def declare(model: keras.Model, head: str | None) -> keras.Model:
@@ -120,34 +116,13 @@ def declaring(build: Callable[..., keras.Model], head: str | None) -> Callable[.
     return built
 
 
-def check_compiled(model: keras.Model) -> None:
-    """Raise `InputError` unless a model can be trained or evaluated."""
-    if not isinstance(model, keras.Model):
-        raise InputError(f"a model must be a keras.Model, got {type(model).__name__}; the builder must return one")
-    if not getattr(model, "compiled", False):
-        raise InputError(
-            f"the model {model.name!r} must be compiled to be trained or evaluated; call model.compile(optimizer, loss)"
-        )
-    if model.loss is None:
-        raise InputError(f"the model {model.name!r} must be compiled with a loss to be trained, got none")
-
-
-def read_training_head(model: keras.Model) -> Head:
-    """Read what a model's outputs mean, and how its loss wants the labels.
-
-    A loss that is none of Keras' cross-entropies is tried out: it is given labels in the form in which it finds a
-    prediction of the right class better than any of a wrong one.
-
-    Raises:
-        InputError: See `read_head`; or not compiled, or a loss that finds none better.
-    """
-    check_compiled(model)
-    head = read_head(model)
-    return head if _read_loss(model) is not None else replace(head, one_hot=_wants_one_hot(model, head))
-
-
-def read_head(model: keras.Model) -> Head:
+def read_head(model: keras.Model, said: str | None = None, alone: bool = True) -> Head:
     """Read what a model's outputs mean, to predict with it: from its loss, else from its last activation.
+
+    Args:
+        model: Any Keras model of one output; it is not changed.
+        said: "logits" or "probabilities", what the user says of its outputs; None for what was declared, if anything.
+        alone: Whether it is said of this model; else of several, those of which their loss tells nothing.
 
     Raises:
         InputError: Not a Keras model, a stateful layer, more than one output, a model that does not tell, or one that
@@ -164,11 +139,14 @@ def read_head(model: keras.Model) -> Head:
             )
     if len(getattr(model, "outputs", None) or ()) > 1:
         raise InputError(f"the model {model.name!r} must have one output, got {len(model.outputs)}")
-    found, units, said = _read_loss(model), _units(model), declared(model)
+    if said is not None:
+        check_known("head", said, HEADS)
+    found, units, said = read_loss(model), _units(model), said or declared(model)
     if found is None:
-        return Head(classes=max(units, 2), logits=_read_activation(model, units, said), units=units)
+        logits = _read_activation(model, units, said)
+        return Head(classes=max(units, 2), logits=logits, units=units, form=COLUMN if units == 1 else NUMBERS)
     kind, logits = found
-    if said is not None and logits != (said == "logits"):
+    if alone and said is not None and logits != (said == "logits"):
         raise InputError(
             f"head of {model.name!r} must be what its loss expects, {HEADS[not logits]!r}, got {said!r}; leave it out"
         )
@@ -181,7 +159,8 @@ def read_head(model: keras.Model) -> Head:
             f"with a categorical one, got {units} with {kind.__name__}"
         )
     _check_activation(model, logits, units, f"its loss {'has from_logits=True' if logits else 'expects probabilities'}")
-    return Head(classes=max(units, 2), logits=logits, units=units, one_hot=kind in _ONE_HOT)
+    form = COLUMN if binary else ONE_HOT if kind in _ONE_HOT else NUMBERS
+    return Head(classes=max(units, 2), logits=logits, units=units, form=form)
 
 
 def single_output(outputs: Any) -> Any:
@@ -220,53 +199,7 @@ def _probable(units: int) -> tuple[str, ...]:
     return ("sigmoid", "hard_sigmoid", "sparse_sigmoid") if units == 1 else ("softmax", "sparsemax")
 
 
-def _wants_one_hot(model: keras.Model, head: Head) -> bool:
-    """Return in which form labels make the right class the best one."""
-    loss, known = keras.tree.flatten(model.loss)[0], {}
-    with suppress(TypeError):  # what cannot be referred to weakly is tried each time
-        known = _ONE_HOT_LOSSES.setdefault(loss, {})
-    kind = (type(model).compute_loss, head)
-    if kind not in known:
-        tried = (False, True) if head.units > 1 else (False,)
-        forms = [one_hot for one_hot in tried if _prefers_the_right(model, replace(head, one_hot=one_hot))]
-        if not forms:
-            given = "whether labels are whole numbers or one-hot" if head.units > 1 else "with labels 0.0 and 1.0"
-            raise InputError(
-                f"the loss of {model.name!r} must be lower for the right class than for a wrong one, and {loss!r} is "
-                f"not, {given}; see what it does with y_true"
-            )
-        known[kind] = forms[0]
-    return known[kind]
-
-
-def _prefers_the_right(model: keras.Model, head: Head) -> bool:
-    """Return whether each class has its lowest loss where it is predicted, and finite ones everywhere."""
-    tried = sorted({0, 1, head.classes - 1})
-    found = {pair: _loss_of(model, head, *pair) for pair in itertools.product(tried, repeat=2)}
-    if not np.isfinite([*found.values()]).all():
-        return False
-    wrong = {pair: value for pair, value in found.items() if pair[0] != pair[1]}
-    return all(value - found[right, right] > 1e-4 * abs(value) for (right, _), value in wrong.items())
-
-
-def _loss_of(model: keras.Model, head: Head, right: int, predicted: int) -> float:
-    """Return what a model's loss is for two examples of one class of which another is predicted; NaN if it raises."""
-    row = np.full(head.classes, _WRONG / (head.classes - 1), np.float32)
-    row[predicted] = _RIGHT
-    outputs: Any = np.stack([np.log(row) if head.logits else row] * 2)
-    if head.units == 1:
-        outputs = outputs[:, 1:] - (outputs[:, :1] if head.logits else 0.0)
-    outputs = keras.ops.convert_to_tensor(outputs)
-    nested = getattr(model, "_outputs_struct", None)
-    outputs = outputs if nested is None else keras.tree.pack_sequence_as(nested, [outputs])
-    try:
-        targets = keras.ops.convert_to_tensor(head.targets(np.array([right, right])))
-        return float(np.mean(model.compute_loss(x=None, y=targets, y_pred=outputs)))
-    except Exception:  # a loss of the user's own raises anything at labels of another form
-        return float("nan")
-
-
-def _read_loss(model: keras.Model) -> tuple[type[keras.losses.Loss] | None, bool] | None:
+def read_loss(model: keras.Model) -> tuple[type[keras.losses.Loss] | None, bool] | None:
     """Return which cross-entropy the loss is (None for "the one that fits") and whether it takes logits.
 
     None for another loss, or none.
@@ -318,7 +251,13 @@ def _called_shape(model: keras.Model) -> Any:
     seen = seen_shapes(model)
     if seen is None:
         return None
-    outputs = model.compute_output_spec(map_shapes(lambda shape: keras.KerasTensor((None, *shape[1:])), seen))
+    try:
+        outputs = model.compute_output_spec(map_shapes(lambda shape: keras.KerasTensor((None, *shape[1:])), seen))
+    except Exception as error:  # the user's own call
+        raise InputError(
+            f"call of {model.name!r} ({type(model).__name__}) must take all inputs as its first argument, a tensor or "
+            f"a dict or list of tensors, and nothing else that it needs: {' '.join(str(error).split())[:200]}"
+        ) from error
     shapes = [output.shape for output in keras.tree.flatten(outputs)]
     return shapes[0] if len(shapes) == 1 else shapes
 

@@ -1,5 +1,6 @@
 """What a model is fed: examples in any usual form become arrays that it takes, or are refused in one line."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -32,7 +33,7 @@ class Input:
         shape: Of an example; None where an axis may have any length.
         dtype: Of the features.
         parts: The several inputs by their places (see `ensemble_vs_dropout.inputs`), which then have shape and dtype.
-        name: Of the input's tensor, by which Keras finds it in a dict; None if it has none.
+        name: Of the input's tensor, by which Keras finds it in a dict; None if the user gave it none.
         tries: Says whether the model takes examples of another shape or of text, for a model that does not tell by
             itself what it takes.
     """
@@ -42,7 +43,7 @@ class Input:
     dtype: str
     tries: Callable[[tuple[int, ...], str], bool] | None = field(default=None, compare=False, repr=False)
     parts: Mapping[str, "Input"] = field(default_factory=dict, hash=False)
-    name: str | None = field(default=None, compare=False)
+    name: str | None = None
 
     @classmethod
     def of(cls, model: keras.Model, lasting: bool = True) -> "Input":
@@ -50,7 +51,7 @@ class Input:
         specs = by_place(input_of(model))
         if len(specs) > 1:
             tensors = by_place(getattr(model, "_inputs_struct", None) or {})
-            names = {place: getattr(tensors.get(place), "name", None) for place in specs}
+            names = {place: _own_name(tensors.get(place)) for place in specs}
             parts = {
                 place: cls(model.name, tuple(spec.shape[1:]), spec.dtype.name, name=names[place])
                 for place, spec in specs.items()
@@ -58,12 +59,13 @@ class Input:
             return cls(model.name, (), "", parts=parts)
         (spec,) = specs.values()
         shape, dtype = tuple(spec.shape[1:]), spec.dtype.name
+        tensors = keras.tree.flatten(getattr(model, "inputs", None) or [])
+        name = _own_name(tensors[0]) if len(tensors) == 1 else None
         seen = graph_of(model) is not None  # a graph says its dtype, and checks its shape unless it is sequential
         if not lasting or (seen and not isinstance(model, keras.Sequential)):
-            return cls(model.name, shape, dtype)
-        return cls(
-            model.name, shape, dtype, lambda given, kind: not (seen and kind != dtype) and _takes(model, given, kind)
-        )
+            return cls(model.name, shape, dtype, name=name)
+        tries = lambda given, kind: not (seen and kind != dtype) and _takes(model, given, kind)  # noqa: E731
+        return cls(model.name, shape, dtype, tries, name=name)
 
     def given(self, name: str, x: Any) -> dict[str, Any]:
         """Return the features of several inputs by their places, out of how the user nests them.
@@ -126,6 +128,12 @@ class Input:
         return shape if self.tries is not None and self.tries(shape, kind) else None
 
 
+def _own_name(tensor: Any) -> str | None:
+    """Return the name of an input, unless Keras has numbered it."""
+    name = getattr(tensor, "name", None)
+    return None if name is None or re.fullmatch(r"keras_tensor(_\d+)?", name) else name
+
+
 def inputs_of(models: Sequence[keras.Model], lasting: bool = True) -> tuple[Input, ...]:
     """Return the inputs of models that are fed the same, each kind once."""
     return tuple(dict.fromkeys(Input.of(model, lasting) for model in models))
@@ -149,6 +157,8 @@ class Examples:
         if any(one.parts for one in inputs):
             self._take_several(x, inputs)
             return
+        if isinstance(x, Mapping) and [*x] == [inputs[0].name]:
+            (x,) = x.values()
         several = isinstance(x, (list, tuple)) and len(x) and hasattr(x[0], "shape")  # inputs for Keras, or examples
         if several and len(x) == 1 and len(x[0].shape) == len(inputs[0].shape) + 1:
             x, several = x[0], False
@@ -188,6 +198,13 @@ class Examples:
                     f"models that are fed together must take the same inputs, got {kinds[0]} and {kinds[1]}"
                 )
         given = inputs[0].given(self._name, x)
+        for other in inputs[1:] if isinstance(x, Mapping) else ():
+            if [*map(id, other.given(self._name, x).values())] != [*map(id, given.values())]:
+                names = [", ".join(str(part.name) for part in one.parts.values()) for one in (inputs[0], other)]
+                raise InputError(
+                    f"{self._name} must be a list for models that name their inputs in another order, {names[0]} and "
+                    f"{names[1]}, got a dict; or give the models inputs in one order"
+                )
         for place, features in given.items():
             inner = [one.parts[place] for one in inputs]
             self._parts[place] = Examples(f"{self._name}{told(place)}", features, inner)

@@ -138,13 +138,26 @@ def _handles(model: keras.Model) -> list[tf.Tensor]:
     return [variable.value.handle for variable in every]
 
 
-def forward(model: keras.Model, x: npt.NDArray[np.generic], programs: Programs, batch_size: int = 1024) -> FloatArray:
-    """Return a compiled model's probabilities in inference mode, shape (examples, classes), float32.
+def forward(
+    model: keras.Model,
+    x: npt.NDArray[np.generic],
+    programs: Programs,
+    batch_size: int = 1024,
+    head: Head | None = None,
+) -> FloatArray:
+    """Return a model's probabilities in inference mode, shape (examples, classes), float32.
+
+    Args:
+        model: The model.
+        x: Features that it takes.
+        programs: Those that were traced so far.
+        batch_size: Examples at a time.
+        head: What its outputs mean; None to read it.
 
     Raises:
         InputError: A layer draws or changes a variable in inference mode, or mixes the examples of a batch.
     """
-    head = read_head(model)
+    head = head or read_head(model)
     body = _BODIES.setdefault(head, partial(_forward, head))
 
     def predicted(part: npt.NDArray[np.generic]) -> FloatArray:

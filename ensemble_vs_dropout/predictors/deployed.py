@@ -141,7 +141,7 @@ def write(path: str | PathLike[str], model: keras.Model, told: Mapping[str, Any]
     """
     path = Path(path)
     if path.suffix != ".keras":
-        raise InputError(f"path must end in .keras, got {str(path)!r}")
+        raise InputError(f"out must end in .keras, got {str(path)!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with appearing(path) as partial:
         try:

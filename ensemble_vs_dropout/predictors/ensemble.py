@@ -21,17 +21,10 @@ from ensemble_vs_dropout.files import digest_of_arrays
 from ensemble_vs_dropout.models.backend import global_state, keras
 from ensemble_vs_dropout.models.builders import check_takes_nothing
 from ensemble_vs_dropout.models.costs import multiply_adds
-from ensemble_vs_dropout.models.heads import (
-    Head,
-    check_compiled,
-    declare,
-    declared,
-    declaring,
-    read_head,
-    read_training_head,
-)
+from ensemble_vs_dropout.models.heads import Head, declare, declaring, read_head
 from ensemble_vs_dropout.models.inputs import Input, inputs_of
 from ensemble_vs_dropout.models.programs import Programs, forward
+from ensemble_vs_dropout.models.targets import check_compiled, read_training_head
 from ensemble_vs_dropout.predictors import saving
 from ensemble_vs_dropout.predictors.base import Part, Predictor, check_weights_known
 from ensemble_vs_dropout.predictors.export import fuse
@@ -120,6 +113,7 @@ class Ensemble(Predictor):
         self._programs = Programs()
         self.add_members(members)
         self._head, self._inputs = read_head(self._models[0]), inputs_of(self._models[:1])
+        self._heads: list[Head] = []
 
     @classmethod
     def from_models(
@@ -142,12 +136,12 @@ class Ensemble(Predictor):
         heads: list[Head] = []
         inputs: list[Input] = []
         for number, model in enumerate(given):
-            at_hand = ensemble._loaded(model)
-            heads.append(read_head(at_hand))
+            at_hand = loaded(model)
+            heads.append(read_head(at_hand, head, alone=len(given) == 1))
             check_weights_known(at_hand)
             inputs += inputs_of([at_hand], lasting=not lazy)
             given[number] = model if lazy else at_hand
-        ensemble._head, ensemble._whole = heads[0], lazy
+        ensemble._head, ensemble._heads, ensemble._whole = heads[0], heads, lazy
         ensemble._inputs = tuple(dict.fromkeys(inputs))
         ensemble._models = given
         ensemble._fitted, ensemble._starts = Fitted({member: [] for member in range(len(models))}), {}
@@ -164,7 +158,7 @@ class Ensemble(Predictor):
     @property
     def models(self) -> Members:
         """The members, plain Keras models: `models[k]` is member k; those that diverged are left out of a loop."""
-        return Members(self._models, self._fitted.diverged, self._loaded)
+        return Members(self._models, self._fitted.diverged, loaded)
 
     @property
     def histories(self) -> pd.DataFrame:
@@ -185,10 +179,6 @@ class Ensemble(Predictor):
             )
         for member in range(len(self._models), len(self._models) + members):
             self._models.append(self._new_member(partial(self._build, **self._varied(member)), member))
-
-    def _loaded(self, model: keras.Model | Path) -> keras.Model:
-        """Return a model, with what the user says of its outputs."""
-        return declare(loaded(model), self._said)
 
     def _varied(self, member: int) -> dict[str, Any]:
         return {name: values[member] for name, values in self._vary.items()}
@@ -271,7 +261,10 @@ class Ensemble(Predictor):
             else None,
             checkpoint_every=checkpoint_every,
         )
-        head = read_training_head(self._models[0])
+        heads = [read_training_head(model) for k, model in enumerate(self._models) if k == 0 or self._vary]
+        if len({head.form for head in heads}) > 1:
+            raise InputError(f"members must have losses that want labels in one form, got {heads[0].form} and others")
+        head = heads[0]
         schedule = make_schedule(
             head, self._inputs, self.seed, x, y, validation_data, validation_split, watch, epochs, initial_epoch,
             batch_size, steps_per_epoch, shuffle, patience, class_weight, sample_weight, callbacks,
@@ -320,7 +313,7 @@ class Ensemble(Predictor):
         part = read_part(x, y, self._head, self._inputs)
         predictions = self.predict_members(part.x, check_at_least("batch_size", batch_size, 1))
         numbers = [k for k in range(len(self._models)) if k not in self._fitted.diverged]
-        logs = evaluate_members(self.models, part, batch_size, apart=self._whole)
+        logs = evaluate_members(self.models, part, batch_size, apart=self._whole, said=self._said)
         rows = [(f"member {k}", *pair) for k, each in zip(numbers, logs, strict=True) for pair in each.items()]
         scores = evaluator.scores({"ensemble": predictions}, part.y)
         rows += scores[["rule", "metric", "value"]].itertuples(index=False, name=None)
@@ -340,7 +333,7 @@ class Ensemble(Predictor):
     def multiply_adds(self) -> int:
         """Products of weights with inputs that an example takes, summed over the networks that predict."""
         predicting = (model for member, model in enumerate(self._models) if member not in self._fitted.diverged)
-        return sum(multiply_adds(self._loaded(model)) for model in predicting)
+        return sum(multiply_adds(loaded(model)) for model in predicting)
 
     @property
     def method(self) -> str:
@@ -356,7 +349,11 @@ class Ensemble(Predictor):
             if member in self._fitted.diverged:
                 continue
             programs = Programs() if isinstance(model, Path) else self._programs  # what is loaded again is not kept
-            yield forward(self._loaded(model), x, programs)[None], None
+            yield forward(loaded(model), x, programs, head=self._head_of(member))[None], None
+
+    def _head_of(self, member: int) -> Head:
+        """Return what a member's outputs mean: one head for all that a builder made."""
+        return self._heads[member] if member < len(self._heads) else self._head
 
     def to_keras(self, rule: str = "mean") -> keras.Model:
         """Return one `keras.Model` of the whole ensemble that gives the pooled probabilities, to deploy.
@@ -364,7 +361,8 @@ class Ensemble(Predictor):
         Args:
             rule: mean, geometric_mean or majority_vote.
         """
-        return fuse([*self.models], rule)
+        heads = [self._head_of(k) for k in range(len(self._models)) if k not in self._fitted.diverged]
+        return fuse([*self.models], rule, heads=heads)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write all members with their optimizers' state and configuration, histories and seeds to one zip file.
@@ -378,10 +376,10 @@ class Ensemble(Predictor):
             "seed": self.seed,
             "diverged": sorted(self._fitted.diverged),
             **({"vary": self._vary} if self._vary else {}),
-            **({"head": head} if (head := declared(self._loaded(self._models[0]))) else {}),
+            **({"head": self._said} if self._said else {}),
             "histories": [self._fitted.histories.get(member) for member in range(len(self._models))],
         }
-        saving.write(path, map(self._loaded, self._models), state)
+        saving.write(path, map(loaded, self._models), state)
 
     @classmethod
     def load(cls, path: str | PathLike[str], build: Callable[[], keras.Model] | None = None) -> Ensemble:
@@ -405,6 +403,7 @@ class Ensemble(Predictor):
 
         models, state = saving.read(path, seeded if build else None)
         head = state.get("head")
+        models = [declare(model, head) for model in models]
         ensemble = cls.from_models(models, head=head)
         ensemble._build = declaring(build or (lambda: saving.rebuilt(models[0])), head)
         ensemble.seed, ensemble._vary = int(state["seed"]), state.get("vary", {})

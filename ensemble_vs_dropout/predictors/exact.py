@@ -13,7 +13,7 @@ from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.models.calling import as_tensors, examples_in, input_of
 from ensemble_vs_dropout.models.draws import dropped, shape_of
-from ensemble_vs_dropout.models.heads import declare, read_head
+from ensemble_vs_dropout.models.heads import HEADS, declare, read_head
 from ensemble_vs_dropout.models.inputs import inputs_of
 from ensemble_vs_dropout.models.programs import Programs, told_in_a_sentence
 from ensemble_vs_dropout.models.random_layers import Choice, choose_layers, tracing, turned_off
@@ -60,7 +60,7 @@ class ExactDropout(Predictor):
     """
 
     def __init__(self, model: keras.Model, max_units: int = 16, layers: Choice = "all", head: str | None = None):
-        self.model, self._head, self._inputs = model, read_head(declare(model, head)), inputs_of([model])
+        self.model, self._head, self._inputs = model, read_head(model, head), inputs_of([model])
         check_weights_known(model)
         check_at_least("max_units", max_units, 1)
         self._chosen = choose_layers(model, layers)
@@ -169,7 +169,7 @@ class ExactDropout(Predictor):
             id(layer): partial(_acting_by, self.model, layer, mask)
             for layer, mask in zip(self._in_order, masks, strict=True)
         }
-        return thinned_network(self.model, acting, f"mask_{number}")
+        return declare(thinned_network(self.model, acting, f"mask_{number}"), HEADS[not self._head.logits])
 
 
 class _Masks:

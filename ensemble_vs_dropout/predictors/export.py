@@ -1,5 +1,6 @@
 """One `keras.Model` out of many: the ensemble and its combining rule as a single network to deploy."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from ensemble_vs_dropout.models.calling import input_of
 from ensemble_vs_dropout.models.classic_dropout import ClassicDropout, stock_layer
 from ensemble_vs_dropout.models.copies import alike, copy_with, predicted, probe
 from ensemble_vs_dropout.models.graphs import graph_of
-from ensemble_vs_dropout.models.heads import read_head, single_output
+from ensemble_vs_dropout.models.heads import Head, read_head, single_output
 from ensemble_vs_dropout.models.random_layers import Off, always_on, tracing
 from ensemble_vs_dropout.types import check_weights
 
@@ -47,6 +48,7 @@ def fuse(
     rule: str = "mean",
     name: str = "ensemble",
     weights: Sequence[float] | None = None,
+    heads: Sequence[Head] | None = None,
 ) -> keras.Model:
     """Return one model with the members' weights inside, giving the pooled probabilities (examples, classes).
 
@@ -58,16 +60,21 @@ def fuse(
         rule: mean, geometric_mean or majority_vote (ties go to the first class).
         name: Of the new model.
         weights: One for each model, summing to 1; None for equal ones.
+        heads: What the outputs of each mean; None to read them.
 
     Raises:
-        InputError: Another rule, or a model that cannot be copied.
+        InputError: Another rule, models that take other dtypes, or a model that cannot be copied.
     """
     check_known("rule", rule, _CONTRIBUTIONS)
+    kinds = {", ".join(spec.dtype.name for spec in by_place(input_of(model)).values()) for model in models}
+    if len(kinds) > 1:
+        raise InputError(f"models must take inputs of one dtype to become one model, got {' and '.join(sorted(kinds))}")
     inputs = _inputs_like(models[0])
     outputs = []
     for number, model in enumerate(models):
-        probs = probabilities_of(model, f"member_{number}", inputs)
-        outputs.append(_CONTRIBUTIONS[rule](probs, read_head(model).classes))
+        head = heads[number] if heads else read_head(model)
+        probs = probabilities_of(model, f"member_{number}", inputs, head)
+        outputs.append(_CONTRIBUTIONS[rule](probs, head.classes))
     if weights is not None:
         share = check_weights(weights, len(models))
         shares = [keras.layers.Rescaling(float(w), dtype="float32") for w in share]
@@ -124,9 +131,12 @@ def _copy(model: keras.Model, name: str) -> keras.Model:
     return copy
 
 
-def probabilities_of(model: keras.Model, name: str, inputs: Any) -> keras.KerasTensor:
-    """Return the float32 probabilities that a copy of a model gives for the inputs."""
-    copy = _copy(model, name)
+def probabilities_of(model: keras.Model, name: str, inputs: Any, head: Head | None = None) -> keras.KerasTensor:
+    """Return the float32 probabilities that a copy of a model gives for the inputs, none of which has its name."""
+    taken = {tensor.name for tensor in keras.tree.flatten(inputs)}
+    copy = _copy(
+        model, next(one for one in itertools.accumulate(itertools.repeat("_"), initial=name) if one not in taken)
+    )
     if getattr(copy, "_inputs_struct", None) is not None:  # the model may take a list or a dictionary of one
         inputs = keras.tree.pack_sequence_as(copy._inputs_struct, keras.tree.flatten(inputs))
-    return read_head(model).probabilities(single_output(copy(inputs)))
+    return (head or read_head(model)).probabilities(single_output(copy(inputs)))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ensemble_vs_dropout.checks import InputError, by_keyword, check_at_least, check_known
 from ensemble_vs_dropout.measures.stopping import settled
 from ensemble_vs_dropout.models.backend import keras
-from ensemble_vs_dropout.models.heads import declare, read_head
+from ensemble_vs_dropout.models.heads import HEADS, declare, read_head
 from ensemble_vs_dropout.models.inputs import inputs_of
 from ensemble_vs_dropout.models.random_layers import Choice, choose_layers
 from ensemble_vs_dropout.predictors.base import Part, Predictor, check_sound, check_weights_known
@@ -78,7 +78,7 @@ class MonteCarloDropout(Predictor):
         verbose: int = 0,
         head: str | None = None,
     ):
-        self.model, self._head, self._inputs = model, read_head(declare(model, head)), inputs_of([model])
+        self.model, self._head, self._inputs = model, read_head(model, head), inputs_of([model])
         check_weights_known(model)
         self.passes = check_at_least("passes", passes, 1)
         self.seed = check_at_least("seed", seed, 0)
@@ -176,7 +176,8 @@ class MonteCarloDropout(Predictor):
             raise InputError('materialise needs masks="shared": with "per_example" each example has its own network')
         check_at_least("t", t, 0)
         act = partial(self._passes.acting_alone, t)
-        return thinned_network(self.model, {id(layer): act for layer in self._chosen.layers}, f"pass_{t}")
+        thinned = thinned_network(self.model, {id(layer): act for layer in self._chosen.layers}, f"pass_{t}")
+        return declare(thinned, HEADS[not self._head.logits])
 
     def to_keras(self, rule: str = "mean") -> keras.Model:
         """Return one `keras.Model` of all passes' thinned networks and the rule; needs masks="shared"."""

@@ -130,7 +130,7 @@ class Passes:
             return
         with one_graph_each():
             found = np.asarray(self._programs.run(self._undropped, self.model, as_tensors(x, computed=True), pure=True))
-        if not np.allclose(found, forward(self.model, x, self._programs), atol=1e-4):
+        if not np.allclose(found, forward(self.model, x, self._programs, head=self.head), atol=1e-4):
             owner = self.chosen.owners[-1]
             raise InputError(
                 f"the layer {owner.name!r} ({type(owner).__name__}) calls random layers only while it trains, and does "
@@ -147,7 +147,7 @@ class Passes:
         passes, examples, _ = probs.shape
         alike = passes > 1 and examples > 1 and bool((probs == probs[:1]).all())
         certain = bool((probs.max(axis=2) == 1).all())  # saturated, so that a difference could not show
-        dropped = self._traced._dropped * examples * passes
+        dropped = self._traced._dropped * passes * (1 if self.shared else examples)
         if alike and not certain and dropped > _ALIKE:
             raise InputError(
                 f"all {passes} passes of {self.model.name!r} are the same, though about {dropped:.0f} units were "

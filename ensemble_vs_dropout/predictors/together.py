@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras
-from ensemble_vs_dropout.models.heads import read_training_head
+from ensemble_vs_dropout.models.targets import read_training_head
 from ensemble_vs_dropout.predictors.ensemble import Ensemble
 from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.training import Fitted, Options, fit_members

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.costs import multiply_adds
-from ensemble_vs_dropout.models.heads import declare, read_head
+from ensemble_vs_dropout.models.heads import read_head
 from ensemble_vs_dropout.models.inputs import inputs_of
 from ensemble_vs_dropout.models.programs import Programs, forward
 from ensemble_vs_dropout.predictors.base import Part, Predictor, check_weights_known
@@ -38,7 +38,7 @@ class WeightScaling(Predictor):
     method = "weight scaling"
 
     def __init__(self, model: keras.Model, head: str | None = None):
-        self.model, self._head, self._programs = model, read_head(declare(model, head)), Programs()
+        self.model, self._head, self._programs = model, read_head(model, head), Programs()
         self._inputs = inputs_of([model])
         check_weights_known(model)
 
@@ -52,8 +52,8 @@ class WeightScaling(Predictor):
         self._programs = other._programs
 
     def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
-        yield forward(self.model, x, self._programs)[None], None
+        yield forward(self.model, x, self._programs, head=self._head)[None], None
 
     def to_keras(self, rule: str = "mean") -> keras.Model:
         """Return one `keras.Model` that gives the probabilities (or with a vote the one label's)."""
-        return fuse([self.model], rule, name="weight_scaling")
+        return fuse([self.model], rule, name="weight_scaling", heads=[self._head])

@@ -1,7 +1,8 @@
 """What `Ensemble.fit` was given, checked before anything is trained, as a `Schedule`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from numbers import Real
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -130,13 +131,15 @@ def _cut(part: Part, where: slice) -> Part:
 def _weighted(part: Part, class_weight: Mapping[int, float] | None, classes: int) -> Part:
     if class_weight is None:
         return part
-    unknown = [label for label in class_weight if label not in range(classes)]
-    if unknown or any(not np.isfinite(w) or w < 0 for w in class_weight.values()):
-        raise InputError(
-            f"class_weight must map labels 0..{classes - 1} to non-negative numbers, got {dict(class_weight)}"
-        )
+    weights = class_weight.items() if isinstance(class_weight, Mapping) else [(None, None)]
+    if any(label not in range(classes) or not _is_weight(weight) for label, weight in weights):
+        raise InputError(f"class_weight must map labels 0..{classes - 1} to non-negative numbers, got {class_weight!r}")
     of_class = np.array([class_weight.get(label, 1.0) for label in range(classes)], dtype=np.float32)[part.y]
     return part._replace(weights=of_class if part.weights is None else of_class * part.weights)
+
+
+def _is_weight(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= cast(float, value) < float("inf")
 
 
 def _watched(name: str, part: Any, head: Head, inputs: Sequence[Input]) -> Part:

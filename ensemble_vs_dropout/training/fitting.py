@@ -11,6 +11,7 @@ from ensemble_vs_dropout.models.architecture import difference, unchanging
 from ensemble_vs_dropout.models.backend import keras, one_graph_each
 from ensemble_vs_dropout.models.heads import Head
 from ensemble_vs_dropout.models.programs import Programs, forward
+from ensemble_vs_dropout.models.tokens import check_whole
 from ensemble_vs_dropout.progress import EpochEnd, Progress
 from ensemble_vs_dropout.training.arguments import wants_steps
 from ensemble_vs_dropout.training.checkpoints import Keeper, Row
@@ -31,6 +32,8 @@ from ensemble_vs_dropout.training.stateless import CannotStack
 from ensemble_vs_dropout.training.strategy import AT_ONCE, STRATEGIES, Choice, choose
 from ensemble_vs_dropout.training.streams import Stream
 from ensemble_vs_dropout.training.unrolled import Unrolled
+
+_LOOKED_AT = 1024  # examples whose tokens are looked at
 
 
 @dataclass
@@ -245,10 +248,14 @@ def _choice(
 
 
 def _check_tokens(model: keras.Model, schedule: Schedule) -> None:
-    """Raise if data hold numbers that an embedding has no row for: where XLA compiles, it would take the last row."""
+    """Raise if an embedding would look up what is no token, or data hold tokens that it has no row for.
+
+    Where XLA compiles it would take the last row; and of what is no whole number Keras takes the whole part.
+    """
     if any(hasattr(layer, "embeddings") for layer in model._flatten_layers()):
         for part in (schedule.train, *schedule.watched.values()):
             if not isinstance(part, Stream):
+                check_whole(model, part.x[:_LOOKED_AT])
                 forward(model, part.x, Programs())
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.models.calling import as_tensors
-from ensemble_vs_dropout.models.heads import Head, read_training_head
+from ensemble_vs_dropout.models.heads import Head
 from ensemble_vs_dropout.models.programs import Programs, told_in_a_sentence
+from ensemble_vs_dropout.models.targets import read_training_head
 from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.training.checkpoints import Keeper, Row, Standing
 from ensemble_vs_dropout.training.looped import Batch, Logs, evaluate, logs_of, mask_states
@@ -224,7 +225,7 @@ def _evaluate(engine: Engine, slot: int, member: Member, part: str, key: str, sc
 
 
 def evaluate_members(
-    models: Iterable[keras.Model], part: Part, batch_size: int, apart: bool = False
+    models: Iterable[keras.Model], part: Part, batch_size: int, apart: bool = False, said: str | None = None
 ) -> list[dict[str, float]]:
     """Return each member's loss and compiled metrics on a part, in inference mode, as Keras' `evaluate` gives them.
 
@@ -233,6 +234,7 @@ def evaluate_members(
         part: Examples with their labels.
         batch_size: Examples in a step where `test_step` is the user's own.
         apart: Whether each member is let go before the next, at the price of a program for each.
+        said: What the user says of the outputs of all of them; see `read_head`.
 
     Example:
         >>> import numpy as np
@@ -247,7 +249,7 @@ def evaluate_members(
     data: dict[Head, Batch] = {}
     with one_graph_each():
         for model in models:
-            head = read_training_head(model)
+            head = read_training_head(model, said)
             if head not in data:
                 data[head] = on_device(part, head)
             create_variables(model, data[head])
@@ -295,6 +297,12 @@ def on_device(part: Part, head: Head) -> Batch:
     return (as_tensors(part.x), *map(tf.convert_to_tensor, arrays))
 
 
+def _of_losses(model: keras.Model) -> list[keras.Variable]:
+    """Return the variables that losses of the user's own hold, which count what they see, say."""
+    held = [vars(loss) for loss in keras.tree.flatten(model.loss) if isinstance(loss, keras.losses.Loss)]
+    return [value for value in keras.tree.flatten(held) if isinstance(value, keras.Variable)]
+
+
 def create_state(model: keras.Model) -> None:
     """Create the optimizer's variables, which are a member's own whatever trains it."""
     if not model.optimizer.built:
@@ -304,11 +312,18 @@ def create_state(model: keras.Model) -> None:
 def create_variables(model: keras.Model, batch: Batch) -> None:
     """Create the metrics' variables too, which a loop inside a graph may not."""
     create_state(model)
-    states = [(state, state.numpy()) for state in mask_states(model)]
-    example = keras.tree.map_structure(lambda part: part[:1], batch)
-    predicted = model(example[0], training=False)
-    model.compute_loss(*example[:2], predicted)
-    model.compute_metrics(*example[:2], predicted)
+    states = [(state, state.numpy()) for state in [*mask_states(model), *_of_losses(model)]]
+    x, y, *_ = keras.tree.map_structure(lambda part: part[:1], batch)
+    with told_in_a_sentence(model):
+        predicted = model(x, training=False)
+    model._compute_loss(x=x, y=y, y_pred=predicted)
+    try:
+        model.compute_metrics(x, y, predicted)
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise InputError(
+            f"the metrics of {model.name!r} cannot be computed of labels in the form that its loss wants, shape "
+            f"{tuple(y.shape[1:])} for each example: {' '.join(str(error).split())[:200]}"
+        ) from error
     model.reset_metrics()
     for state, before in states:
         state.assign(before)

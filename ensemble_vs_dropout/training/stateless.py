@@ -48,7 +48,7 @@ def train_step(model: keras.Model, state: State, x: Any, y: tf.Tensor, weights: 
         known = _pairs((trainable, fixed, of_metrics), (state[0], state[1], state[3]))
         with keras.StatelessScope(state_mapping=known, collect_losses=True) as scope:
             predicted = model(x, training=True) if model._call_has_training_arg else model(x)
-            loss = model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=weights, training=True)
+            loss = model._compute_loss(x=x, y=y, y_pred=predicted, sample_weight=weights, training=True)
             model._loss_tracker.update_state(loss, sample_weight=tf.shape(keras.tree.flatten(x)[0])[0])
             model.compute_metrics(x, y, predicted, sample_weight=weights)
     gradients = [_constant_shape(gradient) for gradient in tape.gradient(loss, state[0])]

@@ -109,3 +109,23 @@ def test_new_rows_must_have_the_same_inputs(tmp_path):
 def test_several_inputs_are_not_shifted():
     with pytest.raises(InputError, match=r"got several inputs \(picture, age\); shift one of them"):
         shift(data().x_test, "rotation", severity=1, seed=0)
+
+
+def test_large_numbers_reach_the_network_as_they_are(tmp_path):
+    """What a network scales itself it must be given in double precision."""
+    stamps = 1.7e9 + np.arange(200.0)[:, None]
+    found = from_arrays({"stamp": stamps[:150], "age": X["age"][:150]}, Y[:150],
+                        {"stamp": stamps[150:], "age": X["age"][150:]}, Y[150:])  # fmt: skip
+    np.savez(tmp_path / "new.npz", **{"x.stamp": stamps[150:], "x.age": X["age"][150:]})
+    kinds = ({"stamp": [1], "age": [2]}, {"stamp": "float32", "age": "float32"})
+    (rows,) = Rows(tmp_path / "new.npz", found.encoding, *kinds)
+    np.testing.assert_array_equal(rows["stamp"], stamps[150:])
+    alone = from_arrays(stamps[:150], Y[:150], stamps[150:], Y[150:])
+    np.savez(tmp_path / "one.npz", x=stamps[150:])
+    (rows,) = Rows(tmp_path / "one.npz", alone.encoding, [1], "float32")
+    np.testing.assert_array_equal(rows["x"], stamps[150:])
+
+
+def test_one_input_needs_no_name():
+    found = from_arrays({"age": X["age"][:150]}, Y[:150], {"age": X["age"][150:]}, Y[150:])
+    assert found.input_shape == (2,)

@@ -13,6 +13,7 @@ from ensemble_vs_dropout.datasets import from_arrays
 from ensemble_vs_dropout.experiments.comparing import compare
 from ensemble_vs_dropout.experiments.comparison import Comparison
 from ensemble_vs_dropout.experiments.running import class_weights
+from ensemble_vs_dropout.experiments.settings import make_settings
 from ensemble_vs_dropout.measures import brier
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.predictors import Ensemble
@@ -142,6 +143,17 @@ def test_a_network_with_a_loss_of_ones_own_is_compared(data, tmp_path):
     logits = [model.predict(data.x_test, verbose=0) for model in found.ensembles[0]["plain"].models]
     np.testing.assert_allclose(judged, np.asarray(keras.ops.softmax(np.stack(logits))), atol=1e-6)
     assert found.settings.head == "logits"
+    read = Comparison.load(tmp_path / "run")
+    np.testing.assert_allclose(read.ensembles[0]["plain"].predict_members(data.x_test).probs, judged, atol=1e-6)
+    read.export(tmp_path / "model.keras", "mc_dropout", passes=3)
+
+
+def test_names_of_classes_may_be_numbers_of_any_kind():
+    told = make_settings(dataset="digits", class_weight={1: np.float32(5), 2.0: 3}).class_weight
+    assert told == {"1": 5.0, "2": 3.0}
+    for given in (np.ones(3), pd.Series([1.0]), {"a": "b"}):
+        with pytest.raises(InputError, match="class_weight: must be balanced, or numbers"):
+            make_settings(dataset="digits", class_weight=given)
 
 
 @pytest.mark.slow

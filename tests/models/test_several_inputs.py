@@ -104,3 +104,46 @@ def test_a_source_whose_batches_change_is_refused_at_that_batch():
 
     with pytest.raises(InputError, match="batch 1 of x must be a dict of the 2 inputs"):
         WeightScaling(network("dict")).predict(batches())
+
+
+def test_models_that_name_their_inputs_in_another_order_take_no_dict():
+    def other(swapped):
+        a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+        both = L.Dense(2, "softmax")(L.Concatenate()([a, 2 * b]))
+        model = keras.Model([b, a] if swapped else [a, b], both)
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    ensemble = Ensemble.from_models([other(False), other(True)])
+    with pytest.raises(InputError, match="name their inputs in another order, a, b and b, a, got a dict"):
+        ensemble.predict({"a": A, "b": A[::-1]})
+    found = ensemble.predict_members([A, A[::-1].copy()]).probs
+    for member, probs in zip(ensemble.models, found, strict=True):
+        np.testing.assert_allclose(probs, member.predict([A, A[::-1]], verbose=0), atol=1e-6)
+
+
+def test_one_input_may_come_by_its_name():
+    inputs = keras.Input((3,), name="a")
+    model = keras.Model(inputs, L.Dense(2, "softmax")(inputs))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    np.testing.assert_allclose(WeightScaling(model).predict({"a": A}), model.predict(A, verbose=0), atol=1e-6)
+
+
+def test_an_input_may_have_the_name_of_a_member():
+    a, b = keras.Input((3,), name="member_0"), keras.Input((2, 2), name="b")
+    model = keras.Model({"member_0": a, "b": b}, L.Dense(2, "softmax")(L.Concatenate()([a, L.Flatten()(b)])))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    ensemble = Ensemble.from_models([model, keras.models.clone_model(model)], head="probabilities")
+    x = {"member_0": A, "b": B}
+    np.testing.assert_allclose(ensemble.to_keras().predict(x, verbose=0), ensemble.predict(x), atol=1e-6)
+
+
+def test_models_of_other_dtypes_become_no_one_model():
+    def of(dtype):
+        inputs = keras.Input((3,), dtype=dtype)
+        model = keras.Sequential([inputs, L.Rescaling(0.5), L.Dense(2, "softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    with pytest.raises(InputError, match="inputs of one dtype to become one model, got float32 and int32"):
+        Ensemble.from_models([of("int32"), of("float32")]).to_keras()
