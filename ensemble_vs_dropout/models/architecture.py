@@ -289,6 +289,8 @@ def _of_keras(module: str) -> bool:
 
 def _own_function(value: Any) -> bool:
     """Return whether a value is a function of the user's own, of which Keras writes down no more than a name."""
+    if getattr(value, "of_trunk", False):  # what stands for a model's call while its trunk is computed once
+        return False
     if isinstance(value, (functools.partial, types.MethodType)):
         return True
     if not isinstance(value, types.FunctionType) or (_of_keras(value.__module__) and not value.__closure__):

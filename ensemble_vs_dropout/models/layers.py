@@ -72,6 +72,31 @@ GOOD_FOR_XLA = (
     keras.layers.Embedding, keras.layers.Add, keras.layers.Concatenate, keras.layers.GlobalAveragePooling1D,
 )  # fmt: skip
 
+# Layers that compute the same in training as in inference mode while nothing in them learns (a BatchNormalization only
+# where it is frozen), so that what they give can be kept; and those among them that it pays to keep.
+_READING = (
+    keras.layers.TextVectorization, keras.layers.StringLookup, keras.layers.IntegerLookup, keras.layers.Hashing,
+    keras.layers.Discretization, keras.layers.CategoryEncoding, keras.layers.Resizing,
+)  # fmt: skip
+COSTLY = (
+    keras.layers.Dense, keras.layers.EinsumDense, *CONVOLUTIONS, *TRANSPOSED, *DEPTHWISE, *SEPARABLE, *_READING,
+)  # fmt: skip
+FIXED = (
+    *COSTLY, keras.layers.InputLayer, keras.layers.Identity, keras.layers.Activation, keras.layers.ReLU,
+    keras.layers.LeakyReLU, keras.layers.ELU, keras.layers.PReLU, keras.layers.Softmax, keras.layers.Embedding,
+    keras.layers.BatchNormalization, keras.layers.LayerNormalization, keras.layers.GroupNormalization,
+    keras.layers.RMSNormalization, keras.layers.UnitNormalization, keras.layers.Normalization, keras.layers.Rescaling,
+    keras.layers.CenterCrop, keras.layers.Flatten, keras.layers.Reshape, keras.layers.Permute,
+    keras.layers.RepeatVector, keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D, keras.layers.ZeroPadding3D,
+    keras.layers.Cropping1D, keras.layers.Cropping2D, keras.layers.Cropping3D, keras.layers.UpSampling1D,
+    keras.layers.UpSampling2D, keras.layers.UpSampling3D, keras.layers.MaxPooling1D, keras.layers.MaxPooling2D,
+    keras.layers.MaxPooling3D, keras.layers.AveragePooling1D, keras.layers.AveragePooling2D,
+    keras.layers.AveragePooling3D, keras.layers.GlobalMaxPooling1D, keras.layers.GlobalMaxPooling2D,
+    keras.layers.GlobalMaxPooling3D, keras.layers.GlobalAveragePooling1D, keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalAveragePooling3D, keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply,
+    keras.layers.Average, keras.layers.Maximum, keras.layers.Minimum, keras.layers.Concatenate, keras.layers.Dot,
+)  # fmt: skip
+
 # Names of layers and operations that predict what they are given, in another shape or dtype at most.
 IDENTITIES = (
     "Reshape", "Flatten", "Squeeze", "ExpandDims", "Cast", "Identity", "ActivityRegularization", "Dropout",

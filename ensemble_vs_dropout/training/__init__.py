@@ -7,6 +7,7 @@
 * `unrolled`: many ordinary models in one graph
 * `looped`: one member after the other, Keras' own training step in one compiled epoch: the reference
 * `loop`: what happens between epochs, whatever the strategy; `evaluate_members`, after them
+* `trunk`: what does not learn, computed once
 * `guard`: a look at the first step of members with code of the user's own
 * `checkpoints`: members on disk, to go on from; `files`: single models
 """

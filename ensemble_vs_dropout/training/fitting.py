@@ -31,6 +31,7 @@ from ensemble_vs_dropout.training.stacked import Stacked
 from ensemble_vs_dropout.training.stateless import CannotStack
 from ensemble_vs_dropout.training.strategy import AT_ONCE, STRATEGIES, Choice, choose
 from ensemble_vs_dropout.training.streams import Stream
+from ensemble_vs_dropout.training.trunk import computed_once
 from ensemble_vs_dropout.training.unrolled import Unrolled
 
 _LOOKED_AT = 1024  # examples whose tokens are looked at
@@ -160,9 +161,6 @@ def _fit(
     progress: Progress,
 ) -> None:
     members = len(models)
-    data = {} if isinstance(schedule.train, Stream) else {TRAIN: on_device(schedule.train, head)}
-    data |= {name: on_device(part, head) for name, part in schedule.watched.items()}
-    sample = next(schedule.train.epoch(0, 0, 0, False)) if isinstance(schedule.train, Stream) else data[TRAIN]
     for member in todo:
         create_state(models[member])
     keeper = options.keeper(schedule, models[todo[0]], options.checkpoint_every) if options.keeper else None
@@ -209,12 +207,21 @@ def _fit(
         left = {member: models[member] for member in alike if member in waiting}
         if not left:
             continue
-        engine = _engine_for([*left.values()], choice, options.strategy, schedule, data, sample, progress)
-        train_members(engine, left, fitted.histories, schedule, keeper, time.perf_counter, finished)
+        say = progress.say if progress.verbose == 2 else _nothing
+        with computed_once([*left.values()], schedule, say, time.perf_counter) as own:
+            data = {} if isinstance(own.train, Stream) else {TRAIN: on_device(own.train, head)}
+            data |= {name: on_device(part, head) for name, part in own.watched.items()}
+            sample = next(own.train.epoch(0, 0, 0, False)) if isinstance(own.train, Stream) else data[TRAIN]
+            engine = _engine_for([*left.values()], choice, options.strategy, own, data, sample, progress)
+            train_members(engine, left, fitted.histories, own, keeper, time.perf_counter, finished)
     if len(fitted.diverged) == members:
         raise FloatingPointError(
             f"all {members} members diverged; a lower learning rate or clipped gradients usually help"
         )
+
+
+def _nothing(_: str) -> None:
+    """Say nothing."""
 
 
 def _groups(

@@ -1,0 +1,225 @@
+"""A trunk that training leaves as it is, computed once for all members, epochs and batches.
+
+What a network computes before the first layer that learns or draws is the same in every epoch, and for members whose
+frozen weights are the same: a pre-trained network below a new head, or the reading of text. Inside `computed_once` the
+models take what their trunks give in place of their inputs; all else of them stays as it is, variables above all.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from ensemble_vs_dropout.files import digest_of_arrays
+from ensemble_vs_dropout.inputs import table
+from ensemble_vs_dropout.models.backend import Functional, keras, tf
+from ensemble_vs_dropout.models.calling import as_tensors
+from ensemble_vs_dropout.models.graphs import graph_of, nodes
+from ensemble_vs_dropout.models.layers import COSTLY, FIXED
+from ensemble_vs_dropout.models.programs import told_in_a_sentence
+from ensemble_vs_dropout.training.schedule import Part, Schedule
+from ensemble_vs_dropout.training.streams import Stream
+
+_AT_ONCE = 256  # examples that go through a trunk together
+_KEPT = ("float32", "int32", "int64", "uint8", "bool")  # dtypes of features that are kept
+_OWN = ("train_step", "test_step", "compute_loss", "compute_metrics", "call")
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """Where the graph of a model is cut.
+
+    Attributes:
+        cut: The tensors that the rest is computed from, among them inputs that the trunk does not read.
+        rest: The nodes that come after.
+        fixed: How many come before.
+        layers: Those before, whose weights must be the same for all members.
+    """
+
+    cut: tuple[Any, ...]
+    rest: tuple[Any, ...]
+    fixed: int
+    layers: tuple[keras.layers.Layer, ...]
+
+    @property
+    def bytes(self) -> int:
+        """What it gives for one example."""
+        return int(sum(np.prod(tensor.shape[1:]) * tf.as_dtype(tensor.dtype).size for tensor in self.cut))
+
+
+def find_trunk(model: keras.Model) -> Trunk | None:
+    """Return the trunk of a model, or None where there is none that is worth it.
+
+    Example:
+        >>> frozen = keras.layers.Dense(4, trainable=False)
+        >>> model = keras.Sequential([keras.Input((8,)), frozen, keras.layers.Dropout(0.5), keras.layers.Dense(2)])
+        >>> model.compile("sgd", "mse")
+        >>> trunk = find_trunk(model)
+        >>> trunk.fixed, len(trunk.rest), trunk.bytes
+        (1, 2, 16)
+    """
+    graph = graph_of(model)
+    own = any(getattr(type(model), name) not in _usual(name) for name in _OWN)
+    if graph is None or own or model.compute_dtype != "float32":
+        return None
+    known = {id(tensor): tensor for tensor in graph.inputs}
+    fixed, rest = [], []
+    for node in nodes(graph):
+        if _is_fixed(node.operation) and all(id(tensor) in known for tensor in node.input_tensors):
+            fixed.append(node)
+            known |= {id(tensor): tensor for tensor in node.outputs}
+        else:
+            rest.append(node)
+    within = [node.operation for node in fixed if isinstance(node.operation, keras.layers.Layer)]
+    layers = [layer for operation in within for layer in _all(operation)]
+    needed = {id(tensor): tensor for node in rest for tensor in node.input_tensors if id(tensor) in known}
+    sound = all(None not in tensor.shape[1:] and tensor.dtype in _KEPT for tensor in needed.values())
+    ends_there = any(id(tensor) in known for tensor in graph.outputs)
+    if not any(isinstance(layer, COSTLY) for layer in layers) or not sound or ends_there:
+        return None
+    return Trunk(tuple(needed.values()), tuple(rest), len(fixed), tuple(layers))
+
+
+def _usual(name: str) -> list[Any]:
+    """Return what a method is where the user has none of that name."""
+    return [getattr(kind, name) for kind in (keras.Model, keras.Sequential, Functional)]
+
+
+def _is_fixed(operation: Any) -> bool:
+    """Return whether an operation computes the same in training as in inference mode, whatever is learned."""
+    if not isinstance(operation, keras.layers.Layer):
+        return type(operation).__module__.startswith("keras.")
+    if isinstance(operation, keras.Model) and graph_of(operation) is None:
+        return False
+    return all(_is_still(layer) for layer in _all(operation))
+
+
+def _is_still(layer: keras.layers.Layer) -> bool:
+    if isinstance(layer, keras.Model):
+        return graph_of(layer) is not None
+    masking = getattr(layer, "mask_zero", False)  # a mask goes with a tensor, and would be lost
+    learns = bool(layer.trainable_variables) or (isinstance(layer, keras.layers.BatchNormalization) and layer.trainable)
+    return type(layer) in FIXED and not (masking or learns or layer.losses or layer.activity_regularizer)
+
+
+def _all(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    """Yield a layer, and all inside a model; what a layer holds is its own affair."""
+    yield layer
+    for inner in layer.layers if isinstance(layer, keras.Model) else ():
+        yield from _all(inner)
+
+
+@contextmanager
+def computed_once(
+    models: Sequence[keras.Model], schedule: Schedule, say: Callable[[str], None], clock: Callable[[], float]
+) -> Iterator[Schedule]:
+    """Let models take what their trunks give, and yield the schedule with that in place of their inputs.
+
+    Args:
+        models: Of one architecture, untrained.
+        schedule: What they are fitted to; nothing is changed where it is streamed or has callbacks, which may look at
+            the model, or where the models have no trunk, or different ones.
+        say: Told in a sentence what is computed once.
+        clock: Gives seconds.
+    """
+    trunks = _trunks(models, schedule)
+    if not trunks:
+        yield schedule
+        return
+    start = clock()
+    parts = {id(part): part for part in (schedule.train, *schedule.watched.values()) if isinstance(part, Part)}
+    features = {key: part._replace(x=_features(models[0], trunks[0], part.x)) for key, part in parts.items()}
+    seconds, size = clock() - start, sum(part.x.nbytes for part in features.values())
+    epochs = (schedule.epochs - schedule.initial_epoch) * len(models)
+    say(
+        f"{trunks[0].fixed} of {trunks[0].fixed + len(trunks[0].rest)} operations of {models[0].name!r} do not learn: "
+        f"computed once, in {seconds:.1f} s ({size / 1e6:.0f} MB), which saves up to {seconds * (epochs - 1):.0f} s"
+    )
+    with _cut(models, trunks):
+        watched = {name: features[id(part)] for name, part in schedule.watched.items()}
+        yield replace(schedule, train=features[id(schedule.train)], watched=watched)
+
+
+def _trunks(models: Sequence[keras.Model], schedule: Schedule) -> list[Trunk]:
+    """Return the trunk of each model, or none."""
+    if isinstance(schedule.train, Stream) or schedule.callbacks or not models:
+        return []
+    trunks: list[Trunk] = []
+    for model in models:
+        trunk = find_trunk(model)
+        if trunk is None or (trunks and (trunk.fixed, trunk.bytes) != (trunks[0].fixed, trunks[0].bytes)):
+            return []
+        trunks.append(trunk)
+    digests = {digest_of_arrays(weight for layer in trunk.layers for weight in _weights(layer)) for trunk in trunks}
+    examples = sum(len(part.x) for part in (schedule.train, *schedule.watched.values()))
+    fits = 2 * examples * trunks[0].bytes <= psutil.virtual_memory().available // 2  # as arrays, and as tensors
+    return trunks if len(digests) == 1 and fits else []
+
+
+def _weights(layer: keras.layers.Layer) -> list[npt.NDArray[Any]]:
+    return [] if isinstance(layer, keras.Model) else layer.get_weights()
+
+
+def _features(model: keras.Model, trunk: Trunk, x: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """Return what a trunk gives, a field for each tensor if there are several."""
+    graph = graph_of(model)
+    after = {id(node) for node in trunk.rest}
+    before = [node for node in nodes(graph) if id(node) not in after]
+
+    def given(inputs: Any) -> list[Any]:
+        values = dict(zip(map(id, graph.inputs), graph._standardize_inputs(inputs), strict=True))
+        with keras.StatelessScope():
+            values = _run(before, values, training=False)
+        return [values[id(tensor)] for tensor in trunk.cut]
+
+    compiled, found = tf.function(given, reduce_retracing=True, autograph=False), []
+    with told_in_a_sentence(model):
+        for start in range(0, len(x), _AT_ONCE):
+            batch = x[start : start + _AT_ONCE]
+            found.append([np.asarray(value) for value in compiled(as_tensors(batch))])
+    columns = {f"[{place}]": np.concatenate(parts) for place, parts in enumerate(zip(*found, strict=True))}
+    return table(columns) if len(columns) > 1 else columns["[0]"]
+
+
+def _run(some: Sequence[Any], values: dict[int, Any], training: bool | None) -> dict[int, Any]:
+    """Go through nodes of a graph, as a functional model does when it is called."""
+    for node in some:
+        args, kwargs = node.arguments.fill_in(values)
+        if training is not None and getattr(node.operation, "_call_has_training_arg", False):
+            kwargs = {**kwargs, "training": training}
+        outputs = keras.tree.flatten(node.operation(*args, **kwargs))
+        values |= dict(zip(map(id, node.outputs), outputs, strict=True))
+    return values
+
+
+@contextmanager
+def _cut(models: Sequence[keras.Model], trunks: Sequence[Trunk]) -> Iterator[None]:
+    """Let models be called with what their trunks give."""
+    try:
+        for model, trunk in zip(models, trunks, strict=True):
+            vars(model).update(call=_rest_of(model, trunk), _assert_input_compatibility=_takes_anything)
+        yield
+    finally:
+        for model in models:
+            for name in ("call", "_assert_input_compatibility"):
+                vars(model).pop(name, None)
+
+
+def _takes_anything(*_: Any) -> None:
+    """Check no input."""
+
+
+def _rest_of(model: keras.Model, trunk: Trunk) -> Callable[..., Any]:
+    graph = graph_of(model)
+
+    def call(inputs: Any, training: bool | None = None, mask: Any = None, **_: Any) -> Any:
+        values = _run(trunk.rest, dict(zip(map(id, trunk.cut), keras.tree.flatten(inputs), strict=True)), training)
+        outputs = keras.tree.map_structure(lambda tensor: values[id(tensor)], graph._outputs_struct)
+        return outputs[0] if isinstance(outputs, (list, tuple)) and len(outputs) == 1 else outputs  # as Keras does
+
+    call.of_trunk = True  # type: ignore[attr-defined]  # a description of the model leaves it out
+    return call
