@@ -124,6 +124,7 @@ class Dataset:
         notes: What was done to them on loading, one sentence each.
         asked: What `load_dataset` was asked for, by the names of its arguments; empty for arrays.
         encoding: How the features were made of what came, as fitted on the training part; None where nobody knows.
+        weights_train: How much each training example counts in training, shape (examples,); None for all alike.
 
     Raises:
         InputError: An empty part, parts of different shape, features that are not finite numbers, labels outside
@@ -147,6 +148,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     asked: Mapping[str, Any] = field(default_factory=dict)
     encoding: Encoding | None = None
+    weights_train: FloatArray | None = None
 
     def __post_init__(self) -> None:
         for name in self.classes:
@@ -158,6 +160,8 @@ class Dataset:
             object.__setattr__(self, name, value)
         for part in PARTS:
             self._check_part(part)
+        if self.weights_train is not None:
+            check_weighing(f"weights_train of {self.name!r}", self.weights_train, len(self.y_train))
         seen = np.unique(self.y_train)
         if len(seen) < 2:
             raise InputError(
@@ -224,6 +228,20 @@ class Dataset:
     def sizes(self) -> dict[str, int]:
         """The number of examples of each part."""
         return {part: len(getattr(self, f"x_{part}")) for part in PARTS}
+
+
+def check_weighing(name: str, weights: npt.NDArray[np.generic], examples: int) -> None:
+    """Raise `InputError` unless these are weights of so many examples, not all of them 0.
+
+    Example:
+        >>> check_weighing("weights", np.array([1.0, 0.5]), 2)
+    """
+    fits = weights.shape == (examples,) and weights.dtype.kind in "uif"
+    if not fits or not np.isfinite(weights).all() or weights.min() < 0 or not weights.any():
+        raise InputError(
+            f"{name} must hold one non-negative number for each of the {examples} examples, not all of them 0, got "
+            f"{weights.dtype} of shape {weights.shape}"
+        )
 
 
 def _digest(row: npt.NDArray[np.generic]) -> bytes:

@@ -28,6 +28,7 @@ def test_drawing_from_one_stream_leaves_the_others_alone():
     assert other.random() == stream(0, "b").random()
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**64), path=paths, other=paths)
 @few
 def test_equal_paths_give_equal_streams_and_other_paths_other_ones(seed, path, other):

@@ -48,7 +48,8 @@ def check_of_table(drop: Sequence[str], missing: str, given: str) -> None:
 def load_npz(path: Path, plan: Plan) -> Dataset:
     """Return the `Dataset` in an npz that holds x_train, y_train, x_test, y_test, or x, y.
 
-    Those of several inputs are x_train.NAME for each, and likewise x_test, x_val or x.
+    Those of several inputs are x_train.NAME for each, and likewise x_test, x_val or x. Beside y_train may stand
+    weights_train, how much each example counts in training.
     """
     arrays = with_inputs(path, read_npz(path))
     keys = SPLIT_KEYS if any(key in arrays for key in SPLIT_KEYS) else ("x", "y")
@@ -58,7 +59,7 @@ def load_npz(path: Path, plan: Plan) -> Dataset:
             "several inputs are x_train.NAME and so on"
         )
     names = _class_names(path, arrays.get("class_names"))
-    used = (*SPLIT_KEYS, *VAL_KEYS, "class_names") if keys == SPLIT_KEYS else (*keys, "class_names")
+    used = (*SPLIT_KEYS, *VAL_KEYS, "weights_train", "class_names") if keys == SPLIT_KEYS else (*keys, "class_names")
     ignored = [key for key in arrays if key not in used]
     notes = [f"arrays not used: {', '.join(ignored)}"] if ignored else []
     if keys == SPLIT_KEYS:
@@ -69,7 +70,10 @@ def load_npz(path: Path, plan: Plan) -> Dataset:
         x, y, names, more = split_test(given, arrays["y"], "y", plan, names)
         notes += more
     anew = plan.resplit and keys == SPLIT_KEYS  # else the test part is drawn by the seed anyway
-    return prepare(x, y, plan, name=path.stem, class_names=names, source=str(path), notes=notes, resplit=anew)
+    return prepare(
+        x, y, plan, name=path.stem, class_names=names, source=str(path), notes=notes, resplit=anew,
+        weights=arrays.get("weights_train") if keys == SPLIT_KEYS else None,
+    )  # fmt: skip
 
 
 def with_inputs(path: Path, arrays: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ensemble_vs_dropout.datasets.splits import (
 )
 from ensemble_vs_dropout.inputs import dtypes_of, nested, shapes_of
 from ensemble_vs_dropout.seeds import stream
-from ensemble_vs_dropout.types import PARTS, Dataset, Encoding, IntArray
+from ensemble_vs_dropout.types import PARTS, Dataset, Encoding, IntArray, check_weighing
 
 Finish = Callable[[Parts], tuple[Parts, list[str], Encoding]]
 Labels = dict[str, IntArray]
@@ -35,6 +35,7 @@ def from_arrays(
     *,
     x_val: npt.ArrayLike | Mapping[str, npt.ArrayLike] | None = None,
     y_val: npt.ArrayLike | None = None,
+    weights_train: npt.ArrayLike | None = None,
     name: str = "arrays",
     class_names: Sequence[str] | None = None,
     source: str = "",
@@ -55,6 +56,8 @@ def from_arrays(
         y_test: As `y_train`.
         x_val: As `x_train`; with `y_val` it makes the validation part, and none is split off train.
         y_val: As `y_train`.
+        weights_train: How much each training example counts in training, shape (examples,); what is judged, and the
+            validation loss, are not weighted.
         name: What tables and folders call it.
         class_names: Names in the order of the labels; None takes the labels themselves.
         source: Where the data came from, in words.
@@ -84,7 +87,10 @@ def from_arrays(
         x["val"] = x_val
     if y_val is not None:
         y["val"] = y_val
-    return prepare(x, y, plan, standardise=standardise, name=name, class_names=class_names, source=source, notes=notes)
+    return prepare(
+        x, y, plan, standardise=standardise, name=name, class_names=class_names, source=source, notes=notes,
+        weights=weights_train,
+    )  # fmt: skip
 
 
 def prepare(
@@ -98,6 +104,7 @@ def prepare(
     source: str = "",
     notes: Sequence[str] = (),
     resplit: bool = False,
+    weights: npt.ArrayLike | None = None,
 ) -> Dataset:
     """Do what `from_arrays` does, for loaders: arrays by part ("train", "test", perhaps "val") and a plan.
 
@@ -122,8 +129,9 @@ def prepare(
     checked = alike(checked)
     finish = functools.partial(ready_features, standardise=standardise)
     return assemble(
-        checked, y, finish, plan, name=name, class_names=class_names, source=source, notes=notes, resplit=resplit
-    )
+        checked, y, finish, plan, name=name, class_names=class_names, source=source, notes=notes, resplit=resplit,
+        weights=weights,
+    )  # fmt: skip
 
 
 def assemble(
@@ -137,6 +145,7 @@ def assemble(
     source: str = "",
     notes: Sequence[str] = (),
     resplit: bool = False,
+    weights: npt.ArrayLike | None = None,
 ) -> Dataset:
     """Encode the labels, make the parts as `plan` says, then let `finish` fit on the final training part.
 
@@ -150,6 +159,7 @@ def assemble(
         source: See there.
         notes: See there.
         resplit: As in `prepare`.
+        weights: Of the training examples, as in `from_arrays`; refused where parts are drawn anew.
     """
     encoded = encode_labels({f"y_{part}": labels for part, labels in y.items()}, class_names)
     labels = {part: encoded.parts[f"y_{part}"] for part in y}
@@ -159,6 +169,13 @@ def assemble(
                 f"y_{part} must have one label for each of the {len(x[part])} examples of x_{part}, got "
                 f"{len(labels[part])}"
             )
+    weighing = None if weights is None else np.asarray(weights)
+    if weighing is not None:
+        if resplit:
+            raise InputError(
+                "weights_train are of the source's own training part, and resplit draws another; leave out one"
+            )
+        check_weighing("weights_train", weighing, len(labels["train"]))
     parts, val_fraction = dict(x), plan.val_fraction
     said = [*notes, *encoded.notes]
     if resplit:
@@ -176,8 +193,10 @@ def assemble(
         kept, held = hold_out(labels["train"], val_fraction, generator, "val_fraction", encoded.classes)
         parts["train"], parts["val"] = parts["train"][kept], parts["train"][held]
         labels["train"], labels["val"] = labels["train"][kept], labels["train"][held]
+        weighing = None if weighing is None else weighing[kept]
     chosen, labels["train"], more = _training_part(labels["train"], len(encoded.classes), plan)
     parts["train"] = parts["train"][chosen]
+    weighing = None if weighing is None else weighing[chosen].astype(np.float32)
     features, still_more, encoding = finish(parts)
     return Dataset(
         name=name,
@@ -192,6 +211,7 @@ def assemble(
         notes=(*said, *more, *still_more),
         asked=plan.asked,
         encoding=encoding,
+        weights_train=weighing,
     )
 
 

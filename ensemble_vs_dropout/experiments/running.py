@@ -154,9 +154,10 @@ class _Sources:
         if id(data) not in self._arguments:
             x, y = _part(data, "train")
             watch = {part: _part(data, part) for part in self._watch}
-            told = {"validation_data": _part(data, "val"), "watch": watch}
+            told: dict[str, Any] = {"validation_data": _part(data, "val"), "watch": watch}
             weights = class_weights(run.settings.class_weight, data)
-            self._arguments[id(data)] = {"x": x, "y": y, "class_weight": weights, **told}
+            told |= {"class_weight": weights, "sample_weight": data.weights_train}
+            self._arguments[id(data)] = {"x": x, "y": y, **told}
         return self._arguments[id(data)]
 
     def ensemble(self, run: Run) -> Ensemble:
@@ -303,7 +304,8 @@ def class_weights(given: Mapping[str, float] | str | None, data: Dataset) -> dic
 
 def data_digest(data: Dataset) -> str:
     """Return the digest of all features and labels."""
-    return digest_of_arrays(array for part in PARTS for array in _part(data, part))
+    weights = [] if data.weights_train is None else [data.weights_train]
+    return digest_of_arrays([*(array for part in PARTS for array in _part(data, part)), *weights])
 
 
 def inputs_of_data(data: Dataset) -> dict[str, Any]:

@@ -263,6 +263,7 @@ def test_the_doctor_finds_a_sound_machine_and_a_wrong_backend(tmp_path):
     assert "Traceback" not in ill.stderr
 
 
+@pytest.mark.slow
 def test_a_check_that_no_number_names_is_told_before_anything_is_trained(tmp_path):
     told = evd("compare --dataset digits --ignore EVD999", tmp_path)
     assert told.returncode == 2
@@ -270,6 +271,7 @@ def test_a_check_that_no_number_names_is_told_before_anything_is_trained(tmp_pat
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_help_and_data_sets_are_listed(tmp_path):
     assert "compare" in evd("--help", tmp_path).stdout
     assert "fashion_mnist_10k" in evd("datasets", tmp_path).stdout
@@ -280,6 +282,7 @@ def test_the_script_is_the_same_command():
     assert "--repetitions" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interruption_that_a_destructor_swallows_is_raised_again():
     class Swallowing:

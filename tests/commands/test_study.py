@@ -178,6 +178,7 @@ def test_the_plan_says_why_a_run_is_to_be_made(folder):
     assert nothing.count("nothing is finished") == 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("run")
 def test_points_can_be_chosen_by_their_keys(folder):
     whole = pd.read_csv(io.StringIO(call(folder, "results").stdout))

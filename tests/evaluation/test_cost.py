@@ -71,6 +71,7 @@ def costs(blobs, toy_dataset):
     return measured
 
 
+@pytest.mark.slow
 def test_every_arm_costs_what_its_networks_and_passes_do(costs, small):
     data, cost = costs(small)
     network, first, rest = 6 * 8 + 8 + 8 * 3 + 3, 6 * 8, 8 * 3

@@ -1,6 +1,7 @@
 """`compare` as a function: what it refuses before training, and what its arms are."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import from_arrays
 from ensemble_vs_dropout.experiments.comparing import compare
 from ensemble_vs_dropout.experiments.comparison import Comparison
-from ensemble_vs_dropout.experiments.running import class_weights
+from ensemble_vs_dropout.experiments.running import class_weights, data_digest
 from ensemble_vs_dropout.experiments.settings import make_settings
 from ensemble_vs_dropout.measures import brier
 from ensemble_vs_dropout.models.backend import keras
@@ -128,6 +129,21 @@ def test_weights_of_classes_are_those_of_training_alone(data, tmp_path):
     assert Comparison.load(tmp_path / "run").settings.class_weight == {"0": 5.0, "2": 0.5}
     with pytest.raises(InputError, match="class_weight differ"):
         compare(data, builder(), **TINY, class_weight="balanced", out=tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_weights_of_examples_are_those_of_training_alone(data):
+    weights = np.linspace(0.0, 4.0, len(data.y_train)).astype("float32")
+    weighted = replace(data, weights_train=weights)
+    found = compare(weighted, builder(), **TINY)
+    alone = Ensemble(lambda: builder()(0.0), 2, derive(0, "repetition", 0))
+    alone.fit(
+        data.x_train, data.y_train, sample_weight=weights, validation_data=(data.x_val, data.y_val), epochs=2,
+        patience=10, batch_size=128, verbose=0,
+    )  # fmt: skip
+    judged = found.ensembles[0]["plain"].predict(data.x_test)
+    np.testing.assert_allclose(judged, alone.predict(data.x_test), atol=1e-6)
+    assert data_digest(weighted) != data_digest(data)
 
 
 @pytest.mark.slow
@@ -284,6 +300,7 @@ def test_markup_in_names_does_not_reach_the_table(data, tmp_path):
     assert "a|b [red]" in comparison.report(tmp_path / "report").read_text()
 
 
+@pytest.mark.slow
 def test_a_table_with_holes_is_cleaned_as_asked_and_the_runs_say_so(tmp_path):
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"a": rng.normal(size=120), "b": rng.normal(size=120), "id": np.arange(120)})

@@ -160,12 +160,14 @@ def test_clouds_of_dropout_are_of_the_most_epochs():
     assert up.equals(down)
 
 
+@pytest.mark.slow
 def test_networks_of_all_repetitions_are_in_each_trial():
     source = study("{data_seed: [0, 1]}", "", "fashion_mnist_10k")
     frame = gallery.DRAWINGS["bias_variance_diversity"].draw(source).frame()
     assert frame.members.max() == 6
 
 
+@pytest.mark.slow
 def test_more_panels_than_can_be_read_are_refused_and_fewer_can_be_chosen():
     source = study("{train_size: [100, 200], rate: [0.1, 0.2, 0.3, 0.4], batch_size: [8, 16, 32, 64]}")
     told = dict(gallery.figures([source]))["dataset_size"]
@@ -187,6 +189,7 @@ def test_a_choice_that_no_study_has_is_refused(three, at, told):
         dict(gallery.figures([three], at))
 
 
+@pytest.mark.slow
 def test_the_command_takes_the_choice(tmp_path):
     text = STUDY.format(grid="{rate: [0.2, 0.5], train_size: [100, 200]}", more="")
     file, kept = tmp_path / "grid.yaml", Store(tmp_path / "store")

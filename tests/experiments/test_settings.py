@@ -134,6 +134,7 @@ def test_the_old_name_of_what_is_trained_is_refused_with_the_new_one():
         ('name: a\nbase: {dataset: "\\ud800.npz"}', "base.dataset must be text"),
         ("name: a\nbase: {dataset: 2026-11-26}", "base.dataset must be text"),
     ],
+    ids=["nothing", "a number", "a list", "bytes", "too deep", "a huge number", "a surrogate", "a date"],
 )
 def test_what_no_study_can_hold_is_one_line(text, told):
     with pytest.raises(InputError, match=told):

@@ -28,6 +28,7 @@ def test_every_arm_predicts_as_its_predictor_alone(small, blobs):
             np.testing.assert_array_equal(probs, WeightScaling(model).predict(inputs))
 
 
+@pytest.mark.slow
 def test_every_dropout_network_is_sampled_with_masks_of_its_own(small, blobs):
     ensemble, (x, _) = trained(small, blobs, 0, members=3), blobs(seed=1)
     rules = ["majority_vote", "mean"]

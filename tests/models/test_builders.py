@@ -203,6 +203,7 @@ def test_depth_repeats_the_layers(images):
         mlp(depth=0)
 
 
+@pytest.mark.slow
 def test_a_learning_rate_that_falls_reaches_half_and_0_and_trains_no_further(table):
     recipe = mlp(units=(4,), learning_rate=0.01, decay_steps=4)
     falling = recipe(table).optimizer.get_config()["learning_rate"]["config"]

@@ -259,6 +259,7 @@ class Fives(keras.Model):
         return 5 * self.out(self.drop(inputs, training=training))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["subclassed", "subclassed of two units", "custom activation", "arithmetic"])
 def test_what_turns_out_to_be_no_probability_is_refused_when_it_predicts(kind):
     if kind.startswith("subclassed"):

@@ -155,6 +155,7 @@ class OfLayers(keras.Model):
         return keras.ops.softmax(x)
 
 
+@pytest.mark.slow
 def test_what_compiling_and_training_leave_in_a_model_is_what_a_copy_leaves_out():
     """A new attribute of Keras would be carried into copies, and with it the trained program of another model."""
     model, x, y = OfLayers(), np.zeros((4, 3), "float32"), np.arange(4)

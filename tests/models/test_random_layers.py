@@ -195,6 +195,7 @@ def test_weight_scaling_and_ensembles_predict_with_nothing_drawn(name):
             np.testing.assert_allclose(found, model.predict(X, verbose=0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_guarded_layer_acts_and_nothing_else_of_its_owner_does():
     model = network(Guarded(), L.Dropout(0.5, name="outer"))
     x, y = X, np.arange(EXAMPLES) % 3

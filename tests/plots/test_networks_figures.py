@@ -520,6 +520,7 @@ def test_odd_turned_images_are_drawn():
     ).plot(width="single")
 
 
+@pytest.mark.slow
 def test_turned_images_that_do_not_fit_are_refused():
     amounts, arms = made.turned()
     good = {"dataset": "d", "classes": range(10)}
@@ -615,6 +616,7 @@ def test_arms_without_pairs_and_constant_members_are_told():
 # Images that members disagree on
 
 
+@pytest.mark.slow
 def test_disagreement_images_draw_their_frame():
     display = made.BUILDERS["disagreement_images"]()
     frame, axes = display.frame(), display.plot()

@@ -219,6 +219,7 @@ def judged_rules(runs):
     return [one.outcome for one in display.facts]
 
 
+@pytest.mark.slow
 def test_facts_of_rules_follow_the_predictions():
     right = [0.9, 0.05, 0.05]
     assert judged_rules(two_members(right, [0.1, 0.6, 0.3], 0.3)) == [HELD, NOT]  # the averages stay right
@@ -338,6 +339,7 @@ def falling():
     return [Predictions(shares * np.eye(10)[0] + (1 - shares) / 10) for _ in range(3)]
 
 
+@pytest.mark.slow
 def test_shares_near_0_are_compared_unless_both_are_at_the_floor():
     unsure = [made.predictions(10, 2.0, signal=0.0, shared=0.1, sharpness=0.2, seed=seed) for seed in range(3)]
     sure = [Predictions(np.tile(np.eye(10)[0], (10, 400, 1))) for _ in range(3)]
@@ -588,6 +590,7 @@ def test_more_than_the_networks_there_are_is_an_arrow_at_the_edge_and_said():
     assert "a ceiling" in display.facts[0].reason
 
 
+@pytest.mark.slow
 def test_passes_that_are_all_alike_saturate():
     display = equivalent({"mc_dropout": same(made.arms()["ensemble"], 20)})
     assert (display.frame().query("panel == 'worth'")["value"] >= 1).all()

@@ -132,6 +132,7 @@ def test_a_builder_that_fails_leaves_the_global_random_state_alone():
 # Test data steer nothing
 
 
+@pytest.mark.slow
 def test_watched_test_data_steer_nothing(small, blobs):
     x, y = blobs(40, noise=3.0)
     validation, (x_test, y_test) = blobs(30, seed=1, noise=3.0), blobs(30, seed=2)
@@ -239,6 +240,7 @@ def test_one_member_predicts_as_its_model_alone(small, blobs):
     assert np.array_equal(ensemble.predict(x, rule="majority_vote").argmax(axis=1), expected.argmax(axis=1))
 
 
+@pytest.mark.slow
 def test_the_mean_of_the_members_is_the_mean_of_their_softmaxes(small, blobs):
     x, _ = blobs(20)
     ensemble = Ensemble(small, members=3)
@@ -405,6 +407,7 @@ def test_a_builder_that_wants_something_is_told_how_to_give_it():
         Ensemble(lambda units, depth: None)
 
 
+@pytest.mark.slow
 def test_what_varies_is_told_kept_and_saved(small, blobs, tmp_path):
     x, y = blobs(30)
     vary = {"rate": [0.2, 0.5, 0.8], "batch_norm": [False, True, False]}

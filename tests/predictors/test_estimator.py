@@ -75,6 +75,7 @@ def test_a_pipeline_cross_validation_and_a_grid_search(iris):
     assert search.best_estimator_.ensemble_.members in (1, 2)
 
 
+@pytest.mark.slow
 def test_a_pickle_predicts_the_same_and_a_clone_is_unfitted(iris):
     x, y = iris
     fitted = small(build=None, epochs=2).fit(x, y)

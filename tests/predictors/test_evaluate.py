@@ -74,6 +74,7 @@ def test_members_have_what_keras_evaluate_gives_and_rules_what_the_evaluator_giv
         np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.slow
 def test_labels_come_in_any_form_and_in_batches(fitted):
     ensemble, x, y = fitted(LOSSES[0])
     expected = ensemble.evaluate(x, y, rules=["median"], metrics=["nll"])
@@ -101,6 +102,7 @@ def test_members_whose_losses_want_other_labels_have_their_own(blobs, tmp_path, 
     check_members(ensemble.evaluate(x, y), models, x, y)
 
 
+@pytest.mark.slow
 def test_a_member_that_diverged_is_left_out_and_the_others_keep_their_numbers(blobs):
     x, y = blobs(40)
     models = [build() for _ in range(3)]

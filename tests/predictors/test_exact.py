@@ -105,6 +105,7 @@ def test_but_not_of_masks_under_a_relu_nor_of_the_arithmetic_mean(blobs):
 # A5: the closed form of a linear output
 
 
+@pytest.mark.slow
 def test_the_logits_of_all_masks_have_the_mean_and_the_variance_of_the_closed_form(blobs):
     model, x = head_only(blobs, rate=0.3)
     exact = ExactDropout(model)
@@ -170,6 +171,7 @@ def test_spatial_and_classic_dropout_are_enumerated_too(blobs):
     )
 
 
+@pytest.mark.slow
 def test_more_units_than_allowed_are_refused_with_their_count(blobs):
     model, _ = trained(blobs, LAYERS.Dropout(0.5), LAYERS.Dense(20), LAYERS.Dropout(0.5))
     with pytest.raises(

@@ -50,6 +50,7 @@ def subset_mean(probs, labels, size, loss):
     return np.mean([loss(probs[list(subset)].mean(axis=0), labels) for subset in subsets], axis=0)
 
 
+@pytest.mark.slow
 @both
 def test_a8_more_members_never_raise_the_subset_averaged_loss_of_any_example(members, kind):
     probs, _, y = members

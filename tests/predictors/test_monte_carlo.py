@@ -64,6 +64,7 @@ def test_a_layer_that_is_used_twice_is_switched_on_once_and_restored():
 # Only dropout
 
 
+@pytest.mark.slow
 def test_batch_norm_keeps_and_uses_its_moving_statistics(small, blobs):
     x, y = blobs(40)
     model = small(rate=1e-7, batch_norm=True, units=(8, 8))

@@ -338,6 +338,7 @@ MATERIALISED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else slow) for n in MATERIALISED])
 def test_a_materialised_pass_is_a_plain_model_that_predicts_what_the_pass_does(name, tmp_path):
     build, shape = MATERIALISED[name]

@@ -295,6 +295,7 @@ def test_what_is_kept_is_taken_up_again_in_each_folder(blobs, small, tmp_path, m
     assert "alone" not in trained
 
 
+@pytest.mark.slow
 def test_members_on_their_way_are_kept_in_each_folder(blobs, small, tmp_path):
     x, y = blobs()
     settings = {"epochs": 3, "verbose": 0, "strategy": "looped", "checkpoints": [tmp_path / "0", tmp_path / "1"]}
@@ -349,6 +350,7 @@ def test_one_ensemble_that_diverges_does_not_stop_the_others(blobs, small):
     assert [ensemble.members for ensemble in several] == [0, 1, 1]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_trained_together_is_refused(blobs, small):
     x, y = blobs()
     with pytest.raises(InputError, match="at least one ensemble"):

@@ -187,6 +187,7 @@ def explosive_at(member, rate=1e25):
     return callbacks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", MOSTLY_SLOW)
 def test_a_member_that_diverges_is_stopped_named_and_kept_out(small, blobs, strategy, capfd):
     x, y = blobs(24)
@@ -405,6 +406,7 @@ def test_what_fit_cannot_use_is_refused_before_training(small, blobs, arguments,
     assert np.array_equal(before[0], ensemble.models[0].get_weights()[0])
 
 
+@pytest.mark.slow
 def test_members_that_differ_cannot_be_stacked_but_unrolled(small, blobs):
     x, y = blobs(20)
 

@@ -51,6 +51,7 @@ def by_keras(model, weights):
     return model.get_weights()
 
 
+@pytest.mark.slow
 def test_members_that_differ_in_what_no_configuration_tells_are_trained_one_after_the_other(capsys):
     made = []
 
@@ -85,6 +86,7 @@ def test_a_layer_of_ones_own_that_is_right_stays_with_the_strategy_and_starts_as
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["unrolled", "stacked"])
 def test_the_program_that_was_looked_at_has_no_members_afterwards(strategy, monkeypatch):
     seen = []
@@ -99,6 +101,7 @@ def test_the_program_that_was_looked_at_has_no_members_afterwards(strategy, monk
     assert seen == [{}]
 
 
+@pytest.mark.slow
 def test_a_keras_that_the_tests_have_not_seen_is_looked_at_too(monkeypatch):
     looked = []
     values = guard._values
@@ -118,6 +121,7 @@ class Sparse(O.Optimizer):
         tf.raw_ops.ResourceApplyGradientDescent(var=handle, alpha=tf.cast(learning_rate, tf.float32), delta=gradient)
 
 
+@pytest.mark.slow
 def test_an_optimizer_that_no_tensor_can_serve_is_trained_by_another_strategy(capsys):
     def build():
         return network(optimizer=Sparse(0.1))

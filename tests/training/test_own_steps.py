@@ -87,6 +87,7 @@ def test_a_loss_that_its_metric_did_not_see_is_that_of_the_last_batch(strategy):
     assert (rows["loss"] > 0.1).all()
 
 
+@pytest.mark.slow
 def test_a_test_step_of_ones_own_is_evaluated_in_keras_batches():
     _, _, rows, history = both(built(Evaluating), "looped", validation_data=(X, Y))
     np.testing.assert_allclose(rows["val_odd"], history["val_odd"], rtol=1e-4)

@@ -69,6 +69,7 @@ def judged(networks, sizes=(1, 5, 100)):
     return mc_vs_weight_scaling(*first, MANY, sizes=sizes, repeats=2, further=further).facts
 
 
+@pytest.mark.slow
 def test_passes_are_the_same_as_weight_scaling_within_a_margin_or_not():
     same = judged([network(seed) for seed in range(4)])
     assert [fact.outcome for fact in same] == ["held", "held", "held"]
