@@ -21,7 +21,7 @@ def state_of(model: keras.Model) -> State:
         >>> layer = keras.layers.StringLookup()
         >>> layer.adapt(["red", "red", "blue"])
         >>> list(state_of(keras.Sequential([keras.Input((1,), dtype="string"), layer])))
-        ['1/assets/vocabulary.txt']
+        ['2/assets/vocabulary.txt']
     """
     found: State = {}
     for place, layer in _layers(model):

@@ -152,7 +152,8 @@ def _examples(model: keras.Model) -> Arrays:
 
 def _nested(model: keras.Model, given: Mapping[str, Any]) -> Any:
     tensors = [tf.constant(given[tensor.name], tensor.dtype) for tensor in model.inputs]
-    return keras.tree.pack_sequence_as(model.input, tensors)
+    nested = getattr(model, "_inputs_struct", None)
+    return tensors[0] if nested is None else keras.tree.pack_sequence_as(nested, tensors)
 
 
 def _named(outputs: Any) -> Arrays:
