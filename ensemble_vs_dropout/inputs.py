@@ -7,11 +7,12 @@ network is called with: a key of a dict, "[0]" in a list, "sides/[0]" where one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 from ensemble_vs_dropout.checks import InputError
 
@@ -116,3 +117,25 @@ def dtypes_of(x: npt.NDArray[np.generic]) -> dict[str, str]:
     return {
         place: "string" if column.dtype.kind in "SU" else column.dtype.name for place, column in columns_of(x).items()
     }
+
+
+def as_bytes(name: str, texts: Sequence[bytes]) -> npt.NDArray[np.bytes_]:
+    """Return texts in UTF-8 as one array, in which each has the room of the longest.
+
+    Raises:
+        InputError: One ends in NUL, which such an array does not keep, or the array would take more than half of the
+            free memory.
+
+    Example:
+        >>> as_bytes("x", [b"a message", b"another"]).dtype.itemsize
+        9
+    """
+    longest = max(map(len, texts), default=1)
+    if longest * len(texts) > psutil.virtual_memory().available // 2:
+        raise InputError(
+            f"{name} would take {longest * len(texts):,} bytes, as one of its {len(texts):,} texts has {longest:,}; "
+            "cut long texts"
+        )
+    if any(text.endswith(b"\x00") for text in texts):
+        raise InputError(f"{name} must hold text that does not end in NUL (\\x00), which would be lost; strip it")
+    return np.array(texts, np.bytes_)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, check_known
-from ensemble_vs_dropout.inputs import by_place, columns_of, table, told
+from ensemble_vs_dropout.inputs import as_bytes, by_place, columns_of, table, told
 from ensemble_vs_dropout.types import Encoding, FloatArray
 
 Parts = dict[str, npt.NDArray[np.generic]]
@@ -39,12 +39,18 @@ def check_features(where: str, raw: Any) -> npt.NDArray[np.generic]:
             counts = ", ".join(f"{size} in {place!r}" for place, size in sizes.items())
             raise InputError(f"{where} must hold the same examples for each input, got {counts}")
         return table(columns)
+    if isinstance(raw, (list, tuple)) and any(isinstance(one, str) for one in raw):
+        raw = np.array(raw, dtype=object)  # an array of text would lose what a text ends in
+    if isinstance(raw, (list, tuple)) and any(isinstance(one, str) for one in raw):
+        raw = np.array(raw, dtype=object)  # an array of text would lose what a text ends in
     try:
         array = np.asarray(raw)
     except ValueError as error:
         raise InputError(f"{where} must be an array of numbers, got rows of different shape") from error
     if array.dtype.kind in "UST" or (array.dtype.kind == "O" and all(isinstance(one, str) for one in array.flat)):
         return _as_utf8(where, array)
+    if array.dtype.kind == "O" and any(isinstance(one, str) for one in array.flat):
+        raise InputError(f"{where} must hold text in every place, got something else too; fill in what is missing")
     if array.ndim < 2:
         raise InputError(
             f"{where} must have shape (examples, features) or more dimensions, got {array.shape}; a single "
@@ -76,7 +82,8 @@ def _as_utf8(where: str, array: npt.NDArray[Any]) -> npt.NDArray[np.bytes_]:
         if array.dtype.kind == "S":
             np.char.decode(array, "utf-8")
             return array
-        return np.char.encode(array.astype(np.str_), "utf-8")
+        flat = [str(one).encode() for one in array.ravel().tolist()]
+        return as_bytes(where, flat).reshape(array.shape)
     except UnicodeError as error:
         raise InputError(f"{where} must hold text that UTF-8 can hold: {error}") from error
 

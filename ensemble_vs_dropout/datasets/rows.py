@@ -78,7 +78,7 @@ class Rows:
             raise InputError(f"{self.path} must hold {wanted}, as the networks were trained on it, got {got}")
         for name, x in arrays.items():
             which, shape = f"{name!r} of {self.path}" if several else str(self.path), tuple(shapes[name])
-            if x.shape[1:] != shape:
+            if x.ndim == 0 or x.shape[1:] != shape:
                 raise InputError(f"{which} must hold examples of shape {shape}, got an array of {x.shape}")
             if dtypes[name] == "uint8" and x.dtype != np.uint8:
                 raise InputError(f"{which} must hold uint8, as the networks were trained on it, got {x.dtype}")

@@ -42,6 +42,7 @@ from ensemble_vs_dropout.files import digest
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.measures.spread import LEAST
+from ensemble_vs_dropout.models.adapted import check_vocabularies
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.builders import (
     NETWORKS,
@@ -449,7 +450,8 @@ def _check_network(builder: Builder, data: Dataset, rate: float) -> keras.Model:
             f"the input of {model.name!r} must have the shape of an example of {data.name!r}, {data.input_shape}, "
             f"got {tuple(taken.shape[1:])}"
         )
-    check_whole(model, data.x_train[:1024])
+    check_vocabularies(model)
+    check_whole(model, data.x_train[:256])
     WeightScaling(model).predict_members(data.x_train[:2])
     return model
 

@@ -37,6 +37,27 @@ def state_of(model: keras.Model) -> State:
     return found
 
 
+def check_vocabularies(model: keras.Model) -> None:
+    """Raise `InputError` if a vocabulary holds a word with a line end, which Keras' files of words do not keep.
+
+    Example:
+        >>> check_vocabularies(keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)]))
+    """
+    for _, layer in _layers(model):
+        if not hasattr(layer, "get_vocabulary"):
+            continue
+        try:
+            words = [str(word) for word in layer.get_vocabulary()]
+        except Exception:  # one that was not adapted yet
+            continue
+        broken = next((word for word in words if "\n" in word or "\r" in word), None)
+        if broken is not None:
+            raise InputError(
+                f"the vocabulary of {layer.name!r} holds {broken[:40]!r}, and no file keeps a word with a line end; "
+                "take line ends out of the words before the layer is adapted"
+            )
+
+
 def give_state(model: keras.Model, state: Mapping[str, npt.NDArray[Any]]) -> None:
     """Give a model, which has its weights already, what `state_of` told of one that is built alike.
 

@@ -11,7 +11,7 @@ import re
 import types
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -106,8 +106,27 @@ def architecture(model: keras.Model, lasting: bool = False) -> str:
     operations = [*layers, *getattr(model, "operations", []), *([] if optimizer is None else [optimizer])]
     operations += inner_optimizers(optimizer)
     numbers = {name: f"#{i}" for i, name in enumerate(dict.fromkeys(operation.name for operation in operations))}
-    everything = [described, shapes, compiled, *([further] if any(further) else [])]
+    odd = _unusual(model, layers, _Values(lasting))
+    everything = [described, shapes, compiled, *([further] if any(further) else []), *([odd] if odd else [])]
     return json.dumps(_numbered(everything, numbers), sort_keys=True, default=str)
+
+
+def _unusual(model: keras.Model, layers: Sequence[keras.layers.Layer], values: "_Values") -> list[Any]:
+    """Return what variables hold, and an optimizer knows of them, that neither layers nor configurations tell."""
+    found: list[Any] = []
+    for layer in layers:
+        for variable in () if isinstance(layer, keras.Model) else layer._trainable_variables:
+            held = [variable.regularizer, variable.constraint]
+            own = [one for one in held if one is not None and not any(one is value for value in vars(layer).values())]
+            if own or variable.trainable != layer.trainable:
+                found.append([variable.name, variable.trainable, *map(values, own)])
+    optimizer = getattr(model, "optimizer", None)
+    excluded = getattr(optimizer, "_exclude_from_weight_decay", None) or set()
+    pattern = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
+    if excluded or pattern:
+        ids = {getattr(optimizer, "_var_key", id)(variable): place for place, variable in enumerate(model.variables)}
+        found.append([sorted(ids.get(key, -1) for key in excluded), getattr(pattern, "pattern", "")])
+    return found
 
 
 def inner_optimizers(optimizer: keras.optimizers.Optimizer | None) -> list[keras.optimizers.Optimizer]:
@@ -154,7 +173,7 @@ def _further(layer: keras.layers.Layer, described: Any, lasting: bool) -> list[A
         found += [(type(layer).__qualname__, [*_of_class(type(layer), values)])]
         found += [("graph", [*_wiring(layer, values)])]
     else:
-        found = [(key, values(value)) for key, value in own.items() if _own_function(value)]
+        found = [(key, values(value)) for key, value in own.items() if own_function(value)]
     return [*found, *_state(layer)]
 
 
@@ -174,6 +193,9 @@ def _wiring(model: keras.layers.Layer, values: "_Values") -> Iterator[Any]:
         args = [made.get(id(value)) or values(value) for value in keras.tree.flatten(node.arguments.args)]
         named = keras.tree.flatten(dict(node.arguments.kwargs))
         yield [type(node.operation).__name__, args, [made.get(id(value)) or values(value) for value in named]]
+        if not isinstance(node.operation, keras.layers.Layer):  # what it was made with
+            held = {key: value for key, value in vars(node.operation).items() if not key.startswith("_")}
+            yield values({key: value for key, value in held.items() if key != "name"})
         made |= {id(tensor): f"{number} {place}" for place, tensor in enumerate(node.outputs)}
     yield [made[id(tensor)] for tensor in graph.outputs]
 
@@ -287,7 +309,17 @@ def _of_keras(module: str) -> bool:
     return module.partition(".")[0] in ("keras", "ensemble_vs_dropout")
 
 
-def _own_function(value: Any) -> bool:
+def has_own_functions(operation: Any) -> bool:
+    """Return whether a layer or an operation holds a function of the user's own, as an activation, say.
+
+    Example:
+        >>> has_own_functions(keras.layers.Dense(2, "relu")), has_own_functions(keras.layers.Dense(2, lambda x: x + 1))
+        (False, True)
+    """
+    return any(own_function(value) for key, value in vars(operation).items() if key not in _BASE)
+
+
+def own_function(value: Any) -> bool:
     """Return whether a value is a function of the user's own, of which Keras writes down no more than a name."""
     if getattr(value, "of_trunk", False):  # what stands for a model's call while its trunk is computed once
         return False

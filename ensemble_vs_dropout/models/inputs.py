@@ -14,7 +14,7 @@ import psutil
 import scipy.sparse
 
 from ensemble_vs_dropout.checks import InputError, check_at_least
-from ensemble_vs_dropout.inputs import by_place, columns_of, nested, table, told
+from ensemble_vs_dropout.inputs import as_bytes, by_place, columns_of, nested, table, told
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.calling import input_of
 from ensemble_vs_dropout.models.graphs import graph_of
@@ -153,6 +153,8 @@ class Examples:
 
     def __init__(self, name: str, x: Any, inputs: Sequence[Input]):
         self._name = name
+        kinds = [np.dtype(one.dtype) for one in inputs if one.dtype.startswith(("int", "uint"))]
+        self._whole = kinds[0] if kinds else None  # the dtype, where a model takes whole numbers
         self._parts: dict[str, Examples] = {}
         if any(one.parts for one in inputs):
             self._take_several(x, inputs)
@@ -230,6 +232,8 @@ class Examples:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             sick = start + int(np.argmin(np.isfinite(array).reshape(len(array), -1).all(axis=1)))
             raise InputError(f"{self._name} must be finite, got NaN or infinity in example {sick}; drop or impute it")
+        if self._whole is not None:
+            _check_whole(self._name, array, self._whole, start)
         return array.reshape(len(array), *self._shape)
 
     def whole(self) -> Array:
@@ -441,7 +445,21 @@ def _as_utf8(name: str, array: Array) -> npt.NDArray[np.bytes_]:
         flat = [one.encode() if isinstance(one, str) else one for one in array.ravel().tolist()]
     except UnicodeEncodeError as error:
         raise InputError(f"{name} must hold text that UTF-8 can hold: {error}") from error
-    return np.array(flat, np.bytes_).reshape(array.shape)
+    return as_bytes(name, flat).reshape(array.shape)
+
+
+def _check_whole(name: str, array: Any, dtype: np.dtype[Any], start: int) -> None:
+    """Raise if numbers are none that a dtype of whole numbers holds; Keras casts them without a word."""
+    if array.dtype.kind not in "uif" or array.dtype == dtype:
+        return
+    known = np.iinfo(dtype)
+    wrong = (array < known.min) | (array > known.max) | (array != np.floor(array))
+    if wrong.any():
+        example = start + int(np.argmax(wrong.reshape(len(array), -1).any(axis=1)))
+        raise InputError(
+            f"{name} must hold whole numbers, as the model takes {dtype.name}, got {float(array[wrong].flat[0]):.4g} "
+            f"in example {example}; do not standardize or scale them before (standardise=False in from_arrays)"
+        )
 
 
 def _check_none_missing(name: str, values: npt.NDArray[np.object_]) -> None:

@@ -20,6 +20,7 @@ from ensemble_vs_dropout.inputs import by_place
 from ensemble_vs_dropout.models.architecture import architecture, remembered
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.models.calling import as_tensors
+from ensemble_vs_dropout.models.graphs import graph_of, nodes
 from ensemble_vs_dropout.models.heads import Head, read_head
 from ensemble_vs_dropout.models.random_layers import Off, check_raw_draws, has_foreign, tracing
 from ensemble_vs_dropout.types import FloatArray
@@ -186,16 +187,33 @@ def told_in_a_sentence(model: keras.Model) -> Iterator[None]:
         ) from error
 
 
+def _may_mix(model: keras.Model) -> bool:
+    """Return whether a graph holds operations that are no layers, or layers along the axis of examples."""
+    graph = graph_of(model)
+    for node in nodes(graph) if graph is not None else ():
+        if not isinstance(node.operation, keras.layers.Layer) or _acts_on_axis_0(node.operation):
+            return True
+        if isinstance(node.operation, keras.Model) and _may_mix(node.operation):
+            return True
+    return False
+
+
+def _acts_on_axis_0(operation: Any) -> bool:
+    axis = getattr(operation, "axis", None)
+    return axis is not None and 0 in np.ravel(axis)
+
+
 def check_batches(model: keras.Model, whole: FloatArray, predicted: Callable[[slice], FloatArray], size: int) -> None:
     """Raise if a model of the user's own predicts an example otherwise when other examples are in its batch.
 
     Args:
-        model: One made of Keras' own layers is not looked at: none of them does that in inference mode.
+        model: One made of Keras' own layers is not looked at: none of them does that in inference mode, but for those
+            that act along the axis of examples.
         whole: What was predicted for a batch, shape (..., examples, classes).
         predicted: Predicts a part of it.
         size: The examples of that batch.
     """
-    if size < 2 or not has_foreign(model):
+    if size < 2 or not (has_foreign(model) or _may_mix(model)):
         return
     some = min(size, _COMPARED)
     halves = [predicted(slice(0, some // 2)), predicted(slice(some // 2, some))]

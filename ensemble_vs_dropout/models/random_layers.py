@@ -12,6 +12,7 @@ from functools import partial, wraps
 from typing import Any, Protocol
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.models.architecture import has_own_functions
 from ensemble_vs_dropout.models.backend import keras, keras_random, tf
 from ensemble_vs_dropout.models.calling import input_of
 from ensemble_vs_dropout.models.draws import FUNCTIONS, drawing_by
@@ -33,7 +34,8 @@ _OWN_DRAWS = ("StatelessRandomUniformFullIntV2",)
 def is_foreign(layer: Any) -> bool:
     """Return whether a layer holds code of the user's own, which its class does not tell."""
     module = type(layer).__module__
-    return isinstance(layer, keras.layers.Lambda) or not module.startswith(("keras.", "ensemble_vs_dropout."))
+    own = isinstance(layer, keras.layers.Lambda) or not module.startswith(("keras.", "ensemble_vs_dropout."))
+    return own or has_own_functions(layer)  # an activation, say
 
 
 def has_foreign(model: keras.Model) -> bool:

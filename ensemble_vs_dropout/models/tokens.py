@@ -1,7 +1,7 @@
 """What a network looks up by whole numbers, held to be whole numbers."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any
 
@@ -37,13 +37,11 @@ def check_whole(model: keras.Model, x: npt.NDArray[np.generic]) -> None:
             )
     layers = [layer for layer in model._flatten_layers() if hasattr(layer, "embeddings")]
     if layers and all(column.dtype.kind in "uifb" for column in columns.values()):
-        with keras.StatelessScope(), _watched(layers):
-            try:
-                model(as_tensors(x, computed=True), training=False)
-            except InputError:
-                raise
-            except Exception:  # what a model cannot take, predicting tells
-                return
+        found: list[str] = []
+        with keras.StatelessScope(), _watched(layers, found), suppress(Exception):  # what fails, predicting tells
+            model(as_tensors(x, computed=True), training=False)
+        if found:
+            raise InputError(found[0])
 
 
 def _whole(values: npt.NDArray[Any]) -> bool:
@@ -55,12 +53,12 @@ def _first(values: npt.NDArray[Any]) -> str:
 
 
 @contextmanager
-def _watched(layers: Sequence[keras.layers.Layer]) -> Iterator[None]:
+def _watched(layers: Sequence[keras.layers.Layer], found: list[str]) -> Iterator[None]:
     """Look at what layers are called with."""
     before = [vars(layer).get("call") for layer in layers]
     try:
         for layer in layers:
-            vars(layer)["call"] = _looking(layer)
+            vars(layer)["call"] = _looking(layer, found)
         yield
     finally:
         for layer, call in zip(layers, before, strict=True):
@@ -70,7 +68,7 @@ def _watched(layers: Sequence[keras.layers.Layer]) -> Iterator[None]:
                 vars(layer)["call"] = call
 
 
-def _looking(layer: keras.layers.Layer) -> Callable[..., Any]:
+def _looking(layer: keras.layers.Layer, found: list[str]) -> Callable[..., Any]:
     call = layer.call
 
     @wraps(call)
@@ -78,7 +76,7 @@ def _looking(layer: keras.layers.Layer) -> Callable[..., Any]:
         if tf.is_tensor(inputs) and hasattr(inputs, "numpy"):
             values = np.asarray(inputs.numpy())
             if not _whole(values):
-                raise InputError(
+                found.append(
                     f"the tokens that {layer.name!r} looks up must be whole numbers, got {_first(values)}; do not "
                     "standardize them (standardise=False in from_arrays)"
                 )

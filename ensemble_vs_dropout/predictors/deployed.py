@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.files import appearing
 from ensemble_vs_dropout.inputs import nested
+from ensemble_vs_dropout.models.adapted import check_vocabularies
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.inputs import inputs_of
 from ensemble_vs_dropout.predictors.export import pool, probabilities_of
@@ -142,6 +143,7 @@ def write(path: str | PathLike[str], model: keras.Model, told: Mapping[str, Any]
     path = Path(path)
     if path.suffix != ".keras":
         raise InputError(f"out must end in .keras, got {str(path)!r}")
+    check_vocabularies(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     with appearing(path) as partial:
         try:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.files import appearing
-from ensemble_vs_dropout.models.adapted import give_state, state_of
+from ensemble_vs_dropout.models.adapted import check_vocabularies, give_state, state_of
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.copies import alike, predicted, probe
 from ensemble_vs_dropout.training import files
@@ -35,6 +35,7 @@ def write(path: str | PathLike[str], models: Iterable[keras.Model], state: dict[
     names, masks, reasons = [], [], []
     with appearing(Path(path)) as partial, zipfile.ZipFile(partial, "w") as archive, TemporaryDirectory() as folder:
         for member, model in enumerate(models):
+            check_vocabularies(model)
             reasons.append(files.undescribed(model))
             suffix = files.WEIGHTS if reasons[-1] else files.WHOLE
             files.check_kept(model, suffix)

@@ -24,17 +24,17 @@ from ensemble_vs_dropout.training.loop import (
     on_device,
     train_members,
 )
-from ensemble_vs_dropout.training.looped import Batch, Looped
+from ensemble_vs_dropout.training.looped import Batch, Looped, moving
 from ensemble_vs_dropout.training.numbers import differ, structure
 from ensemble_vs_dropout.training.schedule import TRAIN, Schedule
 from ensemble_vs_dropout.training.stacked import Stacked
 from ensemble_vs_dropout.training.stateless import CannotStack
 from ensemble_vs_dropout.training.strategy import AT_ONCE, STRATEGIES, Choice, choose
 from ensemble_vs_dropout.training.streams import Stream
-from ensemble_vs_dropout.training.trunk import computed_once
+from ensemble_vs_dropout.training.trunk import as_they_are, computed_once
 from ensemble_vs_dropout.training.unrolled import Unrolled
 
-_LOOKED_AT = 1024  # examples whose tokens are looked at
+_LOOKED_AT = 256  # examples whose tokens are looked at inside the network
 
 
 @dataclass
@@ -140,6 +140,7 @@ def fit_members(
     todo = fitted.waiting(len(models), schedule.initial_epoch)
     if not todo:
         return
+    _check_apart(models)
     if schedule.callbacks:
         own = {member: list(schedule.callbacks(member)) for member in todo}
         stepwise = any(wants_steps(callback) for each in own.values() for callback in each)
@@ -179,7 +180,8 @@ def _fit(
     def report(end: EpochEnd) -> None:
         progress.epoch(f"network {end.member + 1} of {members}", end)
         if options.on_epoch:
-            options.on_epoch(end)
+            with as_they_are(models):
+                options.on_epoch(end)
 
     def finished(member: int, rows: list[Row], diverged: bool) -> None:
         if diverged:
@@ -208,7 +210,7 @@ def _fit(
         if not left:
             continue
         say = progress.say if progress.verbose == 2 else _nothing
-        with computed_once([*left.values()], schedule, say, time.perf_counter) as own:
+        with computed_once([*left.values()], schedule, say, time.perf_counter, options.memory_limit) as own:
             data = {} if isinstance(own.train, Stream) else {TRAIN: on_device(own.train, head)}
             data |= {name: on_device(part, head) for name, part in own.watched.items()}
             sample = next(own.train.epoch(0, 0, 0, False)) if isinstance(own.train, Stream) else data[TRAIN]
@@ -254,6 +256,25 @@ def _choice(
     return choice
 
 
+def _check_apart(models: Sequence[keras.Model]) -> None:
+    """Raise if training one member would change another, or an optimizer knows other variables than the member has."""
+    owners: dict[int, int] = {}
+    for member, model in enumerate(models):
+        for variable in moving(model):
+            other = owners.setdefault(id(variable), member)
+            if other != member:
+                raise InputError(
+                    f"members {other} and {member} share the variable {variable.path!r}, so that training one would "
+                    "change the other; make its layer inside the builder, or freeze it"
+                )
+        known = {id(variable) for variable in getattr(model.optimizer, "_trainable_variables", [])}
+        if model.optimizer.built and known and not {id(one) for one in model.trainable_variables} <= known:
+            raise InputError(
+                f"the optimizer of {model.name!r} does not know all variables that learn; compile the model again "
+                "where layers of it were made trainable"
+            )
+
+
 def _check_tokens(model: keras.Model, schedule: Schedule) -> None:
     """Raise if an embedding would look up what is no token, or data hold tokens that it has no row for.
 
@@ -262,8 +283,9 @@ def _check_tokens(model: keras.Model, schedule: Schedule) -> None:
     if any(hasattr(layer, "embeddings") for layer in model._flatten_layers()):
         for part in (schedule.train, *schedule.watched.values()):
             if not isinstance(part, Stream):
-                check_whole(model, part.x[:_LOOKED_AT])
-                forward(model, part.x, Programs())
+                for start in range(0, min(len(part.x), _LOOKED_AT), schedule.batch_size):
+                    check_whole(model, part.x[start : start + schedule.batch_size])
+                forward(model, part.x, Programs(), batch_size=max(schedule.batch_size, 32))
 
 
 def _engine_for(

@@ -177,6 +177,15 @@ def mask_states(model: keras.Model) -> list[keras.Variable]:
     return [v for v in model.non_trainable_variables if v.name == "seed_generator_state"]
 
 
+def moving(model: keras.Model) -> list[keras.Variable]:
+    """Return the variables of a model that training changes: those that learn, statistics, and random states."""
+    norms = (
+        one for one in model._flatten_layers() if isinstance(one, keras.layers.BatchNormalization) and one.trainable
+    )
+    statistics = [variable for norm in norms for variable in norm.non_trainable_variables]
+    return [*model.trainable_variables, *statistics, *mask_states(model)]
+
+
 def logs_of(model: keras.Model, returned: Mapping[str, Any] | None = None) -> Logs:
     """Return a model's loss and metrics as numbers, or arrays where a metric has several.
 

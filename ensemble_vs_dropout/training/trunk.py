@@ -5,7 +5,7 @@ frozen weights are the same: a pre-trained network below a new head, or the read
 models take what their trunks give in place of their inputs; all else of them stays as it is, variables above all.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,16 +16,21 @@ import psutil
 
 from ensemble_vs_dropout.files import digest_of_arrays
 from ensemble_vs_dropout.inputs import table
+from ensemble_vs_dropout.models.architecture import has_own_functions, own_function
 from ensemble_vs_dropout.models.backend import Functional, keras, tf
 from ensemble_vs_dropout.models.calling import as_tensors
 from ensemble_vs_dropout.models.graphs import graph_of, nodes
 from ensemble_vs_dropout.models.layers import COSTLY, FIXED
 from ensemble_vs_dropout.models.programs import told_in_a_sentence
+from ensemble_vs_dropout.training.numbers import structure
 from ensemble_vs_dropout.training.schedule import Part, Schedule
 from ensemble_vs_dropout.training.streams import Stream
 
 _AT_ONCE = 256  # examples that go through a trunk together
+_COMPARED = 8  # examples that go through it in two ways first
 _KEPT = ("float32", "int32", "int64", "uint8", "bool")  # dtypes of features that are kept
+_PATCHED = ("call", "_assert_input_compatibility", "_convert_input_args")
+_BEFORE: dict[int, dict[str, Any]] = {}  # what models that are cut had of these themselves, by their ids
 _OWN = ("train_step", "test_step", "compute_loss", "compute_metrics", "call")
 
 
@@ -63,13 +68,13 @@ def find_trunk(model: keras.Model) -> Trunk | None:
         (1, 2, 16)
     """
     graph = graph_of(model)
-    own = any(getattr(type(model), name) not in _usual(name) for name in _OWN)
-    if graph is None or own or model.compute_dtype != "float32":
+    own = any(name in vars(model) or getattr(type(model), name) not in _usual(name) for name in _OWN)
+    if graph is None or own or model.compute_dtype != "float32" or _looks_on(model):
         return None
     known = {id(tensor): tensor for tensor in graph.inputs}
     fixed, rest = [], []
     for node in nodes(graph):
-        if _is_fixed(node.operation) and all(id(tensor) in known for tensor in node.input_tensors):
+        if _is_fixed(node) and all(id(tensor) in known for tensor in node.input_tensors):
             fixed.append(node)
             known |= {id(tensor): tensor for tensor in node.outputs}
         else:
@@ -89,18 +94,31 @@ def _usual(name: str) -> list[Any]:
     return [getattr(kind, name) for kind in (keras.Model, keras.Sequential, Functional)]
 
 
-def _is_fixed(operation: Any) -> bool:
-    """Return whether an operation computes the same in training as in inference mode, whatever is learned."""
-    if not isinstance(operation, keras.layers.Layer):
-        return type(operation).__module__.startswith("keras.")
-    if isinstance(operation, keras.Model) and graph_of(operation) is None:
+def _looks_on(model: keras.Model) -> bool:
+    """Return whether a loss or a metric is of the user's own, and so may call the model itself."""
+    config = model._compile_config.config if getattr(model, "_compile_config", None) else {}
+    held = keras.tree.flatten([config.get(name) for name in ("loss", "metrics", "weighted_metrics")])
+    modules = (getattr(one, "__module__", None) or type(one).__module__ for one in held)
+    wrapped = (getattr(one, name, None) for one in held for name in ("fn", "_fn"))
+    return not all(module.startswith(("keras.", "builtins")) for module in modules) or any(map(own_function, wrapped))
+
+
+def _is_fixed(node: Any) -> bool:
+    """Return whether a node computes the same in training as in inference mode, whatever is learned."""
+    operation = node.operation
+    given = keras.tree.flatten([node.arguments.args, node.arguments.kwargs])
+    if any(isinstance(value, (keras.Variable, tf.Variable)) for value in given):
         return False
-    return all(_is_still(layer) for layer in _all(operation))
+    graph = graph_of(operation)
+    if graph is not None:
+        return all(map(_is_fixed, nodes(graph)))
+    if has_own_functions(operation):
+        return False
+    of_keras = type(operation).__module__.startswith("keras.")
+    return _is_still(operation) if isinstance(operation, keras.layers.Layer) else of_keras
 
 
 def _is_still(layer: keras.layers.Layer) -> bool:
-    if isinstance(layer, keras.Model):
-        return graph_of(layer) is not None
     masking = getattr(layer, "mask_zero", False)  # a mask goes with a tensor, and would be lost
     learns = bool(layer.trainable_variables) or (isinstance(layer, keras.layers.BatchNormalization) and layer.trainable)
     return type(layer) in FIXED and not (masking or learns or layer.losses or layer.activity_regularizer)
@@ -115,7 +133,11 @@ def _all(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
 
 @contextmanager
 def computed_once(
-    models: Sequence[keras.Model], schedule: Schedule, say: Callable[[str], None], clock: Callable[[], float]
+    models: Sequence[keras.Model],
+    schedule: Schedule,
+    say: Callable[[str], None],
+    clock: Callable[[], float],
+    limit: int | None = None,
 ) -> Iterator[Schedule]:
     """Let models take what their trunks give, and yield the schedule with that in place of their inputs.
 
@@ -125,14 +147,21 @@ def computed_once(
             the model, or where the models have no trunk, or different ones.
         say: Told in a sentence what is computed once.
         clock: Gives seconds.
+        limit: Bytes that what the trunks give may take; by default a quarter of what is free.
     """
-    trunks = _trunks(models, schedule)
+    trunks = _trunks(models, schedule, limit)
+    start = clock()
+    parts = {id(part): part for part in (schedule.train, *schedule.watched.values()) if isinstance(part, Part)}
+    features: dict[int, Part] = {}
+    for key, part in parts.items() if trunks else ():
+        x = _features(models[0], trunks[0], part.x)
+        if x is None:
+            trunks = []
+            break
+        features[key] = part._replace(x=x)
     if not trunks:
         yield schedule
         return
-    start = clock()
-    parts = {id(part): part for part in (schedule.train, *schedule.watched.values()) if isinstance(part, Part)}
-    features = {key: part._replace(x=_features(models[0], trunks[0], part.x)) for key, part in parts.items()}
     seconds, size = clock() - start, sum(part.x.nbytes for part in features.values())
     epochs = (schedule.epochs - schedule.initial_epoch) * len(models)
     say(
@@ -144,7 +173,7 @@ def computed_once(
         yield replace(schedule, train=features[id(schedule.train)], watched=watched)
 
 
-def _trunks(models: Sequence[keras.Model], schedule: Schedule) -> list[Trunk]:
+def _trunks(models: Sequence[keras.Model], schedule: Schedule, limit: int | None) -> list[Trunk]:
     """Return the trunk of each model, or none."""
     if isinstance(schedule.train, Stream) or schedule.callbacks or not models:
         return []
@@ -154,9 +183,12 @@ def _trunks(models: Sequence[keras.Model], schedule: Schedule) -> list[Trunk]:
         if trunk is None or (trunks and (trunk.fixed, trunk.bytes) != (trunks[0].fixed, trunks[0].bytes)):
             return []
         trunks.append(trunk)
+    if len({structure(model) for model in models}) > 1:  # of constants, settings and vocabularies, too
+        return []
     digests = {digest_of_arrays(weight for layer in trunk.layers for weight in _weights(layer)) for trunk in trunks}
     examples = sum(len(part.x) for part in (schedule.train, *schedule.watched.values()))
-    fits = 2 * examples * trunks[0].bytes <= psutil.virtual_memory().available // 2  # as arrays, and as tensors
+    allowed = psutil.virtual_memory().available // 2 if limit is None else limit
+    fits = 2 * examples * trunks[0].bytes <= allowed  # as arrays, and as tensors
     return trunks if len(digests) == 1 and fits else []
 
 
@@ -164,8 +196,8 @@ def _weights(layer: keras.layers.Layer) -> list[npt.NDArray[Any]]:
     return [] if isinstance(layer, keras.Model) else layer.get_weights()
 
 
-def _features(model: keras.Model, trunk: Trunk, x: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """Return what a trunk gives, a field for each tensor if there are several."""
+def _features(model: keras.Model, trunk: Trunk, x: npt.NDArray[np.generic]) -> npt.NDArray[np.generic] | None:
+    """Return what a trunk gives, a field for each tensor if there are several; None if it mixes examples."""
     graph = graph_of(model)
     after = {id(node) for node in trunk.rest}
     before = [node for node in nodes(graph) if id(node) not in after]
@@ -176,11 +208,25 @@ def _features(model: keras.Model, trunk: Trunk, x: npt.NDArray[np.generic]) -> n
             values = _run(before, values, training=False)
         return [values[id(tensor)] for tensor in trunk.cut]
 
-    compiled, found = tf.function(given, reduce_retracing=True, autograph=False), []
+    compiled = tf.function(given, reduce_retracing=True, autograph=False)
+
+    def of(part: npt.NDArray[np.generic]) -> list[npt.NDArray[Any]]:
+        return [np.asarray(value) for value in compiled(as_tensors(part))]
+
+    some = x[:_COMPARED]
+    try:
+        with told_in_a_sentence(model):
+            whole, halves = of(some), [of(some[: len(some) // 2]), of(some[len(some) // 2 :])] if len(some) > 1 else []
+    except (tf.errors.InvalidArgumentError, ValueError):  # what folds examples together may not take fewer
+        return None
+    for place, values in enumerate(whole):
+        parts = [half[place] for half in halves] or [values]
+        if sum(map(len, parts)) != len(some) or values.shape != (len(some), *trunk.cut[place].shape[1:]):
+            return None
+        if not np.allclose(np.concatenate(parts), values, rtol=1e-4, atol=1e-5):
+            return None
     with told_in_a_sentence(model):
-        for start in range(0, len(x), _AT_ONCE):
-            batch = x[start : start + _AT_ONCE]
-            found.append([np.asarray(value) for value in compiled(as_tensors(batch))])
+        found = [of(x[start : start + _AT_ONCE]) for start in range(0, len(x), _AT_ONCE)]
     columns = {f"[{place}]": np.concatenate(parts) for place, parts in enumerate(zip(*found, strict=True))}
     return table(columns) if len(columns) > 1 else columns["[0]"]
 
@@ -199,14 +245,34 @@ def _run(some: Sequence[Any], values: dict[int, Any], training: bool | None) -> 
 @contextmanager
 def _cut(models: Sequence[keras.Model], trunks: Sequence[Trunk]) -> Iterator[None]:
     """Let models be called with what their trunks give."""
+    before = [{name: vars(model)[name] for name in _PATCHED if name in vars(model)} for model in models]
     try:
         for model, trunk in zip(models, trunks, strict=True):
-            vars(model).update(call=_rest_of(model, trunk), _assert_input_compatibility=_takes_anything)
+            vars(model).update(zip(_PATCHED, (_rest_of(model, trunk), _takes_anything, False), strict=True))
+            _BEFORE[id(model)] = before.pop(0)
         yield
     finally:
         for model in models:
-            for name in ("call", "_assert_input_compatibility"):
-                vars(model).pop(name, None)
+            _put_back(model, _BEFORE.pop(id(model), {}))
+
+
+@contextmanager
+def as_they_are(models: Sequence[keras.Model]) -> Iterator[None]:
+    """Let models be called with their own inputs inside, as by a function of the user's own that looks on."""
+    cut = [(model, {name: vars(model)[name] for name in _PATCHED}) for model in models if id(model) in _BEFORE]
+    for model, _ in cut:
+        _put_back(model, _BEFORE[id(model)])
+    try:
+        yield
+    finally:
+        for model, patches in cut:
+            vars(model).update(patches)
+
+
+def _put_back(model: keras.Model, before: Mapping[str, Any]) -> None:
+    for name in _PATCHED:
+        vars(model).pop(name, None)
+    vars(model).update(before)
 
 
 def _takes_anything(*_: Any) -> None:

@@ -10,7 +10,7 @@ from ensemble_vs_dropout.datasets.features import check_features, ready_features
     [
         ([1.0, 2.0], r"must have shape \(examples, features\).*got \(2,\)"),
         ([[1.0], [1.0, 2.0]], "rows of different shape"),
-        (np.array([["a"], [None]], dtype=object), "must hold numbers or text, got dtype object"),
+        (np.array([["a"], [None]], dtype=object), "must hold text in every place, got something else too"),
         (np.array([[1], [None]], dtype=object), "must hold numbers or text, got dtype object"),
         (["a", "\ud800"], "must hold text that UTF-8 can hold"),
         (np.array([b"a", b"\xff"]), "must hold text that UTF-8 can hold"),

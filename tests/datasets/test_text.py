@@ -63,3 +63,11 @@ def test_networks_of_the_toolkit_take_no_text():
     data = from_arrays(WORDS[:80], Y[:80], WORDS[80:], Y[80:], name="messages")
     with pytest.raises(InputError, match="mlp takes numbers, and 'messages' holds text; give a network of your own"):
         build_for(mlp(), data, rate=0.0)
+
+
+def test_text_that_would_not_be_kept_whole_is_refused(monkeypatch):
+    with pytest.raises(InputError, match="does not end in NUL"):
+        from_arrays(["dog\x00", "cat"] * 20, [0, 1] * 20, ["a", "b"], [0, 1])
+    monkeypatch.setattr("ensemble_vs_dropout.inputs.psutil.virtual_memory", lambda: type("M", (), {"available": 1000}))
+    with pytest.raises(InputError, match="would take 3,200 bytes, as one of its 40 texts has 80; cut long texts"):
+        from_arrays(["a" * 80, "b"] * 20, [0, 1] * 20, ["a", "b"], [0, 1])

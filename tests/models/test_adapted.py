@@ -9,6 +9,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import from_arrays
 from ensemble_vs_dropout.experiments.comparison import Comparison
 from ensemble_vs_dropout.models.adapted import give_state, state_of
+from ensemble_vs_dropout.models.architecture import architecture
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.predictors import Ensemble, MonteCarloDropout, WeightScaling
 
@@ -114,3 +115,38 @@ def test_members_adapted_to_other_data_are_trained_as_each_alone():
         ensemble().fit(NUMBERS, Y, strategy="stacked", **settings)
     chosen.fit(NUMBERS, Y, strategy="unrolled", **settings)
     np.testing.assert_allclose(chosen.predict_members(NUMBERS).probs, looped.predict_members(NUMBERS).probs, atol=1e-5)
+
+
+@pytest.mark.parametrize("word", ["two\nlines", "yes\r"])
+def test_a_word_with_a_line_end_is_refused_where_a_file_would_lose_it(word, tmp_path):
+    words = np.array([word, "no", "maybe"])[np.arange(60) % 3]
+
+    def build(data=None, rate=0.0):
+        return network(
+            adapted(L.TextVectorization(split=None, standardize=None, output_mode="multi_hot"), words), words
+        )
+
+    with pytest.raises(InputError, match="no file keeps a word with a line end"):
+        Ensemble(build, members=2).save(tmp_path / "ensemble.zip")
+    data = from_arrays(words[:40], Y[:40], words[40:], Y[40:])
+    with pytest.raises(InputError, match="no file keeps a word with a line end"):
+        evd.compare(data, build, members=2, rate=0.5, verbose=0)
+
+
+def test_what_variables_hold_by_themselves_is_part_of_a_network():
+    def build(kind):
+        model = network(L.Rescaling(1.0), NUMBERS, rate=0.0)
+        if kind == "frozen kernel":
+            model.layers[-1].kernel.trainable = False
+        if kind == "own penalty":
+            model.layers[-1].kernel.regularizer = keras.regularizers.L2(1.0)
+        if kind == "no decay":
+            model.compile(keras.optimizers.AdamW(0.1, weight_decay=0.5), "sparse_categorical_crossentropy")
+            model.optimizer.exclude_from_weight_decay(var_names=["kernel"])
+        if kind == "decay":
+            model.compile(keras.optimizers.AdamW(0.1, weight_decay=0.5), "sparse_categorical_crossentropy")
+        return model
+
+    kinds = ["plain", "frozen kernel", "own penalty", "decay", "no decay"]
+    assert len({architecture(build(kind)) for kind in kinds}) == len(kinds)
+    assert architecture(build("plain")) == architecture(build("plain"))

@@ -45,3 +45,21 @@ def test_inputs_are_standardized_by_name():
     Ensemble(reader, members=2).fit(found.x_train, found.y_train, verbose=0)
     with pytest.raises(InputError, match="unknown input of standardise 'ages'"):
         data(standardise=["ages"])
+
+
+def test_inputs_of_whole_numbers_take_no_others_wherever_they_come():
+    def build():
+        inputs = keras.Input((3,), dtype="uint8")
+        model = keras.Model(inputs, L.Dense(2, "softmax")(L.Rescaling(1 / 255)(inputs)))
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    whole = RNG.integers(0, 256, (1200, 3))
+    ensemble = Ensemble(build, members=2)
+    ensemble.predict(whole.astype(float))
+    late = whole.astype(float)
+    late[-1, 0] = 1.5
+    for x in (late, whole / 255, whole + 200, -whole):
+        for way in (ensemble.predict, lambda x: ensemble.fit(x, np.arange(1200) % 2, verbose=0)):
+            with pytest.raises(InputError, match="must hold whole numbers, as the model takes uint8, got"):
+                way(x)

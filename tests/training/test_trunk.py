@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.predictors import Ensemble
 from ensemble_vs_dropout.training import fitting
@@ -77,11 +78,12 @@ NETWORKS = {
     "words": (words, WORDS),
     "several": (several, {"a": PICTURES, "b": NUMBERS}),
     "ends apart": (ends_apart, PICTURES),
+    "tied": (lambda: tied(), NUMBERS),
 }
 
 
 @contextmanager
-def whole(models, schedule, say, clock):
+def whole(models, schedule, say, clock, limit):
     """The slow twin: everything is computed in each step."""
     yield schedule
 
@@ -94,8 +96,8 @@ def part(x, where):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_members_are_those_that_compute_everything_in_each_step(name, strategy, monkeypatch):
     build, x = NETWORKS[name]
-    if (name, strategy) == ("words", "stacked"):
-        pytest.skip("text cannot be stacked where it is computed in each step")
+    if strategy == "stacked" and name in ("words", "tied"):
+        pytest.skip("text cannot be stacked where it is computed in each step, nor what an operation is given")
     assert find_trunk(build()) is not None
     settings = {
         "validation_data": (part(x, slice(30, None)), Y[30:]), "watch": {"test": (part(x, slice(9)), Y[:9])},
@@ -145,12 +147,37 @@ WITHOUT = {
         lambda x: frozen(L.Dense(4))(L.BatchNormalization(scale=False, center=False)(x))
     ),
     "a layer of one's own": lambda: made(lambda x: frozen(L.Dense(4))(Own()(x))),
-    "a mask": lambda: made(lambda x: L.LSTM(2)(frozen(L.Embedding(9, 3, mask_zero=True))(x)), dtype="int32"),
+    "a mask": lambda: made(
+        lambda x: L.LSTM(2)(frozen(L.Dense(3))(frozen(L.Embedding(9, 3, mask_zero=True))(x))), dtype="int32"
+    ),
     "a penalty on activations": lambda: made(lambda x: frozen(L.Dense(4, activity_regularizer="l2"))(x)),
     "a step of its own": lambda: made(lambda x: frozen(L.Dense(4))(x), kind=OwnStep),
     "an open axis": lambda: made(lambda x: L.GlobalMaxPooling1D()(L.Conv1D(2, 1)(frozen(L.Dense(4))(x))), (None, 5)),
     "all of it": lambda: frozen_whole(),
+    "a function of one's own": lambda: made(lambda x: frozen(L.Dense(4, lambda t: t * 2.0))(x)),
+    "a loss of one's own": lambda: with_loss(lambda y, p: keras.losses.sparse_categorical_crossentropy(y, p)),
+    "a call of one's own": lambda: with_call(),
 }
+
+
+def tied():
+    """A weight that learns below is used above."""
+    last = L.Dense(4)
+    last.build((None, 4))
+    return made(lambda x: last(keras.ops.matmul(frozen(L.Dense(4, kernel_initializer="ones"))(x), last.kernel)))
+
+
+def with_loss(loss):
+    model = made(lambda x: frozen(L.Dense(4))(x))
+    model.compile("sgd", loss)
+    return model
+
+
+def with_call():
+    model = made(lambda x: frozen(L.Dense(4))(x))
+    before = model.call
+    model.call = lambda inputs, training=None, mask=None: before(inputs * 3.0, training=training)
+    return model
 
 
 def frozen_whole():
@@ -215,3 +242,105 @@ def test_a_checkpoint_goes_on_whatever_was_computed_once(tmp_path, monkeypatch):
     again = Ensemble(pictures, members=2, seed=3)
     again.fit(PICTURES, Y, checkpoint=tmp_path, checkpoint_every=1, **settings)
     np.testing.assert_allclose(again.predict(PICTURES), expected.predict(PICTURES), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "bool", "float32"])
+@pytest.mark.parametrize("kind", ["sequential", "functional"])
+def test_whatever_dtype_comes_in_it_is_keras_own_training(kind, dtype):
+    x = RNG.integers(0, 2 if dtype == "bool" else 256, (40, 6, 6, 1)).astype(dtype)
+
+    def build():
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input((6, 6, 1), dtype=dtype)
+        layers = [L.Rescaling(1 / 255), frozen(L.Conv2D(4, 3)), L.Flatten(), L.Dense(3, "softmax")]
+        if kind == "sequential":
+            model = keras.Sequential([inputs, *layers])
+        else:
+            outputs = inputs
+            for layer in layers:
+                outputs = layer(outputs)
+            model = keras.Model(inputs, outputs)
+        model.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy")
+        return model
+
+    ensemble, alone = Ensemble(build, members=1), build()
+    alone.set_weights(ensemble.models[0].get_weights())
+    settings = {"epochs": 3, "batch_size": 8, "shuffle": False, "verbose": 0}
+    ensemble.fit(x, Y, **settings)
+    assert find_trunk(alone) is not None
+    losses = alone.fit(x, Y, **settings).history["loss"]
+    np.testing.assert_allclose(ensemble.histories.loss, losses, rtol=1e-4)
+
+
+@pytest.mark.parametrize("differ", ["columns", "scale", "words"])
+def test_members_whose_trunks_compute_otherwise_are_computed_whole(differ, monkeypatch):
+    def build(number):
+        inputs = keras.Input((), dtype="string") if differ == "words" else keras.Input((5,))
+        if differ == "words":
+            read = L.TextVectorization(vocabulary=["red", "dog", "cat"][: number + 1], output_mode="multi_hot")(inputs)
+            read = keras.ops.pad(read, [[0, 0], [0, 3 - number]])
+        elif differ == "scale":
+            read = L.Rescaling(1.0 + number)(inputs)
+        else:
+            read = keras.ops.take(inputs, [number, 3], axis=1)
+        return compiled(inputs, frozen(L.Dense(4, kernel_initializer="ones"))(read))
+
+    x = WORDS if differ == "words" else NUMBERS
+    found = []
+    for way in (fitting.computed_once, whole):
+        monkeypatch.setattr(fitting, "computed_once", way)
+        members = Ensemble(lambda number: build(number), members=2, vary={"number": [0, 1]})
+        try:
+            members.fit(x, Y, epochs=2, batch_size=8, verbose=0, strategy="looped")
+        except InputError as refusal:
+            pytest.skip(str(refusal))
+        found.append(members.predict_members(x).probs)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+
+def test_what_mixes_examples_is_not_computed_once(monkeypatch):
+    def build():
+        inputs = keras.Input((5,))
+        return compiled(inputs, frozen(L.Dense(4))(inputs - keras.ops.mean(inputs, axis=0, keepdims=True)))
+
+    found = []
+    for way in (fitting.computed_once, whole):
+        monkeypatch.setattr(fitting, "computed_once", way)
+        ensemble = Ensemble(build, members=1, seed=1)
+        ensemble.fit(NUMBERS, Y, epochs=3, batch_size=8, verbose=0)
+        found.append(ensemble.models[0].get_weights())
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(InputError, match="change with the batch"):
+        ensemble.predict(NUMBERS)
+
+
+def test_who_looks_on_after_an_epoch_sees_the_whole_model():
+    seen = []
+    ensemble = Ensemble(lambda: made(lambda x: frozen(L.Dense(5))(x)), members=1)
+    ensemble.fit(
+        NUMBERS, Y, epochs=2, verbose=0, on_epoch=lambda end: seen.append(np.asarray(ensemble.models[0](NUMBERS)))
+    )
+    np.testing.assert_allclose(seen[-1], ensemble.models[0](NUMBERS), atol=1e-6)
+
+
+def test_members_that_share_what_learns_are_refused():
+    shared = keras.Sequential([keras.Input((5,)), L.Dense(4, "relu")])
+    with pytest.raises(InputError, match=r"members 0 and 1 share the variable '.*kernel', so that training one"):
+        Ensemble(lambda: made(shared), members=2).fit(NUMBERS, Y, verbose=0)
+    shared.trainable = False
+    ensemble = Ensemble(lambda: made(shared), members=2)
+    ensemble.fit(NUMBERS, Y, epochs=1, verbose=0)
+    shared.trainable = True
+    with pytest.raises(InputError, match="share the variable|compile the model again"):  # noqa: RUF043
+        ensemble.fit(NUMBERS, Y, epochs=2, initial_epoch=1, verbose=0)
+
+
+def test_a_limit_of_memory_holds_for_what_a_trunk_gives(capsys):
+    def told(limit):
+        wide = Ensemble(lambda: made(lambda x: frozen(L.Dense(400, kernel_initializer="ones"))(x)), members=2)
+        wide.fit(np.repeat(NUMBERS, 10, axis=0), np.repeat(Y, 10), verbose=2, memory_limit=limit)
+        return "".join(capsys.readouterr())
+
+    assert "computed once" not in told(400_000)
+    assert "computed once" in told(4_000_000)
