@@ -1,6 +1,7 @@
 """What is refused: the lines of the list in docs/refused.md, each with attempts that must end in that sentence."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -126,6 +127,13 @@ def binary(activation, loss="binary_crossentropy"):
     return network(out=L.Dense(1, activation), loss=loss)
 
 
+def whole_numbers():
+    inputs = keras.Input((4,), dtype="int32")
+    model = keras.Model(inputs, L.Dense(3)(L.Rescaling(0.1)(inputs)))
+    model.compile("sgd", LOGITS)
+    return model
+
+
 def careless(loss):
     return network(out=L.Dense(3, "softmax"), loss=lambda y, p: loss(p))
 
@@ -214,9 +222,10 @@ REFUSALS: dict[str, list[Attempt]] = {
         Attempt(lambda: fit(y=one_hot("soft")), "argmax"),
         Attempt(lambda: fit(y=one_hot("several")), "multi-label"),
     ],
-    "**Features** in a dict or several arrays, missing, NaN, infinite or masked, complex, ragged, of another shape, "
-    "tokens that an embedding has no row for, a single example without its batch axis, or a data set without "
-    "batches.": [
+    "**Features** nested otherwise than the network takes them, missing, NaN, infinite or masked, complex, ragged, of "
+    "another shape, no whole numbers where it takes such, tokens that an embedding has no row for, a single example "
+    "without its batch axis, or a data set without batches.": [
+        Attempt(lambda: predict(whole_numbers(), X * 0.5), "must hold whole numbers"),
         Attempt(lambda: predict(network(L.Embedding(2, 3), L.Flatten()), np.full((3, 4), 5.0)), "is not in"),
         Attempt(lambda: predict(network(), {"x": X}), "^x "),
         Attempt(lambda: predict(network(), X.astype(complex)), "complex"),
@@ -226,6 +235,9 @@ REFUSALS: dict[str, list[Attempt]] = {
         Attempt(lambda: predict(network(), tf.data.Dataset.from_tensor_slices(X)), "batch"),
         Attempt(lambda: fit(x=np.where(X > 1, np.nan, X)), "finite, got NaN"),
         Attempt(lambda: predict(network(L.ReLU()), np.where(X > 1, np.inf, X)), "finite, got NaN or infinity"),
+    ],
+    "**Members** that share a layer that learns, so that training one would change the other.": [
+        Attempt(lambda: fit(partial(network, L.Dense(4))), "share the variable"),
     ],
     "**Copies and files**: a copy of a functional model with a `call` of its own; `Ensemble.load` without `build=` of "
     "a lambda or a class that is not registered.": [
