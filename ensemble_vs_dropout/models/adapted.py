@@ -1,6 +1,7 @@
 """What layers were adapted to, beyond their weights and their configurations: vocabularies, boundaries, means."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.files import digest
 from ensemble_vs_dropout.models.backend import keras
 
 State = dict[str, npt.NDArray[Any]]
@@ -37,24 +39,36 @@ def state_of(model: keras.Model) -> State:
     return found
 
 
+def words_of(model: keras.Model) -> str:
+    """Return the digest of all words that layers look up, or "" where none does.
+
+    Example:
+        >>> words_of(keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)]))
+        ''
+    """
+    words = [words for _, words in _vocabularies(model)]
+    return digest(words) if words else ""
+
+
+def _vocabularies(model: keras.Model) -> Iterator[tuple[str, list[str]]]:
+    for _, layer in _layers(model):
+        if hasattr(layer, "get_vocabulary"):
+            with suppress(Exception):  # of one that was not adapted yet
+                yield layer.name, [str(word) for word in layer.get_vocabulary()]
+
+
 def check_vocabularies(model: keras.Model) -> None:
     """Raise `InputError` if a vocabulary holds a word with a line end, which Keras' files of words do not keep.
 
     Example:
         >>> check_vocabularies(keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)]))
     """
-    for _, layer in _layers(model):
-        if not hasattr(layer, "get_vocabulary"):
-            continue
-        try:
-            words = [str(word) for word in layer.get_vocabulary()]
-        except Exception:  # one that was not adapted yet
-            continue
+    for name, words in _vocabularies(model):
         broken = next((word for word in words if "\n" in word or "\r" in word), None)
         if broken is not None:
             raise InputError(
-                f"the vocabulary of {layer.name!r} holds {broken[:40]!r}, and no file keeps a word with a line end; "
-                "take line ends out of the words before the layer is adapted"
+                f"the vocabulary of {name!r} holds {broken[:40]!r}, and no file keeps a word with a line end; take "
+                "line ends out of the words before the layer is adapted"
             )
 
 

@@ -313,10 +313,19 @@ def has_own_functions(operation: Any) -> bool:
     """Return whether a layer or an operation holds a function of the user's own, as an activation, say.
 
     Example:
-        >>> has_own_functions(keras.layers.Dense(2, "relu")), has_own_functions(keras.layers.Dense(2, lambda x: x + 1))
+        >>> from statistics import mean
+        >>> has_own_functions(keras.layers.Dense(2, "relu")), has_own_functions(keras.layers.Dense(2, mean))
         (False, True)
     """
-    return any(own_function(value) for key, value in vars(operation).items() if key not in _BASE)
+    held = (value for key, value in vars(operation).items() if key not in _BASE)
+    return any(own_function(value) and not _of_keras(_module(value)) for value in held)
+
+
+def _module(function: Any) -> str:
+    """Return where a function is from, or that which a method or a partial stands for."""
+    while isinstance(function, (functools.partial, types.MethodType)):
+        function = function.func if isinstance(function, functools.partial) else function.__func__
+    return str(getattr(function, "__module__", None) or "")
 
 
 def own_function(value: Any) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.files import appearing
-from ensemble_vs_dropout.models.adapted import check_vocabularies, give_state, state_of
+from ensemble_vs_dropout.models.adapted import give_state, state_of, words_of
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.copies import alike, predicted, probe
 from ensemble_vs_dropout.training import files
@@ -32,10 +32,9 @@ def write(path: str | PathLike[str], models: Iterable[keras.Model], state: dict[
     Raises:
         InputError: Keras cannot save a model.
     """
-    names, masks, reasons = [], [], []
+    names, masks, reasons, words = [], [], [], []
     with appearing(Path(path)) as partial, zipfile.ZipFile(partial, "w") as archive, TemporaryDirectory() as folder:
         for member, model in enumerate(models):
-            check_vocabularies(model)
             reasons.append(files.undescribed(model))
             suffix = files.WEIGHTS if reasons[-1] else files.WHOLE
             files.check_kept(model, suffix)
@@ -47,8 +46,9 @@ def write(path: str | PathLike[str], models: Iterable[keras.Model], state: dict[
             archive.write(Path(folder) / names[-1], names[-1])
             (Path(folder) / names[-1]).unlink()
             masks.append([seed.numpy().tolist() for seed in files.seed_states(model)])
+            words.append(words_of(model))
             archive.writestr(_outputs_name(member), _outputs(model))
-        kept = {**state, "masks": masks, "files": names, "reasons": reasons}
+        kept = {**state, "masks": masks, "files": names, "reasons": reasons, "words": words}
         archive.writestr("ensemble.json", json.dumps(kept))
 
 
@@ -83,6 +83,8 @@ def read(
                 file.unlink()
                 for variable, value in zip(files.seed_states(models[-1]), masks, strict=True):
                     variable.assign(value)
+                if build is None and state.get("words") and state["words"][member] != words_of(models[-1]):
+                    raise InputError(f"{path} gives back other words than a layer was adapted to; {_CURE}")
                 if _outputs_name(member) in archive.namelist():
                     _check(path, models[-1], archive.read(_outputs_name(member)), build is None)
     except InputError:
