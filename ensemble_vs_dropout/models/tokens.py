@@ -73,7 +73,8 @@ def _looking(layer: keras.layers.Layer, found: list[str]) -> Callable[..., Any]:
 
     @wraps(call)
     def looking(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if tf.is_tensor(inputs) and hasattr(inputs, "numpy"):
+        reversed_ = bool(args) or bool(kwargs.get("reverse"))  # a ReversibleEmbedding takes states then, no tokens
+        if not reversed_ and tf.is_tensor(inputs) and hasattr(inputs, "numpy"):
             values = np.asarray(inputs.numpy())
             if not _whole(values):
                 found.append(
