@@ -41,8 +41,6 @@ def check_features(where: str, raw: Any) -> npt.NDArray[np.generic]:
         return table(columns)
     if isinstance(raw, (list, tuple)) and any(isinstance(one, str) for one in raw):
         raw = np.array(raw, dtype=object)  # an array of text would lose what a text ends in
-    if isinstance(raw, (list, tuple)) and any(isinstance(one, str) for one in raw):
-        raw = np.array(raw, dtype=object)  # an array of text would lose what a text ends in
     try:
         array = np.asarray(raw)
     except ValueError as error:

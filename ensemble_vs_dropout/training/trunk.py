@@ -147,7 +147,7 @@ def computed_once(
             the model, or where the models have no trunk, or different ones.
         say: Told in a sentence what is computed once.
         clock: Gives seconds.
-        limit: Bytes that what the trunks give may take; by default a quarter of what is free.
+        limit: Bytes that what the trunks give may take, as arrays and as tensors; by default half of what is free.
     """
     trunks = _trunks(models, schedule, limit)
     start = clock()
@@ -245,15 +245,16 @@ def _run(some: Sequence[Any], values: dict[int, Any], training: bool | None) -> 
 @contextmanager
 def _cut(models: Sequence[keras.Model], trunks: Sequence[Trunk]) -> Iterator[None]:
     """Let models be called with what their trunks give."""
-    before = [{name: vars(model)[name] for name in _PATCHED if name in vars(model)} for model in models]
     try:
         for model, trunk in zip(models, trunks, strict=True):
-            vars(model).update(zip(_PATCHED, (_rest_of(model, trunk), _takes_anything, False), strict=True))
-            _BEFORE[id(model)] = before.pop(0)
+            patches = dict(zip(_PATCHED, (_rest_of(model, trunk), _takes_anything, False), strict=True))
+            _BEFORE[id(model)] = {name: vars(model)[name] for name in _PATCHED if name in vars(model)}
+            vars(model).update(patches)
         yield
     finally:
         for model in models:
-            _put_back(model, _BEFORE.pop(id(model), {}))
+            if id(model) in _BEFORE:
+                _put_back(model, _BEFORE.pop(id(model)))
 
 
 @contextmanager
