@@ -114,6 +114,11 @@ def prepare(
         given, lacking = ("x_val", "y_val") if "val" in x else ("y_val", "x_val")
         raise InputError(f"x_val and y_val must come together, got only {given}; give {lacking} too, or neither")
     checked = {part: check_features(f"x_{part}", features) for part, features in x.items()}
+
+    texts = {
+        part: [place for place, dtype in dtypes_of(features).items() if dtype == "string"]
+        for part, features in checked.items()
+    }
     shapes = shapes_of(checked["train"])
     for part, features in checked.items():
         if shapes_of(features) != shapes:
@@ -121,10 +126,7 @@ def prepare(
                 f"x_{part} must have examples of the shape of x_train's, {nested(shapes)}, got "
                 f"{nested(shapes_of(features))}; reshape one of them"
             )
-        if dtypes_of(features) != dtypes_of(checked["train"]) and "string" in {
-            *dtypes_of(features).values(),
-            *dtypes_of(checked["train"]).values(),
-        }:
+        if texts[part] != texts["train"]:
             raise InputError(f"x_{part} must hold text where x_train does, and numbers where that does")
     checked = alike(checked)
     finish = functools.partial(ready_features, standardise=standardise)

@@ -57,6 +57,19 @@ def test_text_where_numbers_were_is_refused_and_the_other_way_round(tmp_path):
         list(Rows(path, data.encoding, [1], "float32"))
 
 
+@pytest.mark.parametrize("resplit", [False, True])
+def test_numbers_beside_text_may_be_whole_in_one_part_alone(tmp_path, resplit):
+    y, words = np.arange(40) % 2, np.array(["a", "b c"] * 20)
+    numbers = np.arange(40.0)[:, None]
+    arrays = {"x_train.t": words, "x_test.t": words[:10], "x_train.n": numbers, "x_test.n": np.arange(10)[:, None]}
+    np.savez(tmp_path / "both.npz", y_train=y, y_test=y[:10], **arrays)
+    found = load_dataset(tmp_path / "both.npz", resplit=resplit)
+    assert dtypes_of(found.x_test) == dtypes_of(found.x_train) == {"n": "float32", "t": "string"}
+    if not resplit:
+        scaled = (np.arange(10)[:, None] - numbers.mean()) / numbers.std()
+        np.testing.assert_allclose(columns_of(found.x_test)["n"], scaled, atol=0.2)
+
+
 def test_networks_of_the_toolkit_take_no_text():
     from ensemble_vs_dropout.models.builders import build_for, mlp
 
