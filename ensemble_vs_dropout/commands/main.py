@@ -302,7 +302,7 @@ def main() -> None:
     """Run the command line.
 
     What is wrong with the input is one line on standard error and exit code 2; what went wrong on the way (a full
-    disk, a diverged network) is one line and exit code 1.
+    disk, too little memory, a diverged network) is one line and exit code 1.
     """
     try:
         app()
@@ -312,6 +312,14 @@ def main() -> None:
     except (OSError, FloatingPointError) as error:
         print(
             f"evd: {visible(str(error))}; once that is mended, the same command goes on with what is finished",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    except Exception as error:
+        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's own
+            raise
+        print(
+            "evd: memory is too small for this; ask for fewer or smaller networks, smaller batches or fewer examples",
             file=sys.stderr,
         )
         sys.exit(1)

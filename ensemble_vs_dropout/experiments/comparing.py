@@ -170,6 +170,20 @@ def compare(
     Raises:
         InputError: Anything that cannot be compared, before any training.
         FloatingPointError: A network diverged.
+
+    Example:
+        >>> import numpy as np
+        >>> from ensemble_vs_dropout.datasets import from_arrays
+        >>> x = np.random.default_rng(0).normal(size=(120, 4))
+        >>> data = from_arrays(x[:80], x[:80, 0] > 0, x[80:], x[80:, 0] > 0, name="halves")
+        >>> arms = ["single", "ensemble", "dropout"]
+        >>> found = compare(data, members=2, rate=0.5, repetitions=2, epochs=1, arms=arms, probe=False, verbose=0)
+        >>> found
+        Comparison of mlp on halves
+          2 repetitions of 2 networks, 100 passes
+          .answer(), .verdict(), .scores, .contrasts, .cost, .figures(), .report(folder)
+        >>> sorted(set(found.scores["arm"])), len(found.answer().sentences)
+        (['dropout', 'ensemble', 'single'], 4)
     """
     repetitions = _repetitions(repetitions, splits)
     numbers = {"members": members, "passes": passes, "repetitions": repetitions, "epochs": epochs}

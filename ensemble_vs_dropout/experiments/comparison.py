@@ -80,6 +80,19 @@ class Comparison:
         trials: The runs they were chosen by.
         probes: Of each recipe the run of one network that was given more epochs and patience.
         trained: Ensembles that were trained in this process, by the names of their runs.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from ensemble_vs_dropout import compare, load_dataset
+        >>> data = load_dataset("digits", train_size=100)
+        >>> chosen = {"arms": ["single", "ensemble"], "rate": 0.5, "epochs": 1, "probe": False, "verbose": 0}
+        >>> found = compare(data, members=2, repetitions=1, **chosen)
+        >>> list(found.table()["arm"])
+        ['single network', 'ensemble, mean (2)', 'ensemble, geometric mean (2)', 'ensemble, majority vote (2)']
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = found.save(f"{folder}/run")
+        ...     Comparison.load(f"{folder}/run").scores.equals(found.scores)
+        True
     """
 
     settings: Settings

@@ -25,7 +25,7 @@ import yaml
 
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, find_arms
-from ensemble_vs_dropout.experiments.settings import Settings, Study, tuned_like
+from ensemble_vs_dropout.experiments.settings import MOST_RUNS, Settings, Study, tuned_like
 from ensemble_vs_dropout.files import digest, digest_of_file
 from ensemble_vs_dropout.seeds import derive
 
@@ -227,12 +227,15 @@ def make_plan(
         (4, 6, 2)
     """
     judged, facts = judged or (lambda trial: None), facts or {}
-    points = [
-        _point(keys, settings, repetition, judged, facts)
-        for keys, settings in study.points()
-        for repetition in range(study.repetitions)
-    ]
-    runs_by_name = {run.name: run for point in points for run in (*point.trials, *point.runs, *point.probes)}
+    points: list[Point] = []
+    runs_by_name: dict[str, Run] = {}
+    for keys, settings in study.points():
+        for repetition in range(study.repetitions):
+            point = _point(keys, settings, repetition, judged, facts)
+            points.append(point)
+            runs_by_name |= {run.name: run for run in (*point.trials, *point.runs, *point.probes)}
+            if len(runs_by_name) > MOST_RUNS:
+                raise InputError(f"study {study.name!r} must have at most {MOST_RUNS:,} runs; leave out values")
     alike: dict[str, list[Run]] = {}
     for run in runs_by_name.values():
         alike.setdefault(digest(_trained_alike(run.spec)), []).append(run)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
@@ -23,6 +24,7 @@ from typing import Annotated, Any, Literal, cast
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -43,10 +45,23 @@ from ensemble_vs_dropout.measures.spread import LEAST
 Split = Literal["test", "val", "train"]
 AUTO = "auto"
 _LARGEST = 100_000  # values of a study file: a few lines of references can stand for billions
+MOST_RUNS = 100_000  # of a study: a few lines of a grid make billions
+_MOST_CANDIDATES = 1_000
 _TUNABLE = ("rate", "batch_size", "patience", "epochs", "model")
 _NAME = re.compile(r"[\w][\w .+-]{0,99}")
-AtLeastOne = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+_Number = BeforeValidator(_no_bool)  # true would count as 1
+AtLeastOne = Annotated[int, Field(ge=1, le=10**9), _Number]
+Members = Annotated[int, Field(ge=1, le=100_000), _Number]
+NotNegative = Annotated[int, Field(ge=0), _Number]
+Fraction = Annotated[float, Field(ge=0, lt=1), _Number]
 
 
 def _or_auto(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
@@ -75,7 +90,7 @@ class Tuning(_Checked):
     """
 
     metric: str = "nll"
-    members: AtLeastOne = 1
+    members: Members = 1
     dropout: dict[str, list[Any]] = Field(default={"rate": [0.1, 0.2, 0.3, 0.5, 0.7]})
     plain: dict[str, list[Any]] = Field(default={"batch_size": [32, 64, 128, 256, 512]})
 
@@ -94,6 +109,9 @@ class Tuning(_Checked):
                     _check_candidate(recipe, key, value)
                 if not getattr(self, recipe)[key]:
                     raise ValueError(f"{recipe}.{key} must list at least one candidate")
+            number = math.prod(map(len, getattr(self, recipe).values()))
+            if number > _MOST_CANDIDATES:
+                raise ValueError(f"{recipe} must list at most {_MOST_CANDIDATES:,} candidates, which are {number:,}")
             candidates = self.candidates(recipe)
             twice = next((one for n, one in enumerate(candidates) if one in candidates[:n]), None)
             if twice:
@@ -159,32 +177,32 @@ class Settings(_Checked):
     target: str | None = None
     drop: tuple[str, ...] = ()
     missing: Literal["refuse", "drop", "median", "most_frequent"] = "refuse"
-    train_size: Annotated[int, Field(ge=2)] | None = None
+    train_size: Annotated[int, Field(ge=2), _Number] | None = None
     label_noise: Fraction = 0.0
-    data_seed: Annotated[int, Field(ge=0)] | None = None
+    data_seed: NotNegative | None = None
     new_splits: bool | Literal["train"] = False
     model: ModelSettings = ModelSettings()
-    width: Annotated[float, Field(gt=0)] = 1.0
+    width: Annotated[float, Field(gt=0), _Number] = 1.0
     head: Literal["logits", "probabilities"] | None = None
     class_weight: dict[str, float] | str | None = None
-    members: AtLeastOne = 5
-    rate: Annotated[float, Field(gt=0, lt=1), WrapValidator(_or_auto)] = 0.5
+    members: Members = 5
+    rate: Annotated[float, Field(gt=0, lt=1), _Number, WrapValidator(_or_auto)] = 0.5
     tuning: Tuning | None = None
     probe: bool = False
     passes: AtLeastOne = 100
     epochs: AtLeastOne = 60
     patience: AtLeastOne | None = 10
     batch_size: AtLeastOne = 128
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: NotNegative = 0
     recipes: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
     controls: bool = False
     rules: tuple[str, ...] = STANDARD_RULES
     metrics: tuple[str, ...] = STANDARD_METRICS
     margins: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
-    resamples: Annotated[int, Field(ge=100)] = 10_000
+    resamples: Annotated[int, Field(ge=100, le=10**9), _Number] = 10_000
     shifts: dict[str, Any] = {}
-    keep_shifted: Annotated[int, Field(ge=0)] = 0
+    keep_shifted: NotNegative = 0
     other_data: str | None = None
     splits: Annotated[tuple[Split, ...], Field(min_length=1)] = ("test",)
     watch: tuple[Literal["train", "test"], ...] = ()
@@ -352,7 +370,17 @@ class Study(_Checked):
         return tuple(dict.fromkeys([*self.grid, *(key for case in self.cases for key in case)]))
 
     def points(self) -> Iterator[tuple[dict[str, Any], Settings]]:
-        """Yield the varied keys and the settings of every point."""
+        """Yield the varied keys and the settings of every point.
+
+        Raises:
+            InputError: Settings that do not fit together, or more points than can be planned.
+        """
+        number = max(1, len(self.cases)) * math.prod(map(len, self.grid.values())) * self.repetitions
+        if number > MOST_RUNS:
+            raise InputError(
+                f"study {self.name!r}: points times repetitions must be at most {MOST_RUNS:,}, got {number:,}; "
+                "leave out values or repetitions"
+            )
         for case in self.cases or [{}]:
             for values in itertools.product(*self.grid.values()):
                 varied = {**case, **dict(zip(self.grid, values, strict=True))}
@@ -403,7 +431,9 @@ def parse_study(text: str, where: str = "study") -> Study:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if _size(node, {}) > _LARGEST:
-            raise InputError(f"{where}: its references stand for more than {_LARGEST:,} values; write fewer")
+            raise InputError(
+                f"{where}: its lists, with references followed, must hold at most {_LARGEST:,} values; write fewer"
+            )
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -411,6 +441,8 @@ def parse_study(text: str, where: str = "study") -> Study:
         raise InputError(f"{where}{line}: this is no YAML: {getattr(error, 'problem', error)}") from error
     except RecursionError as error:
         raise InputError(f"{where}: lists and keys stand too deep within each other; write a flat study") from error
+    except InputError:
+        raise
     except ValueError as error:  # a number of thousands of digits, a date that is none
         raise InputError(f"{where}: a value cannot be read: {error}") from error
     if not isinstance(content, dict):

@@ -210,6 +210,7 @@ def test_another_run_in_the_folder_is_refused(finished):
         ("--dataset digits --model nowhere:build", "cannot import 'nowhere'"),
         ("--dataset missing.npz", "missing.npz"),
         ("--dataset letter --model lenet", "lenet needs images"),
+        ("--dataset digits --rate 0.5 --repetitions 1000000", "repetitions must be at most 100,000, got 1,000,000"),
         ("--dataset digits --out taken", "holds something else (mine.txt)"),
     ],
 )
@@ -226,6 +227,23 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, mon
     assert told[0].startswith("evd: ")
     assert message in told[0]
     assert (tmp_path / "taken" / "mine.txt").read_text() == "precious"
+
+
+class ResourceExhaustedError(Exception):
+    """What TensorFlow raises is known by this name."""
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ResourceExhaustedError("OOM when allocating\ntensor")])
+def test_too_little_memory_is_one_line(error, monkeypatch, capsys):
+    def failing():
+        raise error
+
+    monkeypatch.setattr("ensemble_vs_dropout.commands.main.app", failing)
+    with pytest.raises(SystemExit) as done:
+        main()
+    told = capsys.readouterr().err.splitlines()
+    assert (done.value.code, len(told)) == (1, 1)
+    assert told[0].startswith("evd: memory is too small for this; ask for fewer or smaller networks")
 
 
 @pytest.mark.slow

@@ -55,6 +55,9 @@ def test_a_data_set_may_be_what_varies():
         ("repetitions: 2", "repetition: 2", r"line 4: unknown key 'repetition'; did you mean 'repetitions'\?"),
         ("members: 3", "member: 3", r"line 2: unknown setting 'member'; did you mean 'members'\?"),
         ("members: 3", "members: three", r"line 2: members: .*valid integer.*got 'three'"),
+        ("members: 3", "members: true", r"line 2: members: must be a number, got True"),
+        ("members: 3", "members: 1000000", r"line 2: members: .*less than or equal to 100000, got 1000000"),
+        ("repetitions: 2", "repetitions: 1000000000000", r"line 4: repetitions: .*less than or equal to 1000000000"),
         ("members: 3", "members: 0", r"line 2: members: .*greater than or equal to 1, got 0"),
         ("rate: [0.2, 0.5]", "rate: [0.2, 1.5]", r"line 3: rate: .*less than 1, got 1.5"),
         ("rate: [0.2, 0.5]", "rate: []", r"line 3: grid.rate must list at least one value"),
@@ -110,8 +113,32 @@ def test_references_that_stand_for_billions_or_for_themselves_are_refused_at_onc
         f"name: b\nbase: {{dataset: digits, model: {{units: &a [1, 2]}}}}\ncases:\n{nested}",
         "name: b\nbase: &a {dataset: digits, model: {units: [*a]}}\n",
     ):
-        with pytest.raises(InputError, match="its references stand for more than 100,000 values"):
+        with pytest.raises(InputError, match="must hold at most 100,000 values; write fewer"):
             parse_study(text)
+
+
+@pytest.mark.parametrize("grid", ["{}", f"{{passes: {[9] * 100}, epochs: {[9] * 100}, batch_size: {[9] * 50}}}"])
+def test_more_points_than_can_be_planned_are_refused_before_they_are(grid):
+    text = f"name: many\nbase: {{dataset: digits}}\ngrid: {grid}\nrepetitions: 200000\n"
+    with pytest.raises(
+        InputError, match=r"'many': points times repetitions must be at most 100,000, got [\d,]+; leave"
+    ):
+        make_plan(parse_study(text))
+
+
+def test_more_runs_than_can_be_planned_are_refused_while_they_are(monkeypatch):
+    study = parse_study("name: many\nbase: {dataset: digits, rate: auto, new_splits: true}\nrepetitions: 3\n")
+    monkeypatch.setattr("ensemble_vs_dropout.experiments.plan.MOST_RUNS", 30)
+    assert len(make_plan(study).runs) == 30  # ten trials of each split
+    monkeypatch.setattr("ensemble_vs_dropout.experiments.plan.MOST_RUNS", 29)
+    with pytest.raises(InputError, match="'many' must have at most 29 runs"):
+        make_plan(study)
+
+
+def test_a_tuning_of_more_candidates_than_can_be_tried_is_refused():
+    rates = [number / 2000 for number in range(1, 1100)]
+    with pytest.raises(InputError, match="dropout must list at most 1,000 candidates, which are 1,099"):
+        make_settings(dataset="digits", rate="auto", tuning={"dropout": {"rate": rates}})
 
 
 def test_the_old_name_of_what_is_trained_is_refused_with_the_new_one():
