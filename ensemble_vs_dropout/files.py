@@ -3,7 +3,10 @@
 import hashlib
 import json
 import os
+import struct
 import uuid
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +14,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
-from ensemble_vs_dropout.checks import visible
+from ensemble_vs_dropout.checks import InputError, visible
 
 PARTIAL = ".partial-"  # how the name of a file begins that is on its way
+DAMAGED_ARCHIVE = (  # what reading a zip file or an array of one raises where it is not what was written
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, TypeError, MemoryError, OverflowError,
+    RuntimeError,  # encrypted, or compressed in a way that is not known here
+)  # fmt: skip
 
 
 @contextmanager
@@ -111,6 +119,28 @@ def flush_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def check_room(path: Any, needed: int) -> None:
+    """Raise `InputError` unless so many bytes of memory are free, before a file is expanded that takes them.
+
+    Example:
+        >>> check_room("zeros.npz", 10**15)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ensemble_vs_dropout.checks.InputError: zeros.npz takes 1,000,000.0 GB of memory, with ... GB free; ...
+    """
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise InputError(
+            f"{path} takes {needed / 1e9:,.1f} GB of memory, with {free / 1e9:,.1f} GB free; give a smaller file, or a "
+            "machine with more memory"
+        )
+
+
+def check_archive(path: Path) -> None:
+    """Raise `InputError` unless all that a zip file says that it holds fits in memory."""
+    with zipfile.ZipFile(path) as archive:
+        check_room(path, sum(member.file_size for member in archive.infolist()))
 
 
 def digest(content: Any) -> str:

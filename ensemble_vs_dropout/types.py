@@ -9,12 +9,12 @@ from hashlib import blake2b
 from os import PathLike
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, visible
+from ensemble_vs_dropout.files import DAMAGED_ARCHIVE, check_archive
 from ensemble_vs_dropout.inputs import columns_of, dtypes_of, nested, shapes_of, told
 
 FloatArray = npt.NDArray[np.floating]
@@ -320,12 +320,13 @@ class Predictions:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Predictions:
-        """Read what `save` wrote; a file with a pickle inside is refused."""
+        """Read what `save` wrote; a file with a pickle inside is refused, and one that does not fit in memory."""
         try:
+            check_archive(Path(path))
             with np.load(path, allow_pickle=False) as file:
                 further = {name[8:]: file[name] for name in file.files if name.startswith("further/")}
                 return cls(file["probs"], file.get("weights"), str(file["method"]), further)
-        except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
+        except DAMAGED_ARCHIVE as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path} does not hold saved predictions: {error}") from error

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.files import DAMAGED_ARCHIVE, check_archive
 
 
 def read_npz(path: Path) -> dict[str, npt.NDArray[np.generic]]:
@@ -18,11 +18,12 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path} is not a whole npz file: {_guess(path)}; write it with numpy.savez")
     try:
+        check_archive(path)
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: _read_member(path, archive, key) for key in archive.files}
     except InputError:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, MemoryError) as error:
+    except (*DAMAGED_ARCHIVE, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{path} is damaged: {reason}; write or copy it again") from error
 

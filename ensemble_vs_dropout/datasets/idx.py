@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.files import check_room
 
 IDX_FILES = {
     "x_train": "train-images-idx3-ubyte.gz",
@@ -28,20 +29,23 @@ def read_idx_folder(folder: Path) -> dict[str, npt.NDArray[np.generic]]:
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     """Return the bytes array in the gzip IDX file at `path`, in the shape that its header gives."""
     try:
-        content = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError, zlib.error) as error:
+        with gzip.open(path) as file:
+            # The header: two zero bytes, the type (8 = unsigned byte), the number of dimensions, then each big-endian.
+            start = file.read(4)
+            if len(start) < 4 or start[:3] != b"\x00\x00\x08":
+                raise _damaged(path, "it does not begin like an IDX file of bytes")
+            sizes = file.read(4 * start[3])
+            if len(sizes) < 4 * start[3]:
+                raise _damaged(path, "its header is cut short")
+            shape = tuple(np.frombuffer(sizes, dtype=">u4").tolist())
+            check_room(path, math.prod(shape))
+            content = file.read(math.prod(shape) + 1)  # no more, whatever a few bytes may expand to
+    except (EOFError, OSError, zlib.error) as error:
         raise _damaged(path, str(error)) from error
-    # The header: two zero bytes, the type (8 = unsigned byte), the number of dimensions, then each
-    # big-endian.
-    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
-        raise _damaged(path, "it does not begin like an IDX file of bytes")
-    start = 4 + 4 * content[3]
-    if len(content) < start:
-        raise _damaged(path, "its header is cut short")
-    shape = tuple(np.frombuffer(content[4:start], dtype=">u4").tolist())
-    if len(content) - start != math.prod(shape):
-        raise _damaged(path, f"its header promises {math.prod(shape)} bytes, it has {len(content) - start}")
-    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape).copy()
+    if len(content) != math.prod(shape):
+        found = len(content) if len(content) < math.prod(shape) else "more"
+        raise _damaged(path, f"its header promises {math.prod(shape)} bytes, it has {found}")
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape).copy()
 
 
 def _damaged(path: Path, why: str) -> InputError:

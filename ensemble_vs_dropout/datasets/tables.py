@@ -18,12 +18,14 @@ from ensemble_vs_dropout.datasets.archives import check_file
 from ensemble_vs_dropout.datasets.columns import check_columns, encode_columns, read_columns
 from ensemble_vs_dropout.datasets.preparation import assemble, split_test
 from ensemble_vs_dropout.datasets.splits import Plan
+from ensemble_vs_dropout.files import check_room
 from ensemble_vs_dropout.types import Dataset
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS_SHOWN = 20
+_COPIES = 3  # of a table in memory while it is read: Arrow's, pandas', and the features
 
 
 def load_table(
@@ -141,6 +143,8 @@ def _read_parquet(path: Path) -> tuple[list[str], pd.DataFrame]:
     import pyarrow.parquet
 
     with as_parquet(path):
+        told = pyarrow.parquet.read_metadata(path)
+        check_room(path, _COPIES * 8 * told.num_rows * told.num_columns)  # zeros take next to none in the file
         table = pyarrow.parquet.read_table(path)
         table.validate(full=True)  # else text that is none raises wherever it is first looked at
         frame = table.to_pandas()

@@ -2,9 +2,8 @@
 
 import errno
 import json
-import struct
+import shutil
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from os import PathLike
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.files import appearing
+from ensemble_vs_dropout.files import DAMAGED_ARCHIVE, appearing, check_archive
 from ensemble_vs_dropout.models.adapted import give_state, state_of, words_of
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.copies import alike, predicted, probe
@@ -66,12 +65,14 @@ def read(
     """
     models: list[keras.Model] = []
     try:
+        check_archive(Path(path))
         with zipfile.ZipFile(path) as archive, TemporaryDirectory() as folder:
             state = _state(path, archive.read("ensemble.json"))
             names = state.get("files") or [f"member_{member:03d}{files.WHOLE}" for member in range(len(state["masks"]))]
             for member, (name, masks) in enumerate(zip(names, state["masks"], strict=True)):
                 file = Path(folder) / f"member_{member:03d}{files.WEIGHTS if name.endswith('5') else files.WHOLE}"
-                file.write_bytes(archive.read(name))
+                with archive.open(name) as whole, file.open("wb") as copy:
+                    shutil.copyfileobj(whole, copy)
                 if build is not None:
                     models.append(_built(build, models, file))
                 elif name.endswith(files.WEIGHTS):
@@ -89,16 +90,7 @@ def read(
                     _check(path, models[-1], archive.read(_outputs_name(member)), build is None)
     except InputError:
         raise
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        struct.error,
-        EOFError,
-        KeyError,
-        ValueError,
-        TypeError,
-        RuntimeError,
-    ) as error:
+    except DAMAGED_ARCHIVE as error:
         raise InputError(f"{path} does not hold a saved ensemble: {error}") from error
     except OSError as error:
         if error.errno != errno.EINVAL:  # a place before the beginning, where an entry would stand

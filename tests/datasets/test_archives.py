@@ -2,10 +2,12 @@ import pickle
 import zipfile
 
 import numpy as np
+import psutil
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets.archives import read_npz
+from ensemble_vs_dropout.types import Predictions
 
 
 class Trap:
@@ -73,3 +75,28 @@ def test_a_cut_or_changed_npz_is_damaged(tmp_path):
     path.write_bytes(whole[:600] + b"\xff" + whole[601:])
     with pytest.raises(InputError, match=r"is damaged: .*write or copy it again"):
         read_npz(path)
+
+
+def test_what_does_not_fit_in_memory_is_refused_before_it_is_expanded(tmp_path, monkeypatch):
+    path = tmp_path / "zeros.npz"
+    np.savez_compressed(path, x=np.zeros(10**6))
+    assert path.stat().st_size < 10**4
+    free = psutil.virtual_memory()._replace(available=10**6)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    monkeypatch.setattr(np, "load", None)  # is not come to
+    with pytest.raises(InputError, match=r"zeros\.npz takes 0\.0 GB of memory, with 0\.0 GB free; give a smaller file"):
+        read_npz(path)
+    with pytest.raises(InputError, match="takes 0"):
+        Predictions.load(path)
+
+
+def test_an_encrypted_file_is_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, probs=np.arange(3))
+    content = path.read_bytes()
+    entry = content.index(b"PK\x01\x02") + 8
+    path.write_bytes(content[:entry] + b"\x01" + content[entry + 1 :])
+    with pytest.raises(InputError, match="is encrypted, password required"):
+        read_npz(path)
+    with pytest.raises(InputError, match="is encrypted, password required"):
+        Predictions.load(path)

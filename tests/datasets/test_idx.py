@@ -37,8 +37,10 @@ WHOLE = gzip.compress(idx_bytes(np.arange(200, dtype=np.uint8)), mtime=0)
         (gzip.compress(b"\x00\x00\x0d\x01aaaa"), "does not begin like an IDX file of bytes"),
         (gzip.compress(b"\x00\x00\x08\x03\x00"), "header is cut short"),
         (gzip.compress(idx_bytes(np.arange(9, dtype=np.uint8))[:-2]), "promises 9 bytes, it has 7"),
+        (gzip.compress(idx_bytes(np.arange(9, dtype=np.uint8)) + bytes(10**6)), "promises 9 bytes, it has more"),
+        (gzip.compress(b"\x00\x00\x08\x03" + b"\xff" * 12), "GB of memory, with .* GB free"),
     ],
-    ids=["empty", "plain", "cut", "changed", "other type", "short header", "short data"],
+    ids=["empty", "plain", "cut", "changed", "other type", "short header", "short data", "a bomb", "a huge header"],
 )
 def test_damaged_files_are_named(tmp_path, content, why):
     path = tmp_path / "train.gz"

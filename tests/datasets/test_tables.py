@@ -2,10 +2,12 @@ import shlex
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import load_dataset
+from ensemble_vs_dropout.datasets.tables import read_table
 
 ROWS = 100
 
@@ -249,3 +251,12 @@ def test_no_options_are_named_where_nothing_would_be_left(tmp_path):
     table = pd.DataFrame({"id": [f"u{number}" for number in range(ROWS)], "kind": ["x", "y"] * 50})
     with pytest.raises(InputError, match=r"group its values into at most 100$"):
         load_dataset(write(table, tmp_path / "bad.csv"), target="kind")
+
+
+def test_a_parquet_that_does_not_fit_in_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "zeros.parquet"
+    pd.DataFrame({"a": np.zeros(10**5), "y": 0}).to_parquet(path)
+    free = psutil.virtual_memory()._replace(available=10**6)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    with pytest.raises(InputError, match=r"zeros\.parquet takes 0\.0 GB of memory"):
+        read_table(path)

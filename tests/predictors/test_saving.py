@@ -1,5 +1,7 @@
 """Saved ensembles predict, grow and go on as if they had never been saved."""
 
+import json
+import tracemalloc
 import warnings
 import zipfile
 
@@ -91,3 +93,16 @@ def test_a_state_of_another_shape_is_told_in_a_sentence(tmp_path, state):
         archive.writestr("member_000.keras", b"junk")
     with pytest.raises(InputError, match=r"does not hold a saved ensemble: ensemble\.json is"):
         Ensemble.load(tmp_path / "a.zip")
+
+
+def test_a_member_that_expands_to_much_is_not_held_in_memory(tmp_path):
+    path, most = tmp_path / "a.evd", 30 * 2**20
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("ensemble.json", json.dumps({"seed": 0, "diverged": [], "histories": [], "masks": [[]]}))
+        archive.writestr("member_000.keras", bytes(2 * most))
+    tracemalloc.start()
+    with pytest.raises(InputError):
+        Ensemble.load(path)
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert held < most
