@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, visible
+from ensemble_vs_dropout.files import appearing, regular
 from ensemble_vs_dropout.inputs import columns_of, dtypes_of, nested, shapes_of, told
 
 FloatArray = npt.NDArray[np.floating]
@@ -315,14 +316,14 @@ class Predictions:
         if self.weights is not None:
             arrays["weights"] = self.weights
         arrays |= {f"further/{rule}": probs for rule, probs in self.further.items()}
-        with Path(path).open("wb") as file:
+        with appearing(Path(path)) as partial, partial.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Predictions:
         """Read what `save` wrote; a file with a pickle inside is refused."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(regular(Path(path)), allow_pickle=False) as file:
                 further = {name[8:]: file[name] for name in file.files if name.startswith("further/")}
                 return cls(file["probs"], file.get("weights"), str(file["method"]), further)
         except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:

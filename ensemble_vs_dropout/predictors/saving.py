@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.files import appearing
+from ensemble_vs_dropout.files import appearing, regular
 from ensemble_vs_dropout.models.adapted import give_state, state_of, words_of
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.copies import alike, predicted, probe
@@ -66,7 +66,7 @@ def read(
     """
     models: list[keras.Model] = []
     try:
-        with zipfile.ZipFile(path) as archive, TemporaryDirectory() as folder:
+        with zipfile.ZipFile(regular(Path(path))) as archive, TemporaryDirectory() as folder:
             state = _state(path, archive.read("ensemble.json"))
             names = state.get("files") or [f"member_{member:03d}{files.WHOLE}" for member in range(len(state["masks"]))]
             for member, (name, masks) in enumerate(zip(names, state["masks"], strict=True)):
