@@ -1,8 +1,9 @@
-"""Files that appear whole or not at all, and digests by which they are known."""
+"""Files that appear whole or not at all, where they may lie, and digests by which they are known."""
 
 import hashlib
 import json
 import os
+import shutil
 import struct
 import uuid
 import zipfile
@@ -23,6 +24,96 @@ DAMAGED_ARCHIVE = (  # what reading a zip file or an array of one raises where i
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, TypeError, MemoryError, OverflowError,
     RuntimeError,  # encrypted, or compressed in a way that is not known here
 )  # fmt: skip
+_LONGEST = 210  # bytes of a name: a disk takes 255, and a file on its way needs 42 of them
+
+
+def inside(folder: Path, *names: Any) -> Path:
+    """Return the place in a folder that names lead to, one name for each step: the door for names out of files.
+
+    Raises:
+        InputError: One is no plain name: it leads elsewhere, is too long, or no file can be called so.
+
+    Example:
+        >>> inside(Path("store"), "runs", "digits-plain-01").as_posix()
+        'store/runs/digits-plain-01'
+        >>> inside(Path("a"), "../b")
+        Traceback (most recent call last):
+        ensemble_vs_dropout.checks.InputError: a name in 'a' must be plain (no .. or /), 210 bytes at most, got '../b'
+    """
+    for name in names:
+        if not _is_plain(name):
+            raise InputError(
+                f"a name in {str(folder)!r} must be plain (no .. or /), {_LONGEST} bytes at most, got {name!r:.100}"
+            )
+    return folder.joinpath(*names)
+
+
+def _is_plain(name: Any) -> bool:
+    if not isinstance(name, str) or name in ("", "..") or "\\" in name or "\0" in name or Path(name).name != name:
+        return False
+    try:
+        return len(os.fsencode(name)) <= _LONGEST
+    except UnicodeEncodeError:  # what UTF-8 cannot hold
+        return False
+
+
+def own(path: Path, kind: str = "folder") -> Path:
+    """Return the path of a folder, or a file, that may be written to: what is there is that itself, or nothing yet.
+
+    Raises:
+        InputError: A link is there, for it leads elsewhere, or something of another kind.
+
+    Example:
+        >>> own(Path("nothing")).name
+        'nothing'
+    """
+    if os.path.lexists(path) and _kind(path) != kind:
+        raise InputError(f"{str(path)!r} must be a {kind}, got a {_kind(path)}; move it away")
+    return path
+
+
+def _kind(path: Path) -> str:
+    if path.is_symlink():
+        return "link"
+    return "folder" if path.is_dir() else "file" if path.is_file() else "pipe or device"
+
+
+def regular(path: Path) -> Path:
+    """Return the path of a file, or of nothing, which is to be read: reading a pipe or a device might never end.
+
+    Raises:
+        InputError: Something else is there.
+
+    Example:
+        >>> regular(Path("nothing")).name
+        'nothing'
+    """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{str(path)!r} must be a file, got a {_kind(path.resolve())}")
+    return path
+
+
+def read_file(path: Path) -> bytes:
+    """Return what a file holds, or raise as `regular` does."""
+    return regular(path).read_bytes()
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a folder with all in it, or a link, if it is there; what a link leads to stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def can_write(folder: Path) -> bool:
+    """Return whether this process may write to a folder; never to one on a disk that is read-only.
+
+    Example:
+        >>> can_write(Path("nothing"))
+        False
+    """
+    return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 @contextmanager
@@ -138,8 +229,8 @@ def check_room(path: Any, needed: int) -> None:
 
 
 def check_archive(path: Path) -> None:
-    """Raise `InputError` unless all that a zip file says that it holds fits in memory."""
-    with zipfile.ZipFile(path) as archive:
+    """Raise `InputError` unless a path leads to a file, and all that it says that it holds fits in memory."""
+    with zipfile.ZipFile(regular(path)) as archive:
         check_room(path, sum(member.file_size for member in archive.infolist()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import signal
 import sys
@@ -152,6 +153,7 @@ def compare(
     from ensemble_vs_dropout.experiments.comparing import compare as run
     from ensemble_vs_dropout.experiments.running import data_of
     from ensemble_vs_dropout.experiments.settings import make_settings
+    from ensemble_vs_dropout.files import inside
     from ensemble_vs_dropout.measures import STANDARD_METRICS, STANDARD_RULES
 
     ignored = ignore.split(",") if ignore else []
@@ -162,7 +164,7 @@ def compare(
         seed=seed,
     )  # fmt: skip
     name = data_of(loaded).name
-    folder = out or Path("runs") / f"{name}-{model.replace(':', '.').replace('/', '.')}-{seed}"
+    folder = out or inside(Path("runs"), f"{name}-{model.replace(':', '.').replace('/', '.')}-{seed}")
     try:
         with _insistent_interrupt():
             comparison = run(
@@ -310,6 +312,9 @@ def main() -> None:
         print(f"evd: {error}", file=sys.stderr)
         sys.exit(2)
     except (OSError, FloatingPointError) as error:
+        if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+            print(f"evd: {visible(str(error))[:200]}; give a shorter one", file=sys.stderr)
+            sys.exit(2)
         print(
             f"evd: {visible(str(error))}; once that is mended, the same command goes on with what is finished",
             file=sys.stderr,

@@ -19,13 +19,13 @@ _NO_EDGE = 250  # columns where nothing is to be left out
 
 
 def show_comparison(
-    comparison: Comparison, page: Path, seconds: float, wide: bool = False, ignore: Collection[str] = ()
+    comparison: Comparison, page: Path | None, seconds: float, wide: bool = False, ignore: Collection[str] = ()
 ) -> None:
     """Print the answer, then quality and cost, then what a reader must know, and where the whole report is.
 
     Args:
         comparison: What was found.
-        page: The report's page.
+        page: The report's page; None where the folder is only to be read, and lacks it.
         seconds: What this call took.
         ignore: Numbers of checks that are not shown.
         wide: Print one table of all columns, with their intervals beside the numbers, whatever the width.
@@ -49,7 +49,7 @@ def show_comparison(
         if found := [f"* {check}" for check in checks if check.issue == issue]:
             print(_wrapped("\n".join([name, *found]), width), end="\n\n")
     print(f"Trained and predicted in {minutes:.1f} min; this call took {seconds / 60:.1f} min.")
-    print(f"open {page}")
+    print(f"open {page}" if page else "The folder is only to be read: evd report RUN --out FOLDER makes its page.")
 
 
 def show_text(*lines: str) -> None:

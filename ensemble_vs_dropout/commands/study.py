@@ -30,6 +30,7 @@ Together = Annotated[
 ]
 Where = Annotated[list[str] | None, typer.Option("--where", help="KEY=VALUE of the points that are wanted; repeat it.")]
 _STORE = Path("store")
+_LONGEST = 200  # bytes of the name of a point's folder
 
 
 @app.command()
@@ -179,7 +180,7 @@ def _check_table(out: Path | None) -> None:
 
 def _write(table: pd.DataFrame, out: Path | None) -> None:
     """Write a table to a file, or print it as CSV."""
-    from ensemble_vs_dropout.files import as_csv, write_whole
+    from ensemble_vs_dropout.files import appearing, as_csv, write_whole
 
     if out is None:
         print(as_csv(table), end="")
@@ -187,7 +188,8 @@ def _write(table: pd.DataFrame, out: Path | None) -> None:
     if out.suffix == ".csv":
         write_whole(out, as_csv(table).encode())
     else:
-        table.to_parquet(out, index=False)
+        with appearing(out) as partial:
+            table.to_parquet(partial, index=False)
     print(f"{len(table):,} rows in {out}", file=sys.stderr)
 
 
@@ -226,10 +228,14 @@ def report(
 ) -> None:
     """Make the report of every finished point, as `evd report` makes that of a comparison."""
     from ensemble_vs_dropout.experiments.comparison import comparisons
+    from ensemble_vs_dropout.files import digest, inside, own
 
     kept = _existing(store)
     for keys, found in comparisons(_plan(file, kept, where), kept):
-        print(found.report(out / re.sub(r"[^\w.,=+-]+", "_", _point(keys))))
+        name = re.sub(r"[^\w.,=+-]+", "_", _point(keys))
+        if len(name.encode()) > _LONGEST:
+            name = f"{name[:40]}-{digest(keys)[:16]}"
+        print(found.report(own(inside(out, name))))
 
 
 def _point(keys: dict[str, Any]) -> str:

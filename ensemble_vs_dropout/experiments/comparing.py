@@ -493,7 +493,8 @@ def _check_travels(
 
 def _title(data: Dataset, model: Mapping[str, Any]) -> str:
     """Return the name of the study."""
-    return re.sub(r"[^\w+-]+", "_", f"{data.name}-{model['name']}").strip("_+-")[:80] or "comparison"
+    words = re.sub(r"[^\w+-]+", "_", f"{data.name}-{model['name']}").strip("_+-")
+    return words.encode()[:80].decode(errors="ignore") or "comparison"
 
 
 def _yaml(study: Study) -> str:

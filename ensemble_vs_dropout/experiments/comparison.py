@@ -48,7 +48,7 @@ from ensemble_vs_dropout.experiments.plan import Plan, Point, Run
 from ensemble_vs_dropout.experiments.settings import Settings
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Store
 from ensemble_vs_dropout.experiments.tables import score_of_trial, value_in_a_cell
-from ensemble_vs_dropout.files import as_csv, write_whole
+from ensemble_vs_dropout.files import appearing, as_csv, can_write, own, write_whole
 from ensemble_vs_dropout.measures.spread import LEAST
 from ensemble_vs_dropout.measures.temperature import NOISE
 from ensemble_vs_dropout.report import Figure, Report
@@ -438,21 +438,22 @@ class Comparison:
         if (path / "manifest.json").exists():
             raise InputError(f"out {str(path)!r} is a finished run, whose files stay as they are; give another folder")
         try:
-            (path / "tables").mkdir(parents=True, exist_ok=True)
+            own(path / "figures")
+            own(path / "tables").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"out {str(path)!r} cannot be made: {error.strerror}") from error
         tables, displays = self._numbers(), self.figures()
         content = self._content(displays, drawn=True)
         for table in content.tables:
             text = report.latex_table(table, f"{table.title}: {self._data}.", quality_only=table.name == "quality")
-            (path / "tables" / f"{table.name}.tex").write_text(text, encoding="utf-8")
+            _write(path / "tables" / f"{table.name}.tex", text)
         for name, numbers in tables.items():
             _write(path / "tables" / f"{name}.csv", as_csv(numbers))
         for name, display in displays.items():
             display.save(path / "figures" / name)
             _write(path / "figures" / f"{name}.csv", as_csv(display.frame()))
-        (path / "report.md").write_text(report.report_markdown(content), encoding="utf-8")
-        (path / "report.html").write_text(report.report_html(content), encoding="utf-8")
+        _write(path / "report.md", report.report_markdown(content))
+        _write(path / "report.html", report.report_html(content))
         return path / "report.html"
 
     def _content(self, displays: Mapping[str, plots.Display], drawn: bool) -> Report:
@@ -558,11 +559,13 @@ class Comparison:
 
     def write(self, path: Path) -> Path:
         """Write what is made of the runs to the folder that `folders.open_folder` gave."""
+        own(path / "figures")
         (path / folders.PAGE).unlink(missing_ok=True)  # it was made of what is written anew
         for name, table in self._numbers().items():
             _write(path / f"{name}.csv", as_csv(table))
         for name, table in (("scores", self.scores), ("contrasts", self.contrasts), ("histories", self.histories)):
-            table.to_parquet(path / f"{name}.parquet")
+            with appearing(path / f"{name}.parquet") as partial:
+                table.to_parquet(partial)
         _write(path / "verdict.txt", self.verdict() + "\n")
         _write(path / "table.md", report.to_markdown(self.table()) + "\n")
         _write(path / "environment.json", json.dumps(self.environment, indent=2))
@@ -577,11 +580,18 @@ class Comparison:
         folders.finish(path)
         return path / "report.md"
 
-    def write_page(self, folder: str | PathLike[str]) -> Path:
-        """Write `report.html` to the folder of this finished comparison, if it is not there; return its path."""
+    def write_page(self, folder: str | PathLike[str]) -> Path | None:
+        """Write `report.html` to the folder of this finished comparison, if it is not there.
+
+        Returns:
+            Its path; None where it is not there and the folder is only to be read.
+        """
         path = Path(folder) / folders.PAGE
-        if not path.exists():
-            _write(path, report.report_html(self._content(self.figures(), drawn=True)))
+        if path.exists():
+            return path
+        if not can_write(path.parent):
+            return None
+        _write(path, report.report_html(self._content(self.figures(), drawn=True)))
         return path
 
     @classmethod
@@ -595,7 +605,10 @@ class Comparison:
         if folders.is_of_first_format(path) and (path / "manifest.json").exists():
             from ensemble_vs_dropout.experiments.first_format import read_first_format
 
-            return cls(*read_first_format(path))
+            try:
+                return cls(*read_first_format(path))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                raise InputError(f"{str(path)!r} is damaged: {error}; copy it again") from error
         found = folders.read_comparison(path)
         if "runs" not in found:
             raise InputError(f"{str(path)!r} holds no finished run: the same evd compare goes on with what is there")
@@ -609,7 +622,7 @@ class Comparison:
             trials, probes = ([store.run(name) for name in found.get(kind, ())] for kind in ("trials", "probes"))
         except ValidationError as error:
             raise InputError(f"{str(path)!r}: comparison.json cannot be read: {error.errors()[0]['msg']}") from error
-        except (DamagedError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{str(path)!r} is damaged: {error}; run the comparison again") from error
         broken = [f"{run.name}/{file}" for of_one in runs for run in of_one for file in store.damaged(run)]
         if broken:

@@ -16,7 +16,7 @@ from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.experiments.plan import Run, make_plan
 from ensemble_vs_dropout.experiments.settings import Settings, Study, make_settings
 from ensemble_vs_dropout.experiments.store import Memory
-from ensemble_vs_dropout.files import digest_of_file
+from ensemble_vs_dropout.files import digest_of_file, inside, read_file, regular
 from ensemble_vs_dropout.types import Predictions
 
 
@@ -26,11 +26,11 @@ def read_first_format(folder: Path) -> tuple[Settings, list[tuple[Run, ...]], Me
     Raises:
         InputError: A file has changed since it was written.
     """
-    sums = json.loads((folder / "manifest.json").read_text())
-    broken = [name for name, expected in sums.items() if digest_of_file(folder / name) != expected]
+    sums = json.loads(read_file(folder / "manifest.json"))
+    broken = [name for name, expected in sums.items() if digest_of_file(inside(folder, *name.split("/"))) != expected]
     if broken:
-        raise InputError(f"{str(folder)!r} is damaged: {', '.join(broken)} changed since")
-    spec = json.loads((folder / "spec.json").read_text())
+        raise InputError(f"{', '.join(broken)} changed since")
+    spec = json.loads(read_file(folder / "spec.json"))
     model = {key: value for key, value in spec["model"].items() if key != "parameters"}
     same = ("members", "rate", "passes", "epochs", "patience", "batch_size", "seed", "controls")
     given = {**{key: spec[key] for key in same}, "arms": spec.get("arms", ()), "watch": ("train", "test")}
@@ -48,7 +48,7 @@ def read_first_format(folder: Path) -> tuple[Settings, list[tuple[Run, ...]], Me
 def _files(folder: Path, spec: dict[str, Any], run: Run, repetition: int, runs: int) -> dict[str, bytes]:
     recipe, arrays = run.spec["recipe"], {}
     for split in ("val", "test"):
-        arrays[f"labels/{split}"] = np.load(folder / "predictions" / f"labels_{split}.npz")["labels"]
+        arrays[f"labels/{split}"] = np.load(regular(folder / "predictions" / f"labels_{split}.npz"))["labels"]
         for arm in predicted_for(arm.name for arm in ARMS.values() if arm.recipe == recipe):
             file = folder / "predictions" / f"{arm}_{split}_repetition_{repetition}.npz"
             if file.exists():
@@ -57,10 +57,10 @@ def _files(folder: Path, spec: dict[str, Any], run: Run, repetition: int, runs: 
                 arrays |= {} if one.weights is None else {f"weights/{split}/{arm}": one.weights}
     predictions = io.BytesIO()
     np.savez(predictions, allow_pickle=False, **arrays)
-    histories = pd.read_parquet(folder / "histories.parquet").rename(columns={"arm": "recipe"})
+    histories = pd.read_parquet(regular(folder / "histories.parquet")).rename(columns={"arm": "recipe"})
     own = histories[(histories.recipe == recipe) & (histories.repetition == repetition)]
-    cost = pd.read_csv(folder / "cost.csv")
-    environment = json.loads((folder / "environment.json").read_text())
+    cost = pd.read_csv(regular(folder / "cost.csv"))
+    environment = json.loads(read_file(folder / "environment.json"))
     told = {
         "version": spec["version"],
         "seconds": 60 * environment["minutes"] / runs,

@@ -12,7 +12,6 @@ Another comparison is refused, or with force takes its place: what is made of ru
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.experiments.plan import Run
 from ensemble_vs_dropout.experiments.store import Store
-from ensemble_vs_dropout.files import digest_of_file, write_whole
+from ensemble_vs_dropout.files import digest_of_file, read_file, remove, write_whole
 
 ASKED = "comparison.json"
 PAGE = "report.html"  # is made of the rest, and no part of what makes a folder whole
@@ -69,11 +68,7 @@ def claim(folder: Path, asked: dict[str, Any], force: bool = False) -> None:
         )
     (folder / "manifest.json").unlink(missing_ok=True)
     for name in (*_MADE, PAGE) if found else ():
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        remove(folder / name)
     write_asked(folder, asked)
 
 
@@ -95,7 +90,7 @@ def asked_of(settings: Mapping[str, Any], repetitions: int, facts: Mapping[str, 
 def has_changed(folder: Path) -> bool:
     """Return whether `comparison.json` is another than the manifest says."""
     try:
-        sums = json.loads((folder / "manifest.json").read_text())
+        sums = json.loads(read_file(folder / "manifest.json"))
         return bool(sums[ASKED] != digest_of_file(folder / ASKED))
     except (OSError, ValueError, KeyError, TypeError):
         return True
@@ -122,7 +117,7 @@ def read_asked(folder: Path) -> dict[str, Any]:
 def read_comparison(folder: Path) -> dict[str, Any]:
     """Return all that `comparison.json` holds; empty if it is not there or damaged."""
     try:
-        found = json.loads((folder / ASKED).read_text(encoding="utf-8"))
+        found = json.loads(read_file(folder / ASKED))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -142,7 +137,7 @@ def finish(folder: Path) -> None:
 def is_finished(folder: Path) -> bool:
     """Return whether all that is made of the runs is there, as it was written."""
     try:
-        sums = json.loads((folder / "manifest.json").read_text())
+        sums = json.loads(read_file(folder / "manifest.json"))
     except (OSError, ValueError):
         return False
     made = {str(path.relative_to(folder)): path for path in _files(folder)}

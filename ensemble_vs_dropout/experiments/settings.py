@@ -37,6 +37,7 @@ from pydantic import (
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import OVADIA, SHIFTS
 from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, find_arms
+from ensemble_vs_dropout.files import read_file
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.measures.metrics import find_metric
@@ -414,8 +415,8 @@ def read_study(path: str | PathLike[str]) -> Study:
         [0.2, 0.5]
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_file(Path(path)).decode()
+    except (OSError, ValueError) as error:
         raise InputError(f"the study {str(path)!r} cannot be read: {error}") from error
     return parse_study(text, str(path))
 

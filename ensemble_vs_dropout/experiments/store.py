@@ -13,16 +13,17 @@
 
 A run is written under a temporary name, flushed to the disk and renamed, so that no crash can leave half of one. One
 process at a time makes a run; others take other runs meanwhile. Nothing in a store is ever executed: no pickles.
+The folder may be reached by a link; what is written or removed inside of it goes through none.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from typing import Protocol
@@ -31,7 +32,19 @@ from filelock import FileLock, Timeout
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.experiments.plan import Run, digest_of_spec
-from ensemble_vs_dropout.files import PARTIAL, digest_of_bytes, digest_of_file, flush_folder, write_flushed, write_whole
+from ensemble_vs_dropout.files import (
+    PARTIAL,
+    can_write,
+    digest_of_bytes,
+    digest_of_file,
+    flush_folder,
+    inside,
+    own,
+    read_file,
+    remove,
+    write_flushed,
+    write_whole,
+)
 
 FORMAT = 1
 _OWN = ("runs", "studies", "work", "failed", "damaged", "locks")
@@ -186,7 +199,7 @@ class Store:
                         f"store {str(folder)!r} holds something else ({strangers[0]}); give an empty or new folder"
                     )
                 write_whole(mark, json.dumps({"format": FORMAT}).encode())
-            found = json.loads(mark.read_text())["format"]
+            found = json.loads(read_file(mark))["format"]
         except FileNotFoundError as error:
             raise InputError(f"store {str(folder)!r} holds no study: store.json is not there") from error
         except _ForeignError:
@@ -220,11 +233,13 @@ class Store:
         """Return what the manifest of a run holds."""
         place = self._place(run)
         try:
-            sums = json.loads((place / "manifest.json").read_text())
+            sums = json.loads(read_file(place / "manifest.json"))
+            if not isinstance(sums, dict):
+                raise InputError("it holds no names")
+            for name in sums:
+                inside(place, name)  # a manifest is data: it names no place outside its folder
         except (OSError, ValueError) as error:
             raise DamagedError(place.name, f"manifest.json cannot be read ({error})") from error
-        if not isinstance(sums, dict):
-            raise DamagedError(place.name, "manifest.json cannot be read (it holds no names)")
         return sums
 
     def read(self, run: Run, *files: str) -> list[bytes]:
@@ -236,8 +251,8 @@ class Store:
         place, sums, found = self._place(run), self._sums(run), []
         for file in files:
             try:
-                content = (place / file).read_bytes()
-            except OSError as error:
+                content = read_file(inside(place, file))
+            except (OSError, ValueError) as error:
                 raise DamagedError(place.name, f"{file} cannot be read ({error})") from error
             if sums.get(file) != digest_of_bytes(content):
                 raise DamagedError(place.name, f"{file} has changed since it was written")
@@ -247,9 +262,7 @@ class Store:
     def run(self, name: str) -> Run:
         """Return the finished run of this name, or raise `DamagedError`."""
         try:
-            if Path(name).name != name:
-                raise DamagedError(name, "this is no name of a run")
-            run = Run(json.loads((self.folder / "runs" / name / "spec.json").read_text()))
+            run = Run(json.loads(read_file(inside(self.folder, "runs", name) / "spec.json")))
             if run.name != name:
                 raise DamagedError(name, "spec.json is of another run")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -262,73 +275,72 @@ class Store:
         sums = {name: digest_of_bytes(data) for name, data in content.items()}
         content["manifest.json"] = json.dumps(sums, indent=1).encode()
         place = self._place(run)
-        place.parent.mkdir(exist_ok=True)
+        left = (own(self.folder / "failed") / f"{run.name}.json", own(self.folder / "work") / run.name)
+        own(place.parent).mkdir(exist_ok=True)
+        if os.path.lexists(place) and not self.has(run):  # a link to nothing, say
+            self.set_aside(run)
         partial = _beside(place)
         partial.mkdir()
         try:
             for name, data in content.items():
-                write_flushed(partial / name, data)
+                write_flushed(inside(partial, name), data)
             try:
                 partial.rename(place)
             except OSError:
                 if not self.has(run):  # else another process has made the same run: one is as good as the other
                     raise
-                shutil.rmtree(partial)
+                remove(partial)
         except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
+            with suppress(OSError):
+                remove(partial)
             raise
         flush_folder(place.parent)
-        (self.folder / "failed" / f"{run.name}.json").unlink(missing_ok=True)
-        shutil.rmtree(self.work(run), ignore_errors=True)
+        for path in left:
+            with suppress(OSError):
+                remove(path)
 
     def damaged(self, run: Run) -> list[str]:
         """Return the files of a finished run that are missing or changed; [] if it is whole."""
-        place, broken = self._place(run), []
+        place = self._place(run)
         try:
             sums = self._sums(run)
         except DamagedError:
             return ["manifest.json"]
         if "spec.json" not in sums:
             return ["manifest.json"]
-        for name, expected in sums.items():
-            if Path(name).name != name:  # a manifest is data: it names no place outside its folder
-                return ["manifest.json"]
-            file = place / name
-            if digest_of_file(file) != expected:
-                broken.append(name)
-        if not broken and digest_of_spec(json.loads((place / "spec.json").read_text())) != run.digest:
-            broken.append("spec.json")
-        return broken
+        broken = [name for name, expected in sums.items() if digest_of_file(place / name) != expected]
+        try:
+            same = bool(broken) or digest_of_spec(json.loads(read_file(place / "spec.json"))) == run.digest
+        except (OSError, ValueError, TypeError, AttributeError):
+            same = False
+        return broken if same else ["spec.json"]
 
     def set_aside(self, run: Run) -> Path:
         """Move a damaged run out of the way, so that it is made again; return where it lies now."""
-        aside = self.folder / "damaged"
-        aside.mkdir(exist_ok=True)
-        number = 1
-        while (aside / f"{run.name}-{number}").exists():
-            number += 1
-        self._place(run).rename(aside / f"{run.name}-{number}")
-        return aside / f"{run.name}-{number}"
+        own(self.folder / "runs")
+        own(self.folder / "damaged").mkdir(exist_ok=True)
+        places = (inside(self.folder, "damaged", f"{run.name}-{number}") for number in itertools.count(1))
+        aside = next(place for place in places if not os.path.lexists(place))
+        return self._place(run).rename(aside)
 
     def fail(self, run: Run, reason: str, traceback: str) -> None:
         """Note why a run could not be made."""
-        (self.folder / "failed").mkdir(exist_ok=True)
+        own(self.folder / "failed").mkdir(exist_ok=True)
         content = {"reason": reason, "traceback": traceback, "spec": run.spec}
-        write_whole(self.folder / "failed" / f"{run.name}.json", json.dumps(content, indent=1).encode())
+        write_whole(inside(self.folder, "failed", f"{run.name}.json"), json.dumps(content, indent=1).encode())
 
     def failure(self, run: Run) -> str | None:
         """Return why a run failed the last time it was tried, or None."""
-        path = self.folder / "failed" / f"{run.name}.json"
         try:
-            return str(json.loads(path.read_text())["reason"])
+            return str(json.loads(read_file(inside(self.folder, "failed", f"{run.name}.json")))["reason"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def keep_study(self, name: str, text: str) -> Path:
         """Keep the file of a study beside its runs, so that the store tells what they were made for; return it."""
-        path = self.folder / "studies" / f"{name}.yaml"
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.parent.mkdir(exist_ok=True)
+        path = inside(self.folder, "studies", f"{name}.yaml")
+        if digest_of_file(path) != digest_of_bytes(text.encode()):
+            own(path.parent).mkdir(exist_ok=True)
             write_whole(path, text.encode())
         return path
 
@@ -338,19 +350,20 @@ class Store:
 
     def work(self, run: Run) -> Path:
         """Return where a run on its way may keep what it has; it is removed when the run is finished."""
-        return self.folder / "work" / run.name
+        return own(inside(own(self.folder / "work"), run.name))
 
     @contextmanager
     def claim(self, runs: tuple[Run, ...]) -> Iterator[list[Run]]:
         """Hold those of the runs that are neither finished nor in other hands; they are free again afterwards."""
         held: list[FileLock] = []
         mine: list[Run] = []
-        (self.folder / "locks").mkdir(exist_ok=True)
+        for folder in _OWN:  # before anything is trained
+            own(self.folder / folder)
         try:
             for run in runs:
                 if self.has(run):
                     continue
-                lock = FileLock(self.folder / "locks" / f"{run.name}.lock", timeout=0)
+                lock = self._lock(run.name)
                 try:
                     lock.acquire()
                 except Timeout:
@@ -365,11 +378,14 @@ class Store:
 
     @contextmanager
     def hold(self, what: str) -> Iterator[None]:
-        """Hold something that one process alone may write.
+        """Hold something that one process alone may write; who may not write only reads, and holds nothing.
 
         Raises:
             InputError: Another process holds it.
         """
+        if not can_write(self.folder):
+            yield
+            return
         with self._unclaimed(what) as free:
             if not free:
                 raise InputError(f"{str(self.folder)!r} is being written by another process")
@@ -381,24 +397,19 @@ class Store:
         Finished runs stay, and so does what another process is making.
         """
         removed = []
-        for folder in ("work", "failed", "damaged"):
-            for path in sorted((self.folder / folder).glob("*")) if (self.folder / folder).is_dir() else []:
-                with self._unclaimed(path.name.removesuffix(".json")) as free:
-                    if not free:
-                        continue
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-                removed.append(f"{folder}/{path.name}")
-        for path in sorted((self.folder / "runs").glob(".*-*")) if (self.folder / "runs").is_dir() else []:
-            with self._unclaimed(path.name[1:].rpartition("-")[0]) as free:
-                if free:
-                    shutil.rmtree(path, ignore_errors=True)
-                    removed.append(f"runs/{path.name}")
+        left = {name: own(self.folder / name) for name in ("work", "failed", "damaged", "runs")}
+        for folder, place in left.items():
+            for path in sorted(place.glob(".*-*" if folder == "runs" else "*")):
+                name = path.name[1:].rpartition("-")[0] if folder == "runs" else path.name.removesuffix(".json")
+                with self._unclaimed(name) as free:
+                    if free:
+                        remove(path)
+                        removed.append(f"{folder}/{path.name}")
         return removed
 
     @contextmanager
     def _unclaimed(self, name: str) -> Iterator[bool]:
-        (self.folder / "locks").mkdir(exist_ok=True)
-        lock = FileLock(self.folder / "locks" / f"{name}.lock", timeout=0)
+        lock = self._lock(name)
         try:
             lock.acquire()
         except Timeout:
@@ -409,8 +420,12 @@ class Store:
         finally:
             lock.release()
 
+    def _lock(self, name: str) -> FileLock:
+        own(self.folder / "locks").mkdir(exist_ok=True)
+        return FileLock(own(inside(self.folder, "locks", f"{name}.lock"), "file"), timeout=0)
+
     def _place(self, run: Run) -> Path:
-        return self.folder / "runs" / run.name
+        return inside(self.folder, "runs", run.name)
 
 
 class _ForeignError(InputError):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.files import digest
+from ensemble_vs_dropout.files import digest, inside
 from ensemble_vs_dropout.models.backend import keras
 
 State = dict[str, npt.NDArray[Any]]
@@ -90,7 +90,7 @@ def give_state(model: keras.Model, state: Mapping[str, npt.NDArray[Any]]) -> Non
         if assets:
             with TemporaryDirectory() as folder:
                 for name, content in assets.items():
-                    (Path(folder) / Path(name).name).write_bytes(content.tobytes())
+                    inside(Path(folder), name).write_bytes(content.tobytes())
                 layer.load_assets(folder)
         elif hasattr(layer, "save_assets"):
             raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import time
 import warnings
@@ -58,7 +59,7 @@ def check_path(path: Path) -> Path:
     """
     if path.suffix not in (".keras", *_FORMATS):
         raise InputError(f"out must end in .keras, .onnx or .tflite, or in nothing for a SavedModel, got {str(path)!r}")
-    if path.suffix != ".keras" and path.exists():
+    if path.suffix != ".keras" and os.path.lexists(path):
         raise InputError(f"{path} is there already; give another name, or remove it")
     return path
 

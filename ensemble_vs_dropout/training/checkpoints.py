@@ -17,7 +17,16 @@ from typing import Any, Protocol
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.files import appearing, digest_of_arrays, digest_of_bytes, digest_of_file, write_whole
+from ensemble_vs_dropout.files import (
+    appearing,
+    digest_of_arrays,
+    digest_of_bytes,
+    digest_of_file,
+    inside,
+    read_file,
+    remove,
+    write_whole,
+)
 from ensemble_vs_dropout.models.architecture import architecture
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.training import files
@@ -146,14 +155,14 @@ class Checkpoint:
         write_whole(self.folder / f"{_stem(member)}.json", content.encode())
         for other in self.folder.glob(f"{_stem(member)}.epoch_*.npz"):
             if other.name != name:
-                other.unlink()
+                remove(other)
 
     def _stands(self, member: int) -> dict[str, Any] | None:
         path = self.folder / f"{_stem(member)}.json"
         if not path.exists():
             return None
         stands = self._read(path)
-        file = self.folder / stands.get("file", "")
+        file = inside(self.folder, stands.get("file"))
         if digest_of_file(file) != stands.get("sha256"):
             raise InputError(
                 f"checkpoint {str(file)!r} is missing or has changed since it was written; delete {str(path)!r} and "
@@ -163,7 +172,9 @@ class Checkpoint:
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
-            content: dict[str, Any] = json.loads(path.read_text())
+            content = json.loads(read_file(path))
+            if not isinstance(content, dict):
+                raise InputError("it holds no names")
         except ValueError as error:
             raise InputError(f"checkpoint {str(path)!r} is damaged ({error}); delete it") from error
         return content

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.files import regular
 from ensemble_vs_dropout.models.backend import keras
 
 WHOLE, WEIGHTS = ".keras", ".weights.h5"
@@ -90,6 +91,7 @@ def load(path: Path, cure: str) -> keras.Model:
         path: Of the file.
         cure: What the user can do where a part of it is not found.
     """
+    regular(path)
     try:
         with _untrained_too():
             return keras.models.load_model(path, safe_mode=True)
