@@ -432,14 +432,14 @@ class Comparison:
         content = self._content(displays, drawn=True)
         for table in content.tables:
             text = report.latex_table(table, f"{table.title}: {self._data}.", quality_only=table.name == "quality")
-            (path / "tables" / f"{table.name}.tex").write_text(text, encoding="utf-8")
+            _write(path / "tables" / f"{table.name}.tex", text)
         for name, numbers in tables.items():
             _write(path / "tables" / f"{name}.csv", as_csv(numbers))
         for name, display in displays.items():
             display.save(path / "figures" / name)
             _write(path / "figures" / f"{name}.csv", as_csv(display.frame()))
-        (path / "report.md").write_text(report.report_markdown(content), encoding="utf-8")
-        (path / "report.html").write_text(report.report_html(content), encoding="utf-8")
+        _write(path / "report.md", report.report_markdown(content))
+        _write(path / "report.html", report.report_html(content))
         return path / "report.html"
 
     def _content(self, displays: Mapping[str, plots.Display], drawn: bool) -> Report:
@@ -481,9 +481,14 @@ class Comparison:
         with store.hold("comparison"):
             folders.claim(path, self.asked, force)
             everything = [*(run for runs in self.runs for run in runs), *self.trials, *self.probes]
-            for run in (run for run in everything if not store.has(run)):
-                files = sorted(self.store.files(run))
-                store.put(run, dict(zip(files, self.store.read(run, *files), strict=True)))
+            store.tidy()
+            with store.claim(tuple(everything)) as mine:
+                for run in mine:
+                    files = sorted(self.store.files(run))
+                    store.put(run, dict(zip(files, self.store.read(run, *files), strict=True)))
+            held = [run.name for run in everything if not store.has(run)]
+            if held:
+                raise InputError(f"{held[0]} is being made by another process in {str(path)!r}; save when it is done")
             return path / "report.md" if folders.is_finished(path) else self.write(path)
 
     def to_keras(
@@ -549,7 +554,7 @@ class Comparison:
         for name, table in self._numbers().items():
             _write(path / f"{name}.csv", as_csv(table))
         for name, table in (("scores", self.scores), ("contrasts", self.contrasts), ("histories", self.histories)):
-            table.to_parquet(path / f"{name}.parquet")
+            write_whole(path / f"{name}.parquet", table.to_parquet())
         _write(path / "verdict.txt", self.verdict() + "\n")
         _write(path / "table.md", report.to_markdown(self.table()) + "\n")
         _write(path / "environment.json", json.dumps(self.environment, indent=2))

@@ -70,6 +70,8 @@ def claim(folder: Path, asked: dict[str, Any], force: bool = False) -> None:
     (folder / "manifest.json").unlink(missing_ok=True)
     for name in (*_MADE, PAGE) if found else ():
         path = folder / name
+        if name == ASKED:  # stays to the end, so that the same call goes on from here
+            continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
@@ -97,7 +99,7 @@ def has_changed(folder: Path) -> bool:
     try:
         sums = json.loads((folder / "manifest.json").read_text())
         return bool(sums[ASKED] != digest_of_file(folder / ASKED))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return True
 
 
@@ -123,7 +125,7 @@ def read_comparison(folder: Path) -> dict[str, Any]:
     """Return all that `comparison.json` holds; empty if it is not there or damaged."""
     try:
         found = json.loads((folder / ASKED).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -17,12 +17,13 @@ process at a time makes a run; others take other runs meanwhile. Nothing in a st
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from typing import Protocol
@@ -31,10 +32,20 @@ from filelock import FileLock, Timeout
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.experiments.plan import Run, digest_of_spec
-from ensemble_vs_dropout.files import PARTIAL, digest_of_bytes, digest_of_file, flush_folder, write_flushed, write_whole
+from ensemble_vs_dropout.files import (
+    PARTIAL,
+    digest_of_bytes,
+    digest_of_file,
+    flush_folder,
+    remove_left,
+    write_flushed,
+    write_whole,
+)
 
 FORMAT = 1
 _OWN = ("runs", "studies", "work", "failed", "damaged", "locks")
+_LOST = (FileNotFoundError, IsADirectoryError, NotADirectoryError)  # of other errors, what is there may be whole
+_LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class Keeping(Protocol):
@@ -72,6 +83,9 @@ class Keeping(Protocol):
 
     def claim(self, runs: tuple[Run, ...]) -> AbstractContextManager[list[Run]]:
         """Hold those of the runs that are neither finished nor in other hands."""
+
+    def tidy(self) -> None:
+        """Remove what is left of the making of finished runs."""
 
 
 class Memory:
@@ -134,6 +148,9 @@ class Memory:
         """Yield those of the runs that are not finished."""
         yield [run for run in runs if not self.has(run)]
 
+    def tidy(self) -> None:
+        """Do nothing: memory has no leftovers."""
+
 
 class Store:
     """Finished runs in a folder.
@@ -161,6 +178,7 @@ class Store:
         ...     store.fail(run, "no memory", "")
         ...     store.failure(run), len(store.clean()), store.failure(run)
         ...     store.put(run, {"scores.json": b"[]"})
+        ...     store.tidy()
         ...     store.finished() == {run.name}, store.run(run.name) == run, store.damaged(run)
         ...     store.set_aside(run).parent.name
         ...     store.keep_study("s", "{name: s}").name, len(store.studies())
@@ -172,7 +190,7 @@ class Store:
     """
 
     def __init__(self, folder: str | PathLike[str], create: bool = True, beside: Collection[str] = ()):
-        self.folder = Path(folder)
+        self.folder, self._excluding = Path(folder), False
         mark = self.folder / "store.json"
         try:
             if create and not mark.exists():
@@ -206,11 +224,11 @@ class Store:
         return (self._place(run) / "manifest.json").is_file()
 
     def finished(self) -> set[str]:
-        """Return the names of all finished runs, at the price of one look at the folder."""
+        """Return the names of all finished runs, damaged ones too, at the price of one look at the folder."""
         runs = self.folder / "runs"
         if not runs.is_dir():
             return set()
-        return {entry.name for entry in os.scandir(runs) if entry.is_dir() and not entry.name.startswith(".")}
+        return {name for name in os.listdir(runs) if not name.startswith(".")}
 
     def files(self, run: Run) -> set[str]:
         """Return the names of the files of a finished run, or raise `DamagedError`."""
@@ -220,8 +238,8 @@ class Store:
         """Return what the manifest of a run holds."""
         place = self._place(run)
         try:
-            sums = json.loads((place / "manifest.json").read_text())
-        except (OSError, ValueError) as error:
+            sums = json.loads(_content(place / "manifest.json"))
+        except (*_LOST, ValueError) as error:
             raise DamagedError(place.name, f"manifest.json cannot be read ({error})") from error
         if not isinstance(sums, dict):
             raise DamagedError(place.name, "manifest.json cannot be read (it holds no names)")
@@ -236,8 +254,8 @@ class Store:
         place, sums, found = self._place(run), self._sums(run), []
         for file in files:
             try:
-                content = (place / file).read_bytes()
-            except OSError as error:
+                content = _content(place / file)
+            except _LOST as error:
                 raise DamagedError(place.name, f"{file} cannot be read ({error})") from error
             if sums.get(file) != digest_of_bytes(content):
                 raise DamagedError(place.name, f"{file} has changed since it was written")
@@ -249,10 +267,10 @@ class Store:
         try:
             if Path(name).name != name:
                 raise DamagedError(name, "this is no name of a run")
-            run = Run(json.loads((self.folder / "runs" / name / "spec.json").read_text()))
+            run = Run(json.loads(_content(self.folder / "runs" / name / "spec.json")))
             if run.name != name:
                 raise DamagedError(name, "spec.json is of another run")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (*_LOST, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedError(name, f"spec.json cannot be read ({error})") from error
         return run
 
@@ -273,12 +291,13 @@ class Store:
             except OSError:
                 if not self.has(run):  # else another process has made the same run: one is as good as the other
                     raise
-                shutil.rmtree(partial)
+                shutil.rmtree(partial, ignore_errors=True)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
         flush_folder(place.parent)
-        (self.folder / "failed" / f"{run.name}.json").unlink(missing_ok=True)
+        with suppress(OSError):  # what stays is for `tidy`
+            (self.folder / "failed" / f"{run.name}.json").unlink(missing_ok=True)
         shutil.rmtree(self.work(run), ignore_errors=True)
 
     def damaged(self, run: Run) -> list[str]:
@@ -345,15 +364,9 @@ class Store:
         """Hold those of the runs that are neither finished nor in other hands; they are free again afterwards."""
         held: list[FileLock] = []
         mine: list[Run] = []
-        (self.folder / "locks").mkdir(exist_ok=True)
         try:
             for run in runs:
-                if self.has(run):
-                    continue
-                lock = FileLock(self.folder / "locks" / f"{run.name}.lock", timeout=0)
-                try:
-                    lock.acquire()
-                except Timeout:
+                if self.has(run) or (lock := self._locked(run.name)) is None:
                     continue
                 held.append(lock)
                 if not self.has(run):  # another process may have finished it a moment ago
@@ -380,34 +393,73 @@ class Store:
 
         Finished runs stay, and so does what another process is making.
         """
+        return self._remove([*self._left("work", "failed", "damaged"), *self._partial()])
+
+    def tidy(self) -> None:
+        """Remove what is left of the making of finished runs, and half runs that no process is writing, if it can be.
+
+        Raises:
+            InputError: The disk has no locks that keep other processes out.
+        """
+        there = self.finished()
+        with suppress(OSError), self._unclaimed("tidy") as free:
+            if free:
+                left = [path for path in self._left("work", "failed") if _name(path) in there]
+                self._remove([*left, *self._partial()])
+
+    def _left(self, *folders: str) -> list[Path]:
+        remove_left(self.folder / "failed")
+        return [path for folder in folders for path in sorted((self.folder / folder).glob("[!.]*"))]
+
+    def _partial(self) -> list[Path]:
+        return sorted((self.folder / "runs").glob(".*-*"))
+
+    def _remove(self, places: Iterable[Path]) -> list[str]:
+        """Remove what no process holds; return the names."""
         removed = []
-        for folder in ("work", "failed", "damaged"):
-            for path in sorted((self.folder / folder).glob("*")) if (self.folder / folder).is_dir() else []:
-                with self._unclaimed(path.name.removesuffix(".json")) as free:
-                    if not free:
-                        continue
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-                removed.append(f"{folder}/{path.name}")
-        for path in sorted((self.folder / "runs").glob(".*-*")) if (self.folder / "runs").is_dir() else []:
-            with self._unclaimed(path.name[1:].rpartition("-")[0]) as free:
+        for path in places:
+            with self._unclaimed(_name(path)) as free:
                 if free:
-                    shutil.rmtree(path, ignore_errors=True)
-                    removed.append(f"runs/{path.name}")
+                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+                    removed.append(str(path.relative_to(self.folder)))
         return removed
 
     @contextmanager
     def _unclaimed(self, name: str) -> Iterator[bool]:
+        lock = self._locked(name)
+        try:
+            yield lock is not None
+        finally:
+            if lock:
+                lock.release()
+
+    def _locked(self, name: str) -> FileLock | None:
+        """Return the lock of a name, held, or None if another process holds it; the first is tried out on itself.
+
+        Raises:
+            InputError: The disk has no locks, or they keep nobody out.
+        """
         (self.folder / "locks").mkdir(exist_ok=True)
-        lock = FileLock(self.folder / "locks" / f"{name}.lock", timeout=0)
+        path = self.folder / "locks" / f"{name}.lock"
+        lock, other = (FileLock(path, timeout=0, fallback_to_soft=False) for _ in range(2))
         try:
             lock.acquire()
+            if not self._excluding:
+                with suppress(Timeout), other:
+                    raise OSError(errno.ENOLCK, "they keep nobody out")
+                self._excluding = True
         except Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
+            return None
+        except OSError as error:
             lock.release()
+            if error.errno not in _LOCKLESS:
+                raise
+            raise InputError(
+                f"{str(self.folder)!r} can be read and not written, for the locks of its disk do not work "
+                f"({error.strerror}) and two processes would make the same run; give a folder on a disk of this "
+                "machine, or have this disk mounted with locks"
+            ) from error
+        return lock
 
     def _place(self, run: Run) -> Path:
         return self.folder / "runs" / run.name
@@ -432,3 +484,16 @@ class DamagedError(InputError):
 def _beside(place: Path) -> Path:
     """Return a hidden name that nobody else has, on the same disk; what gets it is as open to others as they may be."""
     return place.with_name(f".{place.name}-{uuid.uuid4().hex}")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        error.filename = error.filename or str(path)  # of reading, the system does not tell
+        raise
+
+
+def _name(place: Path) -> str:
+    """Return the name of the run that something in a store is of."""
+    return place.name[1:].rpartition("-")[0] if place.name.startswith(".") else place.name.removesuffix(".json")

@@ -23,6 +23,7 @@ from matplotlib.legend import Legend
 
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.evaluation.findings import Fact as Fact
+from ensemble_vs_dropout.files import appearing
 from ensemble_vs_dropout.plots import style as looks
 
 AxesArray = npt.NDArray[np.object_]
@@ -153,7 +154,8 @@ class Display(ABC):
                 ax.set_position(np.round(ax.get_position().bounds, 6))
             for name, target in zip(formats, paths, strict=True):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                figure.savefig(target, format=name, dpi=DPI, metadata={"Title": self.title, **METADATA[name]})
+                with appearing(target) as partial:
+                    figure.savefig(partial, format=name, dpi=DPI, metadata={"Title": self.title, **METADATA[name]})
         return paths
 
     @abstractmethod

@@ -16,7 +16,7 @@ from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.evaluation.findings import Fact
 from ensemble_vs_dropout.experiments.gallery.drawings import DRAWINGS, Drawing
 from ensemble_vs_dropout.experiments.gallery.sources import Lacking, Source, StudySource
-from ensemble_vs_dropout.files import as_csv
+from ensemble_vs_dropout.files import as_csv, write_whole
 from ensemble_vs_dropout.plots.display import METADATA, WIDTHS
 from ensemble_vs_dropout.plots.facets import in_words
 from ensemble_vs_dropout.plots.style import SCALES
@@ -87,7 +87,7 @@ def draw(
             continue
         display = made.display
         display.save(folder / name, formats, width=width, style=style)
-        (folder / f"{name}.csv").write_text(as_csv(display.frame()), encoding="utf-8")
+        write_whole(folder / f"{name}.csv", as_csv(display.frame()).encode())
         drawn[name] = made
         outcomes = Counter(fact.outcome for fact in display.facts)
         told = "; expected: " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
@@ -95,7 +95,7 @@ def draw(
     facts = [(name, *fact) for name, made in drawn.items() for fact in made.display.facts]
     folder.mkdir(parents=True, exist_ok=True)
     facts_table = as_csv(pd.DataFrame(facts, columns=["figure", *Fact._fields]))
-    (folder / "facts.csv").write_text(facts_table, encoding="utf-8")
+    write_whole(folder / "facts.csv", facts_table.encode())
     return drawn
 
 
