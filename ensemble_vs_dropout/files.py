@@ -3,13 +3,16 @@
 import hashlib
 import json
 import os
+import re
 import shutil
+import socket
 import struct
 import uuid
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +22,12 @@ import psutil
 
 from ensemble_vs_dropout.checks import InputError, visible
 
-PARTIAL = ".partial-"  # how the name of a file begins that is on its way
+PARTIAL = ".partial-"  # how the name of a file begins that is on its way; machine and process follow
 DAMAGED_ARCHIVE = (  # what reading a zip file or an array of one raises where it is not what was written
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, TypeError, MemoryError, OverflowError,
     RuntimeError,  # encrypted, or compressed in a way that is not known here
 )  # fmt: skip
+_writing: set[str] = set()  # the names of what this process has on its way
 _LONGEST = 210  # bytes of a name: a disk takes 255, and a file on its way needs 42 of them
 
 
@@ -120,8 +124,8 @@ def can_write(folder: Path) -> bool:
 def appearing(path: Path) -> Iterator[Path]:
     """Yield a hidden path on the same disk to write to; when the body ends, the file is flushed and gets its name.
 
-    If the body fails, nothing is left and what was there stays. The name ends as that of `path` does, for what chooses
-    a format by it.
+    If the body fails, nothing is left and what was there stays. What a failing disk or a kill left of files on their
+    way goes with the next that appears. The name ends as that of `path` does, for what chooses a format by it.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -132,15 +136,49 @@ def appearing(path: Path) -> Iterator[Path]:
         ...     [file.name for file in Path(folder).iterdir()]
         ['numbers.json']
     """
-    partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}-{path.name}")
+    partial = path.with_name(f"{PARTIAL}{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:12]}-{path.name}")
+    _writing.add(partial.name)
     try:
         yield partial
         flush(partial)
         partial.replace(path)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # the next that appears here removes it
+            partial.unlink()
         raise
+    finally:
+        _writing.discard(partial.name)
     flush_folder(path.parent)
+    remove_left(path.parent)
+
+
+def remove_left(folder: Path) -> None:
+    """Remove files on their way to this folder whose process on this machine has ended or given up, if the disk does.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     for process in (os.getpid(), os.getppid()):
+        ...         _ = Path(folder, f"{PARTIAL}{_machine()}-{process}-0-a.json").write_text("[1")
+        ...     remove_left(Path(folder))
+        ...     len(list(Path(folder).iterdir()))
+        1
+    """
+    with suppress(OSError):
+        for path in folder.iterdir():
+            known = re.match(rf"{re.escape(PARTIAL)}{_machine()}-(\d+)-", path.name)
+            if known is None:
+                continue
+            process = int(known[1])
+            if path.name not in _writing if process == os.getpid() else not psutil.pid_exists(process):
+                path.unlink()
+
+
+@cache
+def _machine() -> str:
+    """Return a short name of this machine, or of the container in which its processes are counted."""
+    counted = Path("/proc/self/ns/pid")
+    return digest([socket.gethostname(), str(counted.readlink()) if counted.exists() else ""])[:8]
 
 
 def as_csv(table: Any) -> str:

@@ -1,5 +1,8 @@
 import io
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -37,6 +40,33 @@ def test_what_is_interrupted_while_it_is_written_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ensemble_vs_dropout.files import appearing
+with appearing(Path(sys.argv[1])) as partial:
+    partial.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_on_its_way_goes_with_the_next_and_what_others_write_stays(tmp_path, monkeypatch):
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "a.json")], check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    monkeypatch.chdir(tmp_path)
+    with appearing(Path("b.json")) as partial:
+        partial.write_bytes(b"more")
+        write_whole(tmp_path / "c.json", b"c")
+        assert sorted(path.name for path in tmp_path.iterdir()) == [partial.name, "c.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.json", "c.json"]
+
+
+def test_what_another_machine_writes_is_not_touched(tmp_path):
+    (tmp_path / ".partial-0123abcd-999999999-0-a.json").write_text("half")
+    write_whole(tmp_path / "a.json", b"a")
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_digest_is_of_the_content_alone(tmp_path):

@@ -135,9 +135,16 @@ def run(
 
 
 @app.command()
-def status(file: File, store: Folder = _STORE) -> None:
-    """Say how far a study is, and which runs failed."""
+def status(
+    file: File,
+    store: Folder = _STORE,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file of finished runs, not the scores alone.")
+    ] = False,
+) -> None:
+    """Say how far a study is, which runs failed, and which cannot be read."""
     from ensemble_vs_dropout.experiments import status as look
+    from ensemble_vs_dropout.experiments.tables import unreadable
 
     kept = _existing(store)
     made = _plan(file, kept)
@@ -146,6 +153,8 @@ def status(file: File, store: Folder = _STORE) -> None:
     _tell_versions(made, kept)
     for name, reason in found.failed.items():
         print(f"{name} failed: {reason}")
+    for name, reason in unreadable(made.runs, kept, verify).items():
+        print(f"{name} cannot be read: {reason}")
 
 
 @app.command()
@@ -155,14 +164,18 @@ def results(
     out: Table = None,
     where: Where = None,
 ) -> None:
-    """Write one table of all finished runs: the keys that vary, then arm, rule, metric, value and interval."""
+    """Write one table of all finished runs: the keys that vary, then arm, rule, metric, value and interval.
+
+    Runs that cannot be read are named, with exit code 1, and the table holds the others.
+    """
     from ensemble_vs_dropout.experiments import results as read
     from ensemble_vs_dropout.experiments import status as look
 
     _check_table(out)
     kept = _existing(store)
     made = _plan(file, kept, where)
-    table = read(made, kept)
+    unread: dict[str, str] = {}
+    table = read(made, kept, unread)
     for key in made.study.keys:  # a parquet column has one type, and of some rates one may be auto
         if key in table and len({type(value) for value in table[key].dropna()}) > 1:
             table[key] = table[key].map(str, na_action="ignore")
@@ -171,6 +184,10 @@ def results(
     if found.waiting or found.failed:
         print(f"evd: {found.words()}; the table holds those that are finished", file=sys.stderr)
     _write(table, out)
+    for name, reason in unread.items():
+        print(f"evd: {name} is not in the table, for it cannot be read: {reason}", file=sys.stderr)
+    if unread:
+        sys.exit(1)
 
 
 def _check_table(out: Path | None) -> None:
@@ -180,7 +197,7 @@ def _check_table(out: Path | None) -> None:
 
 def _write(table: pd.DataFrame, out: Path | None) -> None:
     """Write a table to a file, or print it as CSV."""
-    from ensemble_vs_dropout.files import appearing, as_csv, write_whole
+    from ensemble_vs_dropout.files import as_csv, write_whole
 
     if out is None:
         print(as_csv(table), end="")
@@ -188,8 +205,7 @@ def _write(table: pd.DataFrame, out: Path | None) -> None:
     if out.suffix == ".csv":
         write_whole(out, as_csv(table).encode())
     else:
-        with appearing(out) as partial:
-            table.to_parquet(partial, index=False)
+        write_whole(out, table.to_parquet(index=False))
     print(f"{len(table):,} rows in {out}", file=sys.stderr)
 
 

@@ -260,6 +260,7 @@ def _make(
         plan = plan_of(study, store, facts=facts, together=together)
     whole = not plan.open and all(store.has(run) and not store.damaged(run) for run in plan.runs)
     if whole:
+        store.tidy()
         return
     there = len([run for run in plan.runs if store.has(run)])
     if there and isinstance(store, Store):

@@ -48,7 +48,7 @@ from ensemble_vs_dropout.experiments.plan import Plan, Point, Run
 from ensemble_vs_dropout.experiments.settings import Settings
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Store
 from ensemble_vs_dropout.experiments.tables import score_of_trial, value_in_a_cell
-from ensemble_vs_dropout.files import appearing, as_csv, can_write, own, write_whole
+from ensemble_vs_dropout.files import as_csv, can_write, own, write_whole
 from ensemble_vs_dropout.measures.spread import LEAST
 from ensemble_vs_dropout.measures.temperature import NOISE
 from ensemble_vs_dropout.report import Figure, Report
@@ -495,9 +495,14 @@ class Comparison:
         with store.hold("comparison"):
             folders.claim(path, self.asked, force)
             everything = [*(run for runs in self.runs for run in runs), *self.trials, *self.probes]
-            for run in (run for run in everything if not store.has(run)):
-                files = sorted(self.store.files(run))
-                store.put(run, dict(zip(files, self.store.read(run, *files), strict=True)))
+            store.tidy()
+            with store.claim(tuple(everything)) as mine:
+                for run in mine:
+                    files = sorted(self.store.files(run))
+                    store.put(run, dict(zip(files, self.store.read(run, *files), strict=True)))
+            held = [run.name for run in everything if not store.has(run)]
+            if held:
+                raise InputError(f"{held[0]} is being made by another process in {str(path)!r}; save when it is done")
             return path / "report.md" if folders.is_finished(path) else self.write(path)
 
     def to_keras(
@@ -564,8 +569,7 @@ class Comparison:
         for name, table in self._numbers().items():
             _write(path / f"{name}.csv", as_csv(table))
         for name, table in (("scores", self.scores), ("contrasts", self.contrasts), ("histories", self.histories)):
-            with appearing(path / f"{name}.parquet") as partial:
-                table.to_parquet(partial)
+            write_whole(path / f"{name}.parquet", table.to_parquet())
         _write(path / "verdict.txt", self.verdict() + "\n")
         _write(path / "table.md", report.to_markdown(self.table()) + "\n")
         _write(path / "environment.json", json.dumps(self.environment, indent=2))

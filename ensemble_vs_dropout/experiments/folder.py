@@ -68,7 +68,8 @@ def claim(folder: Path, asked: dict[str, Any], force: bool = False) -> None:
         )
     (folder / "manifest.json").unlink(missing_ok=True)
     for name in (*_MADE, PAGE) if found else ():
-        remove(folder / name)
+        if name != ASKED:  # stays to the end, so that the same call goes on from here
+            remove(folder / name)
     write_asked(folder, asked)
 
 
@@ -92,7 +93,7 @@ def has_changed(folder: Path) -> bool:
     try:
         sums = json.loads(read_file(folder / "manifest.json"))
         return bool(sums[ASKED] != digest_of_file(folder / ASKED))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return True
 
 
@@ -118,7 +119,7 @@ def read_comparison(folder: Path) -> dict[str, Any]:
     """Return all that `comparison.json` holds; empty if it is not there or damaged."""
     try:
         found = json.loads(read_file(folder / ASKED))
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 

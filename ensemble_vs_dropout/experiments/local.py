@@ -94,6 +94,7 @@ def run_study(
         >>> len(run_study(plan, memory, verbose=0).made), len(memory.finished())
         (1, 1)
     """
+    store.tidy()
     report = Report()
     with Progress(0, verbose, job=True) as progress:
         for stage in stages(plan, store):

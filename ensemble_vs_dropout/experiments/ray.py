@@ -65,6 +65,7 @@ def run_on_ray(
                 f"address {address!r} reaches no Ray cluster ({error}); start one by `ray start --head`, or give local"
             ) from error
     try:
+        store.tidy()
         report = Report()
         for stage in stages(plan, store):
             with Progress(max(1, len(stage.groups)), verbose) as progress:

@@ -18,11 +18,12 @@ The folder may be reached by a link; what is written or removed inside of it goe
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from os import PathLike
 from pathlib import Path
@@ -42,12 +43,15 @@ from ensemble_vs_dropout.files import (
     own,
     read_file,
     remove,
+    remove_left,
     write_flushed,
     write_whole,
 )
 
 FORMAT = 1
 _OWN = ("runs", "studies", "work", "failed", "damaged", "locks")
+_LOST = (FileNotFoundError, IsADirectoryError, NotADirectoryError)  # of other errors, what is there may be whole
+_LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class Keeping(Protocol):
@@ -85,6 +89,9 @@ class Keeping(Protocol):
 
     def claim(self, runs: tuple[Run, ...]) -> AbstractContextManager[list[Run]]:
         """Hold those of the runs that are neither finished nor in other hands."""
+
+    def tidy(self) -> None:
+        """Remove what is left of the making of finished runs."""
 
 
 class Memory:
@@ -147,6 +154,9 @@ class Memory:
         """Yield those of the runs that are not finished."""
         yield [run for run in runs if not self.has(run)]
 
+    def tidy(self) -> None:
+        """Do nothing: memory has no leftovers."""
+
 
 class Store:
     """Finished runs in a folder.
@@ -174,6 +184,7 @@ class Store:
         ...     store.fail(run, "no memory", "")
         ...     store.failure(run), len(store.clean()), store.failure(run)
         ...     store.put(run, {"scores.json": b"[]"})
+        ...     store.tidy()
         ...     store.finished() == {run.name}, store.run(run.name) == run, store.damaged(run)
         ...     store.set_aside(run).parent.name
         ...     store.keep_study("s", "{name: s}").name, len(store.studies())
@@ -185,7 +196,7 @@ class Store:
     """
 
     def __init__(self, folder: str | PathLike[str], create: bool = True, beside: Collection[str] = ()):
-        self.folder = Path(folder)
+        self.folder, self._excluding = Path(folder), False
         mark = self.folder / "store.json"
         try:
             if create and not mark.exists():
@@ -219,11 +230,11 @@ class Store:
         return (self._place(run) / "manifest.json").is_file()
 
     def finished(self) -> set[str]:
-        """Return the names of all finished runs, at the price of one look at the folder."""
+        """Return the names of all finished runs, damaged ones too, at the price of one look at the folder."""
         runs = self.folder / "runs"
         if not runs.is_dir():
             return set()
-        return {entry.name for entry in os.scandir(runs) if entry.is_dir() and not entry.name.startswith(".")}
+        return {name for name in os.listdir(runs) if not name.startswith(".")}
 
     def files(self, run: Run) -> set[str]:
         """Return the names of the files of a finished run, or raise `DamagedError`."""
@@ -233,12 +244,12 @@ class Store:
         """Return what the manifest of a run holds."""
         place = self._place(run)
         try:
-            sums = json.loads(read_file(place / "manifest.json"))
+            sums = json.loads(_content(place / "manifest.json"))
             if not isinstance(sums, dict):
                 raise InputError("it holds no names")
             for name in sums:
                 inside(place, name)  # a manifest is data: it names no place outside its folder
-        except (OSError, ValueError) as error:
+        except (*_LOST, ValueError) as error:
             raise DamagedError(place.name, f"manifest.json cannot be read ({error})") from error
         return sums
 
@@ -251,8 +262,8 @@ class Store:
         place, sums, found = self._place(run), self._sums(run), []
         for file in files:
             try:
-                content = read_file(inside(place, file))
-            except (OSError, ValueError) as error:
+                content = _content(inside(place, file))
+            except (*_LOST, ValueError) as error:
                 raise DamagedError(place.name, f"{file} cannot be read ({error})") from error
             if sums.get(file) != digest_of_bytes(content):
                 raise DamagedError(place.name, f"{file} has changed since it was written")
@@ -262,10 +273,10 @@ class Store:
     def run(self, name: str) -> Run:
         """Return the finished run of this name, or raise `DamagedError`."""
         try:
-            run = Run(json.loads(read_file(inside(self.folder, "runs", name) / "spec.json")))
+            run = Run(json.loads(_content(inside(self.folder, "runs", name) / "spec.json")))
             if run.name != name:
                 raise DamagedError(name, "spec.json is of another run")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (*_LOST, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedError(name, f"spec.json cannot be read ({error})") from error
         return run
 
@@ -289,7 +300,8 @@ class Store:
             except OSError:
                 if not self.has(run):  # else another process has made the same run: one is as good as the other
                     raise
-                remove(partial)
+                with suppress(OSError):
+                    remove(partial)
         except BaseException:
             with suppress(OSError):
                 remove(partial)
@@ -310,8 +322,8 @@ class Store:
             return ["manifest.json"]
         broken = [name for name, expected in sums.items() if digest_of_file(place / name) != expected]
         try:
-            same = bool(broken) or digest_of_spec(json.loads(read_file(place / "spec.json"))) == run.digest
-        except (OSError, ValueError, TypeError, AttributeError):
+            same = bool(broken) or digest_of_spec(json.loads(_content(place / "spec.json"))) == run.digest
+        except (*_LOST, ValueError, TypeError, AttributeError):
             same = False
         return broken if same else ["spec.json"]
 
@@ -361,12 +373,7 @@ class Store:
             own(self.folder / folder)
         try:
             for run in runs:
-                if self.has(run):
-                    continue
-                lock = self._lock(run.name)
-                try:
-                    lock.acquire()
-                except Timeout:
+                if self.has(run) or (lock := self._locked(run.name)) is None:
                     continue
                 held.append(lock)
                 if not self.has(run):  # another process may have finished it a moment ago
@@ -396,33 +403,75 @@ class Store:
 
         Finished runs stay, and so does what another process is making.
         """
+        return self._remove([*self._left("work", "failed", "damaged"), *self._partial()])
+
+    def tidy(self) -> None:
+        """Remove what is left of the making of finished runs, and half runs that no process is writing, if it can be.
+
+        Raises:
+            InputError: The disk has no locks that keep other processes out.
+        """
+        if not can_write(self.folder):
+            return
+        there = self.finished()
+        with suppress(OSError), self._unclaimed("tidy") as free:
+            if free:
+                left = [path for path in self._left("work", "failed") if _name(path) in there]
+                self._remove([*left, *self._partial()])
+
+    def _left(self, *folders: str) -> list[Path]:
+        remove_left(own(self.folder / "failed"))
+        return [path for folder in folders for path in sorted(own(self.folder / folder).glob("[!.]*"))]
+
+    def _partial(self) -> list[Path]:
+        return sorted(own(self.folder / "runs").glob(".*-*"))
+
+    def _remove(self, places: Iterable[Path]) -> list[str]:
+        """Remove what no process holds; return the names."""
         removed = []
-        left = {name: own(self.folder / name) for name in ("work", "failed", "damaged", "runs")}
-        for folder, place in left.items():
-            for path in sorted(place.glob(".*-*" if folder == "runs" else "*")):
-                name = path.name[1:].rpartition("-")[0] if folder == "runs" else path.name.removesuffix(".json")
-                with self._unclaimed(name) as free:
-                    if free:
-                        remove(path)
-                        removed.append(f"{folder}/{path.name}")
+        for path in places:
+            with self._unclaimed(_name(path)) as free:
+                if free:
+                    remove(path)
+                    removed.append(str(path.relative_to(self.folder)))
         return removed
 
     @contextmanager
     def _unclaimed(self, name: str) -> Iterator[bool]:
-        lock = self._lock(name)
+        lock = self._locked(name)
+        try:
+            yield lock is not None
+        finally:
+            if lock:
+                lock.release()
+
+    def _locked(self, name: str) -> FileLock | None:
+        """Return the lock of a name, held, or None if another process holds it; the first is tried out on itself.
+
+        Raises:
+            InputError: The disk has no locks, or they keep nobody out.
+        """
+        own(self.folder / "locks").mkdir(exist_ok=True)
+        path = own(inside(self.folder, "locks", f"{name}.lock"), "file")
+        lock, other = (FileLock(path, timeout=0, fallback_to_soft=False) for _ in range(2))
         try:
             lock.acquire()
+            if not self._excluding:
+                with suppress(Timeout), other:
+                    raise OSError(errno.ENOLCK, "they keep nobody out")
+                self._excluding = True
         except Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
+            return None
+        except OSError as error:
             lock.release()
-
-    def _lock(self, name: str) -> FileLock:
-        own(self.folder / "locks").mkdir(exist_ok=True)
-        return FileLock(own(inside(self.folder, "locks", f"{name}.lock"), "file"), timeout=0)
+            if error.errno not in _LOCKLESS:
+                raise
+            raise InputError(
+                f"{str(self.folder)!r} can be read and not written, for the locks of its disk do not work "
+                f"({error.strerror}) and two processes would make the same run; give a folder on a disk of this "
+                "machine, or have this disk mounted with locks"
+            ) from error
+        return lock
 
     def _place(self, run: Run) -> Path:
         return inside(self.folder, "runs", run.name)
@@ -447,3 +496,16 @@ class DamagedError(InputError):
 def _beside(place: Path) -> Path:
     """Return a hidden name that nobody else has, on the same disk; what gets it is as open to others as they may be."""
     return place.with_name(f".{place.name}-{uuid.uuid4().hex}")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_file(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # of reading, the system does not tell
+        raise
+
+
+def _name(place: Path) -> str:
+    """Return the name of the run that something in a store is of."""
+    return place.name[1:].rpartition("-")[0] if place.name.startswith(".") else place.name.removesuffix(".json")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.checks import InputError, visible
 from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, recipe_label
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.experiments import kept
@@ -69,7 +69,7 @@ def plan_of(
             return math.inf if store and store.failure(trial) is not None else 0.0 if guess else None
         try:
             value = score_of_trial(trial, store)
-        except InputError:  # it is damaged, and will be made again
+        except (InputError, OSError):  # it is damaged, and will be made again, or the disk fails, which is told then
             return None
         return -value if METRICS[trial.settings.metrics[0]].higher_is_better else value
 
@@ -127,7 +127,7 @@ def reasons(plan: Plan, store: Store) -> dict[str, str]:
     for name in sorted(there):
         try:
             known.append(store.run(name))
-        except DamagedError:
+        except (DamagedError, OSError):
             continue  # which is told when it is looked at
     for run in (run for run in plan.runs if run.name not in there):
         own = _flat(run.spec)
@@ -163,8 +163,13 @@ def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in spec.items() if key != "model" or not model}, **model}
 
 
-def results(plan: Plan, store: Keeping) -> pd.DataFrame:
+def results(plan: Plan, store: Keeping, left_out: dict[str, str] | None = None) -> pd.DataFrame:
     """Return one row per point, repetition, arm, rule and metric, of all runs that are finished.
+
+    Args:
+        plan: Of the study.
+        store: Where its runs are.
+        left_out: Takes up the names of the runs that cannot be read, and why; None to raise at the first.
 
     Returns:
         The varied keys of the study; where anything is chosen, trials (those that its recipe had on validation data)
@@ -172,7 +177,8 @@ def results(plan: Plan, store: Keeping) -> pd.DataFrame:
         high (over the examples, and over networks that are judged one by one), split, condition, severity, repetition.
 
     Raises:
-        InputError: No run is finished, or one is damaged.
+        InputError: No run is finished, or one is damaged and `left_out` is None.
+        OSError: The disk does not give one, and `left_out` is None.
 
     Example:
         >>> from ensemble_vs_dropout.experiments.settings import parse_study
@@ -188,7 +194,12 @@ def results(plan: Plan, store: Keeping) -> pd.DataFrame:
     there, known = store.finished(), {}
     for run in plan.runs:
         if run.name in there:
-            known[run.name] = scores_of(run, store)
+            try:
+                known[run.name] = scores_of(run, store)
+            except (InputError, OSError) as error:
+                if left_out is None:
+                    raise
+                left_out[run.name] = visible(str(error).removeprefix(f"{run.name}: "))
     keys, tuned = plan.study.keys, any(point.trials for point in plan.points)
     rows = [
         [
@@ -201,7 +212,8 @@ def results(plan: Plan, store: Keeping) -> pd.DataFrame:
         for row in known.get(run.name, ())
     ]
     if not rows:
-        raise InputError(f"no run of the study {plan.study.name!r} is finished; evd study run makes them")
+        unread = "".join(f" and can be read ({name}: {why})" for name, why in list((left_out or {}).items())[:1])
+        raise InputError(f"no run of the study {plan.study.name!r} is finished{unread}; evd study run makes them")
     names = [f"study_{key}" if key in SCORE_COLUMNS else key for key in keys]
     return pd.DataFrame(rows, columns=[*names, *(["trials", "chosen"] if tuned else []), *SCORE_COLUMNS])
 
@@ -228,20 +240,44 @@ def damaged(runs: Sequence[Run], store: Keeping, all_files: bool = False) -> dic
         store: Where they are.
         all_files: Whether to read every file, or the scores and the specification alone.
     """
-    there, broken = store.finished(), {}
+    there = store.finished()
+    return {run.name: files for run in runs if run.name in there and (files := _damage(run, store, all_files))}
+
+
+def unreadable(runs: Sequence[Run], store: Keeping, all_files: bool = False) -> dict[str, str]:
+    """Return why finished runs cannot be read: they are `damaged`, or the disk does not give them.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from ensemble_vs_dropout.experiments.settings import parse_study
+        >>> run = plan_of(parse_study("{name: s, base: {dataset: digits}}")).runs[0]
+        >>> with TemporaryDirectory() as folder:
+        ...     store = Store(folder)
+        ...     store.put(run, {"scores.json": b"{}"})
+        ...     [*unreadable([run], store).values()]
+        ["scores.json does not hold what a run writes there (KeyError: 'columns')"]
+    """
+    there, found = store.finished(), {}
     for run in (run for run in runs if run.name in there):
-        if all_files:
-            files = store.damaged(run)
-        else:
-            try:
-                kept.scores_of(run, store)
-                whole = digest_of_spec(kept.read_json(run, store, "spec.json")) == run.digest
-                files = [] if whole else ["spec.json"]
-            except DamagedError as error:
-                files = [error.why]
-        if files:
-            broken[run.name] = files
-    return broken
+        try:
+            why = ", ".join(_damage(run, store, all_files))
+        except OSError as error:
+            why = str(error)
+        if why:
+            found[run.name] = visible(why)
+    return found
+
+
+def _damage(run: Run, store: Keeping, all_files: bool) -> list[str]:
+    """Return what is damaged of a finished run."""
+    if all_files:
+        return store.damaged(run)
+    try:
+        kept.scores_of(run, store)
+        whole = digest_of_spec(kept.read_json(run, store, "spec.json")) == run.digest
+    except DamagedError as error:
+        return [error.why]
+    return [] if whole else ["spec.json"]
 
 
 def made_otherwise(runs: Sequence[Run], store: Keeping) -> dict[str, str]:
@@ -250,8 +286,8 @@ def made_otherwise(runs: Sequence[Run], store: Keeping) -> dict[str, str]:
     for run in (run for run in runs if run.name in there):
         try:
             environment = kept.environment_of(run, store)
-        except DamagedError:
-            continue  # `damaged` tells
+        except (DamagedError, OSError):
+            continue  # `damaged` and `unreadable` tell
         if environment.get("results") != RESULTS:
             found[run.name] = str(environment.get("version"))
     return found

@@ -148,6 +148,8 @@ def write(path: str | PathLike[str], model: keras.Model, told: Mapping[str, Any]
     with appearing(path) as partial:
         try:
             model.save(partial)
+        except OSError:  # of the disk
+            raise
         except Exception as error:  # layers of the user's own may fail at it in any way
             raise InputError(f"Keras cannot save the model: {error}") from error
         with zipfile.ZipFile(partial, "a", zipfile.ZIP_DEFLATED) as archive:

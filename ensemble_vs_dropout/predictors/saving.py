@@ -40,6 +40,8 @@ def write(path: str | PathLike[str], models: Iterable[keras.Model], state: dict[
             names.append(f"member_{member:03d}{suffix}")
             try:
                 files.save(model, Path(folder) / names[-1])
+            except OSError:  # of the disk
+                raise
             except Exception as error:  # layers of the user's own may fail at it in any way
                 raise InputError(f"Keras cannot save the model {model.name!r}: {error}") from error
             archive.write(Path(folder) / names[-1], names[-1])

@@ -9,6 +9,7 @@ that is then renamed, so that at any moment it names a whole file.
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -110,6 +111,7 @@ class Checkpoint:
         stands = self._stands(member)
         if stands is None or not stands["finished"]:
             return None
+        self._forget(member, stands["file"])
         files.give(self.folder / stands["file"], model)
         for variable, value in zip(files.seed_states(model), stands.get("masks", []), strict=False):
             variable.assign(value)
@@ -153,9 +155,14 @@ class Checkpoint:
             write(partial)
         content = json.dumps({"file": name, "sha256": digest_of_file(self.folder / name), **stands})
         write_whole(self.folder / f"{_stem(member)}.json", content.encode())
-        for other in self.folder.glob(f"{_stem(member)}.epoch_*.npz"):
-            if other.name != name:
-                remove(other)
+        self._forget(member, name)
+
+    def _forget(self, member: int, name: str) -> None:
+        """Remove where a member stood before, if the disk does."""
+        with suppress(OSError):
+            for other in self.folder.glob(f"{_stem(member)}.epoch_*.npz"):
+                if other.name != name:
+                    remove(other)
 
     def _stands(self, member: int) -> dict[str, Any] | None:
         path = self.folder / f"{_stem(member)}.json"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -192,3 +193,71 @@ def test_points_can_be_chosen_by_their_keys(folder):
     for wrong, told in (("rate=0.7", "that a point of the study has, got rate=0.7"), ("rat=1", "unknown key of where"),
                         ("rate", "where must be KEY=VALUE")):  # fmt: skip
         assert told in str(call(folder, "results", "--where", wrong).exception)
+
+
+GOLDEN = Path(__file__).parent.parent / "experiments" / "golden"
+
+
+def of_another_kind(run):
+    shutil.rmtree(run)
+    run.write_text("a file")
+
+
+def emptied(run):
+    shutil.rmtree(run)
+    run.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("harm", "in_table"),
+    [
+        (lambda run: (run / "manifest.json").write_text("{"), False),
+        (lambda run: (run / "manifest.json").write_text("[]"), False),
+        (lambda run: (run / "manifest.json").unlink(), False),
+        (lambda run: (run / "scores.json").write_text("{}"), False),
+        (lambda run: (run / "spec.json").write_text("{}"), True),
+        (lambda run: (run / "predictions.npz").write_bytes(b"PK"), True),
+        (of_another_kind, False),
+        (emptied, False),
+        (None, False),
+    ],
+    ids=["manifest", "list", "no_manifest", "scores", "spec", "predictions", "file", "empty", "rights"],
+)
+def test_one_unreadable_run_is_named_and_the_rest_is_told(tmp_path, monkeypatch, harm, in_table):
+    folder = Path(shutil.copytree(GOLDEN, tmp_path / "golden"))
+    whole = pd.read_csv(io.StringIO(call(folder, "results").stdout))
+    bad, *others = sorted((folder / "store" / "runs").iterdir())
+    if harm:
+        harm(bad)
+    else:
+        opened = io.open
+
+        def opening(file, *given, **named):
+            if Path(file).parent == bad:
+                raise PermissionError(13, "Permission denied", str(file))
+            return opened(file, *given, **named)
+
+        monkeypatch.setattr(io, "open", opening)
+    told = call(folder, "status", "--verify")
+    assert told.exit_code == 0
+    lines = told.stdout.splitlines()
+    total = len(others) + 1
+    assert lines[0] == f"{total} of {total} runs are finished"
+    assert [line.split(" cannot be read: ")[0] for line in lines[1:]] == [bad.name]
+    found = call(folder, "results")
+    assert found.exit_code == (not in_table)
+    assert (f"evd: {bad.name} is not in the table, for it cannot be read: " in found.stderr) != in_table
+    assert found.stderr.count("is not in the table") == (not in_table)
+    table = pd.read_csv(io.StringIO(found.stdout))
+    assert (len(table) == len(whole)) == in_table
+    assert len(table) > 0
+    assert len(table.merge(whole)) == len(table)
+
+
+def test_where_no_run_can_be_read_one_is_named(tmp_path):
+    folder = Path(shutil.copytree(GOLDEN, tmp_path / "golden"))
+    runs = sorted((folder / "store" / "runs").iterdir())
+    for run in runs:
+        (run / "scores.json").unlink()
+    with pytest.raises(InputError, match=r"no run .* and can be read \(.*scores\.json cannot be read.*makes them"):
+        raise call(folder, "results").exception

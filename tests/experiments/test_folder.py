@@ -146,6 +146,14 @@ def test_one_process_at_a_time_writes_it(tmp_path):
         pass
 
 
+def test_a_run_that_another_process_makes_is_not_saved_over(tmp_path):
+    found, folder = Comparison.load(Path(__file__).parent / "golden" / "comparison"), tmp_path / "run"
+    run = found.runs[0][1]
+    with open_store(folder).claim((run,)), pytest.raises(InputError, match=f"{run.name} is being made by another"):
+        found.save(folder)
+    assert not is_finished(folder)
+
+
 @pytest.mark.slow
 def test_a_folder_of_version_0_1_is_read_and_never_written_to(tmp_path):
     """Made by version 0.1 from 60 made-up examples, with its models and figures left out."""

@@ -1,6 +1,10 @@
+import errno
+import fcntl
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 from contextlib import contextmanager
@@ -291,3 +295,127 @@ def test_one_process_holds_what_it_writes(store):
         store.hold("comparison"),
     ):
         pass
+
+
+def test_a_disk_that_fails_at_reading_is_no_damage_and_names_the_file(store, monkeypatch):
+    run = a_run()
+    store.put(run, FILES)
+
+    def read_bytes(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    for read in (lambda: store.read(run, "models.npz"), lambda: store.run(run.name), lambda: store.files(run)):
+        with pytest.raises(OSError, match=rf"Input/output error: .*{run.name}/(manifest|spec)\.json"):
+            read()
+
+
+def failing(code):
+    def flock(handle, how):
+        raise OSError(code, os.strerror(code))
+
+    return flock
+
+
+@pytest.mark.parametrize(
+    ("flock", "told"),
+    [
+        (lambda handle, how: None, "they keep nobody out"),
+        (failing(errno.ENOLCK), "No locks available"),
+        (failing(errno.ENOSYS), "Function not implemented"),
+        (failing(errno.EOPNOTSUPP), "Operation not supported"),
+    ],
+    ids=["silent", "ENOLCK", "ENOSYS", "EOPNOTSUPP"],
+)
+def test_locks_that_keep_nobody_out_are_refused_and_what_is_there_is_read(store, monkeypatch, flock, told):
+    run = a_run()
+    store.put(run, FILES)
+    monkeypatch.setattr(fcntl, "flock", flock)
+    again = Store(store.folder)
+    for write in (lambda: again.claim((a_run(1),)), lambda: again.hold("comparison")):
+        with pytest.raises(InputError, match=f"locks of its disk do not work .{told}.*give a folder"), write():
+            pass
+    with pytest.raises(InputError, match="locks of its disk do not work"):
+        again.tidy()
+    assert again.read(run, "models.npz") == [b"weights"]
+    assert again.finished() == {run.name}
+    assert {path.name for path in (store.folder / "locks").iterdir()} == {
+        f"{a_run(1).name}.lock", "comparison.lock", "tidy.lock"
+    }  # fmt: skip
+    monkeypatch.undo()
+    with again.claim((a_run(1),)) as mine:  # nothing is still held
+        assert mine == [a_run(1)]
+
+
+def test_locks_are_tried_out_once_and_not_for_reading(store, monkeypatch):
+    asked, real = [], fcntl.flock
+    store.put(a_run(), FILES)
+    monkeypatch.setattr(fcntl, "flock", lambda handle, how: asked.append(how) or real(handle, how))
+    again = Store(store.folder)
+    again.read(a_run(), "models.npz")
+    assert again.damaged(a_run()) == []
+    assert asked == []
+    for expected in (3, 2):  # taken, refused and given back; then taken and given back
+        with again.hold("comparison"):
+            pass
+        assert len(asked) == expected
+        asked.clear()
+
+
+MANY = """
+import json, os, sys, traceback
+from pathlib import Path
+from ensemble_vs_dropout.experiments.plan import Run
+from ensemble_vs_dropout.experiments.store import Store
+assert "tensorflow" not in sys.modules
+folder, told = map(Path, sys.argv[1:])
+runs = [Run({"recipe": "plain", "dataset": "digits", "members": 2, "seed": seed}) for seed in range(20)]
+gate, opening = os.pipe()
+
+def work(number):
+    os.close(opening)
+    os.read(gate, 1)  # till the first process shuts the other end, for all at once
+    store, made = Store(folder), []
+    store.keep_study("many", "name: many")
+    store.tidy()
+    for run in runs[number % 20 :] + runs[: number % 20]:
+        with store.claim((run,)) as mine:
+            for one in mine:
+                store.work(one).mkdir(parents=True)
+                store.put(one, {"scores.json": b"[]", "models.npz": bytes(1000)})
+                made.append(one.name)
+    (told / f"{number}.json").write_text(json.dumps(made))
+
+children = []
+for number in range(100):
+    child = os.fork()
+    if child == 0:
+        try:
+            work(number)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    children.append(child)
+os.close(opening)
+assert [os.waitpid(child, 0)[1] for child in children] == [0] * 100
+"""
+
+
+@pytest.mark.slow
+def test_a_hundred_processes_at_once_make_a_new_store_and_each_run_once(tmp_path):
+    (tmp_path / "told").mkdir()
+    command = [sys.executable, "-c", MANY, str(tmp_path / "store"), str(tmp_path / "told")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    store = Store(tmp_path / "store")
+    told = [json.loads(path.read_text()) for path in (tmp_path / "told").iterdir()]
+    assert len(told) == 100
+    made = sorted(name for names in told for name in names)
+    assert made == sorted(store.finished())
+    assert len(made) == 20
+    assert [store.damaged(store.run(name)) for name in made] == [[]] * 20
+    assert {path.name for path in store.folder.iterdir()} == {"store.json", "studies", "runs", "locks", "work"}
+    assert [path.name for path in (store.folder / "studies").iterdir()] == ["many.yaml"]
+    assert sorted(path.name for path in (store.folder / "runs").iterdir()) == made
+    assert list((store.folder / "work").iterdir()) == []
