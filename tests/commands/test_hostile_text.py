@@ -1,20 +1,12 @@
 """What a file's names and values hold reaches no terminal, page, figure or table as anything but text."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
+from called import evd
 
 CONTROLS = tuple("\x1b\x07\x9b\u202e")
 TEXT = (".csv", ".json", ".html", ".md", ".svg", ".txt", ".tex", ".yaml")
-
-
-def evd(folder, *arguments):
-    command = [sys.executable, "-m", "ensemble_vs_dropout.commands.main", *arguments]
-    return subprocess.run(command, cwd=folder, env={**os.environ}, capture_output=True, text=True, timeout=300)
 
 
 def held(text):
@@ -39,11 +31,11 @@ def written(tmp_path_factory):
     few = ["--members", "2", "--epochs", "1", "--passes", "2", "--repetitions", "1", "--rate", "0.5"]
     few += ["--no-probe", "--no-controls", "--out", "run"]
     said = [
-        evd(folder, "compare", "--dataset", file, "--target", target, *few),
-        evd(folder, "report", "run", "--out", "report"),
-        evd(folder, "export", "run", "--out", "model.keras"),
-        evd(folder, "predict", "model.keras", file, "--out", "predictions.csv"),
-        evd(folder, "compare", "--dataset", file, "--target", "no\x1b[5m"),  # is refused
+        evd(["compare", "--dataset", file, "--target", target, *few], folder),
+        evd(["report", "run", "--out", "report"], folder),
+        evd(["export", "run", "--out", "model.keras"], folder),
+        evd(["predict", "model.keras", file, "--out", "predictions.csv"], folder),
+        evd(["compare", "--dataset", file, "--target", "no\x1b[5m"], folder),  # is refused
     ]
     return folder, said, file
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bare import BARE
+from called import evd
 
 import ensemble_vs_dropout as evd_package
 from ensemble_vs_dropout.commands.main import _insistent_interrupt, main
@@ -27,7 +28,7 @@ SMALL = (
 SCRIPT = Path(__file__).parents[2] / "scripts" / "compare.py"
 
 
-def evd(arguments, cwd, **environment):
+def in_a_process_of_its_own(arguments, cwd, **environment):
     command = [sys.executable, "-m", "ensemble_vs_dropout.commands.main", *arguments.split()]
     return subprocess.run(
         command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
@@ -37,7 +38,7 @@ def evd(arguments, cwd, **environment):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
-    done = evd(f"compare {SMALL} --out run --json", folder)
+    done = in_a_process_of_its_own(f"compare {SMALL} --out run --json", folder)
     assert done.returncode == 0, done.stderr
     return folder, done
 
@@ -248,7 +249,7 @@ def test_too_little_memory_is_one_line(error, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_another_keras_backend_is_refused_by_name(tmp_path):
-    done = evd("compare --dataset digits", tmp_path, KERAS_BACKEND="jax")
+    done = in_a_process_of_its_own("compare --dataset digits", tmp_path, KERAS_BACKEND="jax")
     assert done.returncode == 2
     assert "KERAS_BACKEND" in done.stderr
 
@@ -274,7 +275,7 @@ def test_the_doctor_finds_a_sound_machine_and_a_wrong_backend(tmp_path):
     sound = evd("doctor", tmp_path)
     assert sound.returncode == 0, sound.stdout
     assert "ok       strategy stacked: trains" in sound.stdout
-    ill = evd("doctor --out /proc/nothing", tmp_path, KERAS_BACKEND="jax")
+    ill = in_a_process_of_its_own("doctor --out /proc/nothing", tmp_path, KERAS_BACKEND="jax")
     assert ill.returncode == 1
     assert "PROBLEM  Keras" in ill.stdout
     assert "unset KERAS_BACKEND" in ill.stdout
