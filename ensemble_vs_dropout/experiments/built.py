@@ -58,15 +58,16 @@ class Finished:
         return next((other for other in self._by_rest.get(_rest(run), ()) if self._same(other, run)), run)
 
     def _look(self, start: str) -> None:
-        """Read the finished runs whose names start so."""
-        for name in sorted(self._names - self._read):
-            if name.rpartition("-")[0] == start:
-                self._read.add(name)
-                try:
-                    found = self._store.run(name)
-                except DamagedError:  # which is told when it is looked at
-                    continue
-                self._by_rest.setdefault(_rest(found), []).append(found)
+        """Read the finished runs whose names start so, once."""
+        if start in self._read:
+            return
+        self._read.add(start)
+        for name in sorted(name for name in self._names if name.rpartition("-")[0] == start):
+            try:
+                found = self._store.run(name)
+            except DamagedError:  # which is told when it is looked at
+                continue
+            self._by_rest.setdefault(_rest(found), []).append(found)
 
     def _same(self, other: Run, run: Run) -> bool:
         """Return whether a finished run, which differs in the sum of the code alone, is of the same network."""

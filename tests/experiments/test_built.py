@@ -49,6 +49,7 @@ def written(tmp_path, monkeypatch):
             if restart:
                 sys.modules.pop(name, None)
                 monkeypatch.setattr(checks, "_SEEN", {})
+                monkeypatch.setattr(checks, "_FILES", {})
                 monkeypatch.setattr("ensemble_vs_dropout.experiments.built._COMPARED", {})
 
     yield write
