@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, visible
+from ensemble_vs_dropout.files import as_npz
 from ensemble_vs_dropout.inputs import columns_of, dtypes_of, nested, shapes_of, told
 
 FloatArray = npt.NDArray[np.floating]
@@ -315,8 +316,7 @@ class Predictions:
         if self.weights is not None:
             arrays["weights"] = self.weights
         arrays |= {f"further/{rule}": probs for rule, probs in self.further.items()}
-        with Path(path).open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+        Path(path).write_bytes(as_npz(arrays))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Predictions:

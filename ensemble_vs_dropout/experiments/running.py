@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import io
 import json
 import platform
 import time
@@ -30,7 +29,7 @@ from ensemble_vs_dropout.experiments.plan import RESULTS, Run, data_key, state_o
 from ensemble_vs_dropout.experiments.settings import ModelSettings, Settings
 from ensemble_vs_dropout.experiments.store import Keeping
 from ensemble_vs_dropout.experiments.ways import Ways
-from ensemble_vs_dropout.files import digest, digest_of_arrays
+from ensemble_vs_dropout.files import as_npz, digest, digest_of_arrays
 from ensemble_vs_dropout.inputs import dtypes_of, nested, shapes_of
 from ensemble_vs_dropout.models.adapted import give_state, state_of
 from ensemble_vs_dropout.models.architecture import architecture, has_no_own_code
@@ -504,8 +503,7 @@ def _described(model: keras.Model) -> str:
 
 
 def _npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
-    file = io.BytesIO()
     # NumPy's files forget what bfloat16 is; as float32 the numbers are the same.
-    kept = {name: array.astype("float32") if array.dtype.kind == "V" else array for name, array in arrays.items()}
-    np.savez(file, allow_pickle=False, **kept)
-    return file.getvalue()
+    return as_npz(
+        {name: array.astype("float32") if array.dtype.kind == "V" else array for name, array in arrays.items()}
+    )
