@@ -31,6 +31,7 @@ _CALLED = (
     "recipe", "model", "dataset", "data_sha256", "target", "drop", "missing", "train_size", "head", "rate", "width",
     CODE,
 )  # fmt: skip
+BUILT = "the network that is built has changed"
 _COMPARED: dict[str, bool] = {}  # what was found in this process, whose imports do not change
 
 
@@ -89,7 +90,7 @@ def change(other: Run, run: Run, store: Store) -> str:
     except DamagedError:
         told = {}
     if told.get("built") and _rest(other) == _rest(run):  # else they were not compared
-        return "the network that is built has changed"
+        return BUILT
     own = ", and it holds code of your own" if told.get("built", "") is None else ""
     return f"the code of the network has changed{own}"
 

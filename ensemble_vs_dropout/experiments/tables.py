@@ -14,7 +14,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, recipe_label
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.experiments import kept
-from ensemble_vs_dropout.experiments.built import CODE, Finished, change
+from ensemble_vs_dropout.experiments.built import BUILT, CODE, Finished, change
 from ensemble_vs_dropout.experiments.plan import RESULTS, Plan, Point, Run, digest_of_spec, make_plan
 from ensemble_vs_dropout.experiments.settings import Study
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Store
@@ -140,8 +140,14 @@ def reasons(plan: Plan, store: Store) -> dict[str, str]:
         if not differing:
             found[run.name] = f"no run of {recipe_label(run.recipe)} is finished"
             continue
-        other, nearest = min(differing, key=lambda one: len(one[1]))
-        said = [change(other, run, store)] if CODE in nearest else []
+        least = min(len(keys) for _, keys in differing)
+        alike = [(other, keys) for other, keys in differing if len(keys) == least]
+        told = [
+            (keys, change(other, run, store) if CODE in keys else "")
+            for other, keys in alike[: None if least == 1 else 1]
+        ]
+        nearest, code = min(told, key=lambda one: one[1] not in ("", BUILT))  # of equals one that was compared
+        said = [code] if code else []
         said += [words for key, words in _FILES.items() if key in nearest]
         said += [
             f"{key} is {value_in_a_cell(own.get(key))}, and was {value_in_a_cell(value)}"

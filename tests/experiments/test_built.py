@@ -129,7 +129,10 @@ def test_a_layer_of_ones_own_is_what_its_code_says(written, tmp_path):
 def test_of_runs_that_were_not_compared_no_more_is_said_than_is_known(written, tmp_path):
     written()
     store, _ = made(tmp_path / "store")
+    (first,) = map(store.run, store.finished())
+    store.put(Run({**first.spec, "builder_sha256": "0"}), {"scores.json": b"{}"})  # of a version that noted less
     written(NETS.replace("SGD(0.1)", "SGD(0.2)"))
+    assert why(store) == [BUILT]
     changed = parse_study(TEXT.replace("epochs: 1", "epochs: 2"))
     assert [*reasons(plan_of(changed, store), store).values()] == [
         "the code of the network has changed; epochs is 2, and was 1"
