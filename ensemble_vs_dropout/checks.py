@@ -11,6 +11,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from ensemble_vs_dropout.sources import file_of, sums_of_code
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -87,7 +89,8 @@ def check_known(kind: str, name: object, known: Iterable[str]) -> str:
     raise InputError(f"unknown {kind} {name!r}{hint}; known: {', '.join(names)}")
 
 
-_SEEN: dict[str, tuple[int, int] | None] = {}  # modules of the user's own, as their files were at first
+_SEEN: dict[str, str] = {}  # modules of the user's own, by what their files said at first
+_FILES: dict[str, dict[Path, tuple[int, int]]] = {}  # by a module that was loaded, those files as they were then
 
 
 def load_named(kind: str, name: str) -> Any:
@@ -114,16 +117,22 @@ def load_named(kind: str, name: str) -> Any:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise InputError(f"{kind} {name!r}: cannot import {module_name!r}: {error}") from error
-    file = getattr(module, "__file__", None)
-    state = (Path(file).stat().st_mtime_ns, Path(file).stat().st_size) if file and Path(file).is_file() else None
-    if _SEEN.setdefault(module_name, state) != state:
-        raise InputError(
-            f"{kind} {name!r}: {file} has changed since Python imported it, and what was imported is the old; restart "
-            "Python"
-        )
+    if module_name not in _FILES or _FILES[module_name] != _states(_FILES[module_name]):
+        sums = sums_of_code(module_name)
+        for own, said in sums.items():
+            if own in sys.modules and _SEEN.setdefault(own, said) != said:
+                raise InputError(
+                    f"{kind} {name!r}: {sys.modules[own].__file__} has changed since Python imported it, and what was "
+                    "imported is the old; restart Python"
+                )
+        _FILES[module_name] = _states(filter(None, map(file_of, sums)))
     if not hasattr(module, attribute):
         raise InputError(f"{kind} {name!r}: {module_name!r} has no {attribute!r}")
     return getattr(module, attribute)
+
+
+def _states(files: Iterable[Path]) -> dict[Path, tuple[int, int]]:
+    return {file: (file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file()}
 
 
 def by_keyword(*old: str) -> Callable[[Callable[P, T]], Callable[P, T]]:

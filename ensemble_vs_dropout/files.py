@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, where they may lie, and digests by which they are known."""
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import struct
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -224,6 +225,22 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file that appears whole or not at all."""
     with appearing(path) as partial:
         partial.write_bytes(content)
+
+
+def as_npz(arrays: Mapping[str, Any]) -> bytes:
+    """Return arrays as a plain npz file holds them; objects, which would be pickled, raise `ValueError`.
+
+    Example:
+        >>> with np.load(io.BytesIO(as_npz({"x": np.arange(3)}))) as file:
+        ...     file["x"].tolist()
+        [0, 1, 2]
+    """
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:  # NumPy can refuse them itself from 2.2 on
+            raise ValueError(f"{name} must hold numbers or text, got objects, which only a pickle holds")
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
 
 
 def write_flushed(path: Path, content: bytes) -> None:

@@ -68,7 +68,8 @@ class Progress:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
+        if self.live:  # else rich before 14.3 ends with an empty line
+            self._bar.stop()
 
     def epoch(self, network: str, end: EpochEnd) -> None:
         """Say that `network` has finished an epoch; epochs it will not need count as done."""

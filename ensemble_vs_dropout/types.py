@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, visible
-from ensemble_vs_dropout.files import DAMAGED_ARCHIVE, appearing, check_archive
+from ensemble_vs_dropout.files import DAMAGED_ARCHIVE, as_npz, check_archive, write_whole
 from ensemble_vs_dropout.inputs import columns_of, dtypes_of, nested, shapes_of, told
 
 FloatArray = npt.NDArray[np.floating]
@@ -315,8 +315,7 @@ class Predictions:
         if self.weights is not None:
             arrays["weights"] = self.weights
         arrays |= {f"further/{rule}": probs for rule, probs in self.further.items()}
-        with appearing(Path(path)) as partial, partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+        write_whole(Path(path), as_npz(arrays))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Predictions:

@@ -12,6 +12,7 @@ import pytest
 from ensemble_vs_dropout.files import (
     appearing,
     as_csv,
+    as_npz,
     digest,
     digest_of_arrays,
     digest_of_bytes,
@@ -103,3 +104,11 @@ def test_controls_in_a_cell_stand_as_escapes():
 def test_numbers_and_other_text_stay_as_they_are():
     table = pd.DataFrame({"a": ["-1", "+0.5", "-inf", "a=b", "", None], "b": [1, 2, 3, 4, 5, 6]})
     assert as_csv(table) == table.to_csv(index=False)
+
+
+def test_an_npz_holds_what_it_is_given_and_no_pickles():
+    arrays = {"x": np.arange(3), "words": np.array(["a", "b"]), "none": np.zeros((0, 2))}
+    with np.load(io.BytesIO(as_npz(arrays)), allow_pickle=False) as file:
+        assert {name: file[name].tolist() for name in file.files} == {n: a.tolist() for n, a in arrays.items()}
+    with pytest.raises(ValueError, match="x must hold numbers or text, got objects"):
+        as_npz({"x": np.array([{}], dtype=object)})

@@ -1,6 +1,7 @@
 """The wheel: it holds the data, and works where the repository is not."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -9,6 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+
+
+def test_the_lowest_versions_that_are_tested_are_the_lower_bounds():
+    lists = [(ROOT / name).read_text() for name in ("requirements.txt", "constraints-lowest.txt")]
+    bounds, tested = (
+        re.findall(rf"^([\w-]+){sign}([\d.]+)", text, re.M) for text, sign in zip(lists, (">=", "=="), strict=True)
+    )
+    assert bounds == tested
+    assert len(bounds) == len([line for line in lists[0].splitlines() if not line.startswith("#")])
 
 
 @pytest.fixture(scope="module")

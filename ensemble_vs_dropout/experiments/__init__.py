@@ -5,6 +5,7 @@
 * `ways`: every way to use trained networks of one kind, and what each costs; `memory`: their peak memory
 * `settings`: what a study file says, checked key by key
 * `plan`: the runs it comes to, each trained once, and which are trained together
+* `built`: which finished runs are of the network that the user's code builds now
 * `kept`: what the files of finished runs hold; `deploying`: an arm of them as one file
 * `store`: where finished runs are kept, whole or not at all
 * `running`: making the runs of a group

@@ -21,7 +21,7 @@ from ensemble_vs_dropout.checks import InputError, check_at_least, check_fractio
 from ensemble_vs_dropout.datasets import shift
 from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, STANDARD_ARMS, Arm, find_arms
 from ensemble_vs_dropout.experiments.comparison import Comparison, beside_runs
-from ensemble_vs_dropout.experiments.folder import asked_of, claim, is_finished, open_folder
+from ensemble_vs_dropout.experiments.folder import asked_of, claim, is_finished, open_folder, read_asked
 from ensemble_vs_dropout.experiments.kept import environment_of
 from ensemble_vs_dropout.experiments.local import in_processes, run_study
 from ensemble_vs_dropout.experiments.plan import Run
@@ -230,9 +230,9 @@ def compare(
     if jobs > 1 or executor != "local":
         _check_travels(facts, chosen, names, [*metrics, *rules], out)
     study = Study(name="comparison", base=settings.given(), repetitions=repetitions)
-    asked = asked_of(settings.given(), repetitions, facts, plan_of(study, facts=facts).runs[0])
-    study = study.model_copy(update={"name": f"{_title(dataset, model)}-{digest(asked)[:8]}"})
     store: Keeping = open_folder(Path(out)) if out is not None else Memory()
+    asked = _asked(study, settings, store, facts)
+    study = study.model_copy(update={"name": f"{_title(dataset, model)}-{digest(asked)[:8]}"})
     with store.hold("comparison") if isinstance(store, Store) else nullcontext():
         if isinstance(store, Store):
             claim(store.folder, asked, force)
@@ -242,6 +242,14 @@ def compare(
         _check_runs(plan_of(study, store, facts=facts).runs, store, builder, dataset)
         _make(study, store, facts, given, jobs, executor, verbose)
         return _found(study, settings, store, facts, given)
+
+
+def _asked(study: Study, settings: Settings, store: Keeping, facts: Mapping[str, str]) -> dict[str, Any]:
+    """Return what is compared: what the folder holds, if only code has changed that builds the same for some run."""
+    runs = plan_of(study, store, facts=facts).runs
+    several = [asked_of(settings.given(), study.repetitions, facts, run) for run in runs]
+    before = read_asked(store.folder) if isinstance(store, Store) else {}
+    return before if before in several else several[0]
 
 
 def _make(
@@ -299,7 +307,7 @@ def _found(study: Study, settings: Settings, store: Keeping, facts: Mapping[str,
 def _check_runs(runs: Sequence[Run], store: Keeping, builder: Builder, data: Dataset) -> None:
     """Raise `InputError` if finished runs are of other networks than the builder makes now.
 
-    A run is known by the file of the builder; what that imports may have changed.
+    A run is known by the code of the builder; what that reads besides may have changed.
     """
     seen: dict[tuple[Any, ...], str] = {}
     for run in (run for run in runs if store.has(run) and ":" in run.settings.model.name):
@@ -316,8 +324,8 @@ def _check_runs(runs: Sequence[Run], store: Keeping, builder: Builder, data: Dat
             continue  # it will be set aside
         if told not in (None, seen[network]):
             raise InputError(
-                f"the finished run {run.name} is of another network than {wanted.model.name!r} makes now, whose own "
-                "file is the same; give another folder"
+                f"the finished run {run.name} is of another network than {wanted.model.name!r} makes now, whose "
+                "code is the same; give another folder"
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.experiments.plan import Run, make_plan
 from ensemble_vs_dropout.experiments.settings import Settings, Study, make_settings
 from ensemble_vs_dropout.experiments.store import Memory
-from ensemble_vs_dropout.files import digest_of_file, inside, read_file, regular
+from ensemble_vs_dropout.files import as_npz, digest_of_file, inside, read_file, regular
 from ensemble_vs_dropout.types import Predictions
 
 
@@ -55,8 +54,6 @@ def _files(folder: Path, spec: dict[str, Any], run: Run, repetition: int, runs: 
                 one = Predictions.load(file)
                 arrays[f"{split}/{arm}"] = one.probs
                 arrays |= {} if one.weights is None else {f"weights/{split}/{arm}": one.weights}
-    predictions = io.BytesIO()
-    np.savez(predictions, allow_pickle=False, **arrays)
     histories = pd.read_parquet(regular(folder / "histories.parquet")).rename(columns={"arm": "recipe"})
     own = histories[(histories.recipe == recipe) & (histories.repetition == repetition)]
     cost = pd.read_csv(regular(folder / "cost.csv"))
@@ -71,7 +68,7 @@ def _files(folder: Path, spec: dict[str, Any], run: Run, repetition: int, runs: 
     }
     of_recipe = cost[cost.arm.isin([arm.name for arm in ARMS.values() if arm.recipe == recipe])]
     return {
-        "predictions.npz": predictions.getvalue(),
+        "predictions.npz": as_npz(arrays),
         "histories.csv": own.drop(columns=["recipe", "repetition"]).to_csv(index=False).encode(),
         "cost.json": of_recipe.to_json(orient="records").encode(),
         "environment.json": json.dumps(told).encode(),

@@ -12,12 +12,10 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, find_arms
 from ensemble_vs_dropout.experiments.settings import MOST_RUNS, Settings, Study, tuned_like
 from ensemble_vs_dropout.files import digest, digest_of_file
 from ensemble_vs_dropout.seeds import derive
+from ensemble_vs_dropout.sources import sums_of_code
 
 # What is judged about trained networks, by whose seeds they draw, and numbers that each network of a program may have
 # for itself (`training.numbers`): runs that differ in these alone are trained together.
@@ -184,6 +183,9 @@ class Plan:
         return replace(self, runs=tuple(run for runs in left for run in runs), groups=groups)
 
 
+_Identified = Callable[[dict[str, Any]], Run]  # adds digests, and finds the run under another name
+
+
 def parse_where(given: Iterable[str]) -> dict[str, Any]:
     """Return keys and values of words such as "train_size=100"; values are as in a study file.
 
@@ -211,6 +213,7 @@ def make_plan(
     together: int | None = None,
     judged: Callable[[Run], float | None] | None = None,
     facts: Mapping[str, str] | None = None,
+    known: Callable[[Run], Run] | None = None,
 ) -> Plan:
     """Return the plan of a study.
 
@@ -219,6 +222,7 @@ def make_plan(
         together: As `Plan` has it; a run is never cut.
         judged: Returns what a trial scored on validation data, lower being better; None while that is not known.
         facts: As `Plan` has them.
+        known: Returns the finished run that a run is under another name, else the run itself.
 
     Example:
         >>> study = Study(name="s", base={"dataset": "digits"}, grid={"rate": [0.2, 0.5]}, repetitions=2)
@@ -227,11 +231,18 @@ def make_plan(
         (4, 6, 2)
     """
     judged, facts = judged or (lambda trial: None), facts or {}
+    code = lru_cache(_code)  # one look for a plan
+
+    def identified(spec: dict[str, Any]) -> Run:
+        builder = code(spec["model"]["name"])
+        run = Run({**spec, **({"builder_sha256": builder} if builder else {}), **facts})
+        return known(run) if known else run
+
     points: list[Point] = []
     runs_by_name: dict[str, Run] = {}
     for keys, settings in study.points():
         for repetition in range(study.repetitions):
-            point = _point(keys, settings, repetition, judged, facts)
+            point = _point(keys, settings, repetition, judged, identified)
             points.append(point)
             runs_by_name |= {run.name: run for run in (*point.trials, *point.runs, *point.probes)}
             if len(runs_by_name) > MOST_RUNS:
@@ -261,14 +272,14 @@ def _point(
     settings: Settings,
     repetition: int,
     judged: Callable[[Run], float | None],
-    facts: Mapping[str, str],
+    identified: _Identified,
 ) -> Point:
     trials: list[Run] = []
     chosen: dict[str, dict[str, Any]] = {}
     for recipe in settings.tuned_recipes:
         candidates = settings.how.candidates(recipe)
         place = repetition if settings.new_splits else 0  # settings are chosen once for every split of the data
-        of_recipe = [_trial(settings, candidate, recipe, place, facts) for candidate in candidates]
+        of_recipe = [_trial(settings, candidate, recipe, place, identified) for candidate in candidates]
         trials += of_recipe
         losses = [judged(trial) for trial in of_recipe]
         if None not in losses:
@@ -279,30 +290,28 @@ def _point(
         return Point(keys, repetition, (), tuple(trials))
     taken = {recipe: chosen.get(tuned_like(recipe)) for recipe in settings.trained}
     wanted = {recipe: settings.chosen(one) if one else settings for recipe, one in taken.items()}
-    runs = tuple(_run(one, recipe, repetition, facts) for recipe, one in wanted.items())
+    runs = tuple(_run(one, recipe, repetition, identified) for recipe, one in wanted.items())
     probed = [recipe for recipe in wanted if settings.probe and not RECIPES[recipe].single]
-    probes = tuple(_probe(wanted[recipe], recipe, facts) for recipe in probed)
+    probes = tuple(_probe(wanted[recipe], recipe, identified) for recipe in probed)
     return Point(keys, repetition, runs, tuple(trials), probes, chosen)
 
 
-def _trial(
-    settings: Settings, candidate: dict[str, Any], recipe: str, repetition: int, facts: Mapping[str, str]
-) -> Run:
+def _trial(settings: Settings, candidate: dict[str, Any], recipe: str, repetition: int, identified: _Identified) -> Run:
     """Return the run that tries a candidate: it sees validation data alone."""
     how = settings.how
     only = {"members": how.members, "metrics": (how.metric,)}
-    return _on_validation_data(settings.chosen(candidate), only, recipe, repetition, facts)
+    return _on_validation_data(settings.chosen(candidate), only, recipe, repetition, identified)
 
 
-def _probe(settings: Settings, recipe: str, facts: Mapping[str, str]) -> Run:
+def _probe(settings: Settings, recipe: str, identified: _Identified) -> Run:
     """Return the run of the first network of the first repetition, with three times the epochs and the patience."""
     patience = settings.patience and PROBED * settings.patience
     only = {"members": 1, "metrics": ("nll",), "epochs": PROBED * settings.epochs, "patience": patience}
-    return _on_validation_data(settings, only, recipe, 0, facts)
+    return _on_validation_data(settings, only, recipe, 0, identified)
 
 
 def _on_validation_data(
-    settings: Settings, only: Mapping[str, Any], recipe: str, repetition: int, facts: Mapping[str, str]
+    settings: Settings, only: Mapping[str, Any], recipe: str, repetition: int, identified: _Identified
 ) -> Run:
     """Return a run that is judged on validation data alone."""
     alone = {
@@ -316,10 +325,10 @@ def _on_validation_data(
         "margins": {},
     }
     few = {"passes": 1, "splits": ("val",), "resamples": 100}
-    return _run(settings.model_copy(update={**alone, **few, **only}), recipe, repetition, facts)
+    return _run(settings.model_copy(update={**alone, **few, **only}), recipe, repetition, identified)
 
 
-def _run(settings: Settings, recipe: str, repetition: int, facts: Mapping[str, str]) -> Run:
+def _run(settings: Settings, recipe: str, repetition: int, identified: _Identified) -> Run:
     spec = json.loads(settings.model_dump_json(exclude={"recipes", "tuning", "arms", "controls", "margins", "probe"}))
     if settings.arms:
         arms = [one for one in find_arms(settings.arms) if one.recipe == recipe]
@@ -334,11 +343,10 @@ def _run(settings: Settings, recipe: str, repetition: int, facts: Mapping[str, s
         del spec[key]
     files = {
         "data_sha256": _data_file(settings.dataset),
-        "builder_sha256": _source(settings.model.name),
         "other_sha256": _data_file(settings.other_data) if settings.other_data else None,
     }
     content = {key: _sum(file) for key, file in files.items() if file}  # what has changed is other
-    return Run({"recipe": recipe, "repetition": repetition, **content, **facts, **spec})
+    return identified({"recipe": recipe, "repetition": repetition, **content, **spec})
 
 
 def _sum(file: Path) -> str:
@@ -366,19 +374,11 @@ def _data_file(name: str) -> Path | None:
         return None
 
 
-def _source(model: str) -> Path | None:
-    """Return the file that holds the user's builder."""
+def _code(model: str) -> str | None:
+    """Return the sum of the code behind the user's builder, or None if it has no file."""
     module, _, function = model.partition(":")
-    if not function:
-        return None
-    PathFinder.invalidate_caches()  # else a file of this moment may not be seen
-    found = PathFinder.find_spec(module.rpartition(".")[2], _folders(module))
-    return Path(found.origin) if found and found.origin and Path(found.origin).is_file() else None
-
-
-def _folders(module: str) -> list[str]:
-    """Return where a module's file is looked for: in its package, below where the user stands or where Python looks."""
-    return [str(Path(folder, *module.split(".")[:-1])) for folder in ("", *sys.path)]
+    sums = sums_of_code(module) if function else {}
+    return digest(sums) if sums else None
 
 
 def _cut(runs: Sequence[Run], together: int | None) -> list[Group]:

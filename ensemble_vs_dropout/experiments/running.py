@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import io
 import json
 import platform
 import time
@@ -30,10 +29,10 @@ from ensemble_vs_dropout.experiments.plan import RESULTS, Run, data_key, state_o
 from ensemble_vs_dropout.experiments.settings import ModelSettings, Settings
 from ensemble_vs_dropout.experiments.store import Keeping
 from ensemble_vs_dropout.experiments.ways import Ways
-from ensemble_vs_dropout.files import digest, digest_of_arrays
+from ensemble_vs_dropout.files import as_npz, digest, digest_of_arrays
 from ensemble_vs_dropout.inputs import dtypes_of, nested, shapes_of
 from ensemble_vs_dropout.models.adapted import give_state, state_of
-from ensemble_vs_dropout.models.architecture import architecture
+from ensemble_vs_dropout.models.architecture import architecture, has_no_own_code
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.builders import NETWORKS, Builder, build_for, find_builder, matching_width
 from ensemble_vs_dropout.models.heads import declare, declaring, read_head
@@ -94,7 +93,7 @@ def make_runs(
     sources = _Sources(given or Given(), wanted.watch)
     started = time.perf_counter()
     ensembles, failed = _built(runs, sources.ensemble)
-    kinds = {number: architecture_of(_first(one)) for number, one in ensembles.items()}  # training may leave marks
+    notes = {number: _notes(_first(one)) for number, one in ensembles.items()}  # training may leave marks
     alike: dict[str, list[int]] = {}  # those of another rate may differ in more than a number
     for number, one in ensembles.items():
         alike.setdefault(structure(_first(one), lasting=True), []).append(number)
@@ -127,7 +126,7 @@ def make_runs(
         if given:
             given.trained[run.name] = ensemble
         seconds = trained * run.members / sum(r.members for r in runs)
-        yield run, _files(run, ensemble, sources.data(run), ways, seconds, kinds[number])
+        yield run, _files(run, ensemble, sources.data(run), ways, seconds, notes[number])
 
 
 class _Sources:
@@ -160,14 +159,14 @@ class _Sources:
             self._arguments[id(data)] = {"x": x, "y": y, **told}
         return self._arguments[id(data)]
 
-    def ensemble(self, run: Run) -> Ensemble:
-        """Return the networks of a run, untrained."""
+    def ensemble(self, run: Run, members: int | None = None) -> Ensemble:
+        """Return the networks of a run, or so many of them, untrained."""
         wanted, recipe, data = run.settings, RECIPES[run.recipe], self.data(run)
         builder = self._given.builder or declaring(builder_of(wanted.model), wanted.head)
         rate = float(wanted.rate) * recipe.rate if recipe.dropout else 0.0
         width = wanted.width * (self._matching(run, builder, data) if recipe.single else 1)
         seed = derive(wanted.seed, "repetition", run.repetition)
-        return Ensemble(partial(build_for, builder, data, rate=rate, width=width), run.members, seed)
+        return Ensemble(partial(build_for, builder, data, rate=rate, width=width), members or run.members, seed)
 
     def _matching(self, run: Run, builder: Builder, data: Dataset) -> float:
         kind = json.dumps([run.spec["members"], run.spec["model"]])
@@ -203,6 +202,17 @@ def _tell(on_epoch: Callable[[Run, EpochEnd], None], runs: Sequence[Run], number
 def architecture_of(model: keras.Model) -> str:
     """Return the digest of all of a network but its weights, the same in every process."""
     return digest(architecture(model, lasting=True))
+
+
+def notes_of(run: Run) -> dict[str, Any]:
+    """Return what a run would note of its first network, which is built by the function that the run names."""
+    return _notes(_first(_Sources(Given(), ()).ensemble(run, 1)))
+
+
+def _notes(untrained: keras.Model) -> dict[str, Any]:
+    """Return digests of a network, and of its first weights with it; None where code of the user's own is in it."""
+    kind, whole = architecture_of(untrained), has_no_own_code(untrained)
+    return {"architecture": kind, "built": digest([kind, digest_of_arrays(untrained.get_weights())]) if whole else None}
 
 
 def networks_of(run: Run, store: Keeping) -> Ensemble:
@@ -359,7 +369,7 @@ def _part(data: Dataset, name: str) -> tuple[npt.NDArray[np.generic], IntArray]:
     return getattr(data, f"x_{name}"), getattr(data, f"y_{name}")
 
 
-def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: float, kind: str) -> Files:
+def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: float, notes: dict[str, Any]) -> Files:
     wanted, recipe, started = run.settings, run.recipe, time.perf_counter()
     masks = derive(wanted.seed, "masks", run.repetition)
     parts = {part: _part(data, part) for part in PARTS if part == "val" or part in wanted.splits}
@@ -421,7 +431,7 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
         "test_in_train": data.test_in_train,
         "data_sha256": data_digest(data),
         "parameters": _first(ensemble).count_params(),
-        "architecture": kind,
+        **notes,
     }
     kept |= {f"labels/{part}": y for part, (_, y) in parts.items() if part != "train"}
     return {
@@ -493,8 +503,7 @@ def _described(model: keras.Model) -> str:
 
 
 def _npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
-    file = io.BytesIO()
     # NumPy's files forget what bfloat16 is; as float32 the numbers are the same.
-    kept = {name: array.astype("float32") if array.dtype.kind == "V" else array for name, array in arrays.items()}
-    np.savez(file, allow_pickle=False, **kept)
-    return file.getvalue()
+    return as_npz(
+        {name: array.astype("float32") if array.dtype.kind == "V" else array for name, array in arrays.items()}
+    )

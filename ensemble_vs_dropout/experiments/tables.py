@@ -14,6 +14,7 @@ from ensemble_vs_dropout.checks import InputError, visible
 from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, recipe_label
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.experiments import kept
+from ensemble_vs_dropout.experiments.built import BUILT, CODE, Finished, change
 from ensemble_vs_dropout.experiments.plan import RESULTS, Plan, Point, Run, digest_of_spec, make_plan
 from ensemble_vs_dropout.experiments.settings import Study
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Store
@@ -73,7 +74,7 @@ def plan_of(
             return None
         return -value if METRICS[trial.settings.metrics[0]].higher_is_better else value
 
-    return make_plan(study, together, judged, facts)
+    return make_plan(study, together, judged, facts, Finished(store) if isinstance(store, Store) else None)
 
 
 def stages(plan: Plan, store: Keeping) -> Iterator[Plan]:
@@ -108,7 +109,7 @@ def status(plan: Plan, store: Keeping) -> Status:
 def reasons(plan: Plan, store: Store) -> dict[str, str]:
     """Return why each run that is missing has to be made: what differs from the finished run that is most like it.
 
-    Runs are known by what they were made from: settings, the sum of the data's file and that of the network's.
+    Runs are known by what they were made from: settings, the sum of the data's file and what builds the network.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -131,27 +132,34 @@ def reasons(plan: Plan, store: Store) -> dict[str, str]:
             continue  # which is told when it is looked at
     for run in (run for run in plan.runs if run.name not in there):
         own = _flat(run.spec)
-        others = [_flat(other.spec) for other in known if other.recipe == run.recipe]
+        others = [(other, _flat(other.spec)) for other in known if other.recipe == run.recipe]
         differing = [
-            {key: other.get(key) for key in {*own, *other} if own.get(key) != other.get(key)} for other in others
+            (other, {key: spec.get(key) for key in {*own, *spec} if own.get(key) != spec.get(key)})
+            for other, spec in others
         ]
-        nearest = min(differing, key=len, default=None)
-        if nearest is None:
+        if not differing:
             found[run.name] = f"no run of {recipe_label(run.recipe)} is finished"
             continue
-        files = [words for key, words in _FILES.items() if key in nearest]
-        settings = [
+        least = min(len(keys) for _, keys in differing)
+        alike = [(other, keys) for other, keys in differing if len(keys) == least]
+        told = [
+            (keys, change(other, run, store) if CODE in keys else "")
+            for other, keys in alike[: None if least == 1 else 1]
+        ]
+        nearest, code = min(told, key=lambda one: one[1] not in ("", BUILT))  # of equals one that was compared
+        said = [code] if code else []
+        said += [words for key, words in _FILES.items() if key in nearest]
+        said += [
             f"{key} is {value_in_a_cell(own.get(key))}, and was {value_in_a_cell(value)}"
             for key, value in sorted(nearest.items())
-            if key not in _FILES
+            if key not in (*_FILES, CODE)
         ]
-        found[run.name] = "; ".join([*files, *settings])
+        found[run.name] = "; ".join(said)
     return found
 
 
 _FILES = {
     "data_sha256": "the file of the data has changed",
-    "builder_sha256": "the file of the network has changed",
     "other_sha256": "the file of the other data has changed",
 }
 

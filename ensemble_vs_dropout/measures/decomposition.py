@@ -195,7 +195,7 @@ def improvement(probs: npt.ArrayLike, labels: npt.ArrayLike) -> pd.Series:
 
     Example:
         >>> pool = [[[0.9, 0.1], [0.8, 0.2]], [[0.6, 0.4], [0.3, 0.7]], [[0.2, 0.8], [0.7, 0.3]]]
-        >>> improvement(pool, [0, 0])[["eir", "der"]].round(3).tolist()
+        >>> improvement(pool, [0, 0])[["eir", "der"]].astype(float).round(3).tolist()
         [1.0, 1.333]
     """
     array, truth = _check_pool(probs, labels)

@@ -309,6 +309,23 @@ def _of_keras(module: str) -> bool:
     return module.partition(".")[0] in ("keras", "ensemble_vs_dropout")
 
 
+def has_no_own_code(model: keras.Model) -> bool:
+    """Return whether nothing but Keras' own code makes a model compute and learn, so that `architecture` tells it all.
+
+    Example:
+        >>> models = [keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]) for _ in range(2)]
+        >>> for model, loss in zip(models, ("mse", lambda y, outputs: outputs)):
+        ...     model.compile("sgd", loss)
+        >>> [has_no_own_code(model) for model in models]
+        [True, False]
+    """
+    text = architecture(model, lasting=True)
+    modules = re.findall(r'\bmodule\\*": \\*"?([^"\\,}]*)', text)  # null where Keras knows none; in strings too
+    registered = (str(value.__module__) for value in keras.saving.get_custom_objects().values())
+    held = any(has_own_functions(layer) for layer in model._flatten_layers())
+    return all(map(_of_keras, [*modules, *registered])) and "__lambda__" not in text and not held
+
+
 def has_own_functions(operation: Any) -> bool:
     """Return whether a layer or an operation holds a function of the user's own, as an activation, say.
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.files import DAMAGED_ARCHIVE, appearing, check_archive
+from ensemble_vs_dropout.files import DAMAGED_ARCHIVE, appearing, as_npz, check_archive
 from ensemble_vs_dropout.models.adapted import give_state, state_of, words_of
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.copies import alike, predicted, probe
@@ -131,10 +131,7 @@ def _outputs(model: keras.Model) -> bytes:
     """Return made-up examples and what the model gives for them, by which it is known again."""
     x = probe(model)
     outputs = predicted(model, x) if x.size <= _PROBED else None
-    file = BytesIO()
-    named = {f"output_{number}": output for number, output in enumerate(outputs or [])}
-    np.savez(file, allow_pickle=False, x=x, **named)
-    return file.getvalue()
+    return as_npz({"x": x, **{f"output_{number}": output for number, output in enumerate(outputs or [])}})
 
 
 def _check(path: str | PathLike[str], model: keras.Model, kept: bytes, alone: bool) -> None:

@@ -49,7 +49,7 @@ def test_before_a_run_there_is_no_store_and_that_is_said(run):
 
 def test_a_run_tells_what_it_made(folder, run):
     assert run[1].exit_code == 0
-    assert "3 of 3 runs are finished" in run[1].stderr
+    assert "3 of 3 runs are finished" in run[1].output
     assert call(folder, "status").stdout == "3 of 3 runs are finished\n"
     assert call(folder, "clean").stdout == "nothing to remove\n"
 
@@ -78,17 +78,17 @@ def test_the_plan_tells_groups_time_and_disk(folder):
 
 @pytest.mark.usefixtures("run")
 def test_runs_of_a_version_with_other_results_are_told(folder, monkeypatch):
-    assert "whose results may differ" not in call(folder, "status").stderr
+    assert "whose results may differ" not in call(folder, "status").output
     monkeypatch.setattr("ensemble_vs_dropout.experiments.tables.RESULTS", 0)
     for command in ("status", "results"):
-        assert "3 runs were made by version 0.1.0, whose results may differ" in call(folder, command).stderr
+        assert "3 runs were made by version 0.1.0, whose results may differ" in call(folder, command).output
 
 
 def test_a_study_that_fails_ends_with_its_reason_and_code_1(tmp_path):
     (tmp_path / "study.yaml").write_text(TEXT.replace("units: [4]", "unit: [4]"))
     done = call(tmp_path, "run", "--quiet")
     assert done.exit_code == 1
-    assert "unknown setting of model 'mlp' 'unit'" in done.stderr
+    assert "unknown setting of model 'mlp' 'unit'" in done.output
     assert "3 failed" in call(tmp_path, "status").stdout
     assert call(tmp_path, "clean").stdout.count("failed/") == 3
 

@@ -215,7 +215,7 @@ def test_an_interrupted_command_says_how_to_go_on(tmp_path, monkeypatch):
     (tmp_path / "study.yaml").write_text(TEXT)
     done = CliRunner().invoke(app, ["study", "run", str(tmp_path / "study.yaml"), "--store", str(tmp_path / "store")])
     assert done.exit_code == 130
-    assert "the same command goes on with the runs that are not finished" in done.stderr
+    assert "the same command goes on with the runs that are not finished" in done.output
 
 
 def child(text, folder, limit=None):

@@ -345,7 +345,7 @@ def test_a_network_of_a_standard_name_but_another_body_is_not_taken_for_the_stan
 
 @pytest.mark.slow
 def test_what_a_builders_module_imports_is_part_of_the_network(tmp_path, monkeypatch):
-    """The file of the builder is the same, and so is the name of the run; what it builds is not."""
+    """Its code is the same, and so is the name of the run; what it builds is not."""
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "sizes_of_mine.py").write_text("UNITS = 4\n")
     (tmp_path / "nets_of_mine.py").write_text(
@@ -360,6 +360,6 @@ def test_what_a_builders_module_imports_is_part_of_the_network(tmp_path, monkeyp
     sizes_of_mine.UNITS = 9
     with pytest.raises(InputError, match="is of another network than 'nets_of_mine:build' makes now"):
         compare("digits", "nets_of_mine:build", **settings)
-    (tmp_path / "nets_of_mine.py").write_text((tmp_path / "nets_of_mine.py").read_text() + "# edited\n")
+    (tmp_path / "nets_of_mine.py").write_text((tmp_path / "nets_of_mine.py").read_text() + "EDITED = True\n")
     with pytest.raises(InputError, match="has changed since Python imported it"):
         compare("digits", "nets_of_mine:build", **settings)

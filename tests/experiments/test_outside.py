@@ -377,6 +377,7 @@ def test_the_folder_of_a_comparison_is_read_and_taken_over_through_no_link(compa
         claim(comparison, {"format": 1, "settings": {"members": 9}}, force=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HARMS)
 def test_what_is_made_of_runs_is_written_through_no_link(comparison, found, victim, kind):
     for name in ("scores.csv", "scores.parquet", "contrasts.parquet", "histories.parquet", "report.md", "report.html",

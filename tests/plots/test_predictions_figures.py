@@ -82,7 +82,7 @@ def test_passes_and_levels_are_drawn_as_the_frame_has_them():
         band = ax.collections[0].get_paths()[0].vertices[:, 1]
         np.testing.assert_allclose([band.min(), band.max()], [rows["low"].min() * scale, rows["high"].max() * scale])
         for series, label in (("dropout", "dropout (weight scaling)"), ("exact", "all masks, geometric mean")):
-            level = frame.loc[(series, metric), "value"] * scale
+            level = frame.loc[(series, metric), "value"].item() * scale
             assert drawn(ax, label).get_ydata()[0] == pytest.approx(level)
             low, high = ax.get_ylim()
             assert low + 0.03 * (high - low) < level < high

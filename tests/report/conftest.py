@@ -1,6 +1,5 @@
 """A made-up comparison with names that no page may act on, and its report."""
 
-import io
 import json
 
 import numpy as np
@@ -14,6 +13,7 @@ from ensemble_vs_dropout.experiments.comparison import Comparison
 from ensemble_vs_dropout.experiments.plan import make_plan
 from ensemble_vs_dropout.experiments.settings import Study, make_settings
 from ensemble_vs_dropout.experiments.store import Memory
+from ensemble_vs_dropout.files import as_npz
 from ensemble_vs_dropout.types import Cost, Predictions
 
 EVIL = "<script>alert('it')</script>"
@@ -61,8 +61,6 @@ def files_of(run, arrays, arms, name, examples):
     )  # fmt: skip
     for place, loss in enumerate(("loss", "train_loss", "val_loss", "test_loss")):
         histories[loss] = 1 / histories["epoch"] + 0.1 * place
-    predictions = io.BytesIO()
-    np.savez(predictions, allow_pickle=False, **arrays)
     told = {
         "version": "0.1.0", "machine": "Linux x86_64", "seconds": 3.0, "source": f"/data/{name}.npz", "notes": [],
         "data": name, "classes": ["good", EVIL, "a|b"], "data_sha256": "0" * 64, "parameters": 1234,
@@ -70,7 +68,7 @@ def files_of(run, arrays, arms, name, examples):
     }  # fmt: skip
     cost = cost_table({arm: [Cost(1234, 5.5e8, 5, 1.0, 0.1)] for arm in arms})
     return {
-        "predictions.npz": predictions.getvalue(),
+        "predictions.npz": as_npz(arrays),
         "histories.csv": histories.to_csv(index=False).encode(),
         "cost.json": cost.to_json(orient="records").encode(),
         "environment.json": json.dumps(told).encode(),
