@@ -6,6 +6,10 @@ import pytest
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.types import Dataset
 
+TRAINING = {  # docstrings whose examples train for seconds
+    "ensemble_vs_dropout.experiments.comparing.compare",
+    "ensemble_vs_dropout.experiments.comparison.Comparison",
+}
 collect_ignore = ["experiments/toy_arms.py"]  # what it registers is for the test that copies it
 
 
@@ -13,6 +17,8 @@ collect_ignore = ["experiments/toy_arms.py"]  # what it registers is for the tes
 def pytest_collection_modifyitems(items):
     """Tests that share a fixture of their module run in one process, so that it is made once."""
     for item in items:
+        if item.name in TRAINING:
+            item.add_marker(pytest.mark.slow)
         known = getattr(item, "_fixtureinfo", None)  # a doctest has none
         fixtures = [made[-1] for made in known.name2fixturedefs.values()] if known else []
         if any(fixture.scope == "module" for fixture in fixtures) and not item.get_closest_marker("xdist_group"):

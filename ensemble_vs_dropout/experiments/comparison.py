@@ -89,10 +89,17 @@ class Comparison:
         >>> found = compare(data, members=2, repetitions=1, **chosen)
         >>> list(found.table()["arm"])
         ['single network', 'ensemble, mean (2)', 'ensemble, geometric mean (2)', 'ensemble, majority vote (2)']
-        >>> with TemporaryDirectory() as folder:
-        ...     _ = found.save(f"{folder}/run")
-        ...     Comparison.load(f"{folder}/run").scores.equals(found.scores)
+        >>> found.answer().sentences[0]
+        'Use a single network: it is the cheapest of those that nothing is shown to beat.'
+        >>> found.verdict().startswith("The averaged ensemble against a single network: ")
         True
+        >>> len(found.checks()) > 1, len(found.notes()) > 1, len(json.loads(found.to_json())["scores"])
+        (True, True, 20)
+        >>> "ensemble_size" in found.figures(), found.plot("ensemble_size", metrics=["error"]).shape
+        (True, (1,))
+        >>> with TemporaryDirectory() as folder:
+        ...     found.export(f"{folder}/model.keras", "ensemble")["members"], found.to_keras("ensemble").name
+        (2, 'deployed')
     """
 
     settings: Settings
