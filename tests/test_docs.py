@@ -50,3 +50,17 @@ def test_every_test_that_a_promise_names_is_there():
     for file, test in named:
         tree = ast.parse((ROOT / file).read_text())
         assert not test or test in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, (file, test)
+
+
+@pytest.mark.slow
+def test_a_promise_is_tried_as_often_as_its_line_says():
+    text = (ROOT / "docs" / "promises.md").read_text()
+    rows = [row for row in text.splitlines() if "`tests/" in row]
+    named = {row: re.findall(r"`(tests/[^`]+)`", row) for row in rows}
+    files = sorted({name.partition("::")[0] for names in named.values() for name in names})
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *files]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    cases = [line.replace("[", "::").split("::")[:2] for line in done.stdout.splitlines() if "::" in line]
+    for row, names in named.items():
+        found = sum(case[0] == name or "::".join(case) == name for case in cases for name in names)
+        assert row.endswith(f" {found:,} |"), (found, row)
