@@ -1,12 +1,10 @@
 """What the README and the pages of docs show, runs, and what they point to is there."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from called import as_before
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -23,12 +21,12 @@ def test_the_readme_is_short_and_has_examples():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
-def test_python_block_runs(block, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", block], cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+def test_python_block_runs(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with as_before():
+        exec(compile(block, "<block>", "exec"), {"__name__": "__main__"})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])

@@ -10,6 +10,23 @@ import warnings
 import pytest
 
 from ensemble_vs_dropout.commands.main import main
+from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES
+from ensemble_vs_dropout.measures import METRICS, RULES
+
+
+@contextlib.contextmanager
+def as_before():
+    """Have what is registered meanwhile be gone afterwards, and the toys that were imported."""
+    registries = (ARMS, RECIPES, METRICS, RULES)
+    before, modules = [dict(registry) for registry in registries], set(sys.modules)
+    try:
+        yield
+    finally:
+        for registry, entries in zip(registries, before, strict=True):
+            registry.clear()
+            registry.update(entries)
+        for name in [name for name in sys.modules if name.startswith("toy_") and name not in modules]:
+            del sys.modules[name]
 
 
 def evd(arguments, cwd, **environment):

@@ -1,20 +1,17 @@
-"""The command line as a user calls it, in a process of its own."""
+"""The command line as a user calls it."""
 
-import os
-import subprocess
-import sys
-
+import called
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def evd():
     """A function of arguments and a folder that returns what the command prints; it must succeed."""
 
-    def called(arguments, folder):
-        command = [sys.executable, "-m", "ensemble_vs_dropout.commands.main", *arguments.split()]
-        done = subprocess.run(command, cwd=folder, env={**os.environ, "COLUMNS": "100"}, capture_output=True, text=True)
+    def succeeds(arguments, folder):
+        done = called.evd(arguments, folder)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    return called
+    with called.as_before():
+        yield succeeds
