@@ -77,8 +77,8 @@ class Outcome:
 
     @property
     def group(self) -> tuple[FloatArray, FloatArray]:
-        """The scores of the units, and their covariance over draws of the examples."""
-        return self.units.ravel(), self.deviations @ self.deviations.T
+        """The scores of the units, and their deviations, as `spread_of` takes them."""
+        return self.units.ravel(), self.deviations
 
     @property
     def over_examples(self) -> float:

@@ -104,8 +104,9 @@ def spread_of(groups: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]], total: floa
 
     Args:
         groups: For each group that was trained independently of the others, the score of each network, shape
-            (networks,), at least two; and the covariance of these scores over draws of the examples, shape (networks,
-            networks). Networks that are paired across two arms are one group, of their differences.
+            (networks,), at least two; and how these hang on the examples, shape (networks, any), such that
+            `deviations @ deviations.T` is their covariance over draws of the examples. Networks that are paired across
+            two arms are one group, of their differences.
         total: The variance over draws of the examples of the whole, these networks being given.
         degrees: Its degrees of freedom: the examples less one.
 
@@ -114,20 +115,22 @@ def spread_of(groups: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]], total: floa
 
     Example:
         >>> scores = np.array([[0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 1.0]])
-        >>> covariance = np.cov(scores) / 4
-        >>> spread = spread_of([(scores.mean(axis=1), covariance)], covariance.mean(), degrees=3)
+        >>> deviations = (scores - scores.mean(axis=1, keepdims=True)) / np.sqrt(4 * 3)
+        >>> total = (deviations.mean(axis=0) ** 2).sum()
+        >>> spread = spread_of([(scores.mean(axis=1), deviations)], total, degrees=3)
         >>> [round(part.variance, 3) for part in spread.parts]
         [0.016, 0.0]
     """
     parts, own = [], 0.0
     if degrees < 1:  # one example says nothing of others
         total = float("nan")
-    for scores, covariance in groups:
-        of_networks, of_examples = np.asarray(scores, dtype=float), np.asarray(covariance, dtype=float)
+    for scores, deviations in groups:
+        of_networks, of_examples = np.asarray(scores, dtype=float), np.asarray(deviations, dtype=float)
         count = len(of_networks)
         if count < 2:
             raise InputError(f"a group must have at least two networks, got {count}")
-        floor = max(0.0, float(np.trace(of_examples) / count - of_examples.mean()) / (count - 1))
+        variance, covariance = (of_examples**2).sum() / count, (of_examples.mean(axis=0) ** 2).sum()
+        floor = max(0.0, float(variance - covariance) / (count - 1))
         parts.append(Component(float(of_networks.var(ddof=1)) / count, count - 1, floor))
         own += floor
     return Spread((*parts, Component(float(np.maximum(0.0, total - own)), degrees)))
