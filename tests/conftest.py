@@ -1,5 +1,9 @@
 """Small data and small networks that several rooms' tests share, as fixtures that return functions."""
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the processes of the tests share the cores; NumPy reads it once
+
 import numpy as np
 import pytest
 
