@@ -321,7 +321,12 @@ def has_no_own_code(model: keras.Model) -> bool:
     """
     text = architecture(model, lasting=True)
     modules = re.findall(r'\bmodule\\*": \\*"?([^"\\,}]*)', text)  # null where Keras knows none; in strings too
-    registered = (str(value.__module__) for value in keras.saving.get_custom_objects().values())
+    quoted = text.replace("\\", "")
+    registered = (
+        str(getattr(one, "__module__", ""))
+        for name, one in keras.saving.get_custom_objects().items()
+        if f'"{name}"' in quoted  # others are registered for other networks
+    )
     held = any(has_own_functions(layer) for layer in model._flatten_layers())
     return all(map(_of_keras, [*modules, *registered])) and "__lambda__" not in text and not held
 
