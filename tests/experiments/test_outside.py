@@ -391,6 +391,7 @@ def test_what_is_made_of_runs_is_written_through_no_link(comparison, found, vict
         found.write(comparison)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HARMS)
 def test_a_report_is_written_through_no_link(found, victim, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(Comparison, "figures", lambda *_: {})

@@ -103,6 +103,7 @@ def test_networks_adapted_to_other_data_share_no_program():
         np.testing.assert_allclose(second.predict(x), alone.predict(x), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_members_adapted_to_other_data_are_trained_as_each_alone():
     def ensemble():
         shifts = iter(range(0, 30, 9))

@@ -483,6 +483,7 @@ def test_the_turned_image_shows_passes_their_mean_and_spread():
     assert frame["name"].unique().tolist() == ["1", "5", "7", "9 (true)"]
 
 
+@pytest.mark.slow
 def test_members_that_do_not_disagree_more_when_turned_are_told():
     amounts, arms = made.turned()
     given = {"dataset": "d", "classes": range(10)}

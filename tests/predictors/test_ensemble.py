@@ -210,6 +210,7 @@ def test_silent_means_silent_and_2_means_a_line_per_epoch(small, blobs, capfd):
     assert lines[3].startswith("network 2 of 2, epoch 2 of 2: loss ")
 
 
+@pytest.mark.slow
 def test_fit_after_an_interruption_in_the_same_ensemble_equals_an_uninterrupted_one(small, blobs):
     x, y = blobs(30)
     settings = {"epochs": 3, "batch_size": 8, "verbose": 0}

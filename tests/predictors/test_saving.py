@@ -34,6 +34,7 @@ def test_save_and_load_keep_predictions_histories_and_seed(small, blobs, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["e.zip"]
 
 
+@pytest.mark.slow
 def test_members_saved_untrained_train_after_loading_as_if_never_saved(small, blobs, tmp_path):
     x, y = blobs(30)
     direct, saved = Ensemble(small, members=2, seed=6), Ensemble(small, members=2, seed=6)
@@ -44,6 +45,7 @@ def test_members_saved_untrained_train_after_loading_as_if_never_saved(small, bl
     assert all(same(a, b) for a, b in zip(weights(direct), weights(loaded), strict=True))
 
 
+@pytest.mark.slow
 def test_a_loaded_ensemble_grows_like_the_one_that_was_saved(small, blobs, tmp_path):
     x, y = blobs(30)
     ensemble = Ensemble(lambda: small(batch_norm=True), members=1, seed=6)

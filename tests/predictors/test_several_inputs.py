@@ -75,6 +75,7 @@ def test_votes_that_stop_early_are_the_same(twins):
     np.testing.assert_allclose(found[0], found[1])
 
 
+@pytest.mark.slow
 def test_all_masks_give_the_same_and_one_model_of_them_too(twins):
     exact = [ExactDropout(ensemble.models[0]) for ensemble in twins]
     whole = [one.predict(x) for one, x in zip(exact, (APART, TOGETHER), strict=True)]
@@ -101,6 +102,7 @@ def test_a_subclassed_one_is_enumerated_as_it_is_called(twins):
                                atol=1e-6)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_ensembles_of_other_examples_are_trained_together_as_alone():
     several = [Ensemble(apart, members=2, seed=seed) for seed in (1, 2)]
     data = [{"x": APART, "y": Y}, {"x": part(slice(5, 25)), "y": Y[5:25]}]

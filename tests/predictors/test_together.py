@@ -207,6 +207,7 @@ def test_data_that_do_not_fit_are_refused(data, told):
         fit_together(several, np.zeros((4, 2), "float32"), np.array([0, 1, 0, 1]), data=data, verbose=0)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_of_an_ensembles_own_data(blobs, small, tmp_path):
     x, y = blobs()
     data = [{"x": x, "y": y}, {"x": x[:30], "y": y[:30]}]

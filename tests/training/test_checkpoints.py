@@ -58,6 +58,7 @@ def test_going_on_from_a_checkpoint_warns_of_nothing(small, trained):
         Ensemble(small, members=1).fit(**trained)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_changes_nothing_of_the_training(small, settings):
     first, second = Ensemble(small, members=2), Ensemble(small, members=2)
     first.fit(**settings)

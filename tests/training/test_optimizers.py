@@ -43,7 +43,7 @@ WALKED = {
 }
 # Most other settings are the base class's, so that not every optimizer needs all of them.
 WHOLLY = {"Adam": STRATEGIES, "MultiOptimizer": ("stacked",), "SGD": ("stacked",)}
-QUICK = (("Adam", "embedding"), ("Nadam", "embedding"))
+QUICK = (("Adam", "embedding"),)
 DIVIDED = 'in its step depends on values; use "unrolled"'  # Keras divides sparse gradients with a branch for zeros
 DENSE = ("dense", "clipped and decaying", "averaged and accumulated")  # kinds that are walked without an embedding
 REFUSED = ("ema", "accum", "averag")  # "stacked" may refuse kinds with such names

@@ -93,7 +93,7 @@ def part(x, where):
 
 
 @pytest.mark.parametrize("strategy", ["looped", "unrolled", pytest.param("stacked", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [n if n == "words" else pytest.param(n, marks=pytest.mark.slow) for n in NETWORKS])
 def test_members_are_those_that_compute_everything_in_each_step(name, strategy, monkeypatch):
     build, x = NETWORKS[name]
     if strategy == "stacked" and name in ("words", "tied"):
@@ -225,6 +225,7 @@ def test_models_are_as_they_were_after_an_error():
         assert model.predict(PICTURES, verbose=0).shape == (40, 3)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_goes_on_whatever_was_computed_once(tmp_path, monkeypatch):
     settings = {"epochs": 4, "batch_size": 8, "verbose": 0, "strategy": "looped"}
     expected = Ensemble(pictures, members=2, seed=3)
@@ -272,6 +273,7 @@ def test_whatever_dtype_comes_in_it_is_keras_own_training(kind, dtype):
     np.testing.assert_allclose(ensemble.histories.loss, losses, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("differ", ["columns", "scale", "words"])
 def test_members_whose_trunks_compute_otherwise_are_computed_whole(differ, monkeypatch):
     def build(number):
