@@ -6,8 +6,8 @@ Data flow to the right:
 
 Floors, lowest first; a room imports from lower floors alone:
 
-* `checks`, `seeds`, `types`, `progress`, `files`, `sources`: errors, seeds, `Dataset` and `Predictions`, the bar of
-  long work, files that appear whole or not at all, and what the user's own code says
+* `checks`, `seeds`, `inputs`, `types`, `progress`, `files`, `sources`: errors, seeds, several inputs in one array,
+  `Dataset` and `Predictions`, the bar of long work, files that appear whole or not at all, what the user's code says
 * `measures`: combining rules and measures in pure NumPy (`RULES`, `aggregate`, `METRICS`)
   `datasets`: `load_dataset("fashion_mnist")`, `load_dataset("mine.csv", target="label")`
   `models`: what a Keras model is: its head, inputs, random layers, copies, cost; builders such as `mlp`
