@@ -103,6 +103,19 @@ def read_file(path: Path) -> bytes:
     return regular(path).read_bytes()
 
 
+def parsed(content: bytes) -> Any:
+    """Return what JSON says, or raise `ValueError`, also where it is nested too deeply.
+
+    Example:
+        >>> parsed(b'{"format": 1}')
+        {'format': 1}
+    """
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 def remove(path: Path) -> None:
     """Remove a file, a folder with all in it, or a link, if it is there; what a link leads to stays."""
     if path.is_dir() and not path.is_symlink():

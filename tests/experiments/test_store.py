@@ -64,7 +64,7 @@ def test_harm_to_any_file_is_found(store, name, harm):
         store.read(run, name)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"../../x": "0", "spec.json": "0"}', "not json"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"../../x": "0", "spec.json": "0"}', "not json", "[" * 10_000])
 def test_a_manifest_that_is_none_is_found(store, content):
     run = a_run()
     store.put(run, FILES)
@@ -169,6 +169,7 @@ def test_a_folder_with_something_else_is_no_store(tmp_path):
         (json.dumps({"format": "2"}), "newer version"),
         ("[]", "damaged"),
         ("{", "damaged"),
+        ("[" * 10_000, "damaged.*too deeply"),
     ],
 )
 def test_a_store_that_this_version_does_not_know_is_refused(tmp_path, content, match):
