@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import struct
+import tokenize
 import uuid
 import zipfile
 import zlib
@@ -27,6 +28,7 @@ PARTIAL = ".partial-"  # how the name of a file begins that is on its way; machi
 DAMAGED_ARCHIVE = (  # what reading a zip file or an array of one raises where it is not what was written
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, TypeError, MemoryError, OverflowError,
     RuntimeError,  # encrypted, or compressed in a way that is not known here
+    SyntaxError, tokenize.TokenError,  # in what NumPy says before the numbers of an array
 )  # fmt: skip
 _writing: set[str] = set()  # the names of what this process has on its way
 _LONGEST = 210  # bytes of a name: a disk takes 255, and a file on its way needs 42 of them

@@ -31,7 +31,7 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.checks import InputError, visible
 from ensemble_vs_dropout.experiments.plan import Run, digest_of_spec
 from ensemble_vs_dropout.files import (
     PARTIAL,
@@ -345,7 +345,8 @@ class Store:
     def failure(self, run: Run) -> str | None:
         """Return why a run failed the last time it was tried, or None."""
         try:
-            return str(parsed(read_file(inside(self.folder, "failed", f"{run.name}.json")))["reason"])
+            reason = parsed(read_file(inside(self.folder, "failed", f"{run.name}.json")))["reason"]
+            return visible(str(reason))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,3 +41,76 @@ def test_a_file_of_a_run_that_is_nested_too_deeply_is_told(comparison, name):
     (run / name).write_text("[" * 10_000)
     with pytest.raises(InputError, match=run.name):
         Comparison.load(comparison)
+
+
+def changed(folder, name, change):
+    """Change what a JSON file of every run holds, with sums that fit."""
+    for run in (folder / "runs").iterdir():
+        content = json.loads((run / name).read_text())
+        change(content)
+        (run / name).write_text(json.dumps(content))
+        fit(run, name)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"runs": []}, {"runs": [[]]}, {"chosen": ["aaa"]}, {"chosen": [[1]]}, {"chosen": [{"plain": 3}]}],
+    ids=["no runs", "none of a repetition", "text", "a list", "a number"],
+)
+def test_a_comparison_of_another_shape_is_told(comparison, content):
+    asked = json.loads((comparison / "comparison.json").read_text())
+    (comparison / "comparison.json").write_text(json.dumps({**asked, **content}))
+    fit(comparison, "comparison.json")
+    with pytest.raises(InputError, match="is damaged"):
+        Comparison.load(comparison)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("parameters", float("inf")),
+        ("parameters", [None]),
+        ("test_in_train", [None]),
+        ("seconds", float("inf")),
+        ("machine", ["a"]),
+        ("data_sha256", float("nan")),
+    ],
+)
+def test_facts_of_a_run_that_are_none_are_told(comparison, name, value):
+    changed(comparison, "environment.json", lambda told: told.update({name: value}))
+    with pytest.raises(InputError, match=r"environment\.json does not hold what a run writes there"):
+        Comparison.load(comparison).to_json()
+
+
+@pytest.mark.parametrize("value", [-1, 0, 1e308, float("inf")])
+def test_costs_that_are_none_are_told(comparison, value):
+    changed(comparison, "cost.json", lambda rows: rows[0].update(trained=value))
+    with pytest.raises(InputError, match=r"cost\.json does not hold what a run writes there"):
+        Comparison.load(comparison).answer()
+
+
+def test_text_of_a_run_is_shown_and_no_more(comparison):
+    odd = {"classes": [f"\x1b[31m{number}" for number in range(10)], "data": "\ud800", "notes": ["a\nb"]}
+    changed(comparison, "environment.json", lambda told: told.update(odd))
+    found = Comparison.load(comparison)
+    assert found.spec["classes"][:2] == ["\\x1b[31m0", "\\x1b[31m1"]
+    assert found.spec["dataset"] == "\\ud800"
+    assert found.environment["notes"] == ["a\\nb"]
+
+
+@pytest.mark.parametrize("header", ["{'shape': (3,", "'''", "  a\n b\n"], ids=["open", "text", "indented"])
+def test_an_array_that_says_no_shape_is_told(comparison, header):
+    run = min((comparison / "runs").iterdir())
+    said = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+    with zipfile.ZipFile(run / "predictions.npz", "w") as archive:
+        archive.writestr("test/single.npy", said)
+    fit(run, "predictions.npz")
+    with pytest.raises(InputError, match=r"predictions\.npz does not hold what a run writes there"):
+        Comparison.load(comparison).answer()
+
+
+def test_arrays_that_do_not_fit_in_memory_are_told_before_they_are_read(comparison, monkeypatch):
+    memory = SimpleNamespace(available=1000)
+    monkeypatch.setattr("ensemble_vs_dropout.files.psutil.virtual_memory", lambda: memory)
+    with pytest.raises(InputError, match=r"predictions\.npz takes .* GB of memory"):
+        Comparison.load(comparison).answer()

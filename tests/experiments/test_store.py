@@ -136,6 +136,12 @@ def test_a_failure_is_noted_and_forgotten_when_the_run_is_made(store):
     assert store.failure(run) is None
 
 
+@pytest.mark.parametrize("reason", ["\x1b[31m", "\ud800", "a\nb"])
+def test_a_reason_is_told_as_it_can_be_shown(store, reason):
+    store.fail(a_run(), reason, "")
+    assert store.failure(a_run()) == reason.encode("unicode_escape").decode()
+
+
 def test_clean_leaves_finished_runs_and_those_in_other_hands(store):
     done, failed, held = a_run(0), a_run(1), a_run(2)
     store.put(done, FILES)
