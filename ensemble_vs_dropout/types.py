@@ -91,6 +91,8 @@ class Encoding:
             one, kind = (told if name is None else told[name] for told in (shape, dtype))
             if not isinstance(one, list) or not all(isinstance(size, int) for size in one) or not isinstance(kind, str):
                 raise TypeError(f"no shape and dtype: {one!r}, {kind!r}")
+            if kind != "string" and np.dtype(kind).kind not in "uifb":
+                raise TypeError(f"no dtype of features: {kind!r}")
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it."""

@@ -398,6 +398,9 @@ class Study(_Checked):
                 yield varied, settings
 
 
+NO_VALUE = (ValueError, KeyError, IndexError, AttributeError)  # of YAML, at a date that is none or "!!bool x", say
+
+
 def read_study(path: str | PathLike[str]) -> Study:
     """Read a study file, by YAML's safe loader: nothing in it is run.
 
@@ -444,7 +447,7 @@ def parse_study(text: str, where: str = "study") -> Study:
         raise InputError(f"{where}: lists and keys stand too deep within each other; write a flat study") from error
     except InputError:
         raise
-    except ValueError as error:  # a number of thousands of digits, a date that is none
+    except NO_VALUE as error:
         raise InputError(f"{where}: a value cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{where}: a study must be keys and values, starting with name:, got {content!r}")
