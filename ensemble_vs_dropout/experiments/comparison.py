@@ -627,6 +627,8 @@ class Comparison:
             chosen = [{recipe: dict(keys) for recipe, keys in one.items()} for one in found.get("chosen", ())]
             facts = dict(found.get("facts", {}))
             trials, probes = ([store.run(name) for name in found.get(kind, ())] for kind in ("trials", "probes"))
+            for run in (*(run for of_one in runs for run in of_one), *trials, *probes):
+                kept.check_spec(run)
         except ValidationError as error:
             raise InputError(f"{str(path)!r}: comparison.json cannot be read: {error.errors()[0]['msg']}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:

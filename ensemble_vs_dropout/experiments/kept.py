@@ -108,6 +108,17 @@ class _Environment(BaseModel, extra="allow"):
     data_sha256: str | None = None
 
 
+def check_spec(run: Run) -> None:
+    """Raise `DamagedError` unless the specification of a run is one that runs are made by.
+
+    Example:
+        >>> check_spec(Run({"recipe": "plain", "dataset": "digits", "members": 1, "repetition": 0}))
+    """
+    with as_written(run, "spec.json"):
+        if min(run.repetition, run.members) < 0 or not run.settings.dataset:
+            raise ValueError("numbers below 0, or no data")
+
+
 def histories_of(run: Run, store: Keeping) -> pd.DataFrame:
     """Return the histories of a run's networks, or raise `DamagedError`."""
     table = read_table(run, store, "histories.csv")

@@ -248,7 +248,11 @@ class Settings(_Checked):
     @classmethod
     def _as_shifts(cls, given: Any) -> Any:
         """Take a list of names, each at its five severities."""
-        return dict.fromkeys(given, "severities") if isinstance(given, list | tuple) else given
+        if not isinstance(given, list | tuple):
+            return given
+        if not all(isinstance(name, str) for name in given):
+            raise ValueError("must be names of shifts, or numbers by their names")
+        return dict.fromkeys(given, "severities")
 
     @field_validator("class_weight", mode="before")
     @classmethod

@@ -10,6 +10,7 @@ import pytest
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.experiments.comparison import Comparison
+from ensemble_vs_dropout.experiments.plan import Run
 from ensemble_vs_dropout.files import digest_of_file
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -114,3 +115,18 @@ def test_arrays_that_do_not_fit_in_memory_are_told_before_they_are_read(comparis
     monkeypatch.setattr("ensemble_vs_dropout.files.psutil.virtual_memory", lambda: memory)
     with pytest.raises(InputError, match=r"predictions\.npz takes .* GB of memory"):
         Comparison.load(comparison).answer()
+
+
+@pytest.mark.parametrize("change", [{"shifts": 1}, {"shifts": [[1]]}, {"repetition": None}, {"recipe": "nothing"}])
+def test_a_specification_that_no_run_is_made_by_is_told(comparison, change):
+    asked = json.loads((comparison / "comparison.json").read_text())
+    before = comparison / "runs" / asked["runs"][0][0]
+    spec = json.loads((before / "spec.json").read_text()) | change
+    (before / "spec.json").write_text(json.dumps(spec))
+    fit(before, "spec.json")
+    before.rename(comparison / "runs" / Run(spec).name)
+    asked["runs"][0][0] = Run(spec).name
+    (comparison / "comparison.json").write_text(json.dumps(asked))
+    fit(comparison, "comparison.json")
+    with pytest.raises(InputError, match=r"spec\.json does not hold what a run writes there"):
+        Comparison.load(comparison)
