@@ -91,6 +91,8 @@ class Encoding:
             one, kind = (told if name is None else told[name] for told in (shape, dtype))
             if not isinstance(one, list) or not all(isinstance(size, int) for size in one) or not isinstance(kind, str):
                 raise TypeError(f"no shape and dtype: {one!r}, {kind!r}")
+            if any(size < 1 for size in one):
+                raise TypeError(f"no shape of an example: {one!r}")
             if kind != "string" and np.dtype(kind).kind not in "uifb":
                 raise TypeError(f"no dtype of features: {kind!r}")
 
@@ -108,6 +110,8 @@ class Encoding:
         """Return what `to_json` gave."""
         columns = (Column(**{**column, "categories": tuple(column["categories"])}) for column in told["columns"])
         mean, deviation = (None if told[key] is None else np.array(told[key], float) for key in ("mean", "deviation"))
+        if getattr(mean, "shape", None) != getattr(deviation, "shape", None):
+            raise ValueError("a mean and a deviation that do not fit each other")
         inputs = {str(name): cls.from_json(one) for name, one in told.get("inputs", {}).items()}
         return cls(tuple(columns), mean, deviation, inputs)
 
