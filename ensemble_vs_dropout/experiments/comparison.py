@@ -211,7 +211,7 @@ class Comparison:
         sizes = {split: self.labels[split].shape[-1] for split in _SPLITS}
         seeds = [runs[0].spec["data_seed"] for runs in self.runs] if self.settings.new_splits else None
         return {
-            "version": told["version"],
+            "version": told.get("version"),
             "dataset": known["dataset"] or self.settings.dataset,
             "sizes": known["sizes"] or {"train": self.settings.train_size, **sizes},
             "classes": known["classes"] or [str(k) for k in range(self._arrays[0]["val/" + self._any].shape[-1])],

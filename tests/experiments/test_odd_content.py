@@ -130,3 +130,8 @@ def test_a_specification_that_no_run_is_made_by_is_told(comparison, change):
     fit(comparison, "comparison.json")
     with pytest.raises(InputError, match=r"spec\.json does not hold what a run writes there"):
         Comparison.load(comparison)
+
+
+def test_a_run_that_does_not_tell_its_version_is_read(comparison):
+    changed(comparison, "environment.json", lambda told: told.pop("version"))
+    assert json.loads(Comparison.load(comparison).to_json())["spec"]["version"] is None
