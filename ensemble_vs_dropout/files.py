@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import struct
+import tokenize
 import uuid
 import zipfile
 import zlib
@@ -27,6 +28,7 @@ PARTIAL = ".partial-"  # how the name of a file begins that is on its way; machi
 DAMAGED_ARCHIVE = (  # what reading a zip file or an array of one raises where it is not what was written
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, TypeError, MemoryError, OverflowError,
     RuntimeError,  # encrypted, or compressed in a way that is not known here
+    SyntaxError, tokenize.TokenError,  # in what NumPy says before the numbers of an array
 )  # fmt: skip
 _writing: set[str] = set()  # the names of what this process has on its way
 _LONGEST = 210  # bytes of a name: a disk takes 255, and a file on its way needs 42 of them
@@ -101,6 +103,19 @@ def regular(path: Path) -> Path:
 def read_file(path: Path) -> bytes:
     """Return what a file holds, or raise as `regular` does."""
     return regular(path).read_bytes()
+
+
+def parsed(content: bytes) -> Any:
+    """Return what JSON says, or raise `ValueError`, also where it is nested too deeply.
+
+    Example:
+        >>> parsed(b'{"format": 1}')
+        {'format': 1}
+    """
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def remove(path: Path) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import sys
 import sysconfig
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -74,12 +75,11 @@ def _is_own(module: str, file: Path, first: str) -> bool:
 @lru_cache(maxsize=1024)
 def _read(file: Path, *state: int) -> tuple[str, tuple[tuple[int, str], ...]]:
     """Return the sum of what a file says, and what it imports: how many packages up, and the name from there."""
-    content = file.read_bytes()
-    try:
+    content, tree = file.read_bytes(), ast.Module([], [])
+    # No Python, none of this version, too deeply nested, or with a number of thousands of digits: its text tells.
+    with suppress(SyntaxError, ValueError, RecursionError):
         tree = ast.parse(content)
         content = repr(_said(tree)).encode()
-    except (SyntaxError, ValueError, RecursionError):  # no Python, none of this version, or too deeply nested
-        tree = ast.Module([], [])
     return hashlib.sha256(content).hexdigest(), tuple(_imported(tree))
 
 

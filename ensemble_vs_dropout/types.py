@@ -91,6 +91,10 @@ class Encoding:
             one, kind = (told if name is None else told[name] for told in (shape, dtype))
             if not isinstance(one, list) or not all(isinstance(size, int) for size in one) or not isinstance(kind, str):
                 raise TypeError(f"no shape and dtype: {one!r}, {kind!r}")
+            if any(size < 1 for size in one):
+                raise TypeError(f"no shape of an example: {one!r}")
+            if kind != "string" and np.dtype(kind).kind not in "uifb":
+                raise TypeError(f"no dtype of features: {kind!r}")
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it."""
@@ -106,6 +110,8 @@ class Encoding:
         """Return what `to_json` gave."""
         columns = (Column(**{**column, "categories": tuple(column["categories"])}) for column in told["columns"])
         mean, deviation = (None if told[key] is None else np.array(told[key], float) for key in ("mean", "deviation"))
+        if getattr(mean, "shape", None) != getattr(deviation, "shape", None):
+            raise ValueError("a mean and a deviation that do not fit each other")
         inputs = {str(name): cls.from_json(one) for name, one in told.get("inputs", {}).items()}
         return cls(tuple(columns), mean, deviation, inputs)
 
@@ -220,7 +226,7 @@ class Dataset:
 
     @cached_property
     def test_in_train(self) -> int:
-        """The number of test examples whose features are those of a training example, to the last bit."""
+        """The number of test examples whose features are those of a training example, to the last digit."""
         seen = {_digest(row) for row in self.x_train}  # of 16 bytes, for the data may be larger than memory
         return sum(_digest(row) in seen for row in self.x_test)
 
@@ -244,8 +250,13 @@ def check_weighing(name: str, weights: npt.NDArray[np.generic], examples: int) -
         )
 
 
-def _digest(row: npt.NDArray[np.generic]) -> bytes:
-    return blake2b(np.ascontiguousarray(row).tobytes(), digest_size=16).digest()
+def _digest(row: Any) -> bytes:
+    """Return what tells an example from others; -0.0 and 0.0 are the same number."""
+    found = blake2b(digest_size=16)
+    for values in [row[name] for name in row.dtype.names] if row.dtype.names else [row]:
+        content = np.ascontiguousarray(values + values.dtype.type(0) if values.dtype.kind == "f" else values).tobytes()
+        found.update(len(content).to_bytes(8, "big") + content)  # texts of several inputs do not run together
+    return found.digest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,6 +39,12 @@ def test_all_modules_of_ones_own_that_are_imported_are_found_and_no_others(folde
     assert set(sums_of_code("nets")) == FOUND
 
 
+def test_imports_are_found_beside_a_number_that_is_not_written_out(folder):
+    (folder / "late.py").write_text("import sizes\nX = 0x" + "f" * 5000)
+    (folder / "sizes.py").write_text("A = 1")
+    assert set(sums_of_code("late")) == {"late", "sizes"}
+
+
 def test_an_installed_package_is_known_by_all_of_itself(folder):
     (folder / "site-packages" / "installed.py").write_text("import late, numpy")
     assert set(sums_of_code("installed")) == {"installed", "late"}

@@ -66,7 +66,7 @@ class Finished:
         for name in sorted(name for name in self._names if name.rpartition("-")[0] == start):
             try:
                 found = self._store.run(name)
-            except DamagedError:  # which is told when it is looked at
+            except (DamagedError, OSError):  # which is told when it is looked at
                 continue
             self._by_rest.setdefault(_rest(found), []).append(found)
 
@@ -78,7 +78,7 @@ class Finished:
         if key not in _COMPARED:
             try:
                 _COMPARED[key] = _is_built_now(environment_of(other, self._store), other, run)
-            except DamagedError:
+            except (DamagedError, OSError):
                 return False
         return _COMPARED[key]
 
@@ -87,7 +87,7 @@ def change(other: Run, run: Run, store: Store) -> str:
     """Return in words what is known of a network that another one was made by other code."""
     try:
         told = environment_of(other, store)
-    except DamagedError:
+    except (DamagedError, OSError):
         told = {}
     if told.get("built") and _rest(other) == _rest(run):  # else they were not compared
         return BUILT

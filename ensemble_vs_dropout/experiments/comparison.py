@@ -218,7 +218,7 @@ class Comparison:
         sizes = {split: self.labels[split].shape[-1] for split in _SPLITS}
         seeds = [runs[0].spec["data_seed"] for runs in self.runs] if self.settings.new_splits else None
         return {
-            "version": told["version"],
+            "version": told.get("version"),
             "dataset": known["dataset"] or self.settings.dataset,
             "sizes": known["sizes"] or {"train": self.settings.train_size, **sizes},
             "classes": known["classes"] or [str(k) for k in range(self._arrays[0]["val/" + self._any].shape[-1])],
@@ -629,11 +629,16 @@ class Comparison:
         try:
             settings = Settings.model_validate(found["settings"])
             runs = [[store.run(name) for name in names] for names in found["runs"]]
-            chosen, facts = list(found.get("chosen", ())), dict(found.get("facts", {}))
+            if not (runs and all(runs)):
+                raise ValueError("comparison.json names no runs")
+            chosen = [{recipe: dict(keys) for recipe, keys in one.items()} for one in found.get("chosen", ())]
+            facts = dict(found.get("facts", {}))
             trials, probes = ([store.run(name) for name in found.get(kind, ())] for kind in ("trials", "probes"))
+            for run in (*(run for of_one in runs for run in of_one), *trials, *probes):
+                kept.check_spec(run)
         except ValidationError as error:
             raise InputError(f"{str(path)!r}: comparison.json cannot be read: {error.errors()[0]['msg']}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{str(path)!r} is damaged: {error}; run the comparison again") from error
         broken = [f"{run.name}/{file}" for of_one in runs for run in of_one for file in store.damaged(run)]
         if broken:

@@ -19,7 +19,7 @@ from typing import Any
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.experiments.plan import Run
 from ensemble_vs_dropout.experiments.store import Store
-from ensemble_vs_dropout.files import digest_of_file, read_file, remove, write_whole
+from ensemble_vs_dropout.files import digest_of_file, parsed, read_file, remove, write_whole
 
 ASKED = "comparison.json"
 PAGE = "report.html"  # is made of the rest, and no part of what makes a folder whole
@@ -91,7 +91,7 @@ def asked_of(settings: Mapping[str, Any], repetitions: int, facts: Mapping[str, 
 def has_changed(folder: Path) -> bool:
     """Return whether `comparison.json` is another than the manifest says."""
     try:
-        sums = json.loads(read_file(folder / "manifest.json"))
+        sums = parsed(read_file(folder / "manifest.json"))
         return bool(sums[ASKED] != digest_of_file(folder / ASKED))
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return True
@@ -118,7 +118,7 @@ def read_asked(folder: Path) -> dict[str, Any]:
 def read_comparison(folder: Path) -> dict[str, Any]:
     """Return all that `comparison.json` holds; empty if it is not there or damaged."""
     try:
-        found = json.loads(read_file(folder / ASKED))
+        found = parsed(read_file(folder / ASKED))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -138,7 +138,7 @@ def finish(folder: Path) -> None:
 def is_finished(folder: Path) -> bool:
     """Return whether all that is made of the runs is there, as it was written."""
     try:
-        sums = json.loads(read_file(folder / "manifest.json"))
+        sums = parsed(read_file(folder / "manifest.json"))
     except (OSError, ValueError):
         return False
     made = {str(path.relative_to(folder)): path for path in _files(folder)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -13,19 +15,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel
+from pydantic import BaseModel, FiniteFloat
 
+from ensemble_vs_dropout.checks import visible
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.experiments.plan import Run
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping
+from ensemble_vs_dropout.files import check_room
 from ensemble_vs_dropout.types import Cost, Encoding, Predictions
 
 INPUTS = "inputs.json"  # what the networks of a run take, and which classes they know
 # What readers, and those who take what was read for what it should be, raise at other content.
 _OTHER_CONTENT = (
-    ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OSError, OverflowError, RecursionError,
-    NotImplementedError, zipfile.BadZipFile, zlib.error,
+    ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OSError, OverflowError,
+    RuntimeError, SyntaxError, tokenize.TokenError, struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
+_MOST = 1e30  # of any cost: what is larger overflows where costs are multiplied
 
 
 @contextmanager
@@ -63,8 +68,15 @@ def read_json(run: Run, store: Keeping, file: str, kind: type[Any] = dict) -> An
 
 
 def read_arrays(run: Run, store: Keeping, file: str) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays in an npz file of a run, or raise `DamagedError`; nothing is unpickled."""
+    """Return the arrays in an npz file of a run, or raise `DamagedError`; nothing is unpickled.
+
+    Raises:
+        InputError: They do not fit in memory.
+    """
     (content,) = store.read(run, file)
+    with as_written(run, file), zipfile.ZipFile(io.BytesIO(content)) as archive:
+        needed = sum(member.file_size for member in archive.infolist())
+    check_room(f"{run.name}/{file}", needed)
     with as_written(run, file), np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return dict(arrays)
 
@@ -85,7 +97,26 @@ class _Environment(BaseModel, extra="allow"):
     data: str | None = None
     classes: list[str] | None = None
     sizes: dict[str, int] | None = None
-    seconds: float = 0.0
+    seconds: FiniteFloat = 0.0
+    python: str = ""
+    keras: str = ""
+    tensorflow: str = ""
+    numpy: str = ""
+    machine: str = ""
+    parameters: int | None = None
+    test_in_train: int | None = None
+    data_sha256: str | None = None
+
+
+def check_spec(run: Run) -> None:
+    """Raise `DamagedError` unless the specification of a run is one that runs are made by.
+
+    Example:
+        >>> check_spec(Run({"recipe": "plain", "dataset": "digits", "members": 1, "repetition": 0}))
+    """
+    with as_written(run, "spec.json"):
+        if min(run.repetition, run.members) < 0 or not run.settings.dataset:
+            raise ValueError("numbers below 0, or no data")
 
 
 def histories_of(run: Run, store: Keeping) -> pd.DataFrame:
@@ -102,7 +133,17 @@ def environment_of(run: Run, store: Keeping) -> dict[str, Any]:
     told = read_json(run, store, "environment.json")
     with as_written(run, "environment.json"):
         _Environment.model_validate(told)
-    return told
+        shown: dict[str, Any] = _shown(told)  # its names are of data, and stand in tables, figures and pages
+        return shown
+
+
+def _shown(told: Any) -> Any:
+    """Return what JSON said with all of its text as it can be shown."""
+    if isinstance(told, dict):
+        return {key: _shown(value) for key, value in told.items()}
+    if isinstance(told, list):
+        return [_shown(value) for value in told]
+    return visible(told) if isinstance(told, str) else told
 
 
 def inputs_of(run: Run, store: Keeping) -> dict[str, Any]:
@@ -123,7 +164,10 @@ def costs_of(run: Run, store: Keeping) -> list[tuple[str, Cost]]:
             numbers = {name: float("nan") if value is None else value for name, value in row.items() if name != "arm"}
             if not all(isinstance(value, int | float) for value in numbers.values()):
                 raise TypeError("a cost that is no number")
-            found.append((str(row["arm"]), Cost(**numbers)))
+            paid = Cost(**numbers)
+            if not paid.trained > 0 or any(value < 0 or value > _MOST for value in numbers.values()):
+                raise ValueError("a cost below 0 or beyond all bounds")
+            found.append((str(row["arm"]), paid))
     return found
 
 

@@ -23,7 +23,7 @@ import yaml
 
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, find_arms
-from ensemble_vs_dropout.experiments.settings import MOST_RUNS, Settings, Study, tuned_like
+from ensemble_vs_dropout.experiments.settings import MOST_RUNS, NO_VALUE, Settings, Study, tuned_like
 from ensemble_vs_dropout.files import digest, digest_of_file
 from ensemble_vs_dropout.seeds import derive
 from ensemble_vs_dropout.sources import sums_of_code
@@ -201,8 +201,8 @@ def parse_where(given: Iterable[str]) -> dict[str, Any]:
         key, _, value = text.partition("=")
         try:
             found[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"where must be KEY=VALUE, the value as in a study file, got {text!r}") from error
+        except (yaml.YAMLError, RecursionError, *NO_VALUE) as error:
+            raise InputError(f"where must be KEY=VALUE, the value as in a study file, got {text!r:.200}") from error
         if not (key.strip() and value.strip()):
             raise InputError(f"where must be KEY=VALUE, the value as in a study file, got {text!r}")
     return found

@@ -248,7 +248,11 @@ class Settings(_Checked):
     @classmethod
     def _as_shifts(cls, given: Any) -> Any:
         """Take a list of names, each at its five severities."""
-        return dict.fromkeys(given, "severities") if isinstance(given, list | tuple) else given
+        if not isinstance(given, list | tuple):
+            return given
+        if not all(isinstance(name, str) for name in given):
+            raise ValueError("must be names of shifts, or numbers by their names")
+        return dict.fromkeys(given, "severities")
 
     @field_validator("class_weight", mode="before")
     @classmethod
@@ -398,6 +402,9 @@ class Study(_Checked):
                 yield varied, settings
 
 
+NO_VALUE = (ValueError, KeyError, IndexError, AttributeError)  # of YAML, at a date that is none or "!!bool x", say
+
+
 def read_study(path: str | PathLike[str]) -> Study:
     """Read a study file, by YAML's safe loader: nothing in it is run.
 
@@ -444,7 +451,7 @@ def parse_study(text: str, where: str = "study") -> Study:
         raise InputError(f"{where}: lists and keys stand too deep within each other; write a flat study") from error
     except InputError:
         raise
-    except ValueError as error:  # a number of thousands of digits, a date that is none
+    except NO_VALUE as error:
         raise InputError(f"{where}: a value cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{where}: a study must be keys and values, starting with name:, got {content!r}")

@@ -31,7 +31,7 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.checks import InputError, visible
 from ensemble_vs_dropout.experiments.plan import Run, digest_of_spec
 from ensemble_vs_dropout.files import (
     PARTIAL,
@@ -41,6 +41,7 @@ from ensemble_vs_dropout.files import (
     flush_folder,
     inside,
     own,
+    parsed,
     read_file,
     remove,
     remove_left,
@@ -210,7 +211,7 @@ class Store:
                         f"store {str(folder)!r} holds something else ({strangers[0]}); give an empty or new folder"
                     )
                 write_whole(mark, json.dumps({"format": FORMAT}).encode())
-            found = json.loads(read_file(mark))["format"]
+            found = parsed(read_file(mark))["format"]
         except FileNotFoundError as error:
             raise InputError(f"store {str(folder)!r} holds no study: store.json is not there") from error
         except _ForeignError:
@@ -244,7 +245,7 @@ class Store:
         """Return what the manifest of a run holds."""
         place = self._place(run)
         try:
-            sums = json.loads(_content(place / "manifest.json"))
+            sums = parsed(_content(place / "manifest.json"))
             if not isinstance(sums, dict):
                 raise InputError("it holds no names")
             for name in sums:
@@ -273,7 +274,7 @@ class Store:
     def run(self, name: str) -> Run:
         """Return the finished run of this name, or raise `DamagedError`."""
         try:
-            run = Run(json.loads(_content(inside(self.folder, "runs", name) / "spec.json")))
+            run = Run(parsed(_content(inside(self.folder, "runs", name) / "spec.json")))
             if run.name != name:
                 raise DamagedError(name, "spec.json is of another run")
         except (*_LOST, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -322,7 +323,7 @@ class Store:
             return ["manifest.json"]
         broken = [name for name, expected in sums.items() if digest_of_file(place / name) != expected]
         try:
-            same = bool(broken) or digest_of_spec(json.loads(_content(place / "spec.json"))) == run.digest
+            same = bool(broken) or digest_of_spec(parsed(_content(place / "spec.json"))) == run.digest
         except (*_LOST, ValueError, TypeError, AttributeError):
             same = False
         return broken if same else ["spec.json"]
@@ -344,7 +345,8 @@ class Store:
     def failure(self, run: Run) -> str | None:
         """Return why a run failed the last time it was tried, or None."""
         try:
-            return str(json.loads(read_file(inside(self.folder, "failed", f"{run.name}.json")))["reason"])
+            reason = parsed(read_file(inside(self.folder, "failed", f"{run.name}.json")))["reason"]
+            return visible(str(reason))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

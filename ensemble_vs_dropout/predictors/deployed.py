@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.files import appearing
+from ensemble_vs_dropout.checks import InputError, visible
+from ensemble_vs_dropout.files import DAMAGED_ARCHIVE, appearing, check_archive, parsed
 from ensemble_vs_dropout.inputs import nested
 from ensemble_vs_dropout.models.adapted import check_vocabularies
 from ensemble_vs_dropout.models.backend import keras, tf
@@ -182,13 +182,14 @@ class Deployed:
         self.told = _told(path)
         try:
             self.encoding = Encoding.from_json(self.told["encoding"])
-            self.classes = tuple(str(name) for name in self.told["classes"])
+            self.classes = tuple(visible(str(name)) for name in self.told["classes"])
             self.shape, self.dtype = self.told["shape"], self.told["dtype"]
             self.encoding.check_kinds(self.shape, self.dtype)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path} tells of its inputs what evd export does not write: {error}") from error
         try:
             self.model = keras.models.load_model(path, dict(custom_objects or {}), compile=False, safe_mode=True)
+            given = self.model.output
         except Exception as error:  # Keras' reader raises anything
             lacking = re.search(r"Could not locate class '(\w+)'", str(error))
             reason = f"it needs the class {lacking[1]!r}" if lacking else str(error).strip().partition("\n")[0][:300]
@@ -196,6 +197,9 @@ class Deployed:
                 f"{path} cannot be loaded by Keras: {reason}; name the module that holds layers of your own (evd "
                 "predict --import)"
             ) from error
+        shape = tuple(given["probabilities"].shape) if isinstance(given, dict) and "probabilities" in given else ()
+        if shape != (None, len(self.classes)):
+            raise InputError(f"{path} tells of {len(self.classes)} classes, and its model predicts others")
         self._forward = tf.function(lambda inputs: self.model(inputs, training=False), reduce_retracing=True)
 
     def predict(self, part: Mapping[str, npt.NDArray[Any]], batch_size: int = 1024) -> dict[str, npt.NDArray[Any]]:
@@ -224,11 +228,14 @@ def _told(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"the model {str(path)!r} {'is a folder' if path.is_dir() else 'does not exist'}")
     try:
+        check_archive(path)
         with zipfile.ZipFile(path) as archive:
             if archive.getinfo(TOLD).file_size > _LARGEST:
                 raise InputError(f"{path} tells more than {_LARGEST:,} bytes of its inputs, which no table has")
-            told = json.loads(archive.read(TOLD))
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError, RecursionError) as error:
+            told = parsed(archive.read(TOLD))
+    except InputError:
+        raise
+    except (*DAMAGED_ARCHIVE, OSError) as error:
         raise InputError(
             f"{path} is no model of evd export, or Keras has saved it since, which leaves out what it takes ({error}); "
             "export it again"

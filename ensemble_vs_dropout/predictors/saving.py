@@ -95,7 +95,7 @@ def read(
     except DAMAGED_ARCHIVE as error:
         raise InputError(f"{path} does not hold a saved ensemble: {error}") from error
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a place before the beginning, where an entry would stand
+        if error.errno not in (errno.EINVAL, None):  # a place before the beginning; what bzip2 did not write
             raise
         raise InputError(f"{path} does not hold a saved ensemble: {error}") from error
     return models, state
@@ -111,6 +111,8 @@ def _state(path: str | PathLike[str], text: bytes) -> dict[str, Any]:
     sound = isinstance(found, dict) and all(isinstance(found.get(name), list) for name in lists)
     sound = sound and isinstance(found.get("head"), (str, type(None)))
     sound = sound and type(found.get("seed")) is int and all(isinstance(masks, list) for masks in found["masks"])
+    sound = sound and all(type(m) is int and 0 <= m < len(found["masks"]) for m in found["diverged"])
+    sound = sound and isinstance(found.get("vary", {}), dict)
     if sound and (names := found.get("files")) is not None:
         sound = isinstance(names, list) and len(names) == len(found["masks"]) and all(isinstance(n, str) for n in names)
         sound = sound and isinstance(found.get("reasons"), (list, type(None)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 
+from ensemble_vs_dropout.checks import visible
 from ensemble_vs_dropout.report.tables import Cell, Table
 
 _SPECIAL = {
@@ -24,7 +25,8 @@ def latex_table(table: Table, title: str, *, quality_only: bool = False) -> str:
         quality_only: Leave out the columns that have no interval.
 
     Example:
-        >>> from ensemble_vs_dropout.report.tables import Cell
+        >>> from ensemble_vs_dropout.checks import visible
+    from ensemble_vs_dropout.report.tables import Cell
         >>> table = Table("quality", "Quality", ["arm", "error (%)"], [[Cell("ensemble"), Cell("3.2", number=3.2)]])
         >>> r"\toprule" in latex_table(table, "Quality: digits.")
         True
@@ -69,7 +71,7 @@ def escape(text: str) -> str:
         >>> print(escape("50 % of a_b"))
         50 \% of a\_b
     """
-    return " ".join("".join(_SPECIAL.get(letter, letter) for letter in text).split())
+    return " ".join("".join(_SPECIAL.get(letter, letter) for letter in visible(text, but="\n")).split())
 
 
 def _heading(text: str, align: str) -> str:

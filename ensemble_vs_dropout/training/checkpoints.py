@@ -24,6 +24,7 @@ from ensemble_vs_dropout.files import (
     digest_of_bytes,
     digest_of_file,
     inside,
+    parsed,
     read_file,
     remove,
     write_whole,
@@ -179,12 +180,22 @@ class Checkpoint:
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
-            content = json.loads(read_file(path))
+            content = parsed(read_file(path))
             if not isinstance(content, dict):
                 raise InputError("it holds no names")
+            rows, masks = content.get("rows", []), content.get("masks", [])
+            if not (isinstance(rows, list) and isinstance(masks, list) and all(map(_is_row, rows))):
+                raise InputError("it holds no history of a member")
         except ValueError as error:
             raise InputError(f"checkpoint {str(path)!r} is damaged ({error}); delete it") from error
         return content
+
+
+def _is_row(row: Any) -> bool:
+    """Return whether this is what an epoch found: numbers by name, the epoch among them."""
+    if not isinstance(row, dict) or not all(isinstance(value, int | float | None) for value in row.values()):
+        return False
+    return row.get("epoch") is not None and 0 <= row["epoch"] < 2**31
 
 
 class JointCheckpoint:

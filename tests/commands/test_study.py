@@ -15,6 +15,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.commands.main import app
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.experiments import Store
+from ensemble_vs_dropout.files import digest_of_file
 
 TEXT = """\
 name: small
@@ -208,6 +209,13 @@ def emptied(run):
     run.mkdir()
 
 
+def with_a_nan(run):
+    """Write a specification that no digest can be made of, and fit the sums to it."""
+    spec, manifest = run / "spec.json", run / "manifest.json"
+    spec.write_text(json.dumps({**json.loads(spec.read_text()), "rate": float("nan")}))
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "spec.json": digest_of_file(spec)}))
+
+
 @pytest.mark.parametrize(
     ("harm", "in_table"),
     [
@@ -217,11 +225,27 @@ def emptied(run):
         (lambda run: (run / "scores.json").write_text("{}"), False),
         (lambda run: (run / "spec.json").write_text("{}"), True),
         (lambda run: (run / "predictions.npz").write_bytes(b"PK"), True),
+        (lambda run: (run / "manifest.json").write_text("[" * 10_000), False),
+        (lambda run: (run / "spec.json").write_text("[" * 10_000), True),
+        (with_a_nan, True),
         (of_another_kind, False),
         (emptied, False),
         (None, False),
     ],
-    ids=["manifest", "list", "no_manifest", "scores", "spec", "predictions", "file", "empty", "rights"],
+    ids=[
+        "manifest",
+        "list",
+        "no_manifest",
+        "scores",
+        "spec",
+        "predictions",
+        "deep",
+        "deep_spec",
+        "nan",
+        "file",
+        "empty",
+        "rights",
+    ],
 )
 def test_one_unreadable_run_is_named_and_the_rest_is_told(tmp_path, monkeypatch, harm, in_table):
     folder = Path(shutil.copytree(GOLDEN, tmp_path / "golden"))
@@ -239,7 +263,7 @@ def test_one_unreadable_run_is_named_and_the_rest_is_told(tmp_path, monkeypatch,
 
         monkeypatch.setattr(io, "open", opening)
     told = call(folder, "status", "--verify")
-    assert told.exit_code == 0
+    assert told.exit_code == call(folder, "status").exit_code == 0
     lines = told.stdout.splitlines()
     total = len(others) + 1
     assert lines[0] == f"{total} of {total} runs are finished"

@@ -100,3 +100,14 @@ def test_an_encrypted_file_is_refused(tmp_path):
         read_npz(path)
     with pytest.raises(InputError, match="is encrypted, password required"):
         Predictions.load(path)
+
+
+@pytest.mark.parametrize("header", ["{'shape': (3,", "'''", "  a\n b\n"], ids=["open", "text", "indented"])
+def test_an_array_that_says_no_shape_is_told(tmp_path, header):
+    said = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("probs.npy", said)
+    with pytest.raises(InputError, match="is damaged"):
+        read_npz(tmp_path / "a.npz")
+    with pytest.raises(InputError, match="does not hold saved predictions"):
+        Predictions.load(tmp_path / "a.npz")

@@ -12,6 +12,7 @@ from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.evaluation.evaluator import CONTRAST_COLUMNS, UNTESTED
 from ensemble_vs_dropout.evaluation.findings.confusions import confusions
+from ensemble_vs_dropout.inputs import table
 from ensemble_vs_dropout.types import Cost, Dataset, Predictions
 
 CODES = set(nc.TITLES)
@@ -107,6 +108,16 @@ def test_test_examples_in_the_training_data_are_counted(blobs):
     assert Dataset("mine", x, y, x, y, new, y, ("a", "b", "c")).test_in_train == 0
     new[[3, 7]] = x[[5, 5]]
     assert Dataset("mine", x, y, x, y, new, y, ("a", "b", "c")).test_in_train == 2
+
+
+def test_two_zeros_are_one_number_and_texts_of_two_inputs_do_not_run_together():
+    y = np.array([0, 1])
+    x, same = np.array([[[0.0, 1.0]], [[0.0, 2.0]]]), np.array([[[-0.0, 1.0]], [[-0.0, 3.0]]])
+    assert Dataset("mine", x, y, x, y, same, y, ("a", "b")).test_in_train == 1
+    one, other = (
+        table({"a": np.array([a, b"x"]), "b": np.array([b, b"x"])}) for a, b in ((b"ab", b"c"), (b"a", b"bc"))
+    )
+    assert Dataset("mine", one, y, one, y, other, y, ("a", "b")).test_in_train == 1
 
 
 def test_a_class_that_nobody_predicts_right_is_an_issue():

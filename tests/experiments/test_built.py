@@ -9,6 +9,7 @@ import pytest
 from ensemble_vs_dropout import checks, compare
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.experiments import Store, parse_study, plan_of, run_study
+from ensemble_vs_dropout.experiments.built import Finished, change
 from ensemble_vs_dropout.experiments.plan import Run
 from ensemble_vs_dropout.experiments.tables import reasons
 from ensemble_vs_dropout.files import digest_of_file
@@ -215,3 +216,16 @@ def test_planning_builds_nothing_where_no_code_has_changed(written, tmp_path):
     )
     told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert told.stdout == "1 of 1 runs are finished False False\n"
+
+
+@pytest.mark.parametrize("name", ["spec.json", "environment.json"])
+def test_a_run_that_the_disk_does_not_give_stops_no_plan(tmp_path, name):
+    store = Store(tmp_path / "store")
+    spec = {"recipe": "plain", "dataset": "digits", "members": 1, "model": {"name": "nets:build"}}
+    before, now = (Run({**spec, "builder_sha256": digest}) for digest in "01")
+    store.put(before, {"environment.json": b"{}"})
+    file = store.folder / "runs" / before.name / name
+    file.unlink()
+    file.symlink_to(file)
+    assert Finished(store)(now) is now
+    assert change(before, now, store) == "the code of the network has changed"

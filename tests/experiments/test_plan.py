@@ -1,8 +1,9 @@
 import pytest
 
+from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.experiments import make_plan, parse_study
 from ensemble_vs_dropout.experiments.estimates import estimate
-from ensemble_vs_dropout.experiments.plan import Run, digest_of_spec
+from ensemble_vs_dropout.experiments.plan import Run, digest_of_spec, parse_where
 from ensemble_vs_dropout.files import digest
 
 BASE = "name: p\nbase: {dataset: digits, members: 3, epochs: 2}\n"
@@ -60,6 +61,16 @@ def test_groups_hold_more_networks_where_they_are_tiny_and_no_more_examples_than
 def test_the_strategy_of_a_group_is_chosen_by_those_of_one_size():
     (group,) = plan_of("{train_size: [100, 200], seed: [0, 1], recipes: [[plain]]}").groups
     assert group.planned == 6
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2026-13-26", "!!bool x", "!!int ''", "!!timestamp x", "9" * 5000, "[" * 5000, "["],
+    ids=["no date", "no truth", "no number", "no time", "a huge number", "too deep", "no end"],
+)
+def test_a_value_of_where_that_is_none_is_told(value):
+    with pytest.raises(InputError, match="where must be KEY=VALUE"):
+        parse_where([f"rate={value}"])
 
 
 def test_a_name_is_a_matter_of_the_spec_alone():

@@ -160,8 +160,27 @@ def test_the_old_name_of_what_is_trained_is_refused_with_the_new_one():
         ("name: a\nbase: {dataset: digits, seed: 1" + "0" * 5000 + "}", "a value cannot be read"),
         ('name: a\nbase: {dataset: "\\ud800.npz"}', "base.dataset must be text"),
         ("name: a\nbase: {dataset: 2026-11-26}", "base.dataset must be text"),
+        ("name: a\nbase: {dataset: digits, shifts: [[1]]}", "shifts: must be names of shifts.*got \\[\\[1\\]\\]"),
+        ("name: a\nbase: {dataset: 2026-13-26}", "a value cannot be read"),
+        ("name: a\nbase: {dataset: !!bool x}", "a value cannot be read"),
+        ("name: a\nbase: {dataset: !!int ''}", "a value cannot be read"),
+        ("name: a\nbase: {dataset: !!timestamp x}", "a value cannot be read"),
     ],
-    ids=["nothing", "a number", "a list", "bytes", "too deep", "a huge number", "a surrogate", "a date"],
+    ids=[
+        "nothing",
+        "a number",
+        "a list",
+        "bytes",
+        "too deep",
+        "a huge number",
+        "a surrogate",
+        "a date",
+        "a list of lists",
+        "no date",
+        "no truth",
+        "no number",
+        "no time",
+    ],
 )
 def test_what_no_study_can_hold_is_one_line(text, told):
     with pytest.raises(InputError, match=told):

@@ -64,7 +64,7 @@ def test_harm_to_any_file_is_found(store, name, harm):
         store.read(run, name)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"../../x": "0", "spec.json": "0"}', "not json"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"../../x": "0", "spec.json": "0"}', "not json", "[" * 10_000])
 def test_a_manifest_that_is_none_is_found(store, content):
     run = a_run()
     store.put(run, FILES)
@@ -136,6 +136,12 @@ def test_a_failure_is_noted_and_forgotten_when_the_run_is_made(store):
     assert store.failure(run) is None
 
 
+@pytest.mark.parametrize("reason", ["\x1b[31m", "\ud800", "a\nb"])
+def test_a_reason_is_told_as_it_can_be_shown(store, reason):
+    store.fail(a_run(), reason, "")
+    assert store.failure(a_run()) == reason.encode("unicode_escape").decode()
+
+
 def test_clean_leaves_finished_runs_and_those_in_other_hands(store):
     done, failed, held = a_run(0), a_run(1), a_run(2)
     store.put(done, FILES)
@@ -169,6 +175,7 @@ def test_a_folder_with_something_else_is_no_store(tmp_path):
         (json.dumps({"format": "2"}), "newer version"),
         ("[]", "damaged"),
         ("{", "damaged"),
+        ("[" * 10_000, "damaged.*too deeply"),
     ],
 )
 def test_a_store_that_this_version_does_not_know_is_refused(tmp_path, content, match):

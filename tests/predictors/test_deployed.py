@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -146,11 +147,58 @@ def test_what_is_no_exported_model_is_refused(tmp_path):
         (json.dumps({**told, "encoding": []}), "what evd export does not write"),
         (json.dumps({**told, "encoding": {"columns": [{"name": "a"}], "mean": None, "deviation": None}}), "not write"),
         (json.dumps({**told, "classes": None}), "not write"),
+        (json.dumps({**told, "dtype": "nothing"}), "not write"),
+        (json.dumps({**told, "shape": [0]}), "not write"),
+        (json.dumps({**told, "shape": [8, -1]}), "not write"),
+        (json.dumps({**told, "encoding": {**TABLE.to_json(), "mean": True}}), "not write"),
+        (json.dumps({**told, "encoding": {**TABLE.to_json(), "deviation": None}}), "not write"),
+        (json.dumps({**told, "dtype": "S3"}), "not write"),
+        (json.dumps({**told, "dtype": "\ud800"}), "not write"),
         (json.dumps(told), "cannot be loaded by Keras"),
     ]:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr(TOLD, content)
         with pytest.raises(InputError, match=message):
+            Deployed(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "where"),
+    [(8, 1, "both"), (10, 99, "both"), (0, 255, "stream")],
+    ids=["encrypted", "compressed otherwise", "another stream"],
+)
+def test_an_archive_that_cannot_be_read_is_refused(tmp_path, place, value, where):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(TOLD, "[]")
+    content = bytearray(path.read_bytes())
+    if where == "stream":
+        content[30 + len(TOLD)] = value
+    else:
+        content[place - 2] = content[content.find(b"PK\1\2") + place] = value
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is no model of evd export"):
+        Deployed(path)
+
+
+def test_a_model_that_does_not_fit_in_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "model.keras"
+    write(path, deployed(networks().models, TABLE, (FEATURES,), "float32"), {})
+    memory = SimpleNamespace(available=1000)
+    monkeypatch.setattr("ensemble_vs_dropout.files.psutil.virtual_memory", lambda: memory)
+    with pytest.raises(InputError, match=r"model\.keras takes .* GB of memory"):
+        Deployed(path)
+
+
+def test_classes_are_those_that_the_model_predicts_and_can_be_shown(tmp_path):
+    path = tmp_path / "model.keras"
+    model = deployed(networks().models, TABLE, (FEATURES,), "float32")
+    told = {"encoding": TABLE.to_json(), "shape": [FEATURES], "dtype": "float32"}
+    write(path, model, {**told, "classes": ["\x1b[31m", *"abcdefgh"[: model.output["probabilities"].shape[-1] - 1]]})
+    assert Deployed(path).classes[0] == "\\x1b[31m"
+    for classes in ([], ["a"], "a"):
+        write(path, model, {**told, "classes": classes})
+        with pytest.raises(InputError, match=r"classes, and its model predicts others"):
             Deployed(path)
 
 

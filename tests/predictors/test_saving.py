@@ -87,7 +87,10 @@ def test_what_is_no_saved_ensemble_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "state",
     ["[]", "1", "null", "[" * 100_000, '{"masks": []}', '{"seed": 0, "diverged": [], "histories": [], "masks": null}',
-     '{"seed": 0, "diverged": [], "histories": [], "masks": [[]], "files": []}'],
+     '{"seed": 0, "diverged": [], "histories": [], "masks": [[]], "files": []}',
+     '{"seed": 0, "diverged": [[]], "histories": [], "masks": [[]]}',
+     '{"seed": 0, "diverged": [7], "histories": [], "masks": [[]]}',
+     '{"seed": 0, "diverged": [], "histories": [], "masks": [[]], "vary": []}'],
 )  # fmt: skip
 def test_a_state_of_another_shape_is_told_in_a_sentence(tmp_path, state):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
@@ -95,6 +98,22 @@ def test_a_state_of_another_shape_is_told_in_a_sentence(tmp_path, state):
         archive.writestr("member_000.keras", b"junk")
     with pytest.raises(InputError, match=r"does not hold a saved ensemble: ensemble\.json is"):
         Ensemble.load(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("name", ["ensemble.json", "outputs_000.npz"])
+def test_an_archive_with_another_stream_is_told(small, tmp_path, name):
+    path = tmp_path / "e.zip"
+    Ensemble(small, members=1).save(path)
+    content, start = bytearray(path.read_bytes()), 0
+    with zipfile.ZipFile(path) as archive:
+        offset = archive.getinfo(name).header_offset
+    while (start := content.find(b"PK\1\2", start)) >= 0:
+        if content[start + 46 :].startswith(name.encode()):
+            content[start + 10] = content[offset + 8] = zipfile.ZIP_BZIP2
+        start += 4
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="does not hold a saved ensemble"):
+        Ensemble.load(path)
 
 
 def test_a_member_that_expands_to_much_is_not_held_in_memory(tmp_path):

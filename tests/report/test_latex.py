@@ -17,6 +17,10 @@ TABLE = Table(
 )  # fmt: skip
 
 
+def test_controls_stand_as_escapes():
+    assert escape("a\x1b[31m\u202eb\nc") == r"a\textbackslash{}x1b[31m\textbackslash{}u202eb c"
+
+
 def test_the_rules_are_those_of_booktabs_and_each_row_has_all_its_columns():
     text = latex_table(TABLE, "Quality.")
     assert [text.count(rf"\{rule}rule") for rule in ("top", "mid", "bottom")] == [1, 1, 1]

@@ -1,5 +1,6 @@
 """A finished member is never trained again, and nobody else's members are taken for one's own."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -292,6 +293,16 @@ print("start", flush=True)
 ensemble.fit(x, y, epochs=12, batch_size=16, checkpoint=sys.argv[1], checkpoint_every=1, verbose=0)
 print(*[np.abs(w).sum() for model in ensemble.models for w in model.get_weights()])
 """
+
+
+@pytest.mark.parametrize(
+    "change", [None, {"rows": [[1]]}, {"rows": [{"epoch": {}}]}, {"rows": [{"epoch": 10**40}]}, {"masks": 1.5}]
+)
+def test_a_checkpoint_of_another_shape_is_refused(small, trained, change):
+    path = trained["checkpoint"] / "member_000.json"
+    path.write_text("[" * 10_000 if change is None else json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(InputError, match=r"checkpoint .*member_000\.json.* is damaged"):
+        Ensemble(small, members=2).fit(**trained)
 
 
 @pytest.mark.parametrize("name", ["member_000.keras", "member_000.json", "settings.json"])
