@@ -102,9 +102,11 @@ def _imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             yield node.level, node.module or ""
             yield from ((node.level, f"{node.module or ''}.{alias.name}".strip(".")) for alias in node.names)
+        elif isinstance(node, ast.Assign) and "__all__" in map(ast.unparse, node.targets):  # for `import *`
+            yield from ((1, str(word.value)) for word in ast.walk(node.value) if isinstance(word, ast.Constant))
 
 
 def _absolute(package: str, level: int, name: str) -> str:
     """Return the full name of what a module of a package imports."""
-    parts = package.split(".") if level else []
+    parts = package.split(".") if level and package else []
     return ".".join([*parts[: max(0, len(parts) - level + 1)], *filter(None, [name])])

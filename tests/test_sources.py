@@ -11,7 +11,8 @@ FILES = {
     "pack/other.py": "from .deep import *\nfrom ..beyond import nothing\n",
     "pack/names.py": "NAME = 1\n",
     "pack/unused.py": "",
-    "pack/deep/__init__.py": "",
+    "pack/deep/__init__.py": "__all__ = ['starred']\n",
+    "pack/deep/starred.py": "",
     "pack/deep/layers.py": "from ..cycle import A\nfrom .. import up\n",
     "pack/cycle.py": "import nets\n",
     "pack/up.py": "def f():\n    import late\n",
@@ -19,7 +20,7 @@ FILES = {
     "site-packages/installed.py": "",
 }
 FOUND = {
-    "nets", "pack", "pack.first", "pack.other", "pack.names", "pack.deep", "pack.deep.layers", "pack.cycle", "pack.up",
+    "nets", "pack", "pack.first", "pack.other", "pack.names", "pack.deep", "pack.deep.layers", "pack.deep.starred", "pack.cycle", "pack.up",
     "late",
 }  # fmt: skip
 

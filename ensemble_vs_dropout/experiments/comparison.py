@@ -48,7 +48,7 @@ from ensemble_vs_dropout.experiments.plan import Plan, Point, Run
 from ensemble_vs_dropout.experiments.settings import Settings
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping, Store
 from ensemble_vs_dropout.experiments.tables import score_of_trial, value_in_a_cell
-from ensemble_vs_dropout.files import as_csv, can_write, own, write_whole
+from ensemble_vs_dropout.files import DAMAGED_ARCHIVE, as_csv, can_write, own, write_whole
 from ensemble_vs_dropout.measures.spread import LEAST
 from ensemble_vs_dropout.measures.temperature import NOISE
 from ensemble_vs_dropout.report import Figure, Report
@@ -618,7 +618,7 @@ class Comparison:
 
             try:
                 return cls(*read_first_format(path))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            except (OSError, AttributeError, *DAMAGED_ARCHIVE) as error:
                 raise InputError(f"{str(path)!r} is damaged: {error}; copy it again") from error
         found = folders.read_comparison(path)
         if "runs" not in found:

@@ -37,7 +37,14 @@ def deployable(
     inputs = _inputs(comparison, run)
     models = _members(comparison, repetition, arm, passes)
     encoding = Encoding.from_json(inputs["encoding"])
-    model = deployed(models, encoding, inputs["shape"], inputs["dtype"], rule)
+    try:
+        model = deployed(models, encoding, inputs["shape"], inputs["dtype"], rule)
+    except InputError:
+        raise
+    except ValueError as error:  # Keras' own, of a shape that no layer takes
+        raise InputError(
+            f"{run.name} tells of inputs of shape {inputs['shape']}, which its networks do not take; run it again"
+        ) from error
     settings = comparison.settings
     told = {
         **inputs, "arm": arm, "label": ARMS[arm].label, "rule": rule, "members": len(models), "run": run.name,

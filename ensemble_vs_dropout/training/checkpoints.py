@@ -19,6 +19,7 @@ import numpy as np
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.files import (
+    DAMAGED_ARCHIVE,
     appearing,
     digest_of_arrays,
     digest_of_bytes,
@@ -48,6 +49,9 @@ class Standing:
     best_loss: float = math.inf
     best_weights: list[np.ndarray[Any, Any]] | None = None
     waited: int = 0
+
+
+_KEPT: dict[str, Any] = {"rows": [], "masks": [], "finished": False}  # what is known of a member, by its usual value
 
 
 class Keeper(Protocol):
@@ -124,12 +128,17 @@ class Checkpoint:
         stands = self._stands(member)
         if stands is None or stands["finished"]:
             return None
-        with np.load(self.folder / stands["file"], allow_pickle=False) as file:
-            for number, variable in enumerate(variables):
-                variable.assign(_numbers(file[f"variable_{number}"]))
-            amount = sum(name.startswith("best_") for name in file.files)
-            best = [_numbers(file[f"best_{number}"]) for number in range(amount)]
-        return Standing(stands["epoch"], stands["rows"], float(stands["best_loss"]), best or None, stands["waited"])
+        path = self.folder / stands["file"]
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                for number, variable in enumerate(variables):
+                    variable.assign(_numbers(file[f"variable_{number}"]))
+                amount = sum(name.startswith("best_") for name in file.files)
+                best = [_numbers(file[f"best_{number}"]) for number in range(amount)]
+            epoch, waited = int(stands["epoch"]), int(stands["waited"])
+            return Standing(epoch, stands["rows"], float(stands["best_loss"]), best or None, waited)
+        except DAMAGED_ARCHIVE as error:
+            raise InputError(f"checkpoint {str(path)!r} is of another shape ({error}); delete its folder") from error
 
     def save(self, member: int, model: keras.Model, rows: list[Row]) -> None:
         """Write a finished member."""
@@ -183,8 +192,10 @@ class Checkpoint:
             content = parsed(read_file(path))
             if not isinstance(content, dict):
                 raise InputError("it holds no names")
-            rows, masks = content.get("rows", []), content.get("masks", [])
-            if not (isinstance(rows, list) and isinstance(masks, list) and all(map(_is_row, rows))):
+            rows, masks, finished = (content.get(name, usual) for name, usual in _KEPT.items())
+            if type(finished) is not bool or type(masks) is not list or type(rows) is not list:
+                raise InputError("it does not tell where a member stands")
+            if not all(map(_is_row, rows)):
                 raise InputError("it holds no history of a member")
         except ValueError as error:
             raise InputError(f"checkpoint {str(path)!r} is damaged ({error}); delete it") from error

@@ -132,6 +132,12 @@ def test_a_specification_that_no_run_is_made_by_is_told(comparison, change):
         Comparison.load(comparison)
 
 
+def test_inputs_of_a_shape_that_the_networks_do_not_take_are_told(comparison, tmp_path):
+    changed(comparison, "inputs.json", lambda told: told.update(shape=[9, 9]))
+    with pytest.raises(InputError, match=r"inputs of shape \[9, 9\], which its networks do not take; run it again"):
+        Comparison.load(comparison).export(tmp_path / "model.keras", "ensemble")
+
+
 def test_a_run_that_does_not_tell_its_version_is_read(comparison):
     changed(comparison, "environment.json", lambda told: told.pop("version"))
     assert json.loads(Comparison.load(comparison).to_json())["spec"]["version"] is None
