@@ -20,8 +20,8 @@ FILES = {
     "site-packages/installed.py": "",
 }
 FOUND = {
-    "nets", "pack", "pack.first", "pack.other", "pack.names", "pack.deep", "pack.deep.layers", "pack.deep.starred", "pack.cycle", "pack.up",
-    "late",
+    "nets", "pack", "pack.first", "pack.other", "pack.names", "pack.deep", "pack.deep.layers", "pack.deep.starred",
+    "pack.cycle", "pack.up", "late",
 }  # fmt: skip
 
 
