@@ -165,7 +165,7 @@ def costs_of(run: Run, store: Keeping) -> list[tuple[str, Cost]]:
             if not all(isinstance(value, int | float) for value in numbers.values()):
                 raise TypeError("a cost that is no number")
             paid = Cost(**numbers)
-            if not paid.trained > 0 or any(value < 0 or value > _MOST for value in numbers.values()):
+            if paid.trained == 0 or any(value < 0 or value > _MOST for value in numbers.values()):
                 raise ValueError("a cost below 0 or beyond all bounds")
             found.append((str(row["arm"]), paid))
     return found
