@@ -25,8 +25,7 @@ def latex_table(table: Table, title: str, *, quality_only: bool = False) -> str:
         quality_only: Leave out the columns that have no interval.
 
     Example:
-        >>> from ensemble_vs_dropout.checks import visible
-    from ensemble_vs_dropout.report.tables import Cell
+        >>> from ensemble_vs_dropout.report.tables import Cell
         >>> table = Table("quality", "Quality", ["arm", "error (%)"], [[Cell("ensemble"), Cell("3.2", number=3.2)]])
         >>> r"\toprule" in latex_table(table, "Quality: digits.")
         True

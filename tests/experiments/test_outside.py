@@ -112,7 +112,7 @@ def refused_or_done():
 
 
 def a_run(seed=0):
-    return Run({"recipe": "plain", "dataset": "digits", "members": 2, "seed": seed})
+    return Run({"recipe": "plain", "dataset": "digits", "members": 2, "seed": seed, "repetition": 0})
 
 
 # Names that come out of files
