@@ -46,6 +46,7 @@ def by_split(runs, labels, metric, rule):
     return np.array([score(run, truth) for run, truth in zip(runs, labels, strict=True)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [3, 5, 12])
 @pytest.mark.parametrize("share", [0.0, SHARE, 2.0])
 def test_a_contrast_over_splits_is_the_corrected_t_test_of_their_differences(count, share):

@@ -71,6 +71,7 @@ def why(store):
     return [*reasons(plan_of(parse_study(TEXT), store), store).values()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("nets", "parts"),
     [
@@ -93,6 +94,7 @@ def test_code_that_builds_the_same_trains_nothing_again(written, tmp_path, nets,
     assert len(first) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("nets", "parts"),
     [

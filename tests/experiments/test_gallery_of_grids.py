@@ -50,6 +50,7 @@ OVER = {  # what is drawn of which grid, and the keys whose values have panels o
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OVER)
 def test_further_keys_have_panels_of_their_own(name):
     grid, more, keys = OVER[name]

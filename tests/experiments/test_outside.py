@@ -257,6 +257,7 @@ def test_names_in_a_saved_ensemble_lead_nowhere(tmp_path, victim, name):
     assert [entry.name for entry in path.parent.iterdir()] == ["saved.zip"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_names_in_a_checkpoint_are_looked_at(tmp_path, victim, small, blobs, name):
     import ensemble_vs_dropout as evd
@@ -450,6 +451,7 @@ def test_what_is_given_to_be_read_is_a_file(victim, tmp_path, kind):
             read(tmp_path / name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HARMS)
 @pytest.mark.parametrize("name", ["settings.json", "member_000.json", "member_000.epoch_1.npz"])
 def test_a_checkpoint_is_read_and_written_through_no_link(victim, tmp_path, small, blobs, name, kind):

@@ -100,6 +100,7 @@ def test_other_data_are_judged_by_each_detector(tmp_path):
         assert row["low"] - 1e-9 <= row["value"] <= row["high"] + 1e-9
 
 
+@pytest.mark.slow
 def test_other_data_of_another_shape_are_refused():
     with pytest.raises(InputError, match="other_data must have examples of the shape and type of 'digits'"):
         scores_of(runs_of(", other_data: letter")[0])

@@ -360,6 +360,7 @@ def test_corrections_never_lower_a_p_value_and_keep_their_order(p):
     assert (by_bh <= by_holm + 1e-15).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 9])
 def test_corrections_agree_with_statsmodels(size):
     p = np.random.default_rng(size).random(size).round(1) ** 3  # with ties

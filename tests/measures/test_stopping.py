@@ -25,6 +25,7 @@ def test_a_smaller_error_and_more_classes_need_more_votes():
     assert 2**n / n * (1 - 2.0**-n) < 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shares", [[0.5, 0.5], [0.45, 0.55], [0.3, 0.3, 0.4], [0.24, 0.25, 0.25, 0.26]])
 def test_looked_at_after_each_vote_it_settles_wrongly_no_more_often_than_it_says(shares):
     error, passes, runs = 0.1, 300, 2000

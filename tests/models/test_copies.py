@@ -46,6 +46,7 @@ def test_a_copy_computes_the_same_on_variables_of_its_own(build):
     assert np.abs(outputs(copy, x) - before).max() > 1e-3
 
 
+@pytest.mark.slow
 @NETWORKS
 def test_one_model_of_an_ensemble_predicts_what_the_ensemble_does(build):
     ensemble = Ensemble.from_models([build(), build()])
@@ -56,6 +57,7 @@ def test_one_model_of_an_ensemble_predicts_what_the_ensemble_does(build):
     np.testing.assert_allclose(outputs(WeightScaling(model).to_keras(), x), outputs(model, x), atol=1e-6)
 
 
+@pytest.mark.slow
 @IN_GRAPHS
 def test_a_thinned_network_predicts_what_its_pass_does(build):
     model = build()
@@ -66,6 +68,7 @@ def test_a_thinned_network_predicts_what_its_pass_does(build):
     np.testing.assert_allclose(outputs(network, x), shared.predict_members(x).probs[1], atol=1e-6)
 
 
+@pytest.mark.slow
 @IN_GRAPHS
 def test_the_other_kind_of_dropout_computes_the_same(build):
     model = build()
@@ -76,6 +79,7 @@ def test_the_other_kind_of_dropout_computes_the_same(build):
     assert classic.optimizer is not model.optimizer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "float16"])
 @pytest.mark.parametrize("rule", ["mean", "geometric_mean", "majority_vote"])
 def test_pooled_outputs_are_float32_whatever_the_policy(small, policy, rule):

@@ -72,6 +72,7 @@ def test_wider_networks_take_the_products_that_the_profiler_finds(toy_dataset):
     assert multiply_adds(model) == profiled_model(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "layer"),
     [
@@ -177,6 +178,7 @@ def test_outputs_of_ones_add_up_to_the_products(shape, layer):
     assert counted == summed > 0
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     height=st.integers(3, 9),

@@ -319,6 +319,7 @@ def test_several_outputs_are_refused():
         read_head(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "units", "expected"),
     [

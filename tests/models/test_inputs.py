@@ -50,6 +50,7 @@ def of_arrays(small):
     return WeightScaling(model), model.predict(X, verbose=0), rows.val_loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_forms_of_the_same_features_predict_and_train_the_same(small, of_arrays, form):
     predictor, expected, val_loss = of_arrays

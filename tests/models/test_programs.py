@@ -84,6 +84,7 @@ def test_what_a_program_does_to_a_model_is_what_one_of_its_own_does(build):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*ALIKE, *UNLIKE])
 def test_only_models_built_alike_of_keras_own_parts_share_a_program(name):
     build, programs = {**ALIKE, **UNLIKE}[name], Programs()
@@ -114,6 +115,7 @@ def test_a_model_is_described_once_where_models_do_not_change_and_anew_where_the
     assert plan(model) != before
 
 
+@pytest.mark.slow
 def test_what_is_remembered_of_a_model_keeps_it_not_alive_and_is_not_told_of_another():
     with unchanging():
         model = model_of(keras.layers.Dropout(0.5))

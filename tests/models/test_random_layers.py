@@ -286,6 +286,7 @@ def test_dropout_that_is_never_called_is_no_random_layer():
         MonteCarloDropout(model, layers=["unused"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "noise_shape"),
     [
@@ -348,6 +349,7 @@ class GuardedModel4(L.Layer):
         return self.drop(x, training=True) ** 2 / 2 if training else x**2 / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [AlwaysOn, AlwaysOnWithout])
 def test_one_model_of_all_members_has_no_dropout_that_is_always_on(kind, tmp_path):
     ensemble = Ensemble(lambda: network(L.Dense(16, "relu"), kind(0.5)), members=2)

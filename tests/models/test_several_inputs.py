@@ -44,6 +44,7 @@ GIVEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", GIVEN)
 def test_inputs_are_found_as_keras_finds_them(given):
     model = network(given[0])

@@ -101,6 +101,7 @@ def test_labels_are_given_in_the_form_that_the_loss_wants(expected, arguments):
     assert form("mse", penalty=keras.regularizers.L2(1e3)) == "one_hot"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2, 5])
 @pytest.mark.parametrize(
     ("loss", "units", "kind", "targets"),

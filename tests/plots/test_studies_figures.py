@@ -294,6 +294,7 @@ def test_shifts_draw_their_frame_from_the_clean_test_part_on():
     assert xlabels == ["rotation (degrees)", "gaussian noise (amount or severity)"]
 
 
+@pytest.mark.slow
 def test_amounts_that_look_like_severities_are_not_called_such():
     scores = made.shifts(1, ("rotation",), ("error",))
     scores = scores[scores["severity"].isin([0, 15, 45, 75])].assign(severity=lambda table: table["severity"] // 15)

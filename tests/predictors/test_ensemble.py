@@ -382,6 +382,7 @@ def test_a_negative_seed_is_refused(small):
         Ensemble(small, seed=-1)
 
 
+@pytest.mark.slow
 def test_an_initializer_that_draws_by_keras_without_a_seed_is_a_matter_of_the_members_seed():
     def drawn(shape, dtype=None, **_):
         return keras.random.normal(shape, dtype=dtype)

@@ -25,6 +25,7 @@ def binary(head):
     return build
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", STANDARD_RULES)
 @pytest.mark.parametrize("head", ["logits", "probabilities"])
 @pytest.mark.parametrize("classes", [2, 3])

@@ -215,6 +215,7 @@ def test_the_model_is_restored_after_a_prediction_that_failed(small):
 # Rules
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in WEIGHTED_RULES])
 def test_the_pooled_prediction_is_the_pool_of_the_passes(small, rule):
     sampler, x = MonteCarloDropout(small(), passes=7, seed=1), x_of(20, 6)

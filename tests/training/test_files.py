@@ -33,6 +33,7 @@ def outputs(ensemble):
     return np.stack([np.asarray(model(x)) for model in ensemble.models])
 
 
+@pytest.mark.slow
 @NETWORKS
 def test_the_builder_takes_up_a_saved_ensemble(build, tmp_path):
     ensemble = Ensemble(build, members=2, seed=3)
@@ -44,6 +45,7 @@ def test_the_builder_takes_up_a_saved_ensemble(build, tmp_path):
     np.testing.assert_array_equal(outputs(loaded), outputs(ensemble))
 
 
+@pytest.mark.slow
 @NETWORKS
 def test_without_the_builder_a_saved_ensemble_is_the_same_or_refused(build, tmp_path):
     ensemble = Ensemble(build, members=1)

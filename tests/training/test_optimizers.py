@@ -274,6 +274,7 @@ def own(kind):
     return kind(learning_rate=0.1) if issubclass(kind, O.SGD) and kind is not Recorded else kind()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["unrolled", "stacked"])
 @pytest.mark.parametrize("kind", [pytest.param(k, marks=() if k is Signed else pytest.mark.slow) for k in OWN])
 def test_an_optimizer_of_the_users_own_trains_as_fit_does(kind, strategy):

@@ -245,6 +245,7 @@ def test_a_checkpoint_goes_on_whatever_was_computed_once(tmp_path, monkeypatch):
     np.testing.assert_allclose(again.predict(PICTURES), expected.predict(PICTURES), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "bool", "float32"])
 @pytest.mark.parametrize("kind", ["sequential", "functional"])
 def test_whatever_dtype_comes_in_it_is_keras_own_training(kind, dtype):
