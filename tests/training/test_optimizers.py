@@ -276,7 +276,7 @@ def own(kind):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["unrolled", "stacked"])
-@pytest.mark.parametrize("kind", [pytest.param(k, marks=() if k is Signed else pytest.mark.slow) for k in OWN])
+@pytest.mark.parametrize("kind", OWN)
 def test_an_optimizer_of_the_users_own_trains_as_fit_does(kind, strategy):
     expected = expected_of_own(kind)
 
