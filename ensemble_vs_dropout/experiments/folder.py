@@ -150,6 +150,9 @@ def _files(folder: Path) -> list[Path]:
     return sorted(p for root in roots for p in ([root] if root.is_file() else root.rglob("*")) if p.is_file())
 
 
+_TOLD = {"builder_sha256": "network", "data_sha256": "data", "other_sha256": "other data"}
+
+
 def _changed(found: dict[str, Any], asked: dict[str, Any]) -> list[str]:
     """Return the names of what differs, of settings one by one."""
     nested = ("settings", "facts", "files")
@@ -160,4 +163,4 @@ def _changed(found: dict[str, Any], asked: dict[str, Any]) -> list[str]:
         }
         for one in (found, asked)
     ]
-    return sorted(key for key in {*flat[0], *flat[1]} if flat[0].get(key) != flat[1].get(key))
+    return sorted(_TOLD.get(key, key) for key in {*flat[0], *flat[1]} if flat[0].get(key) != flat[1].get(key))

@@ -201,7 +201,7 @@ def test_a_comparison_goes_on_with_code_that_builds_the_same(written, tmp_path, 
     compare("digits", "nets_of_mine:build", **asked)
     assert store.finished() == made
     written(nets.replace("SGD(0.1)", "SGD(0.2)"))
-    with pytest.raises(InputError, match=r"holds another comparison \(builder_sha256 differ\)"):
+    with pytest.raises(InputError, match=r"holds another comparison \(network differ\)"):
         compare("digits", "nets_of_mine:build", **asked)
     compare("digits", "nets_of_mine:build", **asked, force=True)
     assert len(store.finished()) == 2 * len(made)

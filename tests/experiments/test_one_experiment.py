@@ -184,11 +184,11 @@ def test_data_and_networks_of_this_process_are_told_apart_by_what_they_are(tmp_p
 
     settings = BARE | {"members": 1, "passes": 2, "epochs": 1, "repetitions": 1, "out": tmp_path / "run"}
     compare(toy(), builder(4), **settings)
-    for data, build, what in ((toy(), builder(5), "builder_sha256"), (evd.load_dataset("digits"), "mlp", "dataset")):
+    for data, build, what in ((toy(), builder(5), "network"), (evd.load_dataset("digits"), "mlp", "dataset")):
         with pytest.raises(InputError, match=rf"holds another comparison \(.*{what}.*differ\)"):
             compare(data, build, **settings)
     other = from_arrays(*[2 * part for part in (toy().x_train,)], toy().y_train, toy().x_test, toy().y_test, name="toy")
-    with pytest.raises(InputError, match=r"holds another comparison \(data_sha256 differ\)"):
+    with pytest.raises(InputError, match=r"holds another comparison \(data differ\)"):
         compare(other, builder(4), **settings)
 
 
@@ -236,7 +236,7 @@ def test_a_file_that_changed_is_loaded_anew_and_is_another_comparison(tmp_path):
     table(data, 0)
     first = compare(str(data), mlp(units=(4,)), **FEW, out=out)
     table(data, 1)
-    with pytest.raises(InputError, match=r"holds another comparison \(data_sha256 differ\)"):
+    with pytest.raises(InputError, match=r"holds another comparison \(data differ\)"):
         compare(str(data), mlp(units=(4,)), **FEW, out=out)
     second = compare(str(data), mlp(units=(4,)), **FEW, out=out, force=True)
     assert not second.scores.value.equals(first.scores.value)
