@@ -7,18 +7,23 @@ import random
 import shutil
 import warnings
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from bare import BARE
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import ensemble_vs_dropout as evd
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import from_arrays
 from ensemble_vs_dropout.datasets.rows import Rows
-from ensemble_vs_dropout.experiments import plan_of, read_study
+from ensemble_vs_dropout.experiments import Store, kept, parse_study, plan_of, read_study
 from ensemble_vs_dropout.experiments.comparison import Comparison
+from ensemble_vs_dropout.experiments.settings import Settings
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.predictors.deployed import Deployed
 from ensemble_vs_dropout.types import Encoding
@@ -112,6 +117,57 @@ def test_new_rows_are_read_or_refused(tmp_path, suffix):
 
 def test_a_study_is_planned_or_refused(tmp_path):
     assert tried(STUDY, tmp_path / "a.yaml", lambda path: plan_of(read_study(path)), times=3 * TIMES)["refused"]
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**12), 10**40) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(place=st.sampled_from(["name", "base", "grid", "cases", "repetitions", *Settings.model_fields]), value=ANYTHING)
+def test_a_study_with_anything_at_any_place_is_planned_or_refused(place, value):
+    study = {"name": "any", "base": {"dataset": "digits", "members": 2}}
+    (study if place in ("name", "base", "grid", "cases", "repetitions") else study["base"])[place] = value
+    with suppress(InputError):
+        plan_of(parse_study(yaml.safe_dump(study)))
+
+
+READERS = {
+    "environment.json": kept.environment_of,
+    "inputs.json": kept.inputs_of,
+    "cost.json": kept.costs_of,
+    "scores.json": kept.scores_of,
+}
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory):
+    golden = Path(__file__).parent / "experiments" / "golden" / "comparison"
+    return Path(shutil.copytree(golden, tmp_path_factory.mktemp("golden") / "run"))
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(name=st.sampled_from(sorted(READERS)), place=st.integers(0, 40), value=ANYTHING)
+def test_a_run_with_anything_at_any_place_is_read_or_refused(golden, name, place, value):
+    store = Store(golden)
+    run = store.run(min(store.finished()))
+    whole, sums = (golden / "runs" / run.name / file for file in (name, "manifest.json"))
+    before = {file: file.read_bytes() for file in (whole, sums)}
+    content = json.loads(before[whole])
+    part = content if isinstance(content, dict) else content[0]
+    part[sorted(part)[place % len(part)]] = value
+    try:
+        whole.write_text(json.dumps(content))
+        digest = hashlib.sha256(whole.read_bytes()).hexdigest()
+        sums.write_text(json.dumps({**json.loads(before[sums]), name: digest}))
+        with suppress(InputError):
+            READERS[name](run, store)
+    finally:
+        for file, bytes_before in before.items():
+            file.write_bytes(bytes_before)
 
 
 @pytest.mark.slow
