@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import struct
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,14 +17,14 @@ from ensemble_vs_dropout.checks import visible
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.experiments.plan import Run
 from ensemble_vs_dropout.experiments.store import DamagedError, Keeping
-from ensemble_vs_dropout.files import check_room
+from ensemble_vs_dropout.files import DAMAGED_ARCHIVE, check_room, expanded
 from ensemble_vs_dropout.types import Cost, Encoding, Predictions
 
 INPUTS = "inputs.json"  # what the networks of a run take, and which classes they know
 # What readers, and those who take what was read for what it should be, raise at other content.
 _OTHER_CONTENT = (
-    ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OSError, OverflowError,
-    RuntimeError, SyntaxError, tokenize.TokenError, struct.error, zipfile.BadZipFile, zlib.error,
+    *(error for error in DAMAGED_ARCHIVE if error is not MemoryError),  # too little memory is no damage
+    IndexError, AttributeError, OSError,
 )  # fmt: skip
 _MOST = 1e30  # of any cost: what is larger overflows where costs are multiplied
 
@@ -74,8 +70,8 @@ def read_arrays(run: Run, store: Keeping, file: str) -> dict[str, npt.NDArray[An
         InputError: They do not fit in memory.
     """
     (content,) = store.read(run, file)
-    with as_written(run, file), zipfile.ZipFile(io.BytesIO(content)) as archive:
-        needed = sum(member.file_size for member in archive.infolist())
+    with as_written(run, file):
+        needed = expanded(io.BytesIO(content))
     check_room(f"{run.name}/{file}", needed)
     with as_written(run, file), np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return dict(arrays)
