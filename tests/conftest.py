@@ -19,7 +19,7 @@ collect_ignore = ["experiments/toy_arms.py"]  # what it registers is for the tes
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Tests that share a fixture of their module run in one process, so that it is made once."""
+    """Tests of a module that share a fixture run in one process, which makes it once; training examples are slow."""
     for item in items:
         if item.name in TRAINING:
             item.add_marker(pytest.mark.slow)
