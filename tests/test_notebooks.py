@@ -90,6 +90,7 @@ def test_a_comparison_is_its_answer_and_its_table():
     axes = found.plot("ensemble_size", metrics=["nll"], colors={"ensemble": "black"}, labels={"ensemble": "two"})
     assert [axis.get_ylabel() for axis in axes] == ["NLL (nats)"]
     assert {line.get_label(): line.get_color() for line in axes[0].lines}["two, mean"] == "black"
+    assert len(found.plot("planned_questions", metrics=["nll"])) == 1
     assert len(found.plot("class_errors")) == len(found.plot("confusion_matrix")) == 1
     with pytest.raises(evd.InputError, match="unknown arm 'two'"):
         found.plot("ensemble_size", labels={"two": "ensemble"})

@@ -41,7 +41,7 @@ from ensemble_vs_dropout.evaluation.findings import Finding
 from ensemble_vs_dropout.evaluation.findings.confusions import confusions
 from ensemble_vs_dropout.evaluation.numbered_checks import Check
 from ensemble_vs_dropout.evaluation.pooling import Arms
-from ensemble_vs_dropout.evaluation.verdict import Paragraph, paragraphs
+from ensemble_vs_dropout.evaluation.verdict import Paragraph, paragraphs, told_metrics
 from ensemble_vs_dropout.experiments import folder as folders
 from ensemble_vs_dropout.experiments import kept, notes
 from ensemble_vs_dropout.experiments.plan import Plan, Point, Run
@@ -672,7 +672,8 @@ class Comparison:
         """Return the figures of the report by the name of their files, in their order.
 
         Args:
-            names: Those that are wanted; None for all that this comparison has. One that it lacks is left out.
+            names: Those that are wanted, "planned_questions" among them; None for all of the report. One that it lacks
+                is left out.
         """
         made = {
             "arm_intervals": self._arm_intervals,
@@ -687,6 +688,8 @@ class Comparison:
         }
         for name in _OF_SAME_EXAMPLES if self.settings.new_tests else ():
             del made[name]
+        if names is not None:  # the page has the same forest in letters
+            made["planned_questions"] = self._planned_questions
         found = {name: make() for name, make in made.items() if names is None or name in names}
         return {name: display for name, display in found.items() if display is not None}
 
@@ -704,7 +707,7 @@ class Comparison:
         """Draw a figure of the report; return its axes in one flat array.
 
         Args:
-            name: A name in `figures()`, such as "ensemble_size".
+            name: A name in `figures()`, such as "ensemble_size", or "planned_questions".
             ax: Axes to draw on, one for each panel; by default a figure of its own.
             metrics: Those whose panels are drawn; None for all that the figure has.
             colors: By arm, such as {"ensemble": "black"}, where another is wanted.
@@ -723,7 +726,7 @@ class Comparison:
         with named(colors, labels):
             found = self.figures([name])
             if name not in found:
-                check_known("figure", name, list(self.figures()))
+                check_known("figure", name, [*self.figures(), *self.figures(["planned_questions"])])
             display = found[name].of_metrics(metrics) if metrics is not None else found[name]
             return display.plot(ax, width=width, style=style)
 
@@ -731,6 +734,14 @@ class Comparison:
         from ensemble_vs_dropout import plots
 
         return plots.ArmIntervals.from_scores(self.scores, dataset=self._data, interval=f"95 % {self.interval}")
+
+    def _planned_questions(self) -> plots.Display | None:
+        from ensemble_vs_dropout import plots
+
+        if not any(math.isfinite(one.value) for asked in self.answer().planned for one in asked):
+            return None
+        metrics = told_metrics(self.contrasts)
+        return plots.PlannedQuestions.from_contrasts({self._data: self.contrasts}, dataset=self._data, metrics=metrics)
 
     def _ensemble_size(self) -> plots.Display | None:
         from ensemble_vs_dropout import plots

@@ -9,7 +9,7 @@ Of one experiment: `ArmIntervals`, `LearningCurves`, `EnsembleSize`, `MCVersusWe
 
 Of many: `RetentionSweep`, `DatasetSize`, `Architectures`, `ShiftRobustness`, `ExactEnumeration`,
 `DiversityAccuracyPlane`, `FunctionSpace`, `EIRVersusDER`, `BiasVarianceDiversity`, `CostFrontier`, `PairedDifferences`,
-`CriticalDifference`.
+`CriticalDifference`, `PlannedQuestions`.
 
 Of one kind, for each value of further settings: `Facets`.
 
@@ -44,6 +44,7 @@ from ensemble_vs_dropout.plots.learning_curves import LearningCurves
 from ensemble_vs_dropout.plots.mc_vs_weight_scaling import MCVersusWeightScaling
 from ensemble_vs_dropout.plots.ood_entropy import OODEntropy
 from ensemble_vs_dropout.plots.paired_differences import PairedDifferences
+from ensemble_vs_dropout.plots.planned_questions import PlannedQuestions
 from ensemble_vs_dropout.plots.power_law import PowerLaw
 from ensemble_vs_dropout.plots.reliability_pooling import ReliabilityPooling
 from ensemble_vs_dropout.plots.retention_sweep import RetentionSweep
@@ -71,6 +72,7 @@ GALLERY: dict[str, type[Display]] = {
     "cost_frontier": CostFrontier,
     "paired_differences": PairedDifferences,
     "critical_difference": CriticalDifference,
+    "planned_questions": PlannedQuestions,
     "activations": Activations,
     "rotated_example": RotatedExample,
     "kappa_error": KappaError,
@@ -109,6 +111,7 @@ __all__ = [
     "MCVersusWeightScaling",
     "OODEntropy",
     "PairedDifferences",
+    "PlannedQuestions",
     "PowerLaw",
     "ReliabilityPooling",
     "RetentionSweep",

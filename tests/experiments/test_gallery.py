@@ -29,6 +29,7 @@ FEWER = {
     "train_size": {"grid": {"train_size": [100, 200]}},
     "cost": {"grid": {"width": [0.0625, 0.125]}},
     "datasets": {"grid": {"dataset": ["digits", "satellite", "magic"]}},
+    "networks": {"cases": [{"model": {"name": "mlp", "units": [8]}}, {"model": {"name": "mlp", "units": [4]}}]},
     "trials": {"grid": {"data_seed": [0, 1]}},
 }
 

@@ -12,6 +12,7 @@ from ensemble_vs_dropout.plots.dataset_size import DatasetSize
 from ensemble_vs_dropout.plots.eir_vs_der import EIRVersusDER
 from ensemble_vs_dropout.plots.facets import Facets
 from ensemble_vs_dropout.plots.paired_differences import PairedDifferences
+from ensemble_vs_dropout.plots.planned_questions import PlannedQuestions
 from ensemble_vs_dropout.plots.retention_sweep import RetentionSweep
 from ensemble_vs_dropout.plots.shift_robustness import ShiftRobustness
 
@@ -183,6 +184,39 @@ def facets(values=(0.2, 0.5, 0.8), key="rate"):
     return Facets.from_displays(parts)
 
 
+def asked(comparisons=("mlp 256-256", "a network with a name that is longer than a line has room for")):
+    """Contrasts of two comparisons, one infinite and one half endless."""
+    pairs = [("ensemble", "mean", "mc_dropout", "mean"), ("mc_dropout", "mean", "single", "each")]
+    pairs.append(("ensemble", "mean", "ensemble", "majority_vote"))
+    tables = {}
+    for place, name in enumerate(comparisons):
+        rows = []
+        for number, pair in enumerate(pairs):
+            for metric in ("error", "nll", "accuracy"):
+                value = RATES[metric] * (number - 1.2 + 0.1 * place)
+                low, high = value - RATES[metric], value + RATES[metric]
+                if pair[3] == "majority_vote" and metric == "nll":
+                    value = low = high = -np.inf
+                elif number == 1:
+                    high = np.inf
+                of_pair = dict(zip(("arm_a", "rule_a", "arm_b", "rule_b"), pair, strict=True))
+                found = {
+                    "value_a": 0.5 + value,
+                    "value_b": 0.5,
+                    "difference": value,
+                    "low": low,
+                    "high": high,
+                    "p_value": 0.01,
+                    "p_adjusted": 0.03,
+                }
+                rows.append(
+                    of_pair | {"metric": metric} | found | {"better": ("a", "neither")[number % 2], "test": "t"}
+                )
+        tables[name] = pd.DataFrame(rows)
+    return tables
+
+
+RATES = {"error": 0.01, "nll": 0.03, "accuracy": 0.01}
 BUILDERS = {
     "retention": lambda: RetentionSweep.from_scores(
         sweep(), dataset="fashion_mnist", scaled=sweep(scaled=True, rates=(0.0, 0.1, 0.2, 0.4, 0.5, 0.6, 0.8))
@@ -195,5 +229,9 @@ BUILDERS = {
     "cost": lambda: CostFrontier.from_tables(*costs(), dataset="fashion_mnist"),
     "paired": lambda: PairedDifferences.from_scores(several(), dataset="fashion_mnist and 5 others", test_share=1 / 9),
     "facets": facets,
+    "planned": lambda: PlannedQuestions.from_contrasts(asked(), dataset="fashion_mnist"),
+    "planned one": lambda: PlannedQuestions.from_contrasts(
+        asked(), dataset="fashion_mnist", metrics=["error", "nll", "accuracy"], about=[("ensemble", "mc_dropout")]
+    ),
     "critical": lambda: CriticalDifference.from_scores(several(), dataset="5 others and fashion_mnist"),
 }

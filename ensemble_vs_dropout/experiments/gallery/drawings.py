@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,7 @@ from ensemble_vs_dropout.datasets import shift
 from ensemble_vs_dropout.evaluation.arms import RECIPES, arms_of, judged
 from ensemble_vs_dropout.evaluation.evaluator import SCORE_COLUMNS
 from ensemble_vs_dropout.evaluation.sizes import SIZES
+from ensemble_vs_dropout.evaluation.verdict import told_metrics
 from ensemble_vs_dropout.experiments.comparison import shift_units
 from ensemble_vs_dropout.experiments.gallery.sources import (
     ComparisonSource,
@@ -342,6 +344,22 @@ def _critical_difference(source: StudySource) -> plots.Display:
     return plots.CriticalDifference.from_scores(source.table, dataset=source.data)
 
 
+def _planned_questions(source: Source) -> plots.Display:
+    found = list(itertools.islice(source.comparisons(), _READABLE + 1))
+    if len(found) > _READABLE:
+        raise InputError(f"a forest of more than {_READABLE} points cannot be read; choose some with --where KEY=VALUE")
+    contrasts = {words: one.contrasts for words, one in found}
+    metrics = told_metrics(next(iter(contrasts.values())))
+    return plots.PlannedQuestions.from_contrasts(contrasts, dataset=source.data, metrics=metrics)
+
+
+_READABLE = 6
+
+
+def _every_key(source: StudySource) -> tuple[str, ...]:
+    return tuple(source.keys)
+
+
 def _activations(source: StudySource) -> plots.Display:
     kernels, active = {}, {}
     point, _ = next(source.points())
@@ -485,6 +503,7 @@ DRAWINGS = {
     "critical_difference": Drawing(
         _critical_difference, "datasets", "a study that varies the dataset", over=("dataset",)
     ),
+    "planned_questions": Drawing(_planned_questions, "networks", _ONE, of_study=False, over=(), also=_every_key),
     "activations": Drawing(_activations, "main", "a study of multilayer perceptrons", of_one=True),
     "rotated_example": Drawing(
         _rotated_example, "shifts", "a study with the shift rotation and keep_shifted", of_one=True

@@ -222,14 +222,21 @@ class StudySource:
         """The first point."""
         return next(self.experiments())[1]
 
+    def comparisons(self) -> Iterator[tuple[str, Comparison]]:
+        """Yield each finished point as a comparison, by what it has that others have not, in words."""
+        varied = self.keys or ["model"]
+        shared = [key for key in Settings.model_fields if not any(is_shown(one, (key,)) for one in varied)]
+        try:
+            plan = replace(self.plan, points=tuple(point for point, _ in self.points()))
+            for _, found in comparisons(plan, self.store):
+                yield words_of(found.runs[0][0], shared), found
+        except InputError as error:
+            raise Lacking from error
+
     @cached_property
     def comparison(self) -> Comparison:
         """The first point as a comparison."""
-        try:
-            plan = replace(self.plan, points=tuple(point for point, _ in self.points()))
-            return next(comparisons(plan, self.store))[1]
-        except InputError as error:
-            raise Lacking from error
+        return next(self.comparisons())[1]
 
 
 @dataclass(frozen=True)
@@ -238,6 +245,15 @@ class ComparisonSource:
 
     comparison: Comparison
     name: str
+
+    @property
+    def data(self) -> str:
+        """What it is about, in words."""
+        return words_of(self.comparison.runs[0][0], ["rate"])
+
+    def comparisons(self) -> Iterator[tuple[str, Comparison]]:
+        """Yield it, by its network in words."""
+        yield words_of(self.comparison.runs[0][0], ["dataset", "train_size", "rate"]), self.comparison
 
     @cached_property
     def first(self) -> Experiment:
