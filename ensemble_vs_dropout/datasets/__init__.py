@@ -12,6 +12,7 @@ The way of the data through the folder, and the file of each step:
       labels     encode labels as 0..K-1
       splits     hold out test and val, take a nested part of train, make labels noisy
       features   check, convert, and standardise on the final training part
+    telling      telling_columns: which columns give the label away
     description  describe_datasets: the known sets as a table
     shifts       shift: inputs moved away from what training saw, by severity or amount
 

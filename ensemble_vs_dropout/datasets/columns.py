@@ -24,6 +24,13 @@ CATEGORIES_ALWAYS_FINE = 10
 # Numbers of which some have commas between thousands; 0,125 is none of them, for that comma is another country's point.
 _THOUSANDS = r"-?(?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?:\.\d+)?"
 _WORDS = {"thousands": "numbers with commas between thousands", "date": "dates from {} to {}, read as days"}
+_LIKE = {  # what a column seems to hold that is no number and no date as they are read here, and how it would be read
+    "dates": (r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:[ T].*)?", "write them as 2026-01-31"),
+    "numbers with a unit or a decimal comma": (
+        r"(?:[^\w\s.,+-]\s?|[A-Z]{3}\s?)?[+-]?\d[\d.,' ]*(?:\s?[^\w\s]|\s?[A-Za-z]{1,4})?",
+        "write them as plain numbers",
+    ),
+}
 _DATE = r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?"
 
 
@@ -53,7 +60,42 @@ def read_columns(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str], dict[str
             read[name], kinds[str(name)] = numbers.reindex(column.index), kind
             span = (f"{np.datetime64(int(np.floor(day)), 'D')}" for day in (numbers.min(), numbers.max()))
             notes.append(f"column {name!r} holds {_WORDS[kind].format(*span)}")
+        elif not plain:
+            notes += [*_nearly_numbers(str(name), known), *spellings(str(name), known)]
     return frame.assign(**read) if read else frame, notes, kinds
+
+
+def _nearly_numbers(name: str, known: pd.Series) -> list[str]:
+    """Return a note on a column that becomes categories, though most of it is many different numbers or dates."""
+    text = known.astype(str)
+    numbers = as_numbers("number", text)
+    wrong = text[numbers.isna()]
+    if numbers.nunique() > CATEGORIES_ALWAYS_FINE and 0 < len(wrong) < len(text) / 2:
+        return [
+            f"column {name!r} is numbers but for {len(wrong)} of {len(text):,} values, such as {wrong.iloc[0]!r} in "
+            f"row {wrong.index[0] + 1}, so that all of them become categories; mend these to have numbers"
+        ]
+    like = _looks_like(text) if text.nunique() > CATEGORIES_ALWAYS_FINE else None
+    if like is None:
+        return []
+    return [f"column {name!r} looks like {like}, such as {text.iloc[0]!r}, and becomes categories; {_LIKE[like][1]}"]
+
+
+def _looks_like(text: pd.Series) -> str | None:
+    """Return what nearly all of these texts seem to be, a key of `_LIKE`."""
+    stripped = text.str.strip()
+    return next((what for what, (form, _) in _LIKE.items() if stripped.str.fullmatch(form).mean() > 0.9), None)
+
+
+def spellings(name: str, known: pd.Series) -> list[str]:
+    """Return a note on texts of a column that differ in case or spaces alone."""
+    texts = known.dropna().astype(str).drop_duplicates()
+    same = texts.groupby(texts.str.split().str.join(" ").str.casefold(), sort=False).agg(list)
+    found = [group for group in same if len(group) > 1][:3]
+    if not found:
+        return []
+    pairs = "; ".join(" and ".join(map(repr, group)) for group in found)
+    return [f"column {name!r} holds texts that differ in case or spaces alone, and count as different: {pairs}"]
 
 
 def as_numbers(kind: str, known: pd.Series) -> pd.Series:
@@ -146,12 +188,12 @@ def check_columns(
     if labels is not None and unlabelled:
         troubles.append(
             f"{path} must have a label in every row, got none in {_rows(labels.isna())} of column {labels.name!r}; "
-            "label those rows or leave them out (missing 'drop' leaves out every row with a hole)"
+            "label those rows, or let --missing leave them out"
         )
     if found := [trouble for trouble in troubles if trouble]:
         bad |= {str(name) for name in infinite.index}
         holed = missing == "refuse" and frame.drop(columns=list(bad)).isna().any(axis=None)
-        needed = "drop" if unlabelled else "median" if holed else missing
+        needed = "median" if missing == "refuse" and (holed or unlabelled) else missing
         raise InputError(". Also, ".join(found) + _remedy(frame, bad, needed, drop))
     return Columns(tuple(numeric), tuple(categorical))
 
@@ -233,7 +275,8 @@ def _filled(
         what = "median" if by_median else "most frequent value"
         if counts[name]:
             notes.append(
-                f"{counts[name]} missing values of column {name!r} became the {what} in training, {values[name]}"
+                f"{_number(int(counts[name]), 'missing value')} of column {name!r} became the {what} in training, "
+                f"{values[name]}"
             )
     fills = {name: float(value) if name in columns.numeric else str(value) for name, value in values.items()}
     filling = {name: values[name] for name in holed}
@@ -258,17 +301,26 @@ def _one_hot(
     encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32)
     encoder.fit(parts["train"])
     width = sum(len(categories) for categories in encoder.categories_)
-    notes = [f"{len(names)} columns of categories became {width} one-hot features: {', '.join(names)}"]
+    notes = [f"{_number(len(names), 'column')} of categories became {width} one-hot features: {', '.join(names)}"]
+    notes += [
+        f"column {name!r} has one value in training, {of_column[0]!r}, and says nothing"
+        for name, of_column in zip(names, encoder.categories_, strict=True)
+        if len(of_column) == 1
+    ]
     for part in ("val", "test"):
         for position, name in enumerate(names):
             unseen = ~np.isin(parts[part][:, position], encoder.categories_[position])
             if unseen.any():
                 notes.append(
-                    f"{np.count_nonzero(unseen)} values of column {name!r} in {part} are categories that "
-                    "training never saw; they are all zeros"
+                    f"{_number(int(unseen.sum()), 'value')} of column {name!r} in {part} "
+                    f"{'is a category' if unseen.sum() == 1 else 'are categories'} that training never saw, all zeros"
                 )
     categories = [[str(one) for one in of_column] for of_column in encoder.categories_]
     return {part: encoder.transform(values) for part, values in parts.items()}, notes, categories
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _is_text(column: pd.Series) -> bool:
@@ -334,7 +386,13 @@ def _no_category(path: Path, name: str, column: pd.Series) -> str:
                 f"column {name!r} of {path} must hold {words}, as most of it does, got {wrong.iloc[0]!r} in row "
                 f"{wrong.index[0] + 1}{others}; mend {them}, or drop the column"
             )
+    got = f"got {categories} different texts in {len(text)} rows, such as {text.iloc[0]!r}"
+    if like := _looks_like(text):
+        return (
+            f"column {name!r} of {path} must be a category or a number, {got}, which look like {like}; "
+            f"{_LIKE[like][1]}, or drop the column"
+        )
     return (
-        f"column {name!r} of {path} must be a category or a number, got {categories} different texts in "
-        f"{len(text)} rows, like an identifier; drop it, or group its values into at most {MOST_CATEGORIES}"
+        f"column {name!r} of {path} must be a category or a number, {got}, like an identifier; drop it, or group its "
+        f"values into at most {MOST_CATEGORIES}"
     )

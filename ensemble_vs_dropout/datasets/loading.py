@@ -65,7 +65,11 @@ def load_dataset(
         >>> load_dataset("digits", train_size=500).sizes
         {'train': 500, 'val': 144, 'test': 359}
     """
-    key = os.fspath(name) if isinstance(name, str | os.PathLike) else str(name)
+    if not isinstance(name, str | os.PathLike):
+        what = type(name).__name__
+        remedy = "frame.to_csv('mine.csv', index=False) writes one" if what == "DataFrame" else "see describe_datasets"
+        raise InputError(f"name must be a known name or the path of a file, got {what}; {remedy}")
+    key = os.fspath(name)
     path = Path(os.path.expanduser(key))
     asked: dict[str, Any] = {
         "name": key if key in KNOWN else str(path.resolve()),

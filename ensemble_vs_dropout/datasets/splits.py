@@ -102,10 +102,12 @@ def check_class_sizes(where: str, labels: IntArray, classes: Sequence[str], part
     sizes = np.bincount(labels, minlength=len(classes))
     rarest = int(sizes.argmin())
     if sizes[rarest] < len(parts):
+        name = classes[rarest]
+        same = [one for one in classes if one != name and one.strip().casefold() == name.strip().casefold()]
         raise InputError(
             f"{where} must have at least {len(parts)} examples of every class, one each for "
-            f"{', '.join(parts)}, got {sizes[rarest]} of class {classes[rarest]!r}; add some, or drop or "
-            "merge the class"
+            f"{', '.join(parts)}, got {sizes[rarest]} of class {name!r}"
+            f"{f' (did you mean {same[0]!r}?)' if same else ''}; add some, or drop or merge the class"
         )
 
 

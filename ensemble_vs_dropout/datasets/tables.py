@@ -15,7 +15,7 @@ import numpy as np
 
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.datasets.archives import check_file
-from ensemble_vs_dropout.datasets.columns import check_columns, encode_columns, read_columns
+from ensemble_vs_dropout.datasets.columns import check_columns, encode_columns, read_columns, spellings
 from ensemble_vs_dropout.datasets.preparation import assemble, split_test
 from ensemble_vs_dropout.datasets.splits import Plan
 from ensemble_vs_dropout.files import check_room
@@ -47,6 +47,7 @@ def load_table(
     columns = check_columns(path, features, missing, drop, frame[target])
     rows = np.arange(len(frame))
     # Only row numbers are split: the encoder must not see a value before the final training part is known.
+    read += spellings(str(target), frame[target])
     x, y, classes, notes = split_test(rows, frame[target].to_numpy(), f"column {target!r}", plan)
     finish = functools.partial(encode_columns, features, columns, missing=missing, kinds=kinds)
     return assemble(
@@ -57,7 +58,7 @@ def load_table(
 def _cleaned(
     path: Path, frame: pd.DataFrame, target: str, drop: Sequence[str], missing: str
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return a table without the columns that are dropped, nor the rows if `missing` drops them; and notes."""
+    """Return a table without the columns that are dropped, nor the rows that `missing` leaves out; and notes."""
     for name in drop:
         if name == target:
             raise InputError(f"drop must not name the target, got {name!r}")
@@ -73,6 +74,9 @@ def _cleaned(
             )
         notes.append(f"{rows.sum():,} of {len(frame):,} rows with missing values left out")
         frame = frame[~rows]  # under their numbers, which messages name
+    if missing in ("median", "most_frequent") and (rows := frame[target].isna()).any() and not rows.all():
+        notes.append(f"{rows.sum():,} of {len(frame):,} rows left out, for they have no label")
+        frame = frame[~rows]
     return frame, notes
 
 
@@ -120,8 +124,9 @@ def as_csv(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except (ValueError, pd.errors.ParserWarning) as error:
+        remedy = "save it as UTF-8" if isinstance(error, UnicodeError) else "write it as a csv again"
         raise InputError(
-            f"{path} cannot be read as comma-separated utf-8 text: {_one_line(error)}; write it as a csv again"
+            f"{path} cannot be read as comma-separated utf-8 text: {_one_line(error)}; {remedy}"
         ) from error
 
 
@@ -135,7 +140,10 @@ def names_in_csv(path: Path) -> list[str]:
     first = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **CSV)
     names = [name.strip() for name in first.iloc[0]]
     if any(sum(separator in name for name in names) == len(names) for separator in ";\t|"):
-        raise InputError(f"{path} must be separated by commas, its first line is {','.join(names)[:60]!r}; write it so")
+        raise InputError(
+            f"{path} must be separated by commas, its first line is {','.join(names)[:60]!r}; save it with commas "
+            "(pandas: read_csv(old, sep=...), then to_csv(new, index=False))"
+        )
     return names
 
 
@@ -168,7 +176,9 @@ def _check_target(path: Path, frame: pd.DataFrame, target: str | None) -> str:
     names = list(frame.columns)
     shown = ", ".join(names[:COLUMNS_SHOWN]) + (", ..." if len(names) > COLUMNS_SHOWN else "")
     if target is None:
-        raise InputError(f"target must name the column of {path} that holds the labels; its columns: {shown}")
+        raise InputError(
+            f"target (--target) must name the column of {path} that holds the labels; its columns: {shown}"
+        )
     if target not in names:
         nearest = difflib.get_close_matches(str(target), names, n=1)
         hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""

@@ -21,6 +21,7 @@ from ensemble_vs_dropout.measures.spread import LEAST
 
 _SKEWED = 0.7  # share of the largest class: always saying so errs seldom
 _FEW = 5  # test examples of a class, of which none may be right by chance
+_SMALL = 100  # test examples, below which each is more than a percentage point
 _ALIKE = 0.1  # of the error: networks that differ on less share nearly all of it
 # What each is about. A number is never given to another check, so that what was written of it stays true.
 TITLES = {
@@ -38,6 +39,9 @@ TITLES = {
     "EVD012": "a validation part that chose and judges",
     "EVD013": "what is left out over splits",
     "EVD014": "a class that is never predicted right",
+    "EVD015": "a column that tells the label",
+    "EVD016": "a small test part",
+    "EVD017": "no better than always naming the largest class",
 }
 
 
@@ -126,8 +130,13 @@ def of_design(repetitions: int, answer: Answer, given_rate: float | None, judges
     return found
 
 
-def of_differences(contrasts: pd.DataFrame) -> list[Check]:
-    """Return what the contrasts give cause for, which are as `Evaluator.contrasts` makes them."""
+def of_differences(contrasts: pd.DataFrame, rate_chosen: bool) -> list[Check]:
+    """Return what the contrasts give cause for.
+
+    Args:
+        contrasts: As `Evaluator.contrasts` makes them.
+        rate_chosen: Whether the dropout rate was chosen on validation data.
+    """
     found = []
     worse = [
         metric_words(row.metric)
@@ -137,11 +146,13 @@ def of_differences(contrasts: pd.DataFrame) -> list[Check]:
         and row.metric in ("error", "nll")
     ]
     if worse:
+        why = "the epochs may be too few" if rate_chosen else "the rate may be too high, or the epochs too few"
+        tell = "More --epochs tell" if rate_chosen else "--rate auto and more --epochs tell"
         found.append(
             Check(
                 "EVD006",
-                f"Dropout networks are shown to have more {' and '.join(worse)} than networks without dropout: the "
-                "rate may be too high for this network, or the epochs too few; --rate auto and more --epochs tell.",
+                f"Dropout networks are shown to have more {' and '.join(worse)} than networks without dropout. That "
+                f"may be the answer, or {why}. {tell}.",
                 issue=True,
             )
         )
@@ -163,33 +174,70 @@ def of_differences(contrasts: pd.DataFrame) -> list[Check]:
 
 
 def of_data(
-    labels: npt.NDArray[np.integer], classes: Sequence[str], metrics: Collection[str], leaked: int | None
+    labels: npt.NDArray[np.integer],
+    classes: Sequence[str],
+    scores: pd.DataFrame,
+    leaked: int | None,
+    telling: Sequence[str] = (),
 ) -> list[Check]:
     """Return what the data give cause for.
 
     Args:
         labels: Of the test part, shape (examples,) or (repetitions, examples).
         classes: Their names.
-        metrics: What is measured.
+        scores: As `Evaluator.scores` makes them; those of the clean test part count.
         leaked: How many test examples stand in the training data too; None where nobody counted.
+        telling: The columns of which each alone tells the label.
     """
     found, counts = [], np.bincount(np.ravel(labels), minlength=len(classes))
-    share = counts.max() / counts.sum()
+    share, examples = counts.max() / counts.sum(), np.shape(labels)[-1]
+    of_test = scores[(scores.metric == "error") & (scores.split == "test") & (scores.condition == "clean")]
+    if telling:
+        named = listed([f"{name!r}" for name in telling[:_FEW]]) + " and others" * (len(telling) > _FEW)
+        found.append(
+            Check(
+                "EVD015",
+                f"{named} alone {'tells' if len(telling) == 1 else 'each tell'} the label of every training and test "
+                "example. What stands for the label, or is known only after it, does not belong into the features: "
+                "--drop leaves it out.",
+                issue=True,
+            )
+        )
+    if examples < _SMALL:
+        found.append(
+            Check(
+                "EVD016",
+                f"The test part has {examples} examples, so that one of them is {100 / examples:.2g} points of error. "
+                "More data, or --splits, tell more.",
+                issue=True,
+            )
+        )
+    errors = of_test.groupby("arm", sort=False).value.min()
+    if useless := [arm_label(str(arm)) for arm in errors[errors >= 1 - share].index]:
+        found.append(
+            Check(
+                "EVD017",
+                f"Always naming the class {classes[int(counts.argmax())]!r} errs in {100 * (1 - share):.2f} %, and not "
+                f"more often than {listed(useless)}: too little was learnt for a comparison to mean much. More "
+                "training examples or epochs, another network, or --metrics balanced_error tell more.",
+                issue=True,
+            )
+        )
     if leaked:
         found.append(
             Check(
                 "EVD009",
-                f"{leaked:,} of {np.shape(labels)[-1]:,} test examples stand in the training data too, feature by "
-                "feature: scores are too good, and most for what remembers best; take them out of one of the parts.",
+                f"{leaked:,} of {examples:,} test examples stand in the training data too, feature by feature: scores "
+                "are too good, and most for what remembers best. Leave out doubles before the data are split.",
                 issue=True,
             )
         )
-    if "error" in metrics and share >= _SKEWED:
+    if len(of_test) and share >= _SKEWED:
         found.append(
             Check(
                 "EVD010",
-                f"{100 * share:.0f} % of the test examples are of the class {classes[int(counts.argmax())]!r}: always "
-                "saying so errs in the rest alone; --metrics balanced_error,nll see the rare classes.",
+                f"{100 * share:.0f} % of the test examples are of the class {classes[int(counts.argmax())]!r}. Always "
+                "naming it errs in the others alone; --metrics balanced_error,nll see the rare classes.",
                 issue=False,
             )
         )
@@ -233,8 +281,8 @@ def of_members(diversity: pd.DataFrame) -> list[Check]:
     return [
         Check(
             "EVD007",
-            f"Pairs of independent networks disagree on {least:.2g} examples for each that one of them gets wrong: "
-            "averaging members that are nearly identical can gain next to nothing.",
+            f"Where one of two independent networks errs on 100 examples, the two disagree on {100 * least:.2g}. "
+            "Averaging members that are nearly identical can gain next to nothing.",
             issue=False,
         )
     ]

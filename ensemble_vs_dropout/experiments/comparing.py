@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import traceback
 from collections.abc import Mapping, Sequence, Set
@@ -67,7 +68,7 @@ _OF_THE_PACKAGE = (*METRICS, *RULES)  # before anybody registers one
 
 
 def compare(
-    data: Dataset | str,
+    data: Dataset | str | os.PathLike[str],
     build: Builder | str = "mlp",
     *,
     members: int = 5,
@@ -237,7 +238,7 @@ def compare(
         if isinstance(store, Store):
             claim(store.folder, asked, force)
         with Progress(1, verbose) as progress:
-            for line in [f"{dataset.name}: {dataset.source}", *dataset.notes] if isinstance(data, str) else ():
+            for line in [f"{dataset.name}: {dataset.source}", *dataset.notes] if not isinstance(data, Dataset) else ():
                 progress.say(line)
         _check_runs(plan_of(study, store, facts=facts).runs, store, builder, dataset)
         _make(study, store, facts, given, jobs, executor, verbose)
@@ -356,11 +357,19 @@ def _repetitions(repetitions: int | None, splits: int | None) -> int:
 
 
 def _data(
-    data: Dataset | str, loading: Mapping[str, Any], seed: int, new_splits: bool
+    data: Dataset | str | os.PathLike[str], loading: Mapping[str, Any], seed: int, new_splits: bool
 ) -> tuple[Dataset, dict[str, Any], dict[str, str]]:
     """Return the data (of the first split), the settings that name them, and their digest where none do."""
-    if isinstance(data, str):
-        named = {"dataset": data, **loading, "new_splits": new_splits}
+    if not isinstance(data, str | os.PathLike | Dataset):
+        what = type(data).__name__
+        remedy = (
+            "write it by frame.to_csv('mine.csv', index=False), and give load_dataset('mine.csv', target=...)"
+            if what == "DataFrame"
+            else "datasets.from_arrays makes a Dataset of arrays"
+        )
+        raise InputError(f"data must be a Dataset, a known name or the path of a file, got {what}; {remedy}")
+    if not isinstance(data, Dataset):
+        named = {"dataset": os.fspath(data), **loading, "new_splits": new_splits}
         return data_of(make_settings(**named, data_seed=seed)), named, {}
     given = [name for name, value in loading.items() if value and value != "refuse"]
     if given:

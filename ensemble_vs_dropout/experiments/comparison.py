@@ -406,9 +406,13 @@ class Comparison:
         found = numbered_checks.of_design(
             len(self.runs), self.answer(), float(wanted.rate) if rated else None, judges_what_chose=chose
         )
-        found += numbered_checks.of_differences(self.contrasts)
+        found += numbered_checks.of_differences(self.contrasts, bool(wanted.tuned))
         found += numbered_checks.of_data(
-            examples, self.spec["classes"], set(self.scores.metric), environment.get("test_in_train")
+            examples,
+            self.spec["classes"],
+            self.scores,
+            environment.get("test_in_train"),
+            environment.get("telling_columns", ()),
         )
         if len(self.spec["classes"]) <= _CLASSES:
             found += numbered_checks.of_classes(self._confusions.table)

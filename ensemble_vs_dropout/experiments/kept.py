@@ -101,6 +101,7 @@ class _Environment(BaseModel, extra="allow"):
     machine: str = ""
     parameters: int | None = None
     test_in_train: int | None = None
+    telling_columns: list[str] = []
     data_sha256: str | None = None
 
 

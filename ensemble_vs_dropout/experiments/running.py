@@ -21,6 +21,7 @@ import pandas as pd
 from ensemble_vs_dropout import __version__
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.datasets import OVADIA, load_dataset, shift
+from ensemble_vs_dropout.datasets.telling import telling_columns
 from ensemble_vs_dropout.evaluation import Evaluator
 from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, find_arms, judged, rules_of
 from ensemble_vs_dropout.evaluation.cost import cost_table
@@ -429,6 +430,7 @@ def _files(run: Run, ensemble: Ensemble, data: Dataset, ways: Ways, seconds: flo
         "classes": list(data.classes),
         "sizes": data.sizes,
         "test_in_train": data.test_in_train,
+        "telling_columns": list(telling_columns(data)),
         "data_sha256": data_digest(data),
         "parameters": _first(ensemble).count_params(),
         **notes,

@@ -99,6 +99,61 @@ def test_what_may_mean_something_else_stays_text(column):
     assert kinds == {}
 
 
+@pytest.mark.parametrize(
+    ("values", "note"),
+    [
+        (
+            [*map(str, range(20, 50)), "unknown", "33"],
+            "column 'c' is numbers but for 1 of 32 values, such as 'unknown' in row 31, so that all of them become "
+            "categories; mend these to have numbers",
+        ),
+        (
+            [f"{number}%" for number in range(12)],
+            "column 'c' looks like numbers with a unit or a decimal comma, such as '0%', and becomes "
+            "categories; write them as plain numbers",
+        ),
+        (
+            [f"{day}/02/2024" for day in range(1, 13)],
+            "column 'c' looks like dates, such as '1/02/2024', and becomes categories; write them as 2026-01-31",
+        ),
+        (
+            ["Gold", "gold ", "silver"] * 3,
+            "column 'c' holds texts that differ in case or spaces alone, and count as different: 'Gold' and 'gold '",
+        ),
+        (["0", "1", "2", "3+"] * 5, None),  # few: categories indeed
+        (["a1", "b2", "c3"] * 9, None),
+    ],
+)
+def test_what_was_hardly_meant_as_categories_is_noted(values, note):
+    _, notes, kinds = read_columns(pd.DataFrame({"c": values}))
+    assert notes == ([note] if note else [])
+    assert kinds == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "like"),
+    [
+        ("${:,}.50", "numbers with a unit or a decimal comma; write them as plain numbers, or drop the column"),
+        ("{} km", "numbers with a unit or a decimal comma; write them as plain numbers, or drop the column"),
+        ("{}.3.2024", "dates; write them as 2026-01-31, or drop the column"),
+        ("user{}", None),
+    ],
+)
+def test_a_column_of_too_many_texts_says_what_they_look_like(value, like):
+    texts = [value.format(number) for number in range(12, 28)]
+    with pytest.raises(InputError) as told:
+        check(c=texts)
+    said = str(told.value)
+    assert f"got 16 different texts in 16 rows, such as {texts[0]!r}" in said
+    assert (f"which look like {like}" if like else "like an identifier; drop it") in said
+
+
+def test_a_column_of_one_category_is_noted():
+    frame = pd.DataFrame({"c": ["u"] * 4, "d": ["u", "v"] * 2})
+    _, notes, _ = encode(frame, (), ("c", "d"), train=[0, 1], val=[2], test=[3])
+    assert notes[-1] == "column 'c' has one value in training, 'u', and says nothing"
+
+
 def test_missing_values_are_filled_in_by_what_training_knows():
     frame = pd.DataFrame({"n": [1.0, np.nan, 3.0, 5.0, np.nan], "c": ["u", "v", "v", None, "u"]})
     columns = check_columns(PATH, frame, "median")
@@ -109,7 +164,7 @@ def test_missing_values_are_filled_in_by_what_training_knows():
         np.testing.assert_array_equal(parts[part], whole[part])
     assert notes[:2] == [
         "2 missing values of column 'n' became the median in training, 2.0",
-        "1 missing values of column 'c' became the most frequent value in training, v",
+        "1 missing value of column 'c' became the most frequent value in training, v",
     ]
     most, *_ = encode_columns(frame, columns, rows, "most_frequent")
     np.testing.assert_array_equal(
@@ -132,7 +187,7 @@ def test_missing_values_of_any_kind_of_column_are_filled_in(missing):
         frame, columns, {"train": np.array([0, 1, 2]), "val": np.array([3]), "test": np.array([1])}, missing
     )
     assert np.isfinite(np.concatenate([*parts.values()])).all()
-    assert len([note for note in notes if "missing values" in note]) == 4
+    assert len([note for note in notes if "missing value" in note]) == 4
 
 
 def test_what_cannot_be_filled_in_is_refused():
@@ -149,7 +204,9 @@ def test_infinite_values_are_counted_by_column():
 
 
 def test_identifiers_are_refused():
-    with pytest.raises(InputError, match=r"column 'id' .* got 30 different texts in 30 rows, like an identifier; drop"):
+    with pytest.raises(
+        InputError, match=r"column 'id' .* got 30 different texts in 30 rows, such as 'user0', like an identifier; drop"
+    ):
         check(id=[f"user{i}" for i in range(30)])
     with pytest.raises(InputError, match="101 different texts in 1010 rows"):
         check(code=[f"c{i % 101}" for i in range(1010)])
@@ -181,7 +238,7 @@ def test_numbers_come_first_and_categories_after():
     assert parts["train"].tolist() == [[-1, 1, 0], [1, 0, 1]]
     assert parts["val"].tolist() == [[3, 1, 0]]
     assert parts["test"].dtype == np.float32
-    assert notes[-1] == "1 columns of categories became 2 one-hot features: c"
+    assert notes[-1] == "1 column of categories became 2 one-hot features: c"
 
 
 def test_unseen_categories_are_zeros_and_noted():

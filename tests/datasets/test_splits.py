@@ -115,3 +115,9 @@ def test_noise_goes_to_every_other_class_alike():
 def test_choices_are_checked(choice, message):
     with pytest.raises(InputError, match=message):
         Plan(**choice)
+
+
+def test_a_rare_class_that_is_another_in_other_letters_is_named():
+    labels = np.array([0] * 5 + [1] * 5 + [2])
+    with pytest.raises(InputError, match=r"got 1 of class 'Staying ' \(did you mean 'staying'\?\); add some"):
+        check_class_sizes("y", labels, ["staying", "leaving", "Staying "], ["train", "val", "test"])

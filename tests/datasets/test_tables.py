@@ -81,7 +81,7 @@ def _train_and_val_rows(tmp_path, table, seed):
 
 def test_target_must_be_a_column(tmp_path):
     path = write(frame(), tmp_path / "a.csv")
-    with pytest.raises(InputError, match=r"target must name the column .* its columns: age, town, member"):
+    with pytest.raises(InputError, match=r"target \(--target\) must name the column .* its columns: age, town, member"):
         load_dataset(path)
     with pytest.raises(InputError, match=r"got 'kin' \(did you mean 'kind'\?\); its columns: age"):
         load_dataset(path, target="kin")
@@ -98,9 +98,14 @@ def test_continuous_and_missing_targets(tmp_path):
     for file in ("b.csv", "b.parquet"):
         with pytest.raises(InputError, match="must have a label in every row, got none in rows 4, 6 of column 'kind'"):
             load_dataset(write(table, tmp_path / file), target="kind")
-    assert sum(load_dataset(tmp_path / "b.csv", target="kind", missing="drop").sizes.values()) == ROWS - 2  # as it says
-    with pytest.raises(InputError, match=r"got none in rows 4, 6 of .*The rest is taken with --missing drop$"):
-        load_dataset(tmp_path / "b.csv", target="kind", missing="median")
+    with pytest.raises(InputError, match=r"got none in rows 4, 6 of .*The rest is taken with --missing median$"):
+        load_dataset(tmp_path / "b.csv", target="kind")
+    for missing in ("drop", "median", "most_frequent"):  # as it says
+        assert sum(load_dataset(tmp_path / "b.csv", target="kind", missing=missing).sizes.values()) == ROWS - 2
+    assert (
+        "2 of 100 rows left out, for they have no label"
+        in load_dataset(tmp_path / "b.csv", target="kind", missing="median").notes
+    )
 
 
 @pytest.mark.parametrize(

@@ -65,35 +65,63 @@ def test_designs(repetitions, given_rate, judges, expected):
 
 def test_dropout_that_harms_is_told_whichever_way_the_pair_stands():
     worse = contrasts()
-    assert codes(nc.of_differences(worse)) == ["EVD006"]
+    assert codes(nc.of_differences(worse, False)) == ["EVD006"]
     turned = contrasts(("single", EACH), ("dropout", EACH), difference=-0.01, low=-0.015, high=-0.005, better="a")
-    assert codes(nc.of_differences(turned)) == ["EVD006"]
+    assert codes(nc.of_differences(turned, False)) == ["EVD006"]
+    assert "--rate auto" in nc.of_differences(worse, False)[0].found
+    assert "--rate auto" not in nc.of_differences(worse, True)[0].found  # it was chosen already
     for fine in (contrasts(better="neither"), contrasts(better="a", difference=-0.01, low=-0.015, high=-0.005)):
-        assert nc.of_differences(fine) == []
+        assert nc.of_differences(fine, False) == []
 
 
 def test_a_margin_that_the_test_part_cannot_tell():
     small = contrasts(better="neither", margin=0.005)
-    (found,) = nc.of_differences(small)
+    (found,) = nc.of_differences(small, True)
     assert found.code == "EVD008"
     assert (
         "The margin of error, 0.5, is smaller than what 1 of the planned questions can tell (0.8 at worst)"
         in found.found
     )
     large = contrasts(better="neither", margin=0.02)
-    assert nc.of_differences(large) == []
+    assert nc.of_differences(large, True) == []
+
+
+def scored(metric="error", **arms):
+    rows = {"arm": list(arms), "metric": metric, "value": list(arms.values()), "split": "test", "condition": "clean"}
+    return pd.DataFrame(rows)
 
 
 def test_data():
-    even, skewed = np.arange(100) % 4, np.repeat([0, 1], [80, 20])
-    assert nc.of_data(even, "abcd", ["error"], 0) == []
-    assert nc.of_data(even, "abcd", ["error"], None) == []
-    (leaked,) = nc.of_data(even, "abcd", ["error"], 3)
+    even, skewed, fair = np.arange(100) % 4, np.repeat([0, 1], [80, 20]), scored(single=0.1)
+    assert nc.of_data(even, "abcd", fair, 0) == []
+    assert nc.of_data(even, "abcd", fair, None) == []
+    (leaked,) = nc.of_data(even, "abcd", fair, 3)
     assert leaked.code == "EVD009"
     assert leaked.issue
     assert "3 of 100 test examples" in leaked.found
-    assert codes(nc.of_data(skewed, "ab", ["error"], 0)) == ["EVD010"]
-    assert nc.of_data(skewed, "ab", ["nll"], 0) == []
+    assert codes(nc.of_data(skewed, "ab", fair, 0)) == ["EVD010"]
+    assert nc.of_data(skewed, "ab", scored("nll", single=0.1), 0) == []
+    (small,) = nc.of_data(even[:40], "abcd", fair, 0)
+    assert small.code == "EVD016"
+    assert "40 examples, so that one of them is 2.5 points" in small.found
+
+
+def test_arms_that_learnt_next_to_nothing():
+    labels = np.repeat([0, 1], [60, 40])
+    (found,) = nc.of_data(labels, ["no", "yes"], scored(single=0.4, dropout=0.41, ensemble=0.39), 0)
+    assert found.code == "EVD017"
+    assert "'no' errs in 40.00 %, and not more often than single network and dropout" in found.found
+    assert nc.of_data(labels, ["no", "yes"], scored(single=0.39), 0) == []
+    assert nc.of_data(labels, ["no", "yes"], scored("nll", single=0.7), 0) == []
+
+
+def test_columns_that_tell_the_label_are_named():
+    labels, fair = np.arange(100) % 4, scored(single=0.1)
+    (one,) = nc.of_data(labels, "abcd", fair, 0, ["code"])
+    assert (one.code, one.issue) == ("EVD015", True)
+    assert one.found.startswith("'code' alone tells the label")
+    (many,) = nc.of_data(labels, "abcd", fair, 0, list("uvwxyz"))
+    assert many.found.startswith("'u', 'v', 'w', 'x' and 'y' and others alone each tell")
 
 
 def test_members_alike():
