@@ -60,7 +60,8 @@ class Progress:
             expand=True,
             disable=not self.live,
         )
-        self._task = self._bar.add_task("", total=total)
+        self._task = self._bar.add_task("", total=1.0)
+        self._share = 0.0  # of the bar, which never goes back, though more work may come to light
         self._losses: dict[str, float] = {}
 
     def __enter__(self) -> Progress:
@@ -94,7 +95,7 @@ class Progress:
     def expect(self, epochs: int) -> None:
         """Say how many epochs there are in all, now that it is known better."""
         self._total = epochs
-        self._bar.update(self._task, total=epochs)
+        self._advance(0)
 
     def say(self, text: str) -> None:
         """Print a line above the display."""
@@ -106,7 +107,8 @@ class Progress:
 
     def _advance(self, epochs: int) -> None:
         self._done += epochs
-        self._bar.update(self._task, completed=self._done)
+        self._share = max(self._share, min(self._done / self._total, 1.0) if self._total else 0.0)
+        self._bar.update(self._task, completed=self._share)
         tenths = min(10 * self._done // max(self._total, 1), 9)  # the end is told by what comes after
         if self._job and self.verbose == 1 and not self.live and tenths > self._said:
             self._said = tenths

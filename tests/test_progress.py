@@ -45,6 +45,16 @@ def test_what_stops_early_or_was_there_before_counts_as_done(capsys):
         assert progress.left() == "about 0 s left"
 
 
+def test_the_bar_never_goes_back_though_more_work_comes_to_light():
+    progress = Progress(10, 0)
+    shares = []
+    for change in (lambda: progress.reach(5), lambda: progress.expect(20), lambda: progress.reach(4),
+                   lambda: progress.reach(12), lambda: progress.expect(11)):  # fmt: skip
+        change()
+        shares.append(progress._bar.tasks[0].percentage)
+    assert shares == [50, 50, 50, 60, 100]
+
+
 def test_long_work_is_told_in_minutes(monkeypatch):
     clock = iter([0.0, 300.0])
     monkeypatch.setattr("ensemble_vs_dropout.progress.time.perf_counter", lambda: next(clock))

@@ -76,16 +76,21 @@ def predict(
     module: Annotated[
         str | None, typer.Option("--import", help="A Python module that holds layers of your own, such as mynets.")
     ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="Columns of the table that are copied to the predictions, by commas.", show_default="none"),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Predict new examples: label, probability of each class, entropy and mutual information (in nats), a row each.
 
     The file is read and written a part at a time, so that it may be larger than memory.
 
-    Example: evd predict model.keras new.csv --out predictions.csv
+    Example: evd predict model.keras new.csv --keep customer_id --out predictions.csv
     """
     from ensemble_vs_dropout.checks import InputError, load_named
     from ensemble_vs_dropout.datasets.rows import Rows
+    from ensemble_vs_dropout.files import no_formula
     from ensemble_vs_dropout.predictors.deployed import Deployed
 
     if out and out.suffix.lower() != ".csv":
@@ -94,7 +99,8 @@ def predict(
         raise InputError(f"out must be another file than the data, got {str(out)!r} for both")
     own = load_named("import", f"{module}:__dict__") if module else {}
     network = Deployed(model, {name: one for name, one in own.items() if isinstance(one, type)})
-    rows = Rows(data, network.encoding, network.shape, network.dtype)
+    kept = keep.split(",") if keep else []
+    rows = Rows(data, network.encoding, network.shape, network.dtype, kept)
     done = 0
     with _written(out) as file:
         table = csv.writer(file, lineterminator="\n")
@@ -102,8 +108,11 @@ def predict(
             found = network.predict(part)
             if not done:
                 further = [name for name in found if name != "probabilities"]
-                table.writerow(["label", *(f"probability_{name}" for name in network.classes), *further])
-            table.writerows(_lines(network.classes, found))
+                names = ["label", *(f"probability_{name}" for name in network.classes), *further]
+                table.writerow([*map(no_formula, kept), *names])
+            lines = list(_lines(network.classes, found))
+            beside = [[no_formula(texts[row]) for texts in rows.kept] for row in range(len(lines))]
+            table.writerows([*own, *line] for own, line in zip(beside, lines, strict=True))
             done += len(found["probabilities"])
             if not quiet and out and sys.stderr.isatty():
                 print(f"\r{done:,} rows", end="", file=sys.stderr, flush=True)

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from ensemble_vs_dropout import __version__
 from ensemble_vs_dropout.checks import InputError, visible
 from ensemble_vs_dropout.commands import study as study_commands
 from ensemble_vs_dropout.commands.deploy import export, predict
-from ensemble_vs_dropout.commands.screen import show_comparison, show_frame
+from ensemble_vs_dropout.commands.screen import show_comparison, show_error, show_frame
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -156,7 +157,7 @@ def compare(
     from ensemble_vs_dropout.files import inside
     from ensemble_vs_dropout.measures import STANDARD_METRICS, STANDARD_RULES
 
-    ignored = ignore.split(",") if ignore else []
+    ignored = [code.strip().upper() for code in ignore.split(",")] if ignore else []
     dropped = tuple(drop.split(",")) if drop else ()
     sorted_checks([], ignored)  # a number that no check has is told before anything is trained
     loaded = make_settings(
@@ -291,10 +292,10 @@ def doctor(
 
 
 def _flow(*apps: typer.Typer) -> None:
-    """Have the paragraphs of every help flow, wherever the lines of its docstring end."""
+    """Have the paragraphs of every help flow, wherever the lines of its docstring end, and `[words]` stay."""
     for command in (command for one in apps for command in one.registered_commands):
         paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
-        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+        command.help = escape("\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))
 
 
 _flow(app, study_commands.app)
@@ -309,23 +310,19 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        print(f"evd: {error}", file=sys.stderr)
+        show_error(f"evd: {error}")
         sys.exit(2)
     except (OSError, FloatingPointError) as error:
         if getattr(error, "errno", None) == errno.ENAMETOOLONG:
-            print(f"evd: {visible(str(error))[:200]}; give a shorter one", file=sys.stderr)
+            show_error(f"evd: {visible(str(error))[:200]}; give a shorter one")
             sys.exit(2)
-        print(
-            f"evd: {visible(str(error))}; once that is mended, the same command goes on with what is finished",
-            file=sys.stderr,
-        )
+        show_error(f"evd: {visible(str(error))}; once that is mended, the same command goes on with what is finished")
         sys.exit(1)
     except Exception as error:
         if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's own
             raise
-        print(
-            "evd: memory is too small for this; ask for fewer or smaller networks, smaller batches or fewer examples",
-            file=sys.stderr,
+        show_error(
+            "evd: memory is too small for this; ask for fewer or smaller networks, smaller batches or fewer examples"
         )
         sys.exit(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
 from collections.abc import Collection
 from pathlib import Path
@@ -45,9 +46,12 @@ def show_comparison(
         _show(quality_in_words(scores, None, contrasts), title, width)
         _show(cost_in_words(cost, beside_quality=True), "Cost", width)
     checks = comparison.checks(ignore)
+    hidden = len(comparison.checks(())) - len(checks)
     for issue, name in ((True, "Issues, which may change the answer:"), (False, "Hints:")):
         if found := [f"* {check}" for check in checks if check.issue == issue]:
             print(_wrapped("\n".join([name, *found]), width), end="\n\n")
+    if hidden:
+        print(f"{hidden} check{'s' * (hidden > 1)} left out by --ignore.", end="\n\n")
     print(f"Trained and predicted in {minutes:.1f} min; this call took {seconds / 60:.1f} min.")
     print(f"open {page}" if page else "The folder is only to be read: evd report RUN --out FOLDER makes its page.")
 
@@ -58,6 +62,14 @@ def show_text(*lines: str) -> None:
 
     console = Console()
     print("\n".join(_wrapped(line, console.width) if console.is_terminal else line for line in lines))
+
+
+def show_error(line: str) -> None:
+    """Print a line on standard error, which ends at words where that is a terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    print(_wrapped(line, console.width) if console.is_terminal else line, file=sys.stderr)
 
 
 def show_frame(frame: pd.DataFrame, title: str) -> None:
@@ -81,8 +93,12 @@ def _show(table: Table, title: str, width: int, beside: bool = False) -> None:
 
     console = Console(highlight=False, width=width)
     view = View(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for name, numeric in zip(table.columns, table.numeric(), strict=True):
-        view.add_column(Text(name), justify="right" if numeric else "left", vertical="top", overflow="fold")
+    for place, (name, numeric) in enumerate(zip(table.columns, table.numeric(), strict=True)):
+        longest = max((len(word) for row in table.rows for word in row[place].text.split()), default=0)
+        view.add_column(
+            Text(name), justify="right" if numeric else "left", vertical="top", overflow="fold",
+            min_width=min(longest, width // 4) if place == 0 else None,
+        )  # fmt: skip
     gap = " " if beside else "\n" if width >= _WITH_INTERVALS else None
     for row in table.rows:
         view.add_row(*(Text(_cell(cell, gap), style="bold" if cell.best else "") for cell in row))

@@ -57,11 +57,13 @@ def plan(
     there = kept.finished() if kept else set()
     table = estimate(made)
     table["finished"] = [sum(run.name in there for run in group.runs) for group in made.groups]
-    print(table.to_string(index=False))
+    print(table.rename(columns={"computing": "of them computing"}).to_string(index=False))
     waiting = table[table.finished < table.runs]
+    repetitions = made.study.repetitions
     print(
-        f"\n{len(made.points)} points and repetitions, {len(made.runs)} runs, {table.networks.sum()} networks in "
-        f"{len(made.groups)} groups; about {waiting.seconds.sum() / 60:.1f} minutes and "
+        f"\n{_number(len(made.points) // repetitions, 'point')} of {_number(repetitions, 'repetition')}, "
+        f"{_number(len(made.runs), 'run')}, {table.networks.sum()} networks in {len(made.groups)} groups; "
+        f"about {waiting.seconds.sum() / 60:.1f} minutes and "
         f"{waiting.megabytes.sum():.0f} MB for what is not finished"
     )
     trials = {run.name for point in made.points for run in point.trials}
@@ -226,13 +228,18 @@ def contrasts(
 
 @app.command()
 def verdict(file: File, store: Folder = _STORE, where: Where = None) -> None:
-    """Print what the finished runs say of ensembles and dropout, point by point."""
+    """Print what the finished runs say of ensembles and dropout: point by point, then the answers alone."""
     from ensemble_vs_dropout.commands.screen import show_text
     from ensemble_vs_dropout.experiments.comparison import comparisons
 
-    kept = _existing(store)
+    kept, short = _existing(store), []
     for keys, found in comparisons(_plan(file, kept, where), kept):
-        show_text(_point(keys), " ".join(found.answer().sentences), *map(str, found.paragraphs), "")
+        sentences = found.answer().sentences
+        issues = [f"* {check}" for check in found.checks() if check.issue]
+        show_text(_point(keys), " ".join(sentences), *issues, *map(str, found.paragraphs), "")
+        short.append(f"* {_point(keys)}: {sentences[0][0].lower()}{sentences[0][1:]}")
+    if len(short) > 1:
+        show_text("In short:", *short)
 
 
 @app.command()
@@ -252,6 +259,10 @@ def report(
         if len(name.encode()) > _LONGEST:
             name = f"{name[:40]}-{digest(keys)[:16]}"
         print(found.report(own(inside(out, name))))
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _point(keys: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.datasets.archives import check_file, read_npz
 from ensemble_vs_dropout.datasets.columns import as_numbers
 from ensemble_vs_dropout.datasets.features import check_features, is_text
@@ -39,8 +39,10 @@ class Rows:
         encoding: What was fitted on the training part.
         shape: Of an example that is an array; of several inputs a dict of shapes.
         dtype: Of an array: "uint8" takes no other; of several inputs a dict of dtypes.
+        keep: Further columns of a table, such as one that tells rows apart.
 
     Attributes:
+        kept: The texts of `keep` in the part that was yielded last, a list for each column.
         unseen: Of each column of categories, how many values so far were none of those in training.
         filled: Of each column, how many missing values so far were filled in.
 
@@ -49,8 +51,11 @@ class Rows:
             values that are missing or of another kind.
     """
 
-    def __init__(self, path: Path, encoding: Encoding, shape: Any, dtype: Any):
+    def __init__(self, path: Path, encoding: Encoding, shape: Any, dtype: Any, keep: Sequence[str] = ()):
         self.path, self._encoding, self._shape, self._dtype = path, encoding, shape, dtype
+        self._keep, self.kept = tuple(keep), list[list[str]]()
+        if keep and not encoding.columns:
+            raise InputError(f"keep is of the columns of a table, and the networks were trained on arrays: {path}")
         kinds = (".csv", ".parquet") if encoding.columns else (".npz",) if encoding.inputs else (".npz", ".npy")
         if path.suffix.lower() not in kinds:
             what = "a table" if encoding.columns else "arrays"
@@ -63,6 +68,7 @@ class Rows:
         """Yield the examples, at most `ROWS` at a time."""
         first = 1
         for part in self._tables() if self._encoding.columns else self._arrays():
+            self.kept = [[_shown(value) for value in part[name]] for name in self._keep]
             yield self._encoded(part, first) if self._encoding.columns else part
             first += len(part if self._encoding.columns else next(iter(part.values())))
         if first == 1:
@@ -148,7 +154,9 @@ class Rows:
                 f"{self.path} must have the columns that the networks were trained on, it lacks {shown}; its columns: "
                 f"{', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
             )
-        counts = Counter(names)
+        for name in self._keep:
+            check_known(f"column of {self.path} to keep", name, names)
+        counts, wanted = Counter(names), [*dict.fromkeys([*wanted, *self._keep])]
         doubled = next((name for name in wanted if counts[name] > 1), None)
         if doubled is not None:
             raise InputError(f"{self.path} must have columns of different names, got {doubled!r} more than once")
@@ -198,3 +206,10 @@ class Rows:
                 f"{first + int(np.argmax(missing))}; give one, or train with missing values filled in "
                 "(--missing median)"
             )
+
+
+def _shown(value: Any) -> str:
+    """Return what stands in a field as text, "" where nothing does."""
+    import pandas as pd
+
+    return "" if pd.isna(value) else str(value)

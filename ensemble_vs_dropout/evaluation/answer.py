@@ -27,6 +27,7 @@ from ensemble_vs_dropout.evaluation.wording import (
     times_words,
     unit_of,
 )
+from ensemble_vs_dropout.measures.spread import LEAST
 
 BASE = "single"  # what people would take otherwise, if it is compared
 AT_MOST = 5  # planned questions that stand below the answer
@@ -86,8 +87,8 @@ class Difference:
         less = self.value < 0
         fewer, more = _WON.get(self.metric, (f"less {what}", f"more {what}"))
         ends = (-self.high, -self.low) if less else (self.low, self.high)
-        within = " to ".join(number_words(self.metric, end) for end in ends)
-        size = f"{size_words(self.metric, self.value)} {fewer if less else more}"
+        within = " to ".join(number_words(self.metric, end, nonzero=True) for end in ends)
+        size = f"{size_words(self.metric, self.value, nonzero=True)} {fewer if less else more}"
         if not self.tested:
             return f"{size} in these networks ({within} over the examples)"
         if self.better == "neither":
@@ -134,7 +135,7 @@ class Choice:
         return f"{self.limit}: {self.name}{self.beside}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer:
     """What a comparison answers. Its text is at most four sentences, and the lists that stand below them.
 
@@ -147,7 +148,8 @@ class Answer:
         predicting: The same of the work of predicting.
         unsettled: In words, the arms that may yet be better: its rivals but for those that are shown to be as good.
         untested: In words, the arms that no test could judge.
-        unseen: By metric, up to what size a difference between the arm to use and one of `unsettled` may go unseen.
+        compared: Those of `unsettled` that a planned question compares with the arm to use.
+        unseen: By metric, up to what size a difference between the arm to use and one of `compared` may go unseen.
         limits: The arm to use where one thing is short.
         planned: The first planned questions, each by every metric of the verdict.
         asked: How many planned questions there are.
@@ -173,6 +175,7 @@ class Answer:
     predicting: float
     unsettled: tuple[str, ...]
     untested: tuple[str, ...]
+    compared: tuple[str, ...]
     unseen: tuple[tuple[str, float], ...]
     limits: tuple[Choice, ...]
     planned: tuple[tuple[Difference, ...], ...]
@@ -208,13 +211,18 @@ class Answer:
         if self.unsettled:
             parts.append(f"whether {listed(self.unsettled, 'or')} is better than {self.use.name}")
         if self.untested:
-            parts.append(f"what training again would find of {listed(self.untested)}; more repetitions tell")
+            parts.append(f"how {listed(self.untested)} would do if trained again ({LEAST} repetitions or more tell)")
         if not parts:
             return []
         sizes = [f"{size_words(metric, value)} of {metric_words(metric)}" for metric, value in self.unseen]
-        below = f"; differences from {'it' if len(self.unsettled) == 1 else 'these'} of up to " if sizes else ""
+        who = ("it" if len(self.unsettled) == 1 else "these") if self.compared == self.unsettled else None
+        below = f"; differences from {who or listed(self.compared, 'or')} of up to " if sizes else ""
         below += f"{' and '.join(sizes)} may go unseen" if sizes else ""
         return [f"Not settled: {'; '.join(parts)}{below}."]
+
+    def __repr__(self) -> str:
+        """Return what `print` shows; the fields have it as numbers."""
+        return str(self)
 
     def __str__(self) -> str:
         lines = [" ".join(self.sentences)]
@@ -224,7 +232,8 @@ class Answer:
             which, all_of_them = "Planned questions", "all of them"
             if len(self.planned) < self.asked:
                 which, all_of_them = f"The first {len(self.planned)} of {self.asked} planned questions", "all"
-            lines += ["", f"{which}; intervals and p-values are adjusted for {all_of_them}:"]
+            rest = " (the others: the report's Verdict)" if len(self.planned) < self.asked else ""
+            lines += ["", f"{which}{rest}; intervals and p-values are adjusted for {all_of_them}:"]
             lines += [
                 f"* {capital(found[0].a)} against {found[0].b}: {'; '.join(map(str, found))}." for found in self.planned
             ]
@@ -256,8 +265,9 @@ def answer(contrasts: pd.DataFrame, cost: pd.DataFrame) -> Answer:
     every = [one for found in planned.values() for one in found]
     settled = {*untested, *(arm_words(*row) for row in as_good)}
     rivals = [row for row in asked if arm_words(*row) in choice.rivals and arm_words(*row) not in settled]
+    compared = [row for row in rivals if any({use, row} == set(pair) for pair in planned)]
     unseen: dict[str, float] = {}
-    for one in (one for row in rivals for one in _differences(contrasts, *use, *row, metrics=metrics)):
+    for one in (one for row in compared for one in _differences(contrasts, *use, *row, metrics=metrics)):
         if not math.isnan(one.detectable):
             unseen[one.metric] = max(unseen.get(one.metric, 0.0), one.detectable)
     others = [row for pair in planned if use in pair for row in pair if row != use]
@@ -270,6 +280,7 @@ def answer(contrasts: pd.DataFrame, cost: pd.DataFrame) -> Answer:
         _ratio(costs, PREDICTING, use, other),
         tuple(name for name in choice.rivals if name not in settled),
         tuple(untested),
+        tuple(arm_words(*row) for row in compared),
         tuple(unseen.items()),
         tuple(_limits(asked, planned, costs, contrasts)),
         tuple(map(tuple, [*planned.values()][:AT_MOST])),

@@ -149,8 +149,8 @@ def _how_tested(answered: pd.DataFrame, interval: str, level: float) -> str:
         )
     if (answered.test == UNTESTED).any():
         sentences.append(
-            "Where it says of these networks only, nothing is known of what training again would find: more "
-            "repetitions tell."
+            "Where it says of these networks only, nothing is known of how others would do that are trained again: "
+            "more repetitions tell."
         )
     return " ".join(sentences)
 
@@ -196,13 +196,13 @@ def _sentence(row: pd.Series, a: str, b: str) -> str:
             )
         return f"no difference in {what} shown ({size}, {low} to {high}{sure})"
     less, unit = row.difference < 0, unit_of(row.metric)
-    if less:
-        low, high = (number_words(row.metric, -bound) for bound in (row.high, row.low))
+    ends = (-row.high, -row.low) if less else (row.low, row.high)
+    low, high = (number_words(row.metric, end, nonzero=True) for end in ends)
     share = abs(row.difference / row.value_b) if row.value_b else math.nan
     relative = f", {share * 100:.0f} % {'less' if less else 'more'}" if math.isfinite(share) else ""
     of = f" of {number_words(row.metric, abs(row.value_b))}" if math.isfinite(share) else ""
     return (
-        f"{number_words(row.metric, abs(row.difference))}{of}{unit} {'less' if less else 'more'} {what} "
+        f"{number_words(row.metric, abs(row.difference), nonzero=True)}{of}{unit} {'less' if less else 'more'} {what} "
         f"({low} to {high}{sure}){relative}{within}"
     )
 
@@ -219,11 +219,11 @@ def _worth(row: Any) -> str:
     name = (known.sized or known.phrase or known.label).format(members=row.members)
     name, by = capital(name), f"by {metric_words(row.metric)}"
     if math.isnan(row.low):
-        return f"What {name[0].lower()}{name[1:]} is worth in networks cannot be told from one repetition."
+        return f"How many networks {name[0].lower()}{name[1:]} is worth cannot be told from one repetition."
     if row.high <= 1:
         return f"{name} is worth no more than 1 independent network here, {by}."
     if row.low <= 1 and math.isinf(row.high):
-        return f"What {name[0].lower()}{name[1:]} is worth in networks cannot be told here, {by}: anything fits."
+        return f"How many networks {name[0].lower()}{name[1:]} is worth cannot be told here, {by}: any number fits."
     if row.worth <= 1:
         best = f"more than {row.pool}" if math.isinf(row.high) else f"{row.high:.1f}"
         return f"{name} is not shown to be worth 1 independent network here (its interval ends at {best}), {by}."

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from ensemble_vs_dropout.evaluation.arms import ARMS, arm_label
 from ensemble_vs_dropout.measures import METRICS
 
+_MOST_DIGITS = 6  # of a number below 1: smaller ones are rounding
+
 
 def arm_words(arm: str, rule: str) -> str:
     """Return an arm and its rule as a sentence calls them.
@@ -45,26 +47,33 @@ def unit_of(metric: str) -> str:
     return " percentage points" if known.scale == 100 else " nats" if "(nats)" in known.label else ""
 
 
-def number_words(metric: str, value: float) -> str:
+def number_words(metric: str, value: float, nonzero: bool = False) -> str:
     """Return a difference as a number, rounded, and without a minus before a zero.
 
+    Args:
+        metric: A name in `METRICS`.
+        value: The difference.
+        nonzero: Whether one that is not 0 shall not be rounded to it, as the end of an interval beside 0.
+
     Example:
-        >>> number_words("error", -0.0123), number_words("nll", -0.0001)
-        ('-1.23', '0.000')
+        >>> number_words("error", -0.0123), number_words("nll", -0.0001), number_words("nll", -0.0001, nonzero=True)
+        ('-1.23', '0.000', '-0.0001')
     """
-    scale = METRICS[metric].scale
-    digits = 2 if scale == 100 else 3
-    return f"{round(value * scale, digits) + 0.0:.{digits}f}"
+    scaled = value * METRICS[metric].scale
+    usual = 2 if METRICS[metric].scale == 100 else 3
+    seen = (digits for digits in range(usual, _MOST_DIGITS + 1) if round(scaled, digits)) if nonzero else ()
+    digits = next(iter(seen), usual)
+    return f"{round(scaled, digits) + 0.0:.{digits}f}"
 
 
-def size_words(metric: str, value: float) -> str:
-    """Return the size of a difference, with its unit.
+def size_words(metric: str, value: float, nonzero: bool = False) -> str:
+    """Return the size of a difference, with its unit; `nonzero` as in `number_words`.
 
     Example:
         >>> size_words("error", -0.0123)
         '1.23 percentage points'
     """
-    return f"{number_words(metric, abs(value))}{unit_of(metric)}"
+    return f"{number_words(metric, abs(value), nonzero)}{unit_of(metric)}"
 
 
 def p_words(value: float) -> str:

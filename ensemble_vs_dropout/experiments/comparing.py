@@ -270,6 +270,9 @@ def _make(
     whole = not plan.open and all(store.has(run) and not store.damaged(run) for run in plan.runs)
     if whole:
         store.tidy()
+        if isinstance(store, Store):
+            with Progress(1, verbose) as progress:
+                progress.say(f"finished before, and read from {store.folder}: nothing is trained again")
         return
     there = len([run for run in plan.runs if store.has(run)])
     if there and isinstance(store, Store):

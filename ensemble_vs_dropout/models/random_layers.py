@@ -92,7 +92,7 @@ def choose_layers(model: keras.Model, layers: Choice) -> Chosen:
     if not found:
         raise InputError(
             f"the model {model.name!r} has no random layer such as Dropout, so that all passes would be the "
-            "same; build it with rate above 0, or predict with WeightScaling"
+            "same; put keras.layers.Dropout(rate), of a rate above 0, into it, or predict with WeightScaling"
         )
     names = [layer.name for layer in found]
     if callable(layers):

@@ -254,7 +254,9 @@ def test_another_keras_backend_is_refused_by_name(tmp_path):
     assert "KERAS_BACKEND" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["", "compare", "report", "figures", "datasets", "doctor", "study", "study run"])
+@pytest.mark.parametrize(
+    "command", ["", "compare", "report", "export", "figures", "datasets", "doctor", "study", "study run"]
+)
 def test_help_is_short_of_nothing(command, tmp_path):
     told = evd(f"{command} -h", tmp_path, COLUMNS="80")
     assert told.returncode == 0
@@ -264,6 +266,8 @@ def test_help_is_short_of_nothing(command, tmp_path):
         assert "xample" in told.stdout
     if not command:
         assert "Exit codes: 0 done" in told.stdout
+    if command == "export":
+        assert '"ensemble-vs-dropout[deploy]"' in " ".join(told.stdout.split())  # brackets are no markup
 
 
 def test_the_version_is_printed(tmp_path):

@@ -39,7 +39,7 @@ def comparison():
     return SimpleNamespace(
         scores=scores, contrasts=contrasts, cost=cost, interval="over the test examples",
         environment={"minutes": 1.25},
-        checks=lambda ignore: [Check("EVD004", "There is one repetition alone.", issue=True)],
+        checks=lambda ignore: [] if ignore else [Check("EVD004", "There is one repetition alone.", issue=True)],
         answer=lambda: answer(contrasts, cost),
     )  # fmt: skip
 
@@ -78,3 +78,10 @@ def test_in_a_file_each_row_of_a_table_is_a_line(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")
     show_frame(pd.DataFrame({"name": ["a"], "licence": ["a licence of many words " * 4]}), "data sets")
     assert "a licence of many words a licence of many words" in capsys.readouterr().out
+
+
+def test_checks_that_are_left_out_are_counted(capsys, monkeypatch):
+    text = shown(capsys, monkeypatch, 80, ignore=["EVD004"])
+    assert "EVD004" not in text
+    assert "1 check left out by --ignore." in text
+    assert "left out by" not in shown(capsys, monkeypatch, 80)

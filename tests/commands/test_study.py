@@ -73,7 +73,7 @@ def test_results_are_one_tidy_table_in_every_form(folder):
 def test_the_plan_tells_groups_time_and_disk(folder):
     done = call(folder, "plan")
     assert done.exit_code == 0
-    assert "2 points and repetitions, 3 runs, 6 networks in 2 groups" in done.stdout
+    assert "2 points of 1 repetition, 3 runs, 6 networks in 2 groups" in done.stdout
     assert "about 0.0 minutes and 0 MB for what is not finished" in done.stdout
 
 
@@ -186,7 +186,10 @@ def test_points_can_be_chosen_by_their_keys(folder):
     whole = pd.read_csv(io.StringIO(call(folder, "results").stdout))
     some = pd.read_csv(io.StringIO(call(folder, "results", "--where", "rate=0.5").stdout))
     pd.testing.assert_frame_equal(some, whole[whole.rate == 0.5].reset_index(drop=True), check_dtype=False)
-    assert call(folder, "verdict").stdout.count("rate=") == 2
+    parts = call(folder, "verdict").stdout.partition("In short:\n")
+    assert parts[0].count("rate=") == 2
+    assert [line.partition(":")[0] for line in parts[2].splitlines()] == ["* rate=0.2", "* rate=0.5"]
+    assert "\n* EVD004: With one repetition" in parts[0]
     one = call(folder, "verdict", "--where", "rate=0.5").stdout
     assert one.startswith("rate=0.5\n")
     assert one.count("rate=") == 1

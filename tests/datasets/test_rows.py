@@ -165,3 +165,18 @@ def test_no_examples_are_refused(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((0, 3)))
     with pytest.raises(InputError, match="must have at least one row of data, got none"):
         [*Rows(tmp_path / "x.npy", Encoding(), (3,), "float32")]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_columns_can_be_kept_to_tell_rows_apart(tmp_path, suffix, monkeypatch):
+    monkeypatch.setattr(rows, "ROWS", 2)
+    frame = pd.DataFrame({"id": ["u1", None, "=3"], "c": ["u", "v", "u"], "a": [1, 2, 3]})
+    path = tmp_path / f"new{suffix}"
+    frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path)
+    new = Rows(path, TWO, (3,), "float32", keep=["id", "a"])
+    found = [(part["numbers"].ravel().tolist(), new.kept) for part in new]
+    assert found == [([1.0, 2.0], [["u1", ""], ["1", "2"]]), ([3.0], [["=3"], ["3"]])]
+    with pytest.raises(InputError, match=r"unknown column of .* to keep 'ids' \(did you mean 'id'\?\)"):
+        list(Rows(path, TWO, (3,), "float32", keep=["ids"]))
+    with pytest.raises(InputError, match="keep is of the columns of a table"):
+        Rows(tmp_path / "x.npy", Encoding(), (3,), "float32", keep=["id"])

@@ -160,8 +160,8 @@ def test_too_few_networks_settle_nothing():
         "to 3.00 over the examples); 0.002 nats less NLL in these networks (-0.020 to 0.030 over the examples)."
     )
     assert one.sentences[-1] == (
-        "Not settled: what training again would find of a single network, the averaged ensemble, dropout (weight "
-        "scaling) and MC dropout; more repetitions tell."
+        "Not settled: how a single network, the averaged ensemble, dropout (weight scaling) and MC dropout would do if "
+        "trained again (3 repetitions or more tell)."
     )
 
 
@@ -247,8 +247,37 @@ def test_sentences_agree_with_their_intervals_and_p_values(seed, shift, repetiti
 
 def test_of_more_questions_than_are_shown_their_number_is_told():
     text = str(found())
-    assert "\nThe first 5 of 6 planned questions; intervals and p-values are adjusted for all:\n" in text
+    assert (
+        "\nThe first 5 of 6 planned questions (the others: the report's Verdict); intervals and p-values are adjusted "
+        "for all:\n"
+    ) in text
     few = answer(
         pd.DataFrame([row("ensemble-single")]), cost_table({arm: [COSTS[arm]] for arm in ("single", "ensemble")})
     )
     assert "\nPlanned questions; intervals and p-values are adjusted for all of them:\n" in str(few)
+
+
+def test_what_may_go_unseen_is_of_planned_questions_alone():
+    """No planned question compares one wide network with a single one: the table has that pair, to explore."""
+    wide = {"arm_a": "ensemble", "rule_a": MEAN, "arm_b": "wide", "rule_b": MEAN}
+    beside = {"arm_a": "single", "rule_a": EACH, "arm_b": "wide", "rule_b": MEAN, "detectable": 0.9, "family": "all"}
+    rows = [row("ensemble-single", metric) for metric in ("error", "nll")]
+    rows += [row("ensemble-single", metric) | of for of in (wide, beside) for metric in ("error", "nll")]
+    costs = {"single": COSTS["single"], "ensemble": COSTS["ensemble"], "wide": COSTS["ensemble"]}
+    one = answer(pd.DataFrame(rows), cost_table({arm: [cost] for arm, cost in costs.items()}))
+    assert one.unsettled == ("the averaged ensemble", "one wide network")
+    assert one.compared == ("the averaged ensemble",)
+    assert one.sentences[-1] == (
+        "Not settled: whether the averaged ensemble or one wide network is better than a single network; differences "
+        "from the averaged ensemble of up to 1.50 percentage points of error and 0.015 nats of NLL may go unseen."
+    )
+
+
+def test_the_end_of_an_interval_beside_0_is_not_rounded_to_it():
+    said = str(found(row("ensemble-single", "nll", better="a", high=-0.00004)))
+    assert "0.010 nats less NLL (0.00004 to 0.015, p = 0.010)" in said
+
+
+def test_an_answer_shows_itself_in_words():
+    one = found()
+    assert repr(one) == str(one)

@@ -112,7 +112,7 @@ def test_what_was_not_tested_is_told_of_these_networks_only():
         "(0.40 to 2.00), 6 % less"
     )
     assert "p =" not in first
-    assert "nothing is known of what training again would find" in last
+    assert "nothing is known of how others would do that are trained again" in last
     assert "p-values" not in last
 
 
@@ -245,8 +245,12 @@ def test_the_worth_of_each_arm_is_told_in_networks():
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
-        (np.nan, np.nan, "What 100-pass MC dropout is worth in networks cannot be told from one repetition."),
-        (1.0, np.inf, "What 100-pass MC dropout is worth in networks cannot be told here, by calibrated NLL: anything"),
+        (np.nan, np.nan, "How many networks 100-pass MC dropout is worth cannot be told from one repetition."),
+        (
+            1.0,
+            np.inf,
+            "How many networks 100-pass MC dropout is worth cannot be told here, by calibrated NLL: any number",
+        ),
         (np.inf, np.inf, "100-pass MC dropout is worth more than 5 independent networks here, by calibrated NLL."),
         (1.3, 2.5, "100-pass MC dropout is worth 1.8 independent networks here (1.3 to 2.5), by calibrated NLL."),
     ],

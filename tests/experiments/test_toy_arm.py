@@ -43,7 +43,7 @@ def test_the_tables_of_a_comparison_have_it(folder, evd):
 def test_the_verdict_the_report_and_the_figures_name_it(folder, evd):
     verdict = (folder / "run" / "verdict.txt").read_text()
     assert "The averaged trio of lightly dropped networks against the averaged ensemble" in verdict
-    told = "What the trio of 2 lightly dropped networks is worth in networks cannot be told from one repetition."
+    told = "How many networks the trio of 2 lightly dropped networks is worth cannot be told from one repetition."
     assert told in verdict
     page = (folder / "run" / "report.md").read_text()
     assert "trio of lightly dropped networks, majority vote (2)" in page

@@ -110,6 +110,4 @@ def _first_made(drawing: Drawing, sources: Sequence[Source], at: Mapping[str, An
             continue
         except InputError as error:
             refused = refused or f" ({source.name}: {error})"
-    return (
-        f"needs {drawing.needs}{refused}; evd study run {STUDIES}/{drawing.study}.yaml --store STORE makes it possible"
-    )
+    return f"needs {drawing.needs}{refused}, as {STUDIES}/{drawing.study}.yaml of the repository describes one"
