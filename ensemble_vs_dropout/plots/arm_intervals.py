@@ -45,10 +45,12 @@ class ArmIntervals(Display):
         table = found.table.copy()
         table.insert(3, "label", labels)
         several = table["repetition"].nunique() > 1
-        facts = [f"{name} {value}" for name, value in found.told.items()]
+        split, condition = (str(found.told.get(name, "")) for name in ("split", "condition"))
+        moved = condition not in ("", "clean")
+        facts = [f"the {split} part" * bool(split), f"{condition} of severity {found.told.get('severity')}" * moved]
         caption = [
             f"Dot: {'each of several repetitions' if several else 'the measure'}; bar: {interval}.",
-            f"Data: {', '.join([dataset, *facts])}.",
+            f"Data: {', '.join([dataset, *filter(None, facts)])}.",
             "In brackets: networks or passes combined by the rule before.",
             style.direction(table["metric"].unique()),
         ]

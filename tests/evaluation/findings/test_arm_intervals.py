@@ -22,7 +22,10 @@ def test_the_display_draws_the_table_of_the_finding_beside_arms_in_words():
     display, finding = ArmIntervals.from_scores(scores(), dataset="d", interval="95 %"), arm_intervals(scores())
     pd.testing.assert_frame_equal(display.table.drop(columns="label"), finding.table)
     assert finding.told == {"split": "test", "condition": "clean", "severity": 0}
-    assert "split test, condition clean, severity 0" in display.caption
+    assert "Data: d, the test part." in display.caption
+    blurred = scores().assign(condition="blur", severity=3)
+    moved = ArmIntervals.from_scores(blurred, dataset="d", interval="95 %")
+    assert "Data: d, the test part, blur of severity 3." in moved.caption
 
 
 def test_repetitions_lie_side_by_side_around_the_line_of_their_arm():
