@@ -22,6 +22,7 @@ from ensemble_vs_dropout.training.schedule import TRAIN, Schedule
 from ensemble_vs_dropout.training.stateless import CannotStack
 from ensemble_vs_dropout.types import IntArray
 
+FEW_STEPS = 12  # of a recurrent layer: a GRU of 6 is traced in half the time, of 24 in one and a half times
 METRICS = 3  # the last of the four groups of a state
 
 
@@ -166,7 +167,8 @@ class Stacked:
                 _check_shapes(tf.compat.v1.get_default_graph())
                 return [value for group in after for value in group]
 
-            after = tf.vectorized_map(of_member, (state, own, indices), warn=False)
+            with _short_loops_unrolled(template):
+                after = tf.vectorized_map(of_member, (state, own, indices), warn=False)
             return [tf.ensure_shape(value, before.shape) for value, before in zip(after, state, strict=True)]
 
         # Traced once, for whole batches and the last one: how many examples it takes is left open.
@@ -247,6 +249,31 @@ class Stacked:
             return tf.map_fn(of_slot, slots, fn_output_signature=kinds, parallel_iterations=2)
 
         return results, evaluate
+
+
+@contextmanager
+def _short_loops_unrolled(model: keras.Model) -> Iterator[None]:
+    """Trace Keras' recurrent layers of few steps step by step: vectorizing a loop and its gradient takes longer."""
+    short = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.RNN) and not layer.unroll and _is_short(layer)
+    ]
+    try:
+        for layer in short:
+            layer.unroll = True
+        yield
+    finally:
+        for layer in short:
+            layer.unroll = False
+
+
+def _is_short(layer: keras.layers.RNN) -> bool:
+    """Return whether a layer and its cells are Keras' own, and it was built for few steps."""
+    cells = getattr(layer.cell, "cells", [layer.cell])
+    shape: Any = (layer.get_build_config() or {}).get("input_shape") or ()
+    own = all(type(part).__module__.startswith("keras.") for part in (layer, *cells))
+    return own and len(shape) > 1 and isinstance(shape[1], int) and shape[1] <= FEW_STEPS
 
 
 def _by_slot(results: Mapping[str, tf.Tensor], slots: int) -> list[Logs]:

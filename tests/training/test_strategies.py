@@ -9,6 +9,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.draws import words_by_arithmetic, words_by_operation
 from ensemble_vs_dropout.predictors import Ensemble
+from ensemble_vs_dropout.training import stacked
 from ensemble_vs_dropout.training.masks import own_masks
 
 L, O, R = keras.layers, keras.optimizers, keras.regularizers  # noqa: E741
@@ -231,3 +232,33 @@ def assert_same_weights(first, second, atol=1e-3):
     for one, other in zip(a.models, b.models, strict=True):
         for v, w in zip(one.get_weights(), other.get_weights(), strict=True):
             np.testing.assert_allclose(v, w, atol=atol)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [stacked.FEW_STEPS, stacked.FEW_STEPS + 1])
+def test_recurrent_layers_of_few_steps_are_traced_step_by_step_and_stay_as_they_were(steps):
+    seen = []
+
+    class Seen(keras.layers.GRU):
+        def call(self, sequences, initial_state=None, mask=None, training=False):
+            seen.append(self.unroll)
+            return super().call(sequences, initial_state, mask, training)
+
+    Seen.__module__ = keras.layers.GRU.__module__  # a layer of one's own keeps its loop
+
+    def build():
+        model = keras.Sequential([keras.Input((steps, 2)), Seen(3), keras.layers.Dense(2)])
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(12, steps, 2)).astype("float32"), np.arange(12) % 2
+    one, other = (Ensemble(build, members=2, seed=1) for _ in range(2))
+    seen.clear()
+    one.fit(x, y, strategy="stacked", epochs=2, batch_size=6, verbose=0)
+    assert any(seen) == (steps <= stacked.FEW_STEPS)
+    assert not any(model.layers[0].unroll for model in one.models)
+    other.fit(x, y, strategy="looped", epochs=2, batch_size=6, verbose=0)
+    for ours, theirs in zip(one.models, other.models, strict=True):
+        for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
