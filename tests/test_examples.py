@@ -24,8 +24,8 @@ def test_an_example_runs_and_says_something(path, tmp_path):
     assert len(done.stdout.splitlines()) >= 3
 
 
-def test_there_are_the_four():
-    assert len(EXAMPLES) == 4
+def test_there_are_the_five():
+    assert len(EXAMPLES) == 5
 
 
 ROOMS = ["", "measures", "datasets", "evaluation", "plots", "predictors", "experiments", "report", "training", "models"]

@@ -7,6 +7,7 @@ The way of the data through the folder, and the file of each step:
     finding      where a known set lies on this machine
     idx, archives  reading gzip IDX files, and npz files without pickles
     fetching     downloading with Keras: the only file here that imports it, inside one function
+    batches      from_batches: sources of batches become arrays
     files        the user's npz; tables: the user's csv and parquet; columns: their columns as features
     preparation  from_arrays: the one road that all loaders take, in this order:
       labels     encode labels as 0..K-1
@@ -19,6 +20,7 @@ The way of the data through the folder, and the file of each step:
 Nothing here imports TensorFlow, Keras, pandas or scikit-learn before a function needs it.
 """
 
+from ensemble_vs_dropout.datasets.batches import from_batches
 from ensemble_vs_dropout.datasets.description import describe_datasets
 from ensemble_vs_dropout.datasets.known import KNOWN, KnownDataset
 from ensemble_vs_dropout.datasets.loading import load_dataset
@@ -33,6 +35,7 @@ __all__ = [
     "Shift",
     "describe_datasets",
     "from_arrays",
+    "from_batches",
     "load_dataset",
     "shift",
 ]

@@ -368,7 +368,7 @@ def _data(
         remedy = (
             "write it by frame.to_csv('mine.csv', index=False), and give load_dataset('mine.csv', target=...)"
             if what == "DataFrame"
-            else "datasets.from_arrays makes a Dataset of arrays"
+            else "datasets.from_arrays makes a Dataset of arrays, from_batches of tf.data and a PyDataset"
         )
         raise InputError(f"data must be a Dataset, a known name or the path of a file, got {what}; {remedy}")
     if not isinstance(data, Dataset):

@@ -10,13 +10,14 @@ from bare import BARE
 
 import ensemble_vs_dropout as evd
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.datasets import from_arrays
+from ensemble_vs_dropout.datasets import from_arrays, from_batches
 from ensemble_vs_dropout.experiments.comparing import compare
 from ensemble_vs_dropout.experiments.comparison import Comparison
 from ensemble_vs_dropout.experiments.running import class_weights, data_digest
 from ensemble_vs_dropout.experiments.settings import make_settings
 from ensemble_vs_dropout.measures import brier
 from ensemble_vs_dropout.models.backend import keras
+from ensemble_vs_dropout.models.builders import mlp
 from ensemble_vs_dropout.predictors import Ensemble
 from ensemble_vs_dropout.seeds import derive
 from ensemble_vs_dropout.types import Dataset
@@ -329,3 +330,17 @@ def test_a_builder_that_raises_is_told_with_its_own_line():
     line = raising.__code__.co_firstlineno + 2
     with pytest.raises(InputError, match=rf"raising raised AttributeError with rate=0.5: .*x_trian.* line {line}\)"):
         evd.compare("digits", raising, rate=0.5, verbose=0)
+
+
+@pytest.mark.slow
+def test_batches_are_compared_as_their_arrays_with_weights_of_classes_and_examples():
+    rng = np.random.default_rng(0)
+    y = np.arange(150) % 3
+    x, weights = rng.normal(size=(150, 4)) + y[:, None], rng.uniform(0.5, 2.0, 150)
+    few = {"members": 2, "rate": 0.2, "passes": 3, "repetitions": 1, "epochs": 2, "class_weight": "balanced", **BARE}
+    places = [slice(start, start + 16) for start in range(0, 150, 16)]
+    chunks = [(x[place], y[place], weights[place]) for place in places]
+    tested = [(x[:60], y[:60])]
+    arrays = from_arrays(x, y, x[:60], y[:60], weights_train=weights)
+    one, other = (compare(data, mlp(units=[8]), **few) for data in (from_batches(chunks, tested), arrays))
+    pd.testing.assert_frame_equal(one.scores, other.scores)
