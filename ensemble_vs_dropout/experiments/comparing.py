@@ -50,6 +50,7 @@ from ensemble_vs_dropout.models.builders import (
     Builder,
     Network,
     build_for,
+    check_takes_width,
     find_builder,
     matching_width,
     takes_width,
@@ -442,7 +443,8 @@ def _check(builder: Builder, data: Dataset, settings: Settings, recipes: Set[str
     if settings.members > 1:
         Ensemble(lambda: build_for(builder, data, rate=0.0), 2, settings.seed)  # would members start identical?
     if any(RECIPES[recipe].single for recipe in recipes):
-        matching_width(builder, data, settings.members)
+        check_takes_width(builder)
+        build_for(builder, data, rate=0.0, width=settings.members**0.5)  # about as wide as it will be
     if settings.exact:
         ExactDropout(networks[-1])
     for name, amount in conditions(settings.shifts):

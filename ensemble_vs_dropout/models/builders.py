@@ -286,10 +286,7 @@ def matching_width(builder: Builder, data: Dataset, members: int) -> float:
         >>> round(wide / one, 1)
         4.0
     """
-    if not takes_width(builder):
-        raise InputError(
-            "controls need a builder that takes width (1.0 is the network itself): def build(data, rate, width)"
-        )
+    check_takes_width(builder)
     wanted = members * build_for(builder, data, rate=0.0).count_params()
     low, high = 1.0, float(members)
     for _ in range(10):
@@ -314,6 +311,18 @@ def check_takes_nothing(build: Builder) -> None:
         raise InputError(
             f"build must take nothing here, got a function of ({', '.join(wanted)}); give what it takes, as in "
             f"lambda: build({', '.join(f'{name}=...' for name in wanted)})"
+        )
+
+
+def check_takes_width(builder: Builder) -> None:
+    """Raise `InputError` unless a builder can make its network wider.
+
+    Example:
+        >>> check_takes_width(mlp())
+    """
+    if not takes_width(builder):
+        raise InputError(
+            "controls need a builder that takes width (1.0 is the network itself): def build(data, rate, width)"
         )
 
 

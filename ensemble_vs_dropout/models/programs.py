@@ -3,14 +3,19 @@
 Making a graph takes longer than many an epoch. A traced function knows its model only by the variables that it
 captured, so it runs on another model of the same architecture when that model's variables are put in their place. Only
 what is made of Keras' own parts is shared: a part of the user's own may hold constants that no configuration tells.
+
+Such programs outlive who traced them: a second `fit` of a network that is built alike traces nothing. The process keeps
+those that were used last, and with each the model that it was traced on.
 """
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+import threading
+import weakref
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +35,79 @@ _MARKS = ("__keras_tensor__", "__tuple__", "__slice__", "__ellipsis__", "__numpy
 _COMPARED = 8  # examples that are predicted in two ways
 _ROUNDING, _ROUNDING_OF_HALVES = 1e-3, 3e-2  # of probabilities, in float32 and in half precision
 Body = Callable[..., Any]  # (model, *tensors) -> a tensor, or None where what it computes ends in the variables
+_MOST, _LARGEST = 48, 2_000_000  # programs that are kept, and the parameters of the models that they were traced on
+T = TypeVar("T")
+
+
+@lru_cache(maxsize=256)
+def bound(function: Body, *given: Hashable) -> Body:
+    """Return a function with its first arguments given, the same object for the same ones.
+
+    Example:
+        >>> bound(max, 3) is bound(max, 3), bound(max, 3)(5)
+        (True, 5)
+    """
+    return partial(function, *given)
+
+
+class Kept(Generic[T]):
+    """What was traced last, by what it is of: at most so many, of models of at most so many parameters in all.
+
+    Example:
+        >>> kept = Kept[str](most=1)
+        >>> kept.put("a", "first", 10), kept.put("b", "second", 10), kept.get("a"), kept.get("b")
+        (None, None, None, 'second')
+    """
+
+    def __init__(self, most: int = _MOST, largest: int = _LARGEST):
+        self._most, self._largest, self._lock = most, largest, threading.Lock()
+        self._known: OrderedDict[Hashable, tuple[T, int]] = OrderedDict()
+        _EVERY.add(self)
+
+    def get(self, key: Hashable) -> T | None:
+        """Return what is kept by this key."""
+        with self._lock:
+            if key not in self._known:
+                return None
+            self._known.move_to_end(key)
+            return self._known[key][0]
+
+    def put(self, key: Hashable, traced: T, parameters: int) -> None:
+        """Keep something, and let go what was used longest ago where there is too much."""
+        if parameters > self._largest:
+            return
+        with self._lock:
+            self._known[key] = traced, parameters
+            while len(self._known) > self._most or sum(size for _, size in self._known.values()) > self._largest:
+                self._known.popitem(last=False)
+
+    def clear(self) -> None:
+        """Let go all."""
+        with self._lock:
+            self._known.clear()
+
+
+_EVERY: weakref.WeakSet[Kept[Any]] = weakref.WeakSet()
+
+
+def forget() -> None:
+    """Let go all that was traced, with the models that it was traced on; what is needed again is traced again.
+
+    Example:
+        >>> kept = Kept[str]()
+        >>> kept.put("a", "traced", 10)
+        >>> forget()
+        >>> kept.get("a") is None
+        True
+    """
+    for kept in list(_EVERY):
+        kept.clear()
+
+
+def of_keras_now() -> tuple[Any, ...]:
+    """Return what Keras was told for all models, which stands in what is traced and in no configuration."""
+    told = keras.config
+    return told.epsilon(), told.floatx(), told.image_data_format(), told.is_flash_attention_enabled()
 
 
 class Program:
@@ -44,13 +122,23 @@ class Program:
         self._model = model
         self._plan = None if None in self._captured else plan(model)
 
+    @property
+    def plan(self) -> str | None:
+        """What describes the models that it may run on; None where it may run on its own alone."""
+        return self._plan
+
     def fits(self, model: keras.Model) -> bool:
         """Return whether it may run on this model."""
         return model is self._model or (self._plan is not None and plan(model) == self._plan)
 
-    def on(self, model: keras.Model) -> Callable[..., Any]:
-        """Return the function of tensors that runs on this model, now or in the graph that is being made."""
-        if model is self._model:
+    def on(self, model: keras.Model, own: bool = True) -> Callable[..., Any]:
+        """Return the function of tensors that runs on this model, now or in the graph that is being made.
+
+        Args:
+            model: One that it fits.
+            own: Whether the model that it was traced on has the variables that it had then.
+        """
+        if own and model is self._model:
             return self.function
         handles = _handles(model)
         placed = [handles[place] for place in self._captured if place is not None]
@@ -89,17 +177,38 @@ class Programs:
             InputError: It is to be `pure` and would change a variable, or draws by TensorFlow itself.
         """
         kinds = ((place, one.dtype, tuple(one.shape[1:])) for place, one in by_place(given).items())
-        key = (body, *kinds)
+        key = (body, pure, *kinds)
         if (key, id(model)) not in self._found:
             program = next((known for known in self._known[key] if known.fits(model)), None)
-            if program is None:
+            kept = None if program else self._kept(key, model)
+            if program is None and kept is None:
                 program = Program(body, model, *given)
                 if pure:
                     _check_pure(program.function, model.name)
                     check_raw_draws(program.function.graph, model.name)
                 self._known[key].append(program)
-            self._found[key, id(model)] = model, program.on(model)
+                if _lasts(body) and program.plan is not None:
+                    _KEPT.put((key, program.plan, of_keras_now()), program, model.count_params())
+            # The model that a kept one was traced on may have got another optimizer since: variables are put in place.
+            run = program.on(model) if program else kept.on(model, own=False) if kept else None
+            assert run is not None
+            self._found[key, id(model)] = model, run
         return self._found[key, id(model)][1]
+
+    def _kept(self, key: Any, model: keras.Model) -> Program | None:
+        """Return the program that another trainer or predictor has traced for such a model."""
+        described = plan(model) if _lasts(key[0]) else None
+        return None if described is None else _KEPT.get((key, described, of_keras_now()))
+
+
+_KEPT = Kept[Program]()
+
+
+def _lasts(body: Body) -> bool:
+    """Return whether a body is of a module, and so the same for every trainer and predictor."""
+    if isinstance(body, partial):
+        return bound(body.func, *body.args) is body
+    return "." not in getattr(body, "__qualname__", ".")
 
 
 def _check_pure(function: Any, name: str) -> None:
@@ -159,7 +268,7 @@ def forward(
         InputError: A layer draws or changes a variable in inference mode, or mixes the examples of a batch.
     """
     head = head or read_head(model)
-    body = _BODIES.setdefault(head, partial(_forward, head))
+    body = bound(_forward, head)
 
     def predicted(part: npt.NDArray[np.generic]) -> FloatArray:
         return np.asarray(programs.run(body, model, as_tensors(part, computed=True), pure=True))
@@ -223,9 +332,6 @@ def check_batches(model: keras.Model, whole: FloatArray, predicted: Callable[[sl
             f"the predictions of {model.name!r} change with the batch (by {off:.2g} in the first {some} examples): a "
             "layer mixes examples, or draws for a whole batch; let it treat each example by itself in inference mode"
         )
-
-
-_BODIES: dict[Head, Body] = {}
 
 
 def _forward(head: Head, model: keras.Model, x: Any) -> tf.Tensor:

@@ -7,7 +7,6 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +15,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.models.calling import as_tensors
 from ensemble_vs_dropout.models.heads import Head
-from ensemble_vs_dropout.models.programs import Programs, told_in_a_sentence
+from ensemble_vs_dropout.models.programs import Programs, bound, told_in_a_sentence
 from ensemble_vs_dropout.models.targets import read_training_head
 from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.training.checkpoints import Keeper, Row, Standing
@@ -245,7 +244,7 @@ def evaluate_members(
         >>> [list(logs) for logs in evaluate_members([model], part, batch_size=2)]
         [['loss']]
     """
-    step, programs, logs = partial(evaluate, batch_size), Programs(), []
+    step, programs, logs = bound(evaluate, batch_size), Programs(), []
     data: dict[Head, Batch] = {}
     with one_graph_each():
         for model in models:

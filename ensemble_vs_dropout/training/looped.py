@@ -6,7 +6,6 @@ lie on the device once, which spares the Python work per step.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.draws import words_by_operation
-from ensemble_vs_dropout.models.programs import Programs
+from ensemble_vs_dropout.models.programs import Programs, bound
 from ensemble_vs_dropout.training.masks import own_masks
 from ensemble_vs_dropout.training.schedule import TRAIN, Schedule
 from ensemble_vs_dropout.training.streams import Stream
@@ -33,8 +32,8 @@ class Looped:
     def __init__(self, schedule: Schedule, data: dict[str, Batch]):
         self.schedule, self.data = schedule, data
         self._programs = Programs()
-        self._train_epoch = partial(train_epoch, schedule.batch_size)
-        self._evaluate = partial(evaluate, schedule.batch_size)
+        self._train_epoch = bound(train_epoch, schedule.batch_size)
+        self._evaluate = bound(evaluate, schedule.batch_size)
         self._returned: Any = None  # by the last step of the epoch, where it is the user's own
 
     def load(self, slot: int, model: keras.Model) -> None:
@@ -47,7 +46,7 @@ class Looped:
         if isinstance(self.schedule.train, Stream):
             batches = feeds[0]
         elif on_batch is None:
-            order = tf.constant(feeds[0])
+            order = tf.constant(feeds[0].T)
             self._returned = self._programs.run(self._train_epoch, self.model, order, *self.data[TRAIN])
             return
         else:
@@ -61,7 +60,9 @@ class Looped:
 
     def holds_unknown_variables(self, model: keras.Model, order: Any) -> bool:
         """Return whether a training step uses variables of TensorFlow's that Keras does not know of."""
-        traced: Any = self._programs.get(self._train_epoch, model, tf.constant(order), *self.data[TRAIN])
+        traced: Any = self._programs.get(self._train_epoch, model, tf.constant(order.T), *self.data[TRAIN])
+        if not hasattr(traced, "graph"):  # of another model, and so of Keras' own parts alone
+            return False
         known = {id(v.value) for v in [*model.variables, *model.optimizer.variables, *model.metrics_variables]}
         return any(id(variable) not in known for variable in traced.graph.variables)
 
@@ -92,12 +93,15 @@ class Looped:
 
 
 def train_epoch(batch_size: int, model: keras.Model, order: tf.Tensor, *data: Any) -> Any:
-    """Train a model for one epoch on the examples in this order; return what the last step of its own returned."""
+    """Train a model for one epoch on the examples in this order; return what the last step of its own returned.
+
+    The order has a row for each example, as `take` wants them in columns: how many they are is left open.
+    """
 
     def step(start: tf.Tensor) -> Any:
-        return train_step(model, *take(data, order[:, start : start + batch_size]))
+        return train_step(model, *take(data, tf.transpose(order[start : start + batch_size])))
 
-    return _each(step, tf.shape(order)[1], batch_size, own=has_own(model, "train_step"))
+    return _each(step, tf.shape(order)[0], batch_size, own=has_own(model, "train_step"))
 
 
 def evaluate(batch_size: int, model: keras.Model, *data: Any) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.draws import words_by_arithmetic
+from ensemble_vs_dropout.models.programs import Kept, of_keras_now, plan
 from ensemble_vs_dropout.training import stateless
 from ensemble_vs_dropout.training.looped import EVALUATED, Batch, Logs, as_number, cut, take
 from ensemble_vs_dropout.training.numbers import Numbers
@@ -28,6 +29,9 @@ METRICS = 3  # the last of the four groups of a state
 
 # Operations whose results have a length that depends on values, so that members' results may not lie side by side.
 _VALUES_SET_SHAPES = ("Where", "Unique", "UniqueV2", "UniqueWithCounts", "UniqueWithCountsV2", "ListDiff", "SparseAdd")
+
+
+_KEPT = Kept[tuple[Any, Any]](most=8)  # the training of members that were built alike, by what it depends on
 
 
 class Stacked:
@@ -57,7 +61,7 @@ class Stacked:
         self._trained = False  # whether the program has run
         try:
             with _quiet():
-                self._train = self._compile_training()
+                self._step, self._train = self._training()
                 self._results, self._evaluate = self._compile_looking()
                 if not xla:
                     self._try()
@@ -86,7 +90,7 @@ class Stacked:
             if not self.xla or self._trained:
                 raise
             self.xla = False
-            self._train = self._compile_training()
+            self._step, self._train = self._training()
             self._state = self._train(state, self.data[TRAIN], orders, self._given_numbers())
         self._trained, self._values = True, {}
 
@@ -140,11 +144,6 @@ class Stacked:
     def _given_numbers(self) -> list[tf.Tensor]:
         return [tf.constant(values) for values in self._numbers]
 
-    def _packed(self, flat: Sequence[tf.Tensor]) -> stateless.State:
-        """Return a member's state in its groups."""
-        ends = np.cumsum([0, *map(len, self._groups)])
-        return tuple(list(flat[start:end]) for start, end in itertools.pairwise(ends))
-
     def _try(self) -> None:
         """Take a step that nobody sees: some operations say only then that they cannot be vectorized."""
         values = [tf.identity(variable.value) for group in self._groups for variable in group]
@@ -153,17 +152,32 @@ class Stacked:
         state = [tf.stack([value] * self.slots) for value in values]
         self._step(state, self.data[TRAIN], indices, self._given_numbers())
 
-    def _compile_training(self) -> Any:
-        """Return what trains all slots for an epoch."""
-        template, size = self._template, self.schedule.batch_size
-        most, numbers = self.schedule.examples // size, Numbers(template, self._varied)
+    def _training(self) -> tuple[Any, Any]:
+        """Return what takes a step, and what trains all slots for an epoch; as it was traced for such models before."""
+        described, data = plan(self._template), keras.tree.flatten(self.data[TRAIN])
+        kinds = tuple((part.dtype, tuple(part.shape[1:])) for part in data)
+        of_numbers = tuple(values.shape for values in self._numbers)
+        size = self.schedule.batch_size
+        most = self.schedule.examples // size
+        key = (described, of_keras_now(), self._varied, of_numbers, self.slots, self.xla, size, most, kinds)
+        found = _KEPT.get(key) if described else None
+        if found is None:
+            found = self._compile_training(most)
+            if described and not found[0].captured_inputs:
+                _KEPT.put(key, found, self._template.count_params())
+        return found
+
+    def _compile_training(self, most: int) -> tuple[Any, Any]:
+        """Return what takes a step, and what trains all slots for an epoch. Neither knows this object."""
+        template, size, slots, xla = self._template, self.schedule.batch_size, self.slots, self.xla
+        numbers, groups = Numbers(template, self._varied), self._groups
 
         def step(state: list[tf.Tensor], data: Batch, indices: tf.Tensor, own: list[tf.Tensor]) -> list[tf.Tensor]:
             def of_member(given: Any) -> Any:
                 flat, given_numbers, places = given
                 batch = take(data, places)
                 with numbers.replaced(given_numbers, words_by_arithmetic):
-                    after = stateless.train_step(template, self._packed(flat), batch[0], batch[1], (*batch, None)[2])
+                    after = stateless.train_step(template, _packed(groups, flat), batch[0], batch[1], (*batch, None)[2])
                 _check_shapes(tf.compat.v1.get_default_graph())
                 return [value for group in after for value in group]
 
@@ -172,21 +186,19 @@ class Stacked:
             return [tf.ensure_shape(value, before.shape) for value, before in zip(after, state, strict=True)]
 
         # Traced once, for whole batches and the last one: how many examples it takes is left open.
-        variables = [variable for group in self._groups for variable in group]
+        variables = [variable for group in groups for variable in group]
         traced_step = tf.function(step, autograph=False).get_concrete_function(
-            [tf.TensorSpec((self.slots, *variable.shape), variable.value.dtype) for variable in variables],
-            keras.tree.map_structure(lambda part: tf.TensorSpec(part.shape, part.dtype), self.data[TRAIN]),
-            tf.TensorSpec((self.slots, 2, None), tf.int32),
+            [tf.TensorSpec((slots, *variable.shape), variable.value.dtype) for variable in variables],
+            keras.tree.map_structure(lambda part: tf.TensorSpec((None, *part.shape[1:]), part.dtype), self.data[TRAIN]),
+            tf.TensorSpec((slots, 2, None), tf.int32),
             [tf.TensorSpec(values.shape, values.dtype) for values in self._numbers],
         )
 
-        self._step = traced_step
-
-        @tf.function(jit_compile=self.xla, autograph=False)
+        @tf.function(jit_compile=xla, autograph=False)
         def train_whole_batches(
             state: list[tf.Tensor], data: Batch, orders: tf.Tensor, full: tf.Tensor, own: list[tf.Tensor]
         ) -> list[tf.Tensor]:
-            batches = tf.reshape(orders, (self.slots, 2, most, size))
+            batches = tf.reshape(orders, (slots, 2, most, size))
             loop = tf.while_loop(
                 lambda number, *flat: number < full,
                 lambda number, *flat: (number + 1, *traced_step(list(flat), data, batches[:, :, number], own)),
@@ -196,21 +208,19 @@ class Stacked:
             return list(loop[1:])
 
         # One step an epoch is not worth XLA's time to compile it, unless it is the only one.
-        step_alone = (
-            tf.function(traced_step, jit_compile=True, autograph=False) if self.xla and not most else traced_step
-        )
+        step_alone = tf.function(traced_step, jit_compile=True, autograph=False) if xla and not most else traced_step
 
         def train(state: list[tf.Tensor], data: Batch, orders: IntArray, own: list[tf.Tensor]) -> list[tf.Tensor]:
             examples = orders.shape[-1]
             full = examples // size
             if full:
-                batches = np.zeros((self.slots, 2, most * size), np.int32)  # of those with the most examples
+                batches = np.zeros((slots, 2, most * size), np.int32)  # of those with the most examples
                 batches[:, :, : full * size] = orders[:, :, : full * size]
                 state = train_whole_batches(state, data, tf.constant(batches), tf.constant(full), own)
             rest = orders[:, :, full * size :]
             return step_alone(state, data, tf.constant(rest), own) if examples % size else state
 
-        return train
+        return traced_step, train
 
     def _compile_looking(self) -> tuple[Any, Any]:
         """Return what gives the results of slots: of their metrics, and of a part that is looked at."""
@@ -239,7 +249,9 @@ class Stacked:
                 def batch(start: tf.Tensor, *flat: tf.Tensor) -> Any:
                     part = cut(data, start, EVALUATED)
                     with numbers.replaced([values[slot] for values in own]):
-                        after = stateless.test_step(template, self._packed(flat), part[0], part[1], (*part, None)[2])
+                        after = stateless.test_step(
+                            template, _packed(self._groups, flat), part[0], part[1], (*part, None)[2]
+                        )
                     return (start + EVALUATED, *(value for group in after for value in group))
 
                 before = [*(value[slot] for value in state), *fresh]
@@ -249,6 +261,12 @@ class Stacked:
             return tf.map_fn(of_slot, slots, fn_output_signature=kinds, parallel_iterations=2)
 
         return results, evaluate
+
+
+def _packed(groups: Sequence[Sequence[Any]], flat: Sequence[tf.Tensor]) -> stateless.State:
+    """Return a member's state in its groups."""
+    ends = np.cumsum([0, *map(len, groups)])
+    return tuple(list(flat[start:end]) for start, end in itertools.pairwise(ends))
 
 
 @contextmanager

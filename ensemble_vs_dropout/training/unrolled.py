@@ -4,13 +4,12 @@ The graph's independent parts run side by side, and one call trains all members 
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ensemble_vs_dropout.models.backend import keras, tf
-from ensemble_vs_dropout.models.programs import Programs
+from ensemble_vs_dropout.models.programs import Programs, bound
 from ensemble_vs_dropout.training.looped import Batch, Logs, evaluate, logs_of, take, train_step
 from ensemble_vs_dropout.training.schedule import TRAIN, Schedule
 
@@ -25,7 +24,7 @@ class Unrolled:
         self.models: dict[int, keras.Model] = {}
         self._done: set[int] = set()
         self._programs = Programs()
-        self._evaluate = partial(evaluate, schedule.batch_size)
+        self._evaluate = bound(evaluate, schedule.batch_size)
         self._train: Any = None
         self._returned: dict[int, Any] = {}  # by slot, what the last step of the user's own returned
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from ensemble_vs_dropout.models import architecture as architecture_room
+from ensemble_vs_dropout.models import programs as programs_room
 from ensemble_vs_dropout.models.architecture import architecture, difference, unchanging
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.classic_dropout import ClassicDropout
-from ensemble_vs_dropout.models.programs import Programs, plan
+from ensemble_vs_dropout.models.programs import Kept, Program, Programs, bound, forget, of_keras_now, plan
 from ensemble_vs_dropout.training.loop import create_variables
 from ensemble_vs_dropout.training.looped import train_step
 
@@ -31,6 +32,11 @@ def model_of(*layers, loss="mse", optimizer="adam"):
     model.compile(optimizer, loss, metrics=["mae"])
     create_variables(model, BATCH)
     return model
+
+
+@pytest.fixture(autouse=True)
+def _nothing_traced_before():
+    forget()
 
 
 BATCH = (tf.reshape(tf.range(12.0), (4, 3)), tf.ones((4, 1)))
@@ -145,3 +151,72 @@ def test_what_two_architectures_differ_in_is_named(one, other, told):
 def test_a_difference_in_the_optimizer_is_named():
     models = [model_of(optimizer=keras.optimizers.Adam(rate)) for rate in (0.5, 0.25)]
     assert difference(*map(architecture, models)) == "learning_rate of Adam (0.5 and 0.25)"
+
+
+def test_another_trainer_runs_what_was_traced_for_a_model_built_alike(monkeypatch):
+    made = []
+    monkeypatch.setattr(programs_room, "Program", lambda *given: made.append(1) or Program(*given))
+    (first, second), alone = twins(ALIKE["batch norm, dropout, decay"])
+    together = [weights for model in (first, second) for weights in trained([model], Programs())]
+    assert len(made) == 1
+    for model, weights in zip(alone, together, strict=True):
+        forget()
+        for one, other in zip(trained([model], Programs())[0], weights, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert len(made) == 3
+
+
+def test_the_model_that_was_traced_may_get_another_optimizer_since():
+    model, twin = (model_of(keras.layers.Dense(4, "relu")) for _ in range(2))
+    twin.set_weights(model.get_weights())
+    start = model.get_weights()
+    trained([model], Programs())
+    for one in (model, twin):  # the same again, from the start: its variables are others than those that were captured
+        one.set_weights(start)
+        one.compile("adam", "mse", metrics=["mae"])
+        create_variables(one, BATCH)
+    found, expected = (trained([one], Programs())[0] for one in (model, twin))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert int(model.optimizer.iterations) == 2
+
+
+def test_what_keras_is_told_for_all_models_counts():
+    before = of_keras_now()
+    keras.config.set_epsilon(1e-3)
+    try:
+        assert of_keras_now() != before
+    finally:
+        keras.config.set_epsilon(before[0])
+    assert of_keras_now() == before
+
+
+def test_a_body_is_the_same_for_all_or_is_not_kept():
+    assert bound(train_step, 3) is bound(train_step, 3)
+    model, given = model_of(keras.layers.Dense(4)), (BATCH[0],)
+
+    def inside(model, x):
+        return model(x)
+
+    for body, kept in ((inside, False), (lambda model, x: model(x), False), (_called, True)):
+        first, second = Programs(), Programs()
+        first.run(body, model, *given)
+        second.run(body, model, *given)
+        assert (traces(second) == 0) == kept
+
+
+def _called(model, x):
+    return model(x)
+
+
+def test_what_was_used_longest_ago_goes_first_and_nothing_too_large_is_kept():
+    kept = Kept(most=2, largest=100)
+    kept.put("a", 1, 10)
+    kept.put("b", 2, 10)
+    assert kept.get("a") == 1
+    kept.put("c", 3, 10)
+    assert (kept.get("a"), kept.get("b"), kept.get("c")) == (1, None, 3)
+    kept.put("d", 4, 95)
+    assert (kept.get("c"), kept.get("d")) == (None, 4)
+    kept.put("e", 5, 101)
+    assert (kept.get("d"), kept.get("e")) == (4, None)

@@ -8,6 +8,7 @@ import pytest
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.draws import words_by_arithmetic, words_by_operation
+from ensemble_vs_dropout.models.programs import forget
 from ensemble_vs_dropout.predictors import Ensemble
 from ensemble_vs_dropout.training import stacked
 from ensemble_vs_dropout.training.masks import own_masks
@@ -262,3 +263,31 @@ def test_recurrent_layers_of_few_steps_are_traced_step_by_step_and_stay_as_they_
     for ours, theirs in zip(one.models, other.models, strict=True):
         for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_members_built_alike_are_trained_by_what_was_traced_before(monkeypatch):
+    """The second fit of such a network, on other data and with other seeds, finds what one of its own finds."""
+    build = network((5,), lambda: L.Dense(4, "relu"), lambda: L.Dropout(0.4))
+    rng, traced = np.random.default_rng(0), []
+    own = stacked.stateless.train_step
+    monkeypatch.setattr(stacked.stateless, "train_step", lambda *given: traced.append(1) or own(*given))
+    settings = {"strategy": "stacked", "epochs": 2, "batch_size": BATCH, "verbose": 0}
+
+    def fitted(seed, examples):
+        x, y = rng.normal(size=(examples, 5)).astype("float32"), np.arange(examples) % CLASSES
+        members = [Ensemble(build, members=3, seed=seed) for _ in range(2)]
+        members[0].fit(x, y, **settings)
+        count = len(traced)
+        forget()
+        members[1].fit(x, y, **settings)
+        for one, other in zip(members[0].models, members[1].models, strict=True):
+            for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+                np.testing.assert_allclose(a, b, atol=1e-6)
+        return count, len(traced)
+
+    forget()
+    first, after = fitted(1, EXAMPLES)
+    again, _ = fitted(2, EXAMPLES + 1)  # as many whole batches
+    assert first > 0
+    assert again == after
