@@ -77,8 +77,8 @@ def predict(
         str | None, typer.Option("--import", help="A Python module that holds layers of your own, such as mynets.")
     ] = None,
     keep: Annotated[
-        str | None,
-        typer.Option(help="Columns of the table that are copied to the predictions, by commas.", show_default="none"),
+        list[str] | None,
+        typer.Option(help="A column of the table that is copied to the predictions; repeat it.", show_default="none"),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
@@ -99,7 +99,7 @@ def predict(
         raise InputError(f"out must be another file than the data, got {str(out)!r} for both")
     own = load_named("import", f"{module}:__dict__") if module else {}
     network = Deployed(model, {name: one for name, one in own.items() if isinstance(one, type)})
-    kept = keep.split(",") if keep else []
+    kept = list(dict.fromkeys(keep or ()))
     rows = Rows(data, network.encoding, network.shape, network.dtype, kept)
     done = 0
     with _written(out) as file:
@@ -109,7 +109,8 @@ def predict(
             if not done:
                 further = [name for name in found if name != "probabilities"]
                 names = ["label", *(f"probability_{name}" for name in network.classes), *further]
-                table.writerow([*map(no_formula, kept), *names])
+                own_names = [f"table_{name}" if name in names else name for name in kept]
+                table.writerow([*map(no_formula, own_names), *names])
             lines = list(_lines(network.classes, found))
             beside = [[no_formula(texts[row]) for texts in rows.kept] for row in range(len(lines))]
             table.writerows([*own, *line] for own, line in zip(beside, lines, strict=True))

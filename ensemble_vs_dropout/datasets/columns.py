@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +23,13 @@ MOST_CATEGORIES = 100
 CATEGORIES_ALWAYS_FINE = 10
 # Numbers of which some have commas between thousands; 0,125 is none of them, for that comma is another country's point.
 _THOUSANDS = r"-?(?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?:\.\d+)?"
+_SHOWN = 60  # characters of a text in a message
+_KINDS = {"number": "numbers", "thousands": "numbers", "date": "dates"}
 _WORDS = {"thousands": "numbers with commas between thousands", "date": "dates from {} to {}, read as days"}
 _LIKE = {  # what a column seems to hold that is no number and no date as they are read here, and how it would be read
     "dates": (r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:[ T].*)?", "write them as 2026-01-31"),
     "numbers with a unit or a decimal comma": (
-        r"(?:[^\w\s.,+-]\s?|[A-Z]{3}\s?)?[+-]?\d[\d.,' ]*(?:\s?[^\w\s]|\s?[A-Za-z]{1,4})?",
+        r"(?:[^\w\s.,+-]\s?|[A-Z]{3}\s?)?[+-]?\d[\d.,' ]*(?:\s?[^\w\s]|\s[A-Za-z]{1,4})?",
         "write them as plain numbers",
     ),
 }
@@ -58,27 +60,45 @@ def read_columns(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str], dict[str
         if kind:
             numbers = as_numbers(kind, known)
             read[name], kinds[str(name)] = numbers.reindex(column.index), kind
-            span = (f"{np.datetime64(int(np.floor(day)), 'D')}" for day in (numbers.min(), numbers.max()))
+            ends = (numbers.min(), numbers.max()) if kind == "date" else ()
+            span = (f"{np.datetime64(int(np.floor(day)), 'D')}" for day in ends)
             notes.append(f"column {name!r} holds {_WORDS[kind].format(*span)}")
         elif not plain:
             notes += [*_nearly_numbers(str(name), known), *spellings(str(name), known)]
-    return frame.assign(**read) if read else frame, notes, kinds
+    return _with_columns(frame, read), notes, kinds
+
+
+def _with_columns(frame: pd.DataFrame, columns: Mapping[Any, Any]) -> pd.DataFrame:
+    """Return a table with these columns in the place of its own, whatever their names are."""
+    changed = frame.copy(deep=False) if columns else frame
+    for name, column in columns.items():
+        changed[name] = column
+    return changed
 
 
 def _nearly_numbers(name: str, known: pd.Series) -> list[str]:
     """Return a note on a column that becomes categories, though most of it is many different numbers or dates."""
     text = known.astype(str)
-    numbers = as_numbers("number", text)
-    wrong = text[numbers.isna()]
-    if numbers.nunique() > CATEGORIES_ALWAYS_FINE and 0 < len(wrong) < len(text) / 2:
-        return [
-            f"column {name!r} is numbers but for {len(wrong)} of {len(text):,} values, such as {wrong.iloc[0]!r} in "
-            f"row {wrong.index[0] + 1}, so that all of them become categories; mend these to have numbers"
-        ]
+    for kind, words in _KINDS.items():
+        read = as_numbers(kind, text)
+        wrong = text[read.isna()]
+        if read.nunique() > CATEGORIES_ALWAYS_FINE and 0 < len(wrong) < len(text) / 2:
+            return [
+                f"column {name!r} is {words} but for {len(wrong)} of {len(text):,} values, such as "
+                f"{_cut(wrong.iloc[0])} in row {wrong.index[0] + 1}, so that all of them become categories; mend these "
+                f"to have {words}"
+            ]
     like = _looks_like(text) if text.nunique() > CATEGORIES_ALWAYS_FINE else None
     if like is None:
         return []
-    return [f"column {name!r} looks like {like}, such as {text.iloc[0]!r}, and becomes categories; {_LIKE[like][1]}"]
+    return [
+        f"column {name!r} looks like {like}, such as {_cut(text.iloc[0])}, and becomes categories; {_LIKE[like][1]}"
+    ]
+
+
+def _cut(text: str) -> str:
+    """Return a text in quotes, cut where it is long."""
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
 
 
 def _looks_like(text: pd.Series) -> str | None:
@@ -94,7 +114,7 @@ def spellings(name: str, known: pd.Series) -> list[str]:
     found = [group for group in same if len(group) > 1][:3]
     if not found:
         return []
-    pairs = "; ".join(" and ".join(map(repr, group)) for group in found)
+    pairs = "; ".join(" and ".join(map(_cut, group)) for group in found)
     return [f"column {name!r} holds texts that differ in case or spaces alone, and count as different: {pairs}"]
 
 
@@ -262,9 +282,8 @@ def _filled(
     """Return a table without missing values, notes of what stands for them, and what would stand for others."""
     counts = frame.isna().sum()
     holed = counts[counts > 0].index
-    frame = frame.assign(  # whole numbers have no median that is not whole
-        **{name: frame[name].to_numpy(np.float64, na_value=np.nan) for name in holed if name in columns.numeric}
-    )
+    numbers = (name for name in holed if name in columns.numeric)  # whole ones have no median that is not whole
+    frame = _with_columns(frame, {name: frame[name].to_numpy(np.float64, na_value=np.nan) for name in numbers})
     values, notes = {}, []
     for name in frame.columns if missing in ("median", "most_frequent") else holed:
         seen = frame[name].iloc[train].dropna()
@@ -377,16 +396,16 @@ def _no_category(path: Path, name: str, column: pd.Series) -> str:
     nearly_unique = categories > CATEGORIES_ALWAYS_FINE and categories > len(text) / 2
     if categories <= MOST_CATEGORIES and not nearly_unique:
         return ""
-    for kind, words in (("number", "numbers"), ("thousands", "numbers"), ("date", "dates")):
+    for kind, words in _KINDS.items():
         read = as_numbers(kind, text).notna()
         if 0.5 < read.mean() < 1.0:
             wrong = text[~read]
             others, them = (f" and {len(wrong) - 1} more", "them") if len(wrong) > 1 else ("", "it")
             return (
-                f"column {name!r} of {path} must hold {words}, as most of it does, got {wrong.iloc[0]!r} in row "
+                f"column {name!r} of {path} must hold {words}, as most of it does, got {_cut(wrong.iloc[0])} in row "
                 f"{wrong.index[0] + 1}{others}; mend {them}, or drop the column"
             )
-    got = f"got {categories} different texts in {len(text)} rows, such as {text.iloc[0]!r}"
+    got = f"got {categories} different texts in {len(text)} rows, such as {_cut(text.iloc[0])}"
     if like := _looks_like(text):
         return (
             f"column {name!r} of {path} must be a category or a number, {got}, which look like {like}; "

@@ -53,7 +53,7 @@ class Rows:
 
     def __init__(self, path: Path, encoding: Encoding, shape: Any, dtype: Any, keep: Sequence[str] = ()):
         self.path, self._encoding, self._shape, self._dtype = path, encoding, shape, dtype
-        self._keep, self.kept = tuple(keep), list[list[str]]()
+        self._keep, self.kept = tuple(dict.fromkeys(keep)), list[list[str]]()
         if keep and not encoding.columns:
             raise InputError(f"keep is of the columns of a table, and the networks were trained on arrays: {path}")
         kinds = (".csv", ".parquet") if encoding.columns else (".npz",) if encoding.inputs else (".npz", ".npy")
@@ -68,7 +68,6 @@ class Rows:
         """Yield the examples, at most `ROWS` at a time."""
         first = 1
         for part in self._tables() if self._encoding.columns else self._arrays():
-            self.kept = [[_shown(value) for value in part[name]] for name in self._keep]
             yield self._encoded(part, first) if self._encoding.columns else part
             first += len(part if self._encoding.columns else next(iter(part.values())))
         if first == 1:
@@ -128,11 +127,21 @@ class Rows:
         with as_csv(self.path), suppress(pd.errors.EmptyDataError):  # nothing below the names
             names = names_in_csv(self.path)
             places: Any = self._places(names)
+            needed = {column.name for column in self._encoding.columns}
+            # What is kept alone is read as it stands: behind a mark, for else pandas takes "NA" for what is missing.
+            as_it_stands: Any = {place: "={}".format for place in places if names[place] not in needed}
+            read: Any = {place: str for place in places if place not in as_it_stands}
             with pd.read_csv(
-                self.path, header=None, skiprows=1, usecols=places, dtype=str, chunksize=ROWS, **CSV
-            ) as chunks:
+                self.path, header=None, skiprows=1, usecols=places, dtype=read, converters=as_it_stands,
+                chunksize=ROWS, **CSV,
+            ) as chunks:  # fmt: skip
                 for chunk in chunks:
-                    yield chunk.set_axis([names[place] for place in chunk.columns], axis=1)
+                    part = chunk.set_axis([names[place] for place in chunk.columns], axis=1)
+                    self.kept = [
+                        part[name].fillna("").tolist() if name in needed else part[name].str[1:].tolist()
+                        for name in self._keep
+                    ]
+                    yield part
 
     def _parquet(self) -> Iterator[pd.DataFrame]:
         import pyarrow.parquet
@@ -142,6 +151,7 @@ class Rows:
             wanted = [names[place] for place in self._places(names)]
             for batch in file.iter_batches(batch_size=ROWS, columns=wanted):
                 batch.validate(full=True)
+                self.kept = [[_shown(value) for value in batch.column(name).to_pylist()] for name in self._keep]
                 yield batch.to_pandas(ignore_metadata=True)  # else a column may become the index
 
     def _places(self, names: list[str]) -> list[int]:
@@ -210,6 +220,6 @@ class Rows:
 
 def _shown(value: Any) -> str:
     """Return what stands in a field as text, "" where nothing does."""
-    import pandas as pd
-
-    return "" if pd.isna(value) else str(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return "" if value is None else str(value)

@@ -74,7 +74,9 @@ def _cleaned(
             )
         notes.append(f"{rows.sum():,} of {len(frame):,} rows with missing values left out")
         frame = frame[~rows]  # under their numbers, which messages name
-    if missing in ("median", "most_frequent") and (rows := frame[target].isna()).any() and not rows.all():
+    if frame[target].isna().all():
+        raise InputError(f"column {target!r} of {path} must hold the labels, got none in any row; name another column")
+    if missing in ("median", "most_frequent") and (rows := frame[target].isna()).any():
         notes.append(f"{rows.sum():,} of {len(frame):,} rows left out, for they have no label")
         frame = frame[~rows]
     return frame, notes

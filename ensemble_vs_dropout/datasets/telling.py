@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.types import Dataset, IntArray
 
+LEAST = 16  # training examples: among fewer, one of many columns tells the label by chance
 MOST = 1_000  # columns that are looked at: more are images or words, of which none stands for the label
 
 
@@ -17,7 +19,7 @@ def telling_columns(data: Dataset) -> tuple[str, ...]:
 
     A column of numbers tells it where thresholds part the classes, or where each of its values goes with one class; a
     column of categories where each category does. Values must stand for two training examples on average, as the
-    number of a row stands for one.
+    number of a row stands for one. Where labels of the training part are noise, none is found.
 
     Args:
         data: Of one input. Features of another shape than (examples, columns) have none.
@@ -28,9 +30,17 @@ def telling_columns(data: Dataset) -> tuple[str, ...]:
         >>> telling_columns(from_arrays(x, x[:, 0].astype(int), x, x[:, 0].astype(int)))
         ('feature 1',)
     """
-    if data.x_train.dtype.names or data.x_train.dtype.kind not in "uif" or data.x_train.ndim != 2:
-        return ()
-    if data.x_train.shape[1] > MOST:
+    if data not in _TOLD:
+        _TOLD[data] = _found(data)
+    return _TOLD[data]
+
+
+_TOLD: WeakKeyDictionary[Dataset, tuple[str, ...]] = WeakKeyDictionary()
+
+
+def _found(data: Dataset) -> tuple[str, ...]:
+    x = data.x_train
+    if x.dtype.names or x.dtype.kind not in "uif" or x.ndim != 2 or x.shape[1] > MOST or len(x) < LEAST:
         return ()
     return tuple(
         name for name, train, test, ordered in _columns(data) if _tells(train, data.y_train, test, data.y_test, ordered)

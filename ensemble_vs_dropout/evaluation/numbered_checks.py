@@ -21,6 +21,7 @@ from ensemble_vs_dropout.measures.spread import LEAST
 
 _SKEWED = 0.7  # share of the largest class: always saying so errs seldom
 _FEW = 5  # test examples of a class, of which none may be right by chance
+_ROUNDING = 1e-9
 _SMALL = 100  # test examples, below which each is more than a percentage point
 _ALIKE = 0.1  # of the error: networks that differ on less share nearly all of it
 # What each is about. A number is never given to another check, so that what was written of it stays true.
@@ -198,8 +199,8 @@ def of_data(
             Check(
                 "EVD015",
                 f"{named} alone {'tells' if len(telling) == 1 else 'each tell'} the label of every training and test "
-                "example. What stands for the label, or is known only after it, does not belong into the features: "
-                "--drop leaves it out.",
+                "example. What stands for the label, or is known only after it, does not belong into the features. "
+                "Leave it out; of a table, --drop does.",
                 issue=True,
             )
         )
@@ -208,12 +209,12 @@ def of_data(
             Check(
                 "EVD016",
                 f"The test part has {examples} examples, so that one of them is {100 / examples:.2g} points of error. "
-                "More data, or --splits, tell more.",
+                f"{'More data tell' if np.ndim(labels) > 1 else 'More data, or --splits, tell'} more.",
                 issue=True,
             )
         )
     errors = of_test.groupby("arm", sort=False).value.min()
-    if useless := [arm_label(str(arm)) for arm in errors[errors >= 1 - share].index]:
+    if useless := [arm_label(str(arm)) for arm in errors[errors >= 1 - share - _ROUNDING].index]:
         found.append(
             Check(
                 "EVD017",

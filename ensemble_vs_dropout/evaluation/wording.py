@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ensemble_vs_dropout.evaluation.arms import ARMS, arm_label
@@ -80,9 +81,11 @@ def p_words(value: float) -> str:
     """Return a p-value.
 
     Example:
-        >>> p_words(0.0002), p_words(0.04)
-        ('p < 0.001', 'p = 0.040')
+        >>> p_words(0.0002), p_words(0.04), p_words(0.04996)
+        ('p < 0.001', 'p = 0.040', 'p = 0.0499')
     """
+    if value < 0.05 <= round(value, 3):  # what is shown does not read as what is not
+        return f"p = {math.floor(value * 1e4) / 1e4:.4f}"
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
@@ -95,6 +98,8 @@ def times_words(ratio: float) -> str:
     """
     if abs(ratio - 1) < 0.05:
         return "about the same"
+    if not ratio:
+        return "none of the"
     return f"{_two_digits(ratio)} times the" if ratio >= 0.1 else f"1/{_two_digits(1 / ratio)} of the"
 
 
@@ -119,4 +124,4 @@ def capital(text: str) -> str:
 
 
 def _two_digits(number: float) -> str:
-    return f"{number:.2g}" if number < 100 else f"{float(f'{number:.2g}'):,.0f}"
+    return f"{number:.2g}" if number < 99.5 else f"{float(f'{number:.2g}'):,.0f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,12 +63,13 @@ class PlannedQuestions(Display):
         words = [_in_words(*row) for row in table[QUESTION].itertuples(index=False)]
         one = len(set(words)) == 1
         table.insert(7, "label", table["comparison"] if one and len(contrasts) > 1 else words)
-        untested, left_out = found.told["untested"], found.told["left_out"]
-        interval = "95 % over the test examples" if untested else "95 % simultaneous"
+        left_out, tested = found.told["left_out"], table["tested"]
+        interval = "95 % simultaneous" if tested.any() else "95 % over the test examples"
+        beside = ", or over the test examples alone where there are too few networks for a test"
         caption = [
             f"The first less the second{'; left of 0 the first is better' * _less_is_better(table)}.",
-            f"Bar: {interval} interval.",
-            "Too few networks for a test." if untested else "Filled: a difference is shown at 5 % (Holm).",
+            f"Bar: {interval} interval{beside * bool(tested.any() and not tested.all())}.",
+            "Filled: a difference is shown at 5 % (Holm)." if tested.any() else "Too few networks for a test.",
             f"{left_out} infinite difference{'s are' if left_out > 1 else ' is'} left out." * bool(left_out),
             f"Data: {dataset}.",
         ]
@@ -83,7 +85,7 @@ class PlannedQuestions(Display):
 
     def _looks(self) -> dict[str, tuple[str, str]]:
         names = list(self.table["comparison"].unique())
-        if self.table["label"].nunique() == self.table["row"].nunique():
+        if len(names) == 1 or set(self.table["label"]) == set(names):
             return dict.fromkeys(names, (_COLOR, "o"))
         return {name: (style.COLORS[place % 10], "osD^vP"[place % 6]) for place, name in enumerate(names)}
 
@@ -108,7 +110,7 @@ class PlannedQuestions(Display):
                 ax.hlines(rows["row"][at], low[at], high[at], color=color, linewidth=1.6, alpha=0.55)
                 look: dict[str, Any] = {"linestyle": "", "marker": marker, "color": color}
                 ax.plot(value[at], rows["row"][at], markerfacecolor=color if shown else "white", **look)
-            ax.set_ylim(max(labels.values()) + 0.5, -0.5)
+            ax.set_ylim(math.ceil(self.table["row"].max() - 0.5) + 0.5, -0.5)
             ax.set_yticks(list(labels.values()), [style.wrap(label, 36) for label in labels], parse_math=False)
             ax.tick_params(axis="y", length=0, labelleft=first)
             ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
@@ -116,7 +118,7 @@ class PlannedQuestions(Display):
             name_axes(ax, xlabel=f"difference in {style.metric_label(metric)}")
         if len(set(looks.values())) > 1:
             marks = [(color, marker, color, name) for name, (color, marker) in looks.items()]
-        elif self.table["p_adjusted"].notna().any():
+        elif self.table["tested"].any():
             marks = [
                 (_COLOR, "o", _COLOR, "a difference is shown"),
                 (_COLOR, "o", "white", "a difference is not shown"),

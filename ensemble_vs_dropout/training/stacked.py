@@ -272,11 +272,8 @@ def _packed(groups: Sequence[Sequence[Any]], flat: Sequence[tf.Tensor]) -> state
 @contextmanager
 def _short_loops_unrolled(model: keras.Model) -> Iterator[None]:
     """Trace Keras' recurrent layers of few steps step by step: vectorizing a loop and its gradient takes longer."""
-    short = [
-        layer
-        for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.RNN) and not layer.unroll and _is_short(layer)
-    ]
+    recurrent = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]
+    short = [layer for layer in recurrent if not layer.unroll and _is_short(layer)]
     try:
         for layer in short:
             layer.unroll = True
@@ -291,7 +288,9 @@ def _is_short(layer: keras.layers.RNN) -> bool:
     cells = getattr(layer.cell, "cells", [layer.cell])
     shape: Any = (layer.get_build_config() or {}).get("input_shape") or ()
     own = all(type(part).__module__.startswith("keras.") for part in (layer, *cells))
-    return own and len(shape) > 1 and isinstance(shape[1], int) and shape[1] <= FEW_STEPS
+    called = [keras.tree.flatten(node.arguments.args)[0].shape for node in layer._inbound_nodes]  # it may be shared
+    steps = [of_call[1] if len(of_call) > 1 else None for of_call in (shape, *called)]
+    return own and all(isinstance(number, int) and number <= FEW_STEPS for number in steps)
 
 
 def _by_slot(results: Mapping[str, tf.Tensor], slots: int) -> list[Logs]:

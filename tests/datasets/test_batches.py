@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
@@ -26,6 +27,25 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, number):
         return tuple(part[number * self.size : (number + 1) * self.size] for part in self.parts)
+
+
+class Unreadable:
+    def __array__(self, *_, **__):
+        raise RuntimeError("not now")
+
+
+class Untold(keras.utils.PyDataset):
+    def __getitem__(self, number):
+        return X[:3], Y[:3]
+
+
+class Loader:
+    """A loader of another library, which has its own word for how many batches it has."""
+
+    num_batches = 4
+
+    def __iter__(self):
+        return iter(chunks(X, Y))
 
 
 def chunks(*parts, size=7):
@@ -91,10 +111,26 @@ def test_one_hot_and_text_labels_are_labels():
         ([(X[:3],)], "batch 0 of train must be .* got tuple of 1"),
         ([([X[:3]], Y[:3])], "batch 0 of train must hold an array of features, or a dict"),
         ([(X[:3], {"a": Y[:3]})], "batch 0 of train must hold the labels of one output, got dict"),
-        ([(X[:3], Y[:4])], "batch 0 of train must hold the same number of examples in each part, got 3 in x., 4 in y"),
-        ([(X[:3], Y[:3]), (X[:3, :2], Y[:3])], r"one structure, got x. of shape \(2,\) after \(3,\) in batch 1"),
-        ([(X[:3], Y[:3]), (X[:3] > 0, Y[:3])], "got x. of dtype bool after float32 in batch 1"),
-        ([(X[:3], Y[:3]), (X[:3], Y[:3], WEIGHTS[:3])], "got x. and y and weights after x. and y in batch 1"),
+        (
+            [(X[:3], Y[:4])],
+            "the same number of examples in each part, got 3 in the features, 4 in the labels",
+        ),
+        ([(X[:3], Y[:3]), (X[:3, :2], Y[:3])], r"one structure, got x of shape \(2,\) after \(3,\) in batch 1"),
+        ([(X[:3], Y[:3]), (X[:3] > 0, Y[:3])], "got x of dtype bool after float32 in batch 1"),
+        ([(X[:3], Y[:3]), (X[:3], Y[:3], WEIGHTS[:3])], "got x and y and weights after x and y in batch 1"),
+        ([(X[0], Y[0])], r"batch 0 of train must hold many examples, got a single one in the labels; .batch\(n\)"),
+        (
+            [(np.ma.masked_array(X[:3], X[:3] > 0), Y[:3])],
+            "the features in batch 0 of train must be whole, got . masked",
+        ),
+        ([(X[:3], np.ma.masked_array(Y[:3], [0, 1, 0]))], "the labels in batch 0 of train must be whole, got 1 masked"),
+        ([(pd.DataFrame(X[:3]), Y[:3])], r"must be arrays, got a DataFrame; give its to_numpy\(\)"),
+        ([(tf.ragged.constant([[1.0], [2.0, 3.0]]), Y[:2])], "must be dense, got RaggedTensor"),
+        ([(tf.cast(X[:3], "bfloat16"), Y[:3])], "got dtype bfloat16; cast them to float32"),
+        ([({"": X[:3], "b": X[:3]}, Y[:3])], "batch 0 of train must name its inputs by text, got ''"),
+        ([({0: X[:3]}, Y[:3])], "batch 0 of train must name its inputs by text, got 0"),
+        ([(Unreadable(), Y[:3])], "the features in batch 0 of train cannot be read as an array: not now"),
+        (Untold(), "train does not tell how many batches it has"),
         ([({"a": X[:3]}, Y[:3]), ({"b": X[:3]}, Y[:3])], "got x.b and y after x.a and y in batch 1"),
     ],
 )
@@ -126,3 +162,25 @@ def test_what_memory_cannot_hold_is_refused_before_it_is_read(monkeypatch):
     many = tf.data.Dataset.from_tensor_slices((X, Y)).batch(7).repeat(1000)
     with pytest.raises(InputError, match="train takes"):
         from_batches(many, TEST)  # told by the first batch and their number
+
+
+def test_a_loader_may_fill_the_same_array_again_and_end_with_an_empty_batch():
+    def refilling():
+        x, y = np.empty((8, 3), "float32"), np.empty(8, int)
+        for start in range(0, 40, 8):
+            x[:], y[:] = X[start : start + 8], Y[start : start + 8]
+            yield x, y
+        yield X[:0], []
+
+    assert_same(from_batches(refilling(), TEST), from_arrays(X, Y, X[:6], Y[:6]))
+    assert_same(from_batches(Loader(), TEST), from_arrays(X, Y, X[:6], Y[:6]))
+
+
+def test_texts_without_end_are_refused_by_what_they_hold(monkeypatch):
+    class Memory:
+        available = 10_000_000
+
+    monkeypatch.setattr("ensemble_vs_dropout.files.psutil.virtual_memory", lambda: Memory)
+    long = np.array(["x" * 100_000] * 8, object)
+    with pytest.raises(InputError, match="train takes"):
+        from_batches(((long, Y[:8]) for _ in itertools.count()), TEST)

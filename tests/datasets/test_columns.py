@@ -254,3 +254,27 @@ def test_a_row_counter_is_noted():
     _, notes, _ = encode(frame, ("id", "n"), train=[0, 1, 2], test=[3, 4])
     assert notes[0] == "column 'id' goes up by one from row to row: drop it if it only counts the rows"
     assert not any("'n'" in note for note in notes)
+
+
+def test_columns_may_have_any_name_and_numbers_any_size():
+    big = pd.DataFrame({"self": ["1,000", "2,000"] * 5, "large": ["1,000,000,000,000,000,000,000,000", "5"] * 5})
+    frame, notes, kinds = read_columns(big)
+    assert kinds == {"self": "thousands", "large": "thousands"}
+    assert frame["large"].max() == 1e24
+    assert len(notes) == 2
+    holed = pd.DataFrame({"self": [1.0, np.nan, 3.0, 4.0]})
+    rows = {"train": np.array([0, 2]), "val": np.array([1]), "test": np.array([3])}
+    parts, _, _ = encode_columns(holed, check_columns(PATH, holed, "median"), rows, "median")
+    assert np.isfinite(parts["val"]).all()
+
+
+def test_one_wrong_date_among_dates_is_named_and_long_texts_are_cut():
+    dates = [f"2020-01-{day:02}" for day in range(1, 29)]
+    _, (note,), _ = read_columns(pd.DataFrame({"c": [*dates, "2020-02-31"]}))
+    assert note == (
+        "column 'c' is dates but for 1 of 29 values, such as '2020-02-31' in row 29, so that all of them become "
+        "categories; mend these to have dates"
+    )
+    with pytest.raises(InputError) as told:
+        check(c=[f"{number} {'x' * 10_000}" for number in range(20)])
+    assert len(str(told.value)) < 400

@@ -170,13 +170,25 @@ def test_no_examples_are_refused(tmp_path):
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_columns_can_be_kept_to_tell_rows_apart(tmp_path, suffix, monkeypatch):
     monkeypatch.setattr(rows, "ROWS", 2)
-    frame = pd.DataFrame({"id": ["u1", None, "=3"], "c": ["u", "v", "u"], "a": [1, 2, 3]})
+    frame = pd.DataFrame({"id": ["u1", None, "NA", "=3"], "c": ["u", "v", "u", "v"], "a": [1, 2, 3, 4]})
+    frame["long"] = pd.array([2**53 + 1, None, 7, 8], dtype="Int64")
     path = tmp_path / f"new{suffix}"
     frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path)
-    new = Rows(path, TWO, (3,), "float32", keep=["id", "a"])
+    new = Rows(path, TWO, (3,), "float32", keep=["id", "a", "long", "id"])
     found = [(part["numbers"].ravel().tolist(), new.kept) for part in new]
-    assert found == [([1.0, 2.0], [["u1", ""], ["1", "2"]]), ([3.0], [["=3"], ["3"]])]
+    assert found == [
+        ([1.0, 2.0], [["u1", ""], ["1", "2"], ["9007199254740993", ""]]),
+        ([3.0, 4.0], [["NA", "=3"], ["3", "4"], ["7", "8"]]),
+    ]
     with pytest.raises(InputError, match=r"unknown column of .* to keep 'ids' \(did you mean 'id'\?\)"):
         list(Rows(path, TWO, (3,), "float32", keep=["ids"]))
     with pytest.raises(InputError, match="keep is of the columns of a table"):
         Rows(tmp_path / "x.npy", Encoding(), (3,), "float32", keep=["id"])
+
+
+def test_kept_columns_of_parquet_may_hold_anything(tmp_path):
+    frame = pd.DataFrame({"c": ["u", "v"], "a": [1, 2], "lists": [[1, 2], [3]], "raw": [b"ab", b"\xff"]})
+    frame.to_parquet(tmp_path / "new.parquet")
+    new = Rows(tmp_path / "new.parquet", TWO, (3,), "float32", keep=["lists", "raw"])
+    list(new)
+    assert new.kept == [["[1, 2]", "[3]"], ["ab", "\\xff"]]

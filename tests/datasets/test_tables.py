@@ -102,6 +102,9 @@ def test_continuous_and_missing_targets(tmp_path):
         load_dataset(tmp_path / "b.csv", target="kind")
     for missing in ("drop", "median", "most_frequent"):  # as it says
         assert sum(load_dataset(tmp_path / "b.csv", target="kind", missing=missing).sizes.values()) == ROWS - 2
+    nothing = write(frame().assign(kind=None), tmp_path / "none.csv")
+    with pytest.raises(InputError, match=r"column 'kind' of .* must hold the labels, got none in any row"):
+        load_dataset(nothing, target="kind", missing="median")
     assert (
         "2 of 100 rows left out, for they have no label"
         in load_dataset(tmp_path / "b.csv", target="kind", missing="median").notes

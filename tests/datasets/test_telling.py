@@ -55,3 +55,13 @@ def test_images_texts_and_several_inputs_have_none():
             for part in (slice(60), slice(60, 90))
         ]
         assert telling_columns(from_arrays(parts[0], Y[:60], parts[1], Y[60:])) == ()
+
+
+def test_few_examples_of_many_columns_tell_nothing_and_a_data_set_is_looked_at_once(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(2, size=(12, 500)).astype(float), np.arange(12) % 2
+    assert telling_columns(from_arrays(x, y, x, y)) == ()
+    data = from_arrays(np.stack([NOISE, Y], 1)[:60], Y[:60], np.stack([NOISE, Y], 1)[60:], Y[60:])
+    assert telling_columns(data) == ("feature 2",)
+    monkeypatch.setattr("ensemble_vs_dropout.datasets.telling._found", lambda data: 1 / 0)
+    assert telling_columns(data) == ("feature 2",)

@@ -276,6 +276,8 @@ def test_what_may_go_unseen_is_of_planned_questions_alone():
 def test_the_end_of_an_interval_beside_0_is_not_rounded_to_it():
     said = str(found(row("ensemble-single", "nll", better="a", high=-0.00004)))
     assert "0.010 nats less NLL (0.00004 to 0.015, p = 0.010)" in said
+    said = str(found(row("ensemble-single", "nll", better="a", high=-0.001, p_adjusted=0.04999)))
+    assert "0.010 nats less NLL (0.001 to 0.015, p = 0.0499)" in said
 
 
 def test_an_answer_shows_itself_in_words():

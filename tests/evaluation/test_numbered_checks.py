@@ -104,6 +104,9 @@ def test_data():
     (small,) = nc.of_data(even[:40], "abcd", fair, 0)
     assert small.code == "EVD016"
     assert "40 examples, so that one of them is 2.5 points" in small.found
+    assert "--splits" in small.found
+    (small,) = nc.of_data(np.stack([even[:40]] * 3), "abcd", fair, 0)  # over splits already
+    assert "--splits" not in small.found
 
 
 def test_arms_that_learnt_next_to_nothing():
@@ -112,6 +115,10 @@ def test_arms_that_learnt_next_to_nothing():
     assert found.code == "EVD017"
     assert "'no' errs in 40.00 %, and not more often than single network and dropout" in found.found
     assert nc.of_data(labels, ["no", "yes"], scored(single=0.39), 0) == []
+    for examples, most in ((100, 57), (200, 118), (1000, 700)):  # whose shares are rounded
+        labels = np.repeat([0, 1], [most, examples - most])
+        assert "EVD017" in codes(nc.of_data(labels, "ab", scored(single=1 - most / examples), 0))
+        assert "EVD017" in codes(nc.of_data(labels, "ab", scored(single=np.mean(labels != 0)), 0))
     assert nc.of_data(labels, ["no", "yes"], scored("nll", single=0.7), 0) == []
 
 

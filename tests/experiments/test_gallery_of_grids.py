@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.commands.main import app
+from ensemble_vs_dropout.evaluation.verdict import find_contrast
 from ensemble_vs_dropout.experiments import Store, gallery, plan_of, read_study
 from ensemble_vs_dropout.plots import Facets
 
@@ -207,3 +208,31 @@ def test_the_command_takes_the_choice(tmp_path):
     assert "rate = 0.5 (of 0.2, 0.5)" in (tmp_path / "out" / "kappa_error.svg").read_text()
     wrong = CliRunner().invoke(app, ["study", "figures", str(file), *shared, "--at", "rate"])
     assert "where must be KEY=VALUE" in str(wrong.exception)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("grid", "names"),
+    [
+        ("{rate: [0.2, 0.5]}", ["rate 0.2", "rate 0.5"]),
+        ("{epochs: [1, 2]}", ["epochs 1", "epochs 2"]),
+        ("{members: [2, 3], train_size: [100, 200]}", None),
+        ("{label_noise: [0.1, 0.125]}", None),
+    ],
+)
+def test_the_forest_of_a_study_has_every_point_by_its_own_name(grid, names):
+    source = study(grid)
+    display = gallery.DRAWINGS["planned_questions"].draw(source)
+    found = list(display.frame().comparison.unique())
+    assert len(found) == len(list(source.comparisons())) == len({*found}) >= 2
+    assert names is None or found == names
+    contrasts = {words: one.contrasts for words, one in source.comparisons()}
+    for row in display.frame().itertuples():
+        one = find_contrast(contrasts[row.comparison], row.arm_a, row.rule_a, row.arm_b, row.rule_b, row.metric)
+        assert row.value == one.difference
+
+
+@pytest.mark.slow
+def test_a_forest_that_nobody_can_read_is_refused():
+    with pytest.raises(InputError, match=r"more than 6 points cannot be read; choose some with --where KEY=VALUE"):
+        gallery.DRAWINGS["planned_questions"].draw(study("{epochs: [1, 2, 3, 4, 5, 6, 7]}"))

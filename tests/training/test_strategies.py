@@ -291,3 +291,17 @@ def test_members_built_alike_are_trained_by_what_was_traced_before(monkeypatch):
     again, _ = fitted(2, EXAMPLES + 1)  # as many whole batches
     assert first > 0
     assert again == after
+
+
+@pytest.mark.slow
+def test_a_recurrent_layer_that_also_sees_a_long_sequence_keeps_its_loop():
+    inputs = keras.Input((stacked.FEW_STEPS, 2))
+    layer = L.GRU(3)
+    long = L.Concatenate(axis=1)([inputs, inputs])
+    model = keras.Model(inputs, L.Dense(2)(L.Add()([layer(inputs), layer(long)])))
+    with stacked._short_loops_unrolled(model):
+        assert not layer.unroll
+    short = keras.Model(inputs, L.Dense(2)(L.GRU(3, name="short")(inputs)))
+    with stacked._short_loops_unrolled(short):
+        assert short.get_layer("short").unroll
+    assert not short.get_layer("short").unroll

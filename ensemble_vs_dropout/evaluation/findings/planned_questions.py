@@ -35,8 +35,8 @@ def planned_questions(
     Returns:
         A table of the columns comparison, arm_a, rule_a, arm_b, rule_b, metric, row (from 0 at the top; where there are
         several questions, comparisons lie side by side within it), value (a minus b), low, high, p_adjusted, better,
-        shown (whether one is shown to be better). A difference that is infinite is left out. Told: `left_out`, how many
-        these are; `untested`, whether a comparison has too few networks to speak of training again.
+        tested (whether there are networks enough to speak of training again), shown (whether one is shown to be
+        better). A difference that is infinite is left out. Told: `left_out`, how many these are.
 
     Raises:
         InputError: No table, a missing column, a metric that is not there, or nothing that was asked.
@@ -51,7 +51,7 @@ def planned_questions(
     """
     if not contrasts or not metrics:
         raise InputError(f"{'contrasts' if not contrasts else 'metrics'} must hold at least one, got none")
-    rows, infinite, untested = [], 0, False
+    rows, infinite = [], 0
     for name, table in contrasts.items():
         missing = [column for column in _NEEDED if column not in table]
         if missing:
@@ -67,22 +67,20 @@ def planned_questions(
                 found = find_contrast(table, *question, metric)
                 if found is None:
                     continue
-                untested |= found.test == UNTESTED
                 if not np.isfinite(found.difference):
                     infinite += 1
                     continue
                 numbers = (found.difference, found.low, found.high, found.p_adjusted)
-                rows.append((name, *question, metric, *numbers, found.better))
-    columns = ["comparison", *QUESTION, "metric", "value", "low", "high", "p_adjusted", "better"]
+                rows.append((name, *question, metric, *numbers, found.better, found.test != UNTESTED))
+    columns = ["comparison", *QUESTION, "metric", "value", "low", "high", "p_adjusted", "better", "tested"]
     found = pd.DataFrame(rows, columns=columns)
     if found.empty:
         asked = "" if about is None else f" of {', '.join(f'{a} and {b}' for a, b in about)}"
         raise InputError(f"contrasts must answer a planned question{asked} with a finite difference, got none")
     found["shown"] = found["better"] != "neither"
     place = found["comparison"].map({name: number for number, name in enumerate(contrasts)})
-    asked = found.groupby(QUESTION, sort=False).ngroup()
+    voted = [found[rule] == "majority_vote" for rule in QUESTION[1::2]]  # a single network may be judged by its mean
+    asked = found.groupby(["arm_a", "arm_b", *voted], sort=False).ngroup()
     beside = (place - (len(contrasts) - 1) / 2) * 0.7 / len(contrasts)
     found.insert(6, "row", asked + beside if asked.max() else place.astype(float))
-    return Finding(
-        found.sort_values("row", kind="stable", ignore_index=True), told={"left_out": infinite, "untested": untested}
-    )
+    return Finding(found.sort_values("row", kind="stable", ignore_index=True), told={"left_out": infinite})

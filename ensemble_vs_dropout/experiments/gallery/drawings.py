@@ -349,7 +349,17 @@ def _planned_questions(source: Source) -> plots.Display:
     if len(found) > _READABLE:
         raise InputError(f"a forest of more than {_READABLE} points cannot be read; choose some with --where KEY=VALUE")
     contrasts = {words: one.contrasts for words, one in found}
-    metrics = told_metrics(next(iter(contrasts.values())))
+    if len(contrasts) < len(found):
+        raise InputError(
+            "points that are told by the same words cannot be drawn beside each other; choose with --where"
+        )
+    metrics = [
+        metric
+        for metric in told_metrics(next(iter(contrasts.values())))
+        if all(metric in set(table.metric) for table in contrasts.values())
+    ]
+    if not metrics:
+        raise InputError("the points share no metric; choose some with --where KEY=VALUE")
     return plots.PlannedQuestions.from_contrasts(contrasts, dataset=source.data, metrics=metrics)
 
 

@@ -226,10 +226,14 @@ class StudySource:
         """Yield each finished point as a comparison, by what it has that others have not, in words."""
         varied = self.keys or ["model"]
         shared = [key for key in Settings.model_fields if not any(is_shown(one, (key,)) for one in varied)]
+        untold = [key for key in varied if key != "rate" and not is_shown(key, WORDED)]
         try:
             plan = replace(self.plan, points=tuple(point for point, _ in self.points()))
-            for _, found in comparisons(plan, self.store):
-                yield words_of(found.runs[0][0], shared), found
+            for keys, found in comparisons(plan, self.store):
+                dropout = [run for run in found.runs[0] if RECIPES[run.recipe].dropout and not found.settings.tuned]
+                words = words_of((dropout or found.runs[0])[0], shared, "")
+                further = [f"{key} {in_words(keys[key])}" for key in untold if key in keys]
+                yield ", ".join(filter(None, [words, *further])) or "the only point", found
         except InputError as error:
             raise Lacking from error
 
@@ -302,7 +306,10 @@ def is_shown(key: str, shown: Sequence[str]) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in shown)
 
 
-def words_of(run: Run, without: Sequence[str] = ()) -> str:
+WORDED = ("dataset", "train_size", "label_noise", "model", "width", "rate")  # settings that `words_of` tells
+
+
+def words_of(run: Run, without: Sequence[str] = (), otherwise: str = "several data sets") -> str:
     """Return data, their number and the network in words."""
     wanted = run.settings
     own = dict(wanted.model.model_extra or {})
@@ -312,13 +319,13 @@ def words_of(run: Run, without: Sequence[str] = ()) -> str:
     parts = {
         "dataset": Path(wanted.dataset).name,
         "train_size": f"{wanted.train_size:,} training examples" if wanted.train_size else "",
-        "label_noise": f"{wanted.label_noise:.0%} wrong labels" if wanted.label_noise else "",
+        "label_noise": f"{100 * wanted.label_noise:g} % wrong labels" if wanted.label_noise else "",
         "model": ", ".join(filter(None, [f"{wanted.model.name} {layers}".strip(), further])),
         "width": f"{wanted.width:g} times as wide" if wanted.width != 1 else "",
         "rate": f"rate {wanted.rate:g}" if RECIPES[run.recipe].dropout else "",
     }
     varied = {key.partition(".")[0] for key in without}
-    return ", ".join(text for key, text in parts.items() if text and key not in varied) or "several data sets"
+    return ", ".join(text for key, text in parts.items() if text and key not in varied) or otherwise
 
 
 def take(found: Mapping[str, T], name: str) -> T:

@@ -10,6 +10,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.evaluator import Evaluator
 from ensemble_vs_dropout.evaluation.findings.planned_questions import planned_questions
 from ensemble_vs_dropout.evaluation.verdict import find_contrast
+from ensemble_vs_dropout.plots import PlannedQuestions
 from ensemble_vs_dropout.types import Predictions
 
 
@@ -56,11 +57,44 @@ def test_a_vote_of_infinite_nll_is_left_out_and_counted():
     vote = found.table[found.table.rule_b == "majority_vote"]
     assert list(vote.metric) == ["error"]
     assert found.told["left_out"] == 1
-    assert not found.told["untested"]
+    assert found.table.tested.all()
 
 
 def test_one_repetition_is_told_as_untested():
-    assert planned_questions({"a": contrasts(repetitions=1)}).told["untested"]
+    assert not planned_questions({"a": contrasts(repetitions=1)}).table.tested.any()
+    both = {"one": contrasts(repetitions=1), "three": contrasts()}
+    assert set(planned_questions(both).table.groupby("comparison").tested.mean()) == {0.0, 1.0}
+
+
+def caption(tables, **options):
+    return PlannedQuestions.from_contrasts(tables, dataset="d", **options).caption
+
+
+def test_the_caption_tells_tests_and_the_lack_of_them():
+    few = "too few networks for a test"
+    assert "Filled: a difference is shown" in caption({"a": contrasts()})
+    assert few not in caption({"a": contrasts()})
+    assert "Too few networks for a test." in caption({"a": contrasts(repetitions=1)})
+    both = caption({"one": contrasts(repetitions=1), "three": contrasts()})
+    assert "or over the test examples alone where there are too few networks for a test." in both
+    assert "Filled: a difference is shown" in both
+
+
+def test_a_network_judged_by_its_mean_stands_beside_those_judged_one_by_one():
+    other = contrasts().replace({"rule_a": {"each": "mean"}, "rule_b": {"each": "mean"}})
+    tables = {"a": contrasts(), "b": other}
+    display = PlannedQuestions.from_contrasts(tables, dataset="d", metrics=["error"])
+    assert set(display.table.groupby("label").row.nunique()) == {2}
+    (axes,) = display.plot()
+    low, high = sorted(axes.get_ylim())
+    assert display.table.row.between(low, high).all()
+
+
+def test_comparisons_that_answer_different_questions_have_looks_of_their_own():
+    one, other = (contrasts().query(f"arm_a == '{a}' and arm_b == '{b}'") for a, b in
+                  (("single", "dropout"), ("single", "mc_dropout")))  # fmt: skip
+    display = PlannedQuestions.from_contrasts({"a": one, "b": other}, dataset="d", metrics=["error"])
+    assert len(set(display._looks().values())) == 2
 
 
 def test_questions_can_be_chosen():
