@@ -104,10 +104,12 @@ def forget() -> None:
         kept.clear()
 
 
-def of_keras_now() -> tuple[Any, ...]:
-    """Return what Keras was told for all models, which stands in what is traced and in no configuration."""
+def surroundings(model: keras.Model) -> tuple[Any, ...]:
+    """Return what stands in what is traced of a model and in no configuration: Keras' settings, and the device."""
     told = keras.config
-    return told.epsilon(), told.floatx(), told.image_data_format(), told.is_flash_attention_enabled()
+    devices = {variable.value.device for variable in model.variables}
+    settings = told.epsilon(), told.floatx(), told.image_data_format(), told.is_flash_attention_enabled()
+    return *settings, *sorted(devices)
 
 
 class Program:
@@ -188,7 +190,7 @@ class Programs:
                     check_raw_draws(program.function.graph, model.name)
                 self._known[key].append(program)
                 if _lasts(body) and program.plan is not None:
-                    _KEPT.put((key, program.plan, of_keras_now()), program, model.count_params())
+                    _KEPT.put((key, program.plan, surroundings(model)), program, model.count_params())
             # The model that a kept one was traced on may have got another optimizer since: variables are put in place.
             run = program.on(model) if program else kept.on(model, own=False) if kept else None
             assert run is not None
@@ -198,7 +200,7 @@ class Programs:
     def _kept(self, key: Any, model: keras.Model) -> Program | None:
         """Return the program that another trainer or predictor has traced for such a model."""
         described = plan(model) if _lasts(key[0]) else None
-        return None if described is None else _KEPT.get((key, described, of_keras_now()))
+        return None if described is None else _KEPT.get((key, described, surroundings(model)))
 
 
 _KEPT = Kept[Program]()

@@ -15,7 +15,7 @@ import numpy as np
 
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.draws import words_by_arithmetic
-from ensemble_vs_dropout.models.programs import Kept, of_keras_now, plan
+from ensemble_vs_dropout.models.programs import Kept, plan, surroundings
 from ensemble_vs_dropout.training import stateless
 from ensemble_vs_dropout.training.looped import EVALUATED, Batch, Logs, as_number, cut, take
 from ensemble_vs_dropout.training.numbers import Numbers
@@ -159,7 +159,17 @@ class Stacked:
         of_numbers = tuple(values.shape for values in self._numbers)
         size = self.schedule.batch_size
         most = self.schedule.examples // size
-        key = (described, of_keras_now(), self._varied, of_numbers, self.slots, self.xla, size, most, kinds)
+        key = (
+            described,
+            surroundings(self._template),
+            self._varied,
+            of_numbers,
+            self.slots,
+            self.xla,
+            size,
+            most,
+            kinds,
+        )
         found = _KEPT.get(key) if described else None
         if found is None:
             found = self._compile_training(most)

@@ -11,7 +11,7 @@ from ensemble_vs_dropout.models import programs as programs_room
 from ensemble_vs_dropout.models.architecture import architecture, difference, unchanging
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.classic_dropout import ClassicDropout
-from ensemble_vs_dropout.models.programs import Kept, Program, Programs, bound, forget, of_keras_now, plan
+from ensemble_vs_dropout.models.programs import Kept, Program, Programs, bound, forget, plan, surroundings
 from ensemble_vs_dropout.training.loop import create_variables
 from ensemble_vs_dropout.training.looped import train_step
 
@@ -181,14 +181,16 @@ def test_the_model_that_was_traced_may_get_another_optimizer_since():
     assert int(model.optimizer.iterations) == 2
 
 
-def test_what_keras_is_told_for_all_models_counts():
-    before = of_keras_now()
+def test_what_keras_is_told_for_all_models_counts_and_where_a_model_is():
+    model = model_of(keras.layers.Dense(4))
+    before = surroundings(model)
+    assert any("device:CPU:0" in str(told) for told in before)
     keras.config.set_epsilon(1e-3)
     try:
-        assert of_keras_now() != before
+        assert surroundings(model) != before
     finally:
         keras.config.set_epsilon(before[0])
-    assert of_keras_now() == before
+    assert surroundings(model) == before
 
 
 def test_a_body_is_the_same_for_all_or_is_not_kept():
