@@ -133,14 +133,13 @@ class Program:
         """Return whether it may run on this model."""
         return model is self._model or (self._plan is not None and plan(model) == self._plan)
 
-    def on(self, model: keras.Model, own: bool = True) -> Callable[..., Any]:
+    def on(self, model: keras.Model) -> Callable[..., Any]:
         """Return the function of tensors that runs on this model, now or in the graph that is being made.
 
-        Args:
-            model: One that it fits.
-            own: Whether the model that it was traced on has the variables that it had then.
+        The model that it was traced on is no exception, unless it is the only one: it may have got another optimizer
+        since, and computes as all others do, to the last bit.
         """
-        if own and model is self._model:
+        if self._plan is None:
             return self.function
         handles = _handles(model)
         placed = [handles[place] for place in self._captured if place is not None]
@@ -181,9 +180,8 @@ class Programs:
         kinds = ((place, one.dtype, tuple(one.shape[1:])) for place, one in by_place(given).items())
         key = (body, pure, *kinds)
         if (key, id(model)) not in self._found:
-            program = next((known for known in self._known[key] if known.fits(model)), None)
-            kept = None if program else self._kept(key, model)
-            if program is None and kept is None:
+            program = next((known for known in self._known[key] if known.fits(model)), None) or self._kept(key, model)
+            if program is None:
                 program = Program(body, model, *given)
                 if pure:
                     _check_pure(program.function, model.name)
@@ -191,10 +189,7 @@ class Programs:
                 self._known[key].append(program)
                 if _lasts(body) and program.plan is not None:
                     _KEPT.put((key, program.plan, surroundings(model)), program, model.count_params())
-            # The model that a kept one was traced on may have got another optimizer since: variables are put in place.
-            run = program.on(model) if program else kept.on(model, own=False) if kept else None
-            assert run is not None
-            self._found[key, id(model)] = model, run
+            self._found[key, id(model)] = model, program.on(model)
         return self._found[key, id(model)][1]
 
     def _kept(self, key: Any, model: keras.Model) -> Program | None:

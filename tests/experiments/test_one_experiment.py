@@ -77,7 +77,8 @@ def test_a_study_has_contrasts_a_verdict_and_reports_on_the_command_line(compare
     np.testing.assert_allclose(half.difference, comparison.contrasts.difference)
     np.testing.assert_allclose(half.p_adjusted, comparison.contrasts.p_adjusted)
     told = evd_study("verdict", tmp_path / "study.yaml")
-    assert f"rate=0.5\n{' '.join(comparison.answer().sentences)}\n{comparison.verdict()}" in told
+    issues = "".join(f"* {check}\n" for check in comparison.checks() if check.issue)
+    assert f"rate=0.5\n{' '.join(comparison.answer().sentences)}\n{issues}{comparison.verdict()}" in told
     pages = evd_study("report", tmp_path / "study.yaml", "--out", tmp_path / "reports").splitlines()
     assert pages == [str(tmp_path / "reports" / f"rate={rate}" / "report.html") for rate in (0.2, 0.5)]
     assert "dropout at rate 0.2" in (tmp_path / "reports" / "rate=0.2" / "report.html").read_text()

@@ -27,6 +27,7 @@ TAGS = {
     "not stacked": "the stacked strategy may refuse it, with the reason",
     "own draws": "draws what no strategy can draw again, so that members differ from Keras' fit",
     "half": "computes in bfloat16 or float16",
+    "levels": "rounds to levels, so that what is all but nothing may become a level",
     "always random": "its author wants it random while predicting too",
     "traced": "its Keras reference is traced, not run eagerly",
 }
@@ -794,6 +795,7 @@ for _name, _layers in AUGMENTATIONS.items():
         "training differs",
         "not stacked",
         *(["traced"] if _name == "crops and holes" else []),  # they draw otherwise where shapes are known
+        *(["levels"] if _name == "chosen at random" else []),  # rounding decides which level a color gets
         *(["own draws"] if _name == "chains" else []),  # AugMix chooses by Python's random while a step is traced
     )
 add_chain(
