@@ -149,7 +149,7 @@ def test_a_comparison_allows_what_it_has_and_tells_what_the_others_need(tmp_path
         assert f"{name}: drawn from " in done.stdout
         assert (tmp_path / "out" / f"{name}.svg").exists()
     told = next(line for line in done.stdout.splitlines() if line.startswith("shift_robustness"))
-    assert "needs a study with shifts; evd study run scripts/studies/shifts.yaml --store STORE" in told
+    assert told.endswith("needs a study with shifts, as scripts/studies/shifts.yaml of the repository describes one")
 
 
 @pytest.mark.slow
