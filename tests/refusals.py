@@ -215,7 +215,7 @@ REFUSALS: dict[str, list[Attempt]] = {
         Attempt(lambda: stacked(lambda: network(optimizer=O.LossScaleOptimizer(O.SGD()))), "scales the loss"),
         Attempt(lambda: stacked(lambda: network(L.SpectralNormalization(L.Dense(5)))), "cannot vectorize its step"),
     ],
-    "**Labels** that are text in `Ensemble.fit` (data sets number the classes), missing, out of 0..K-1, soft, or several for an example.": [
+    "**Labels** that are text in `Ensemble.fit`, missing, out of 0..K-1, soft, or several for an example.": [
         Attempt(lambda: fit(y=np.array(["a", "b", "c", "a"] * 5)), "load_dataset|LabelEncoder"),
         Attempt(lambda: fit(y=np.where(Y == 1, np.nan, Y)), "missing"),
         Attempt(lambda: fit(y=Y + 1), r"0\.\.2"),
