@@ -243,17 +243,20 @@ repetitions: 10
 @app.command()
 def studies(repeats: Annotated[int, typer.Option(min=1, help="Alternating runs of each.")] = 1) -> None:
     """Time 200 tiny runs, what the store adds to them, and a study of 10,000 finished runs."""
-    apart, together, by_command = [], [], []
+    anew, apart, together, by_command = [], [], [], []
     for _ in range(repeats):
-        apart.append(_in_own_process({"together": 1, "repetitions": 1}, "studies")["seconds"] * 10)
+        one_by_one: dict[str, Any] = {"together": 1, "repetitions": 1}
+        anew.append(_in_own_process({**one_by_one, "forgetting": True}, "studies")["seconds"] * 10)
+        apart.append(_in_own_process(one_by_one, "studies")["seconds"] * 10)
         found = _in_own_process({"together": None, "repetitions": 10}, "studies")
         together.append(found["seconds"])
         by_command.append(_study_by_command())
-    alone, one, two = median(apart), median(together), median(by_command)
+    traced, alone, one, two = median(anew), median(apart), median(together), median(by_command)
     print(
         f"200 runs of three 784-32-10 networks with dropout, 500 or 1,000 images, 3 epochs: one after the other "
-        f"{alone:.0f} s; together {one:.0f} s in one process, {alone / one:.1f} times as fast; `evd study run`, its "
-        f"start included, {two:.0f} s, {alone / two:.1f} times as fast; planning and the store take "
+        f"{traced:.0f} s where each is traced anew, and {alone:.0f} s with what the one before traced; together "
+        f"{one:.0f} s in one process, {traced / one:.1f} and {alone / one:.1f} times as fast; `evd study run`, its start "
+        f"included, {two:.0f} s, {traced / two:.1f} and {alone / two:.1f} times as fast; planning and the store take "
         f"{found['store'] * 1000:.0f} ms a run"
     )
     read = _in_own_process({}, "finished")
@@ -278,6 +281,7 @@ def _measure_studies(case: dict[str, Any]) -> dict[str, float]:
 
     from ensemble_vs_dropout import experiments as studies
     from ensemble_vs_dropout.experiments import running as training
+    from ensemble_vs_dropout.models.programs import forget
 
     study = studies.parse_study(GRID.replace("repetitions: 10", f"repetitions: {case['repetitions']}"))
     training.data_of(next(iter(studies.make_plan(study).runs)).settings)
@@ -293,7 +297,14 @@ def _measure_studies(case: dict[str, Any]) -> dict[str, float]:
 
         return inner
 
-    with tempfile.TemporaryDirectory() as folder, patch.object(studies.Store, "put", timed(studies.Store.put)):
+    own = training.make_runs
+
+    def forgetting(*given: Any, **named: Any) -> Any:
+        forget()
+        return own(*given, **named)
+
+    make = patch.object(training, "make_runs", forgetting if case.get("forgetting") else own)
+    with tempfile.TemporaryDirectory() as folder, make, patch.object(studies.Store, "put", timed(studies.Store.put)):
         start = time.perf_counter()
         plan = timed(studies.make_plan)(study, case["together"])
         report = studies.run_study(plan, studies.Store(folder), verbose=0)
