@@ -255,9 +255,9 @@ def studies(repeats: Annotated[int, typer.Option(min=1, help="Alternating runs o
     print(
         f"200 runs of three 784-32-10 networks with dropout, 500 or 1,000 images, 3 epochs: one after the other "
         f"{traced:.0f} s where each is traced anew, and {alone:.0f} s with what the one before traced; together "
-        f"{one:.0f} s in one process, {traced / one:.1f} and {alone / one:.1f} times as fast; `evd study run`, its start "
-        f"included, {two:.0f} s, {traced / two:.1f} and {alone / two:.1f} times as fast; planning and the store take "
-        f"{found['store'] * 1000:.0f} ms a run"
+        f"{one:.0f} s in one process, {traced / one:.1f} and {alone / one:.1f} times as fast; `evd study run`, its "
+        f"start included, {two:.0f} s, {traced / two:.1f} and {alone / two:.1f} times as fast; planning and the store "
+        f"take {found['store'] * 1000:.0f} ms a run"
     )
     read = _in_own_process({}, "finished")
     print(
