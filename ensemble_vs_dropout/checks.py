@@ -50,6 +50,16 @@ def visible(text: str, but: str = "") -> str:
     return _UNSEEN.sub(lambda at: at[0] if at[0] in but else at[0].encode("unicode_escape").decode(), text)
 
 
+def counted(count: int, what: str) -> str:
+    """Return how many there are of something, in the plural but for one.
+
+    Example:
+        >>> counted(1, "row"), counted(2000, "row")
+        ('1 row', '2,000 rows')
+    """
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def check_at_least(name: str, value: object, minimum: int) -> int:
     """Return `value` as an int of at least `minimum`, or raise `InputError`.
 

@@ -1,7 +1,7 @@
 """Draw the gallery of paper-style figures.
 
     python scripts/make_figures.py --from RUN --from STORE --out DIR     # what there is; under a minute, no TensorFlow
-    python scripts/make_figures.py --all                                 # run every study first: about an hour
+    python scripts/make_figures.py --all                                 # run every study first: some 75 minutes
 
 `--from` takes folders of finished comparisons (`evd compare`) and stores of studies (`evd study run`). `--all` runs
 each study that a figure is of (`scripts/studies`) into the store and draws the lot; interrupted, the same command goes

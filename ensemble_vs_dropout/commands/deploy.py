@@ -88,7 +88,7 @@ def predict(
 
     Example: evd predict model.keras new.csv --keep customer_id --out predictions.csv
     """
-    from ensemble_vs_dropout.checks import InputError, load_named
+    from ensemble_vs_dropout.checks import InputError, counted, load_named
     from ensemble_vs_dropout.datasets.rows import Rows
     from ensemble_vs_dropout.files import no_formula
     from ensemble_vs_dropout.predictors.deployed import Deployed
@@ -125,8 +125,7 @@ def predict(
     ):
         for name, number in counts.items():
             if number:
-                values = "1 value" if number == 1 else f"{number:,} values"
-                print(f"evd: {values} of column {name!r}: {what}", file=sys.stderr)
+                print(f"evd: {counted(number, 'value')} of column {name!r}: {what}", file=sys.stderr)
 
 
 def _lines(classes: tuple[str, ...], found: dict[str, npt.NDArray[Any]]) -> Iterator[list[str]]:

@@ -9,6 +9,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ensemble_vs_dropout.checks import counted
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -51,7 +53,7 @@ def show_comparison(
         if found := [f"* {check}" for check in checks if check.issue == issue]:
             print(_wrapped("\n".join([name, *found]), width), end="\n\n")
     if hidden:
-        print(f"{hidden} check{'s' * (hidden > 1)} left out by --ignore.", end="\n\n")
+        print(f"{counted(hidden, 'check')} left out by --ignore.", end="\n\n")
     print(f"Trained and predicted in {minutes:.1f} min; this call took {seconds / 60:.1f} min.")
     print(f"open {page}" if page else "The folder is only to be read: evd report RUN --out FOLDER makes its page.")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.checks import InputError, check_known, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,8 +61,8 @@ def plan(
     waiting = table[table.finished < table.runs]
     repetitions = made.study.repetitions
     print(
-        f"\n{_number(len(made.points) // repetitions, 'point')} of {_number(repetitions, 'repetition')}, "
-        f"{_number(len(made.runs), 'run')}, {table.networks.sum()} networks in {len(made.groups)} groups; "
+        f"\n{counted(len(made.points) // repetitions, 'point')} of {counted(repetitions, 'repetition')}, "
+        f"{counted(len(made.runs), 'run')}, {table.networks.sum()} networks in {len(made.groups)} groups; "
         f"about {waiting.seconds.sum() / 60:.1f} minutes and "
         f"{waiting.megabytes.sum():.0f} MB for what is not finished"
     )
@@ -259,10 +259,6 @@ def report(
         if len(name.encode()) > _LONGEST:
             name = f"{name[:40]}-{digest(keys)[:16]}"
         print(found.report(own(inside(out, name))))
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _point(keys: dict[str, Any]) -> str:

@@ -8,7 +8,8 @@ The way of the data through the folder, and the file of each step:
     idx, archives  reading gzip IDX files, and npz files without pickles
     fetching     downloading with Keras: the only file here that imports it, inside one function
     batches      from_batches: sources of batches become arrays
-    files        the user's npz; tables: the user's csv and parquet; columns: their columns as features
+    files        the user's npz; tables: the user's csv and parquet
+    kinds        what the texts of a column are; columns: columns as features
     preparation  from_arrays: the one road that all loaders take, in this order:
       labels     encode labels as 0..K-1
       splits     hold out test and val, take a nested part of train, make labels noisy

@@ -6,13 +6,22 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.checks import InputError, counted
 from ensemble_vs_dropout.datasets.features import Parts, standardised
+from ensemble_vs_dropout.datasets.kinds import (
+    CATEGORIES_ALWAYS_FINE,
+    KINDS,
+    as_numbers,
+    cut,
+    is_text,
+    looks_like,
+    with_columns,
+)
 from ensemble_vs_dropout.types import Column, Encoding
 
 if TYPE_CHECKING:
@@ -20,20 +29,6 @@ if TYPE_CHECKING:
 
 MISSING = ("refuse", "drop", "median", "most_frequent")  # what is done about values that are missing
 MOST_CATEGORIES = 100
-CATEGORIES_ALWAYS_FINE = 10
-# Numbers of which some have commas between thousands; 0,125 is none of them, for that comma is another country's point.
-_THOUSANDS = r"-?(?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?:\.\d+)?"
-_SHOWN = 60  # characters of a text in a message
-_KINDS = {"number": "numbers", "thousands": "numbers", "date": "dates"}
-_WORDS = {"thousands": "numbers with commas between thousands", "date": "dates from {} to {}, read as days"}
-_LIKE = {  # what a column seems to hold that is no number and no date as they are read here, and how it would be read
-    "dates": (r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:[ T].*)?", "write them as 2026-01-31"),
-    "numbers with a unit or a decimal comma": (
-        r"(?:[^\w\s.,+-]\s?|[A-Z]{3}\s?)?[+-]?\d[\d.,' ]*(?:\s?[^\w\s]|\s[A-Za-z]{1,4})?",
-        "write them as plain numbers",
-    ),
-}
-_DATE = r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?"
 
 
 @dataclass(frozen=True)
@@ -42,128 +37,6 @@ class Columns:
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
-
-
-def read_columns(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str], dict[str, str]]:
-    """Return a table in which dates, and numbers with commas between thousands, are numbers.
-
-    Dates are days since 1970-01-01, in text where all are written as ISO 8601 has them. Notes of these come second,
-    and third the kind of each, "date" or "thousands", by the names of their columns.
-    """
-    from pandas.api import types
-
-    read, notes, kinds = {}, [], {}
-    for name, column in frame.items():
-        known = column.dropna()
-        plain = not len(known) or not (types.is_datetime64_any_dtype(known.dtype) or _may_hold_numbers(known))
-        kind = None if plain else next((k for k in ("thousands", "date") if _all_are(k, known)), None)
-        if kind:
-            numbers = as_numbers(kind, known)
-            read[name], kinds[str(name)] = numbers.reindex(column.index), kind
-            ends = (numbers.min(), numbers.max()) if kind == "date" else ()
-            span = (f"{np.datetime64(int(np.floor(day)), 'D')}" for day in ends)
-            notes.append(f"column {name!r} holds {_WORDS[kind].format(*span)}")
-        elif not plain:
-            notes += [*_nearly_numbers(str(name), known), *spellings(str(name), known)]
-    return _with_columns(frame, read), notes, kinds
-
-
-def _with_columns(frame: pd.DataFrame, columns: Mapping[Any, Any]) -> pd.DataFrame:
-    """Return a table with these columns in the place of its own, whatever their names are."""
-    changed = frame.copy(deep=False) if columns else frame
-    for name, column in columns.items():
-        changed[name] = column
-    return changed
-
-
-def _nearly_numbers(name: str, known: pd.Series) -> list[str]:
-    """Return a note on a column that becomes categories, though most of it is many different numbers or dates."""
-    text = known.astype(str)
-    for kind, words in _KINDS.items():
-        read = as_numbers(kind, text)
-        wrong = text[read.isna()]
-        if read.nunique() > CATEGORIES_ALWAYS_FINE and 0 < len(wrong) < len(text) / 2:
-            return [
-                f"column {name!r} is {words} but for {len(wrong)} of {len(text):,} values, such as "
-                f"{_cut(wrong.iloc[0])} in row {wrong.index[0] + 1}, so that all of them become categories; mend these "
-                f"to have {words}"
-            ]
-    like = _looks_like(text) if text.nunique() > CATEGORIES_ALWAYS_FINE else None
-    if like is None:
-        return []
-    return [
-        f"column {name!r} looks like {like}, such as {_cut(text.iloc[0])}, and becomes categories; {_LIKE[like][1]}"
-    ]
-
-
-def _cut(text: str) -> str:
-    """Return a text in quotes, cut where it is long."""
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
-
-
-def _looks_like(text: pd.Series) -> str | None:
-    """Return what nearly all of these texts seem to be, a key of `_LIKE`."""
-    stripped = text.str.strip()
-    return next((what for what, (form, _) in _LIKE.items() if stripped.str.fullmatch(form).mean() > 0.9), None)
-
-
-def spellings(name: str, known: pd.Series) -> list[str]:
-    """Return a note on texts of a column that differ in case or spaces alone."""
-    texts = known.dropna().astype(str).drop_duplicates()
-    same = texts.groupby(texts.str.split().str.join(" ").str.casefold(), sort=False).agg(list)
-    found = [group for group in same if len(group) > 1][:3]
-    if not found:
-        return []
-    pairs = "; ".join(" and ".join(map(_cut, group)) for group in found)
-    return [f"column {name!r} holds texts that differ in case or spaces alone, and count as different: {pairs}"]
-
-
-def as_numbers(kind: str, known: pd.Series) -> pd.Series:
-    """Return what a column of this kind holds as float64, NaN where a value is not of the kind.
-
-    Args:
-        kind: As `Column` has it, of numbers: "number", "thousands" or "date".
-        known: Values that are not missing.
-    """
-    import pandas as pd
-    from pandas.api import types
-
-    if types.is_numeric_dtype(known.dtype) and not types.is_bool_dtype(known.dtype):
-        return known.astype(np.float64)
-    if kind == "date":
-        dates = known if types.is_datetime64_any_dtype(known.dtype) else _parsed_dates(known)
-        if getattr(dates.dt, "tz", None) is not None:
-            dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
-        return (dates - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
-    text = known.astype(str).str.strip()
-    if kind == "thousands":
-        text = text.where(text.str.fullmatch(_THOUSANDS)).str.replace(",", "")
-    return pd.to_numeric(text, errors="coerce").astype(np.float64)
-
-
-def _may_hold_numbers(known: pd.Series) -> bool:
-    import pandas as pd
-
-    return _is_text(known) and not isinstance(known.dtype, pd.CategoricalDtype)
-
-
-def _all_are(kind: str, known: pd.Series) -> bool:
-    from pandas.api import types
-
-    if types.is_datetime64_any_dtype(known.dtype):
-        return kind == "date"
-    if kind == "date":
-        return bool(_parsed_dates(known).notna().all())
-    text = known.astype(str).str.strip()
-    return bool(text.str.fullmatch(_THOUSANDS).all() and text.str.contains(",").any())
-
-
-def _parsed_dates(known: pd.Series) -> pd.Series:
-    """Return texts as dates, NaT where one is not written as ISO 8601 has it."""
-    import pandas as pd
-
-    text = known.astype(str).str.strip()
-    return pd.to_datetime(text.where(text.str.fullmatch(_DATE)), format="ISO8601", errors="coerce")
 
 
 def check_columns(
@@ -184,7 +57,7 @@ def check_columns(
     troubles = [_missing(path, frame) if missing in ("refuse", "drop") else _empty(path, frame)]
     bad = {str(name) for name, column in frame.items() if column.isna().all()}
     for name, column in frame.items():
-        if types.is_bool_dtype(column.dtype) or _is_text(column):
+        if types.is_bool_dtype(column.dtype) or is_text(column):
             troubles.append(_no_category(path, str(name), column.dropna()))
             categorical.append(str(name))
             bad |= {str(name)} if troubles[-1] else set()
@@ -283,7 +156,7 @@ def _filled(
     counts = frame.isna().sum()
     holed = counts[counts > 0].index
     numbers = (name for name in holed if name in columns.numeric)  # whole ones have no median that is not whole
-    frame = _with_columns(frame, {name: frame[name].to_numpy(np.float64, na_value=np.nan) for name in numbers})
+    frame = with_columns(frame, {name: frame[name].to_numpy(np.float64, na_value=np.nan) for name in numbers})
     values, notes = {}, []
     for name in frame.columns if missing in ("median", "most_frequent") else holed:
         seen = frame[name].iloc[train].dropna()
@@ -294,7 +167,7 @@ def _filled(
         what = "median" if by_median else "most frequent value"
         if counts[name]:
             notes.append(
-                f"{_number(int(counts[name]), 'missing value')} of column {name!r} became the {what} in training, "
+                f"{counted(int(counts[name]), 'missing value')} of column {name!r} became the {what} in training, "
                 f"{values[name]}"
             )
     fills = {name: float(value) if name in columns.numeric else str(value) for name, value in values.items()}
@@ -320,7 +193,7 @@ def _one_hot(
     encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32)
     encoder.fit(parts["train"])
     width = sum(len(categories) for categories in encoder.categories_)
-    notes = [f"{_number(len(names), 'column')} of categories became {width} one-hot features: {', '.join(names)}"]
+    notes = [f"{counted(len(names), 'column')} of categories became {width} one-hot features: {', '.join(names)}"]
     notes += [
         f"column {name!r} has one value in training, {of_column[0]!r}, and says nothing"
         for name, of_column in zip(names, encoder.categories_, strict=True)
@@ -331,25 +204,11 @@ def _one_hot(
             unseen = ~np.isin(parts[part][:, position], encoder.categories_[position])
             if unseen.any():
                 notes.append(
-                    f"{_number(int(unseen.sum()), 'value')} of column {name!r} in {part} "
+                    f"{counted(int(unseen.sum()), 'value')} of column {name!r} in {part} "
                     f"{'is a category' if unseen.sum() == 1 else 'are categories'} that training never saw, all zeros"
                 )
     categories = [[str(one) for one in of_column] for of_column in encoder.categories_]
     return {part: encoder.transform(values) for part, values in parts.items()}, notes, categories
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
-
-
-def _is_text(column: pd.Series) -> bool:
-    from pandas.api import types
-
-    if types.is_object_dtype(column.dtype):
-        return types.infer_dtype(column, skipna=True) in ("string", "boolean")
-    if str(column.dtype) == "category":
-        return types.infer_dtype(column.cat.categories, skipna=True) in ("string", "boolean", "integer")
-    return types.is_string_dtype(column.dtype)
 
 
 def _what(column: pd.Series) -> str:
@@ -396,20 +255,21 @@ def _no_category(path: Path, name: str, column: pd.Series) -> str:
     nearly_unique = categories > CATEGORIES_ALWAYS_FINE and categories > len(text) / 2
     if categories <= MOST_CATEGORIES and not nearly_unique:
         return ""
-    for kind, words in _KINDS.items():
+    for kind, words in KINDS.items():
         read = as_numbers(kind, text).notna()
         if 0.5 < read.mean() < 1.0:
             wrong = text[~read]
             others, them = (f" and {len(wrong) - 1} more", "them") if len(wrong) > 1 else ("", "it")
             return (
-                f"column {name!r} of {path} must hold {words}, as most of it does, got {_cut(wrong.iloc[0])} in row "
+                f"column {name!r} of {path} must hold {words}, as most of it does, got {cut(wrong.iloc[0])} in row "
                 f"{wrong.index[0] + 1}{others}; mend {them}, or drop the column"
             )
-    got = f"got {categories} different texts in {len(text)} rows, such as {_cut(text.iloc[0])}"
-    if like := _looks_like(text):
+    got = f"got {categories} different texts in {len(text)} rows, such as {cut(text.iloc[0])}"
+    if like := looks_like(text):
+        what, remedy = like
         return (
-            f"column {name!r} of {path} must be a category or a number, {got}, which look like {like}; "
-            f"{_LIKE[like][1]}, or drop the column"
+            f"column {name!r} of {path} must be a category or a number, {got}, which look like {what}; {remedy}, or "
+            "drop the column"
         )
     return (
         f"column {name!r} of {path} must be a category or a number, {got}, like an identifier; drop it, or group its "

@@ -65,10 +65,7 @@ def load_dataset(
         >>> load_dataset("digits", train_size=500).sizes
         {'train': 500, 'val': 144, 'test': 359}
     """
-    if not isinstance(name, str | os.PathLike):
-        what = type(name).__name__
-        remedy = "frame.to_csv('mine.csv', index=False) writes one" if what == "DataFrame" else "see describe_datasets"
-        raise InputError(f"name must be a known name or the path of a file, got {what}; {remedy}")
+    check_names_data("name", name)
     key = os.fspath(name)
     path = Path(os.path.expanduser(key))
     asked: dict[str, Any] = {
@@ -93,6 +90,23 @@ def load_dataset(
         raise InputError(f"target names a column of a csv or parquet file, got {target!r} with {key!r}; leave it out")
     check_of_table(drop, missing, repr(key))
     return _load_known(KNOWN[key], plan)
+
+
+def check_names_data(argument: str, given: object) -> None:
+    """Raise `InputError` unless this is a name or a path; what it says is what to do with a table or arrays.
+
+    Example:
+        >>> check_names_data("name", "digits")
+    """
+    if isinstance(given, str | os.PathLike):
+        return
+    what = type(given).__name__
+    remedy = (
+        "write it by frame.to_csv('mine.csv', index=False), and give load_dataset('mine.csv', target=...)"
+        if what == "DataFrame"
+        else "datasets.from_arrays makes a Dataset of arrays, from_batches of tf.data and a PyDataset"
+    )
+    raise InputError(f"{argument} must be a known name or the path of a file, got {what}; {remedy}")
 
 
 def _load_known(known: KnownDataset, plan: Plan, notes: tuple[str, ...] = ()) -> Dataset:

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.datasets.archives import check_file, read_npz
-from ensemble_vs_dropout.datasets.columns import as_numbers
 from ensemble_vs_dropout.datasets.features import check_features, is_text
 from ensemble_vs_dropout.datasets.files import with_inputs
+from ensemble_vs_dropout.datasets.kinds import as_numbers
 from ensemble_vs_dropout.datasets.tables import CSV, as_csv, as_parquet, names_in_csv
 from ensemble_vs_dropout.types import Column, Encoding
 

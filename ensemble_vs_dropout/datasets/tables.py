@@ -15,7 +15,8 @@ import numpy as np
 
 from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.datasets.archives import check_file
-from ensemble_vs_dropout.datasets.columns import check_columns, encode_columns, read_columns, spellings
+from ensemble_vs_dropout.datasets.columns import check_columns, encode_columns
+from ensemble_vs_dropout.datasets.kinds import read_columns, spellings
 from ensemble_vs_dropout.datasets.preparation import assemble, split_test
 from ensemble_vs_dropout.datasets.splits import Plan
 from ensemble_vs_dropout.files import check_room
@@ -45,9 +46,9 @@ def load_table(
     frame, left_out = _cleaned(path, frame, target, drop, missing)
     features, read, kinds = read_columns(frame.drop(columns=target))
     columns = check_columns(path, features, missing, drop, frame[target])
+    read += spellings(str(target), frame[target])
     rows = np.arange(len(frame))
     # Only row numbers are split: the encoder must not see a value before the final training part is known.
-    read += spellings(str(target), frame[target])
     x, y, classes, notes = split_test(rows, frame[target].to_numpy(), f"column {target!r}", plan)
     finish = functools.partial(encode_columns, features, columns, missing=missing, kinds=kinds)
     return assemble(

@@ -90,6 +90,7 @@ class Difference:
         within = " to ".join(number_words(self.metric, end, nonzero=True) for end in ends)
         size = f"{size_words(self.metric, self.value, nonzero=True)} {fewer if less else more}"
         if not self.tested:
+            size = size if self.value else f"the same {what}"
             return f"{size} in these networks ({within} over the examples)"
         if self.better == "neither":
             low, value, high = (number_words(self.metric, one) for one in (self.low, self.value, self.high))
@@ -135,7 +136,7 @@ class Choice:
         return f"{self.limit}: {self.name}{self.beside}"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Answer:
     """What a comparison answers. Its text is at most four sentences, and the lists that stand below them.
 
@@ -209,16 +210,15 @@ class Answer:
         if self.use.mixed:
             parts.append(f"which metric matters more, for {listed(self.use.mixed)} may be better by yours")
         if self.unsettled:
-            parts.append(f"whether {listed(self.unsettled, 'or')} is better than {self.use.name}")
+            sizes = " and ".join(
+                f"{size_words(metric, value)} of {metric_words(metric)}" for metric, value in self.unseen
+            )
+            who = ("it" if len(self.unsettled) == 1 else "these") if self.compared == self.unsettled else None
+            missed = f"; differences from {who or listed(self.compared, 'or')} of up to {sizes} may go unseen"
+            parts.append(f"whether {listed(self.unsettled, 'or')} is better than {self.use.name}{missed * bool(sizes)}")
         if self.untested:
             parts.append(f"how {listed(self.untested)} would do if trained again ({LEAST} repetitions or more tell)")
-        if not parts:
-            return []
-        sizes = [f"{size_words(metric, value)} of {metric_words(metric)}" for metric, value in self.unseen]
-        who = ("it" if len(self.unsettled) == 1 else "these") if self.compared == self.unsettled else None
-        below = f"; differences from {who or listed(self.compared, 'or')} of up to " if sizes else ""
-        below += f"{' and '.join(sizes)} may go unseen" if sizes else ""
-        return [f"Not settled: {'; '.join(parts)}{below}."]
+        return [f"Not settled: {'; '.join(parts)}."] if parts else []
 
     def __repr__(self) -> str:
         """Return what `print` shows; the fields have it as numbers."""
@@ -231,9 +231,9 @@ class Answer:
         if self.planned:
             which, all_of_them = "Planned questions", "all of them"
             if len(self.planned) < self.asked:
-                which, all_of_them = f"The first {len(self.planned)} of {self.asked} planned questions", "all"
-            rest = " (the others: the report's Verdict)" if len(self.planned) < self.asked else ""
-            lines += ["", f"{which}{rest}; intervals and p-values are adjusted for {all_of_them}:"]
+                which = f"The first {len(self.planned)} of {self.asked} planned questions"
+                which, all_of_them = f"{which} (the others: the report's Verdict)", "all"
+            lines += ["", f"{which}; intervals and p-values are adjusted for {all_of_them}:"]
             lines += [
                 f"* {capital(found[0].a)} against {found[0].b}: {'; '.join(map(str, found))}." for found in self.planned
             ]

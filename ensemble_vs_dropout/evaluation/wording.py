@@ -62,8 +62,8 @@ def number_words(metric: str, value: float, nonzero: bool = False) -> str:
     """
     scaled = value * METRICS[metric].scale
     usual = 2 if METRICS[metric].scale == 100 else 3
-    seen = (digits for digits in range(usual, _MOST_DIGITS + 1) if round(scaled, digits)) if nonzero else ()
-    digits = next(iter(seen), usual)
+    tried = range(usual, _MOST_DIGITS + 1) if nonzero else ()
+    digits = next((digits for digits in tried if round(scaled, digits)), usual)
     return f"{round(scaled, digits) + 0.0:.{digits}f}"
 
 

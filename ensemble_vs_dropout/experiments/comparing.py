@@ -20,6 +20,7 @@ import yaml
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction, check_known, load_named
 from ensemble_vs_dropout.datasets import shift
+from ensemble_vs_dropout.datasets.loading import check_names_data
 from ensemble_vs_dropout.evaluation.arms import ARMS, RECIPES, STANDARD_ARMS, Arm, find_arms
 from ensemble_vs_dropout.experiments.comparison import Comparison, beside_runs
 from ensemble_vs_dropout.experiments.folder import asked_of, claim, is_finished, open_folder, read_asked
@@ -364,15 +365,8 @@ def _data(
     data: Dataset | str | os.PathLike[str], loading: Mapping[str, Any], seed: int, new_splits: bool
 ) -> tuple[Dataset, dict[str, Any], dict[str, str]]:
     """Return the data (of the first split), the settings that name them, and their digest where none do."""
-    if not isinstance(data, str | os.PathLike | Dataset):
-        what = type(data).__name__
-        remedy = (
-            "write it by frame.to_csv('mine.csv', index=False), and give load_dataset('mine.csv', target=...)"
-            if what == "DataFrame"
-            else "datasets.from_arrays makes a Dataset of arrays, from_batches of tf.data and a PyDataset"
-        )
-        raise InputError(f"data must be a Dataset, a known name or the path of a file, got {what}; {remedy}")
     if not isinstance(data, Dataset):
+        check_names_data("data", data)
         named = {"dataset": os.fspath(data), **loading, "new_splits": new_splits}
         return data_of(make_settings(**named, data_seed=seed)), named, {}
     given = [name for name, value in loading.items() if value and value != "refuse"]

@@ -21,7 +21,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from ensemble_vs_dropout import evaluation, report
-from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.checks import InputError, check_known, counted
 from ensemble_vs_dropout.evaluation import numbered_checks
 from ensemble_vs_dropout.evaluation.answer import Answer, answer
 from ensemble_vs_dropout.evaluation.arms import (
@@ -114,7 +114,7 @@ class Comparison:
     def __repr__(self) -> str:
         """Return what was compared, in three lines; nothing is read or computed."""
         wanted, model = self.settings, self.settings.model.name
-        repetitions = f"{len(self.runs)} {'split' if wanted.new_tests else 'repetition'}{'s' * (len(self.runs) != 1)}"
+        repetitions = counted(len(self.runs), "split" if wanted.new_tests else "repetition")
         return (
             f"Comparison of {model} on {wanted.dataset or 'arrays'}\n"
             f"  {repetitions} of {wanted.members} networks, {wanted.passes} passes\n"

@@ -112,8 +112,17 @@ def surroundings(model: keras.Model) -> tuple[Any, ...]:
     return *settings, *sorted(devices)
 
 
+def kinds_of(given: Any) -> tuple[Any, ...]:
+    """Return the places, dtypes and shapes of tensors, nested, but for how many examples there are."""
+    return tuple((place, one.dtype, tuple(one.shape[1:])) for place, one in by_place(given).items())
+
+
 class Program:
-    """A traced function of a model and tensors, or tensors nested, whose first axis is left open."""
+    """A traced function of a model and tensors, or tensors nested, whose first axis is left open.
+
+    Attributes:
+        plan: What describes the models that it may run on; None where it may run on its own alone.
+    """
 
     def __init__(self, body: Body, model: keras.Model, *given: Any):
         specs = tf.nest.map_structure(lambda one: tf.TensorSpec((None, *one.shape[1:]), one.dtype), given)
@@ -122,16 +131,11 @@ class Program:
         places = {id(handle): place for place, handle in enumerate(_handles(model))}
         self._captured = [places.get(id(tensor)) for tensor in self.function.captured_inputs]
         self._model = model
-        self._plan = None if None in self._captured else plan(model)
-
-    @property
-    def plan(self) -> str | None:
-        """What describes the models that it may run on; None where it may run on its own alone."""
-        return self._plan
+        self.plan = None if None in self._captured else plan(model)
 
     def fits(self, model: keras.Model) -> bool:
         """Return whether it may run on this model."""
-        return model is self._model or (self._plan is not None and plan(model) == self._plan)
+        return model is self._model or (self.plan is not None and plan(model) == self.plan)
 
     def on(self, model: keras.Model) -> Callable[..., Any]:
         """Return the function of tensors that runs on this model, now or in the graph that is being made.
@@ -139,7 +143,7 @@ class Program:
         The model that it was traced on is no exception, unless it is the only one: it may have got another optimizer
         since, and computes as all others do, to the last bit.
         """
-        if self._plan is None:
+        if self.plan is None:
             return self.function
         handles = _handles(model)
         placed = [handles[place] for place in self._captured if place is not None]
@@ -177,8 +181,7 @@ class Programs:
         Raises:
             InputError: It is to be `pure` and would change a variable, or draws by TensorFlow itself.
         """
-        kinds = ((place, one.dtype, tuple(one.shape[1:])) for place, one in by_place(given).items())
-        key = (body, pure, *kinds)
+        key = (body, pure, *kinds_of(given))
         if (key, id(model)) not in self._found:
             program = next((known for known in self._known[key] if known.fits(model)), None) or self._kept(key, model)
             if program is None:

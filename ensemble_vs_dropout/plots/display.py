@@ -21,7 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
-from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.checks import InputError, check_known, counted
 from ensemble_vs_dropout.evaluation.findings import Fact as Fact
 from ensemble_vs_dropout.files import appearing
 from ensemble_vs_dropout.plots import style as looks
@@ -122,7 +122,7 @@ class Display(ABC):
         panels = len({panel for row in self._mosaic() for panel in row} - {self.EMPTY})
         return (
             f"{type(self).__name__}: {self.title}\n"
-            f"  {panels} panel{'s' * (panels != 1)} of {len(self.table):,} rows; bands and bars: {self.interval}\n"
+            f"  {counted(panels, 'panel')} of {len(self.table):,} rows; bands and bars: {self.interval}\n"
             "  .plot() draws it, .save(path) writes it, .frame() has its numbers"
         )
 

@@ -113,7 +113,7 @@ class PairedDifferences(Display):
         ax.set_yticks(range(len(names)), [_words(name) for name in names], parse_math=False)
         ax.tick_params(axis="y", length=0)
         ax.grid(False, axis="y")
-        name_axes(ax, xlabel=f"difference in {style.metric_label(metric)}")
+        name_axes(ax, xlabel=style.difference_label(metric))
         return handles
 
 

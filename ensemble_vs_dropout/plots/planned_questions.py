@@ -115,7 +115,7 @@ class PlannedQuestions(Display):
             ax.tick_params(axis="y", length=0, labelleft=first)
             ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
             ax.grid(False, axis="y")
-            name_axes(ax, xlabel=f"difference in {style.metric_label(metric)}")
+            name_axes(ax, xlabel=style.difference_label(metric))
         if len(set(looks.values())) > 1:
             marks = [(color, marker, color, name) for name, (color, marker) in looks.items()]
         elif self.table["tested"].any():

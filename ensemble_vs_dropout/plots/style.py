@@ -13,6 +13,7 @@ import seaborn
 
 from ensemble_vs_dropout.evaluation import arms as registry
 from ensemble_vs_dropout.evaluation.findings.words import metric_label as metric_label
+from ensemble_vs_dropout.evaluation.wording import metric_words
 from ensemble_vs_dropout.measures import METRICS
 
 
@@ -125,6 +126,13 @@ def arm_label(arm: str, rule: object = None, members: object = None) -> str:
 def metric_scale(metric: str) -> float:
     """Return what a value is multiplied by before it is drawn: 100 for a percentage."""
     return METRICS[metric].scale if metric in METRICS else 1.0
+
+
+def difference_label(metric: str) -> str:
+    """Return what an axis of differences is of: those of percentages are in percentage points."""
+    if metric_scale(metric) == 100:
+        return f"difference in {metric_words(metric)}\n(percentage points)"
+    return f"difference in {metric_label(metric)}"
 
 
 def direction(metrics: Iterable[str]) -> str:

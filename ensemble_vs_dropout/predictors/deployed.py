@@ -176,9 +176,8 @@ class Deployed:
     def __init__(self, path: str | PathLike[str], custom_objects: Mapping[str, Any] | None = None):
         path = Path(path)
         if path.suffix != ".keras":
-            remedy = (
-                "evd export writes one of a run's folder" if path.is_dir() else "another runtime reads its own files"
-            )
+            export = f"evd export {path} --out model.keras makes one of a run"
+            remedy = export if path.is_dir() else "another runtime reads its own files"
             raise InputError(f"model must be a file that ends in .keras, got {str(path)!r}; {remedy}")
         self.told = _told(path)
         try:

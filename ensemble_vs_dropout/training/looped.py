@@ -61,7 +61,7 @@ class Looped:
     def holds_unknown_variables(self, model: keras.Model, order: Any) -> bool:
         """Return whether a training step uses variables of TensorFlow's that Keras does not know of."""
         traced: Any = self._programs.get(self._train_epoch, model, tf.constant(order.T), *self.data[TRAIN])
-        if not hasattr(traced, "graph"):  # of another model, and so of Keras' own parts alone
+        if not hasattr(traced, "graph"):  # it may run on other models, and so captures what Keras knows alone
             return False
         known = {id(v.value) for v in [*model.variables, *model.optimizer.variables, *model.metrics_variables]}
         return any(id(variable) not in known for variable in traced.graph.variables)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.draws import words_by_arithmetic
-from ensemble_vs_dropout.models.programs import Kept, plan, surroundings
+from ensemble_vs_dropout.models.programs import Kept, kinds_of, plan, surroundings
 from ensemble_vs_dropout.training import stateless
 from ensemble_vs_dropout.training.looped import EVALUATED, Batch, Logs, as_number, cut, take
 from ensemble_vs_dropout.training.numbers import Numbers
@@ -154,22 +154,10 @@ class Stacked:
 
     def _training(self) -> tuple[Any, Any]:
         """Return what takes a step, and what trains all slots for an epoch; as it was traced for such models before."""
-        described, data = plan(self._template), keras.tree.flatten(self.data[TRAIN])
-        kinds = tuple((part.dtype, tuple(part.shape[1:])) for part in data)
-        of_numbers = tuple(values.shape for values in self._numbers)
-        size = self.schedule.batch_size
+        described, size = plan(self._template), self.schedule.batch_size
         most = self.schedule.examples // size
-        key = (
-            described,
-            surroundings(self._template),
-            self._varied,
-            of_numbers,
-            self.slots,
-            self.xla,
-            size,
-            most,
-            kinds,
-        )
+        given = (self._varied, self.slots, self.xla, size, most, *(values.shape for values in self._numbers))
+        key = (described, surroundings(self._template), given, kinds_of(self.data[TRAIN]))
         found = _KEPT.get(key) if described else None
         if found is None:
             found = self._compile_training(most)

@@ -181,6 +181,7 @@ def test_texts_without_end_are_refused_by_what_they_hold(monkeypatch):
         available = 10_000_000
 
     monkeypatch.setattr("ensemble_vs_dropout.files.psutil.virtual_memory", lambda: Memory)
-    long = np.array(["x" * 100_000] * 8, object)
+    long, read = np.array(["x" * 100_000] * 8, object), []
     with pytest.raises(InputError, match="train takes"):
-        from_batches(((long, Y[:8]) for _ in itertools.count()), TEST)
+        from_batches(((long, read.append(number) or Y[:8]) for number in itertools.count()), TEST)
+    assert len(read) < 15  # of which each holds 0.8 MB

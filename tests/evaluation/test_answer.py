@@ -1,5 +1,6 @@
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -283,3 +284,16 @@ def test_the_end_of_an_interval_beside_0_is_not_rounded_to_it():
 def test_an_answer_shows_itself_in_words():
     one = found()
     assert repr(one) == str(one)
+
+
+def test_what_may_go_unseen_is_told_beside_the_arms_that_it_is_of():
+    both = replace(found(), untested=("one wide network",))
+    assert both.sentences[-1].endswith(
+        "differences from these of up to 1.50 percentage points of error and 0.015 nats of NLL may go unseen; how one "
+        "wide network would do if trained again (3 repetitions or more tell)."
+    )
+
+
+def test_networks_that_err_alike_have_neither_more_nor_fewer_errors():
+    (one,) = (found for found in found(test=UNTESTED, p_value=np.nan, p_adjusted=np.nan).against[:1])
+    assert str(replace(one, value=0.0)) == "the same error in these networks (-3.00 to 2.00 over the examples)"

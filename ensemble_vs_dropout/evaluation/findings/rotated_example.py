@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ensemble_vs_dropout.checks import InputError, check_at_least
+from ensemble_vs_dropout.checks import InputError, check_at_least, counted
 from ensemble_vs_dropout.evaluation.arms import arm_label
 from ensemble_vs_dropout.evaluation.findings.base import Fact, Finding
 from ensemble_vs_dropout.evaluation.findings.judging import judge, of_examples
@@ -127,5 +127,5 @@ def _facts(images: Sequence[Mapping[str, Predictions]], turns: FloatArray) -> It
             f"these members of {arm_label(arm)} disagree more on turned images than on upright ones",
             more.above(),
             f"mutual information {turned.mean():.3g} (mean over angles) and {upright.mean():.3g} nats, "
-            f"{len(runs)} image{'s' * (len(runs) > 1)}",
+            f"{counted(len(runs), 'image')}",
         )

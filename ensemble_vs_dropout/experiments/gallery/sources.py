@@ -230,8 +230,9 @@ class StudySource:
         try:
             plan = replace(self.plan, points=tuple(point for point, _ in self.points()))
             for keys, found in comparisons(plan, self.store):
-                dropout = [run for run in found.runs[0] if RECIPES[run.recipe].dropout and not found.settings.tuned]
-                words = words_of((dropout or found.runs[0])[0], shared, "")
+                # The rate is that of networks with dropout, and where it was chosen it differs between repetitions.
+                rated = [run for run in found.runs[0] if RECIPES[run.recipe].dropout and not found.settings.tuned]
+                words = words_of((rated or found.runs[0])[0], shared, "")
                 further = [f"{key} {in_words(keys[key])}" for key in untold if key in keys]
                 yield ", ".join(filter(None, [words, *further])) or "the only point", found
         except InputError as error:
