@@ -6,8 +6,8 @@ Data flow to the right:
 
 Floors, lowest first; a room imports from lower floors alone:
 
-* `checks`, `seeds`, `inputs`, `types`, `progress`, `files`, `sources`: errors, seeds, several inputs in one array,
-  `Dataset` and `Predictions`, the bar of long work, files that appear whole or not at all, what the user's code says
+* `checks`, `seeds`, `types`, `progress`, `files`: errors and what the user's own code says; seeds; `Dataset` and
+  `Predictions`; the bar of long work; files that appear whole or not at all
 * `measures`: combining rules and measures in pure NumPy (`RULES`, `aggregate`, `METRICS`)
   `datasets`: `load_dataset("fashion_mnist")`, `load_dataset("mine.csv", target="label")`
   `models`: what a Keras model is: its head, inputs, random layers, copies, cost; builders such as `mlp`

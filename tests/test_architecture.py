@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "ensemble_vs_dropout"
 FLOORS = [  # lowest first: a room imports from lower floors alone, not from another of its own floor
-    ["sources", "checks", "seeds", "inputs", "types", "progress", "files"],
+    ["checks", "seeds", "types", "progress", "files"],
     ["measures", "datasets", "models"],
     ["training", "evaluation"],
     ["predictors"],

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, check_known
-from ensemble_vs_dropout.inputs import as_bytes, by_place, columns_of, table, told
 from ensemble_vs_dropout.types import Encoding, FloatArray
+from ensemble_vs_dropout.types.inputs import as_bytes, by_place, columns_of, table, told
 
 Parts = dict[str, npt.NDArray[np.generic]]
 Standardise = Literal["auto"] | bool | Sequence[str]

@@ -19,9 +19,9 @@ from ensemble_vs_dropout.datasets.splits import (
     noisy_labels,
     stratified_order,
 )
-from ensemble_vs_dropout.inputs import dtypes_of, nested, shapes_of
 from ensemble_vs_dropout.seeds import stream
 from ensemble_vs_dropout.types import PARTS, Dataset, Encoding, IntArray, check_weighing
+from ensemble_vs_dropout.types.inputs import dtypes_of, nested, shapes_of
 
 Finish = Callable[[Parts], tuple[Parts, list[str], Encoding]]
 Labels = dict[str, IntArray]

@@ -18,12 +18,12 @@ from __future__ import annotations
 from typing import Any
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.checks.code import file_of, sums_of_code
 from ensemble_vs_dropout.evaluation.arms import RECIPES
 from ensemble_vs_dropout.experiments.kept import environment_of
 from ensemble_vs_dropout.experiments.plan import Run
 from ensemble_vs_dropout.experiments.store import DamagedError, Store
 from ensemble_vs_dropout.files import digest, digest_of_file
-from ensemble_vs_dropout.sources import file_of, sums_of_code
 
 CODE = "builder_sha256"  # the key of the sum in a run's spec
 # What a builder is called with, besides a seed: one network tells of all that are called alike.

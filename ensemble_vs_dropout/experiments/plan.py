@@ -22,11 +22,11 @@ from typing import Any
 import yaml
 
 from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.checks.code import sums_of_code
 from ensemble_vs_dropout.evaluation.arms import EACH, RECIPES, find_arms
 from ensemble_vs_dropout.experiments.settings import MOST_RUNS, NO_VALUE, Settings, Study, tuned_like
 from ensemble_vs_dropout.files import digest, digest_of_file
 from ensemble_vs_dropout.seeds import derive
-from ensemble_vs_dropout.sources import sums_of_code
 
 # What is judged about trained networks, by whose seeds they draw, and numbers that each network of a program may have
 # for itself (`training.numbers`): runs that differ in these alone are trained together.

@@ -31,7 +31,6 @@ from ensemble_vs_dropout.experiments.settings import ModelSettings, Settings
 from ensemble_vs_dropout.experiments.store import Keeping
 from ensemble_vs_dropout.experiments.ways import Ways
 from ensemble_vs_dropout.files import as_npz, digest, digest_of_arrays
-from ensemble_vs_dropout.inputs import dtypes_of, nested, shapes_of
 from ensemble_vs_dropout.models.adapted import give_state, state_of
 from ensemble_vs_dropout.models.architecture import architecture, has_no_own_code
 from ensemble_vs_dropout.models.backend import keras, tf
@@ -42,6 +41,7 @@ from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.seeds import derive
 from ensemble_vs_dropout.training.numbers import structure
 from ensemble_vs_dropout.types import Dataset, Encoding, IntArray, Predictions
+from ensemble_vs_dropout.types.inputs import dtypes_of, nested, shapes_of
 
 Files = dict[str, bytes]
 PARTS = ("train", "val", "test")

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.inputs import columns_of, nested
 from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.types.inputs import columns_of, nested
 
 
 def input_of(model: keras.Model) -> Any:

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.inputs import by_place, table
 from ensemble_vs_dropout.models.backend import Functional, keras, tf
 from ensemble_vs_dropout.models.calling import as_tensors, input_of
 from ensemble_vs_dropout.models.graphs import graph_of, times_used
 from ensemble_vs_dropout.models.heads import declare, declared
+from ensemble_vs_dropout.types.inputs import by_place, table
 
 # What a layer holds that belongs to it as an object: its nodes, its lists of variables, TensorFlow's own books.
 _OF_THE_OBJECT = {

@@ -14,11 +14,11 @@ import psutil
 import scipy.sparse
 
 from ensemble_vs_dropout.checks import InputError, check_at_least
-from ensemble_vs_dropout.inputs import as_bytes, by_place, columns_of, nested, table, told
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.calling import input_of
 from ensemble_vs_dropout.models.graphs import graph_of
 from ensemble_vs_dropout.models.heads import single_output
+from ensemble_vs_dropout.types.inputs import as_bytes, by_place, columns_of, nested, table, told
 
 Array = npt.NDArray[np.generic]
 _SYMBOLIC = (keras.KerasTensor, tf.SparseTensor, tf.RaggedTensor)
@@ -32,7 +32,7 @@ class Input:
         model: The model's name.
         shape: Of an example; None where an axis may have any length.
         dtype: Of the features.
-        parts: The several inputs by their places (see `ensemble_vs_dropout.inputs`), which then have shape and dtype.
+        parts: The several inputs by their places (see `types.inputs`), which then have shape and dtype.
         name: Of the input's tensor, by which Keras finds it in a dict; None if the user gave it none.
         tries: Says whether the model takes examples of another shape or of text, for a model that does not tell by
             itself what it takes.

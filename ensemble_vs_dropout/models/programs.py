@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.inputs import by_place
 from ensemble_vs_dropout.models.architecture import architecture, remembered
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.models.calling import as_tensors
@@ -29,6 +28,7 @@ from ensemble_vs_dropout.models.graphs import graph_of, nodes
 from ensemble_vs_dropout.models.heads import Head, read_head
 from ensemble_vs_dropout.models.random_layers import Off, check_raw_draws, has_foreign, tracing
 from ensemble_vs_dropout.types import FloatArray
+from ensemble_vs_dropout.types.inputs import by_place
 
 _KNOWN = ("keras.", "ensemble_vs_dropout.")  # whose classes tell all that they hold in their configurations
 _MARKS = ("__keras_tensor__", "__tuple__", "__slice__", "__ellipsis__", "__numpy__", "__tensor__")  # of no class

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.inputs import by_place, columns_of, told
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.calling import as_tensors, input_of
+from ensemble_vs_dropout.types.inputs import by_place, columns_of, told
 
 
 def check_whole(model: keras.Model, x: npt.NDArray[np.generic]) -> None:

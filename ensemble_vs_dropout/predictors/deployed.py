@@ -19,12 +19,12 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, visible
 from ensemble_vs_dropout.files import DAMAGED_ARCHIVE, appearing, check_archive, parsed
-from ensemble_vs_dropout.inputs import nested
 from ensemble_vs_dropout.models.adapted import check_vocabularies
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.inputs import inputs_of
 from ensemble_vs_dropout.predictors.export import pool, probabilities_of
 from ensemble_vs_dropout.types import Column, Encoding
+from ensemble_vs_dropout.types.inputs import nested
 
 TOLD = "ensemble_vs_dropout.json"  # beside what Keras writes
 _FORMAT = 1

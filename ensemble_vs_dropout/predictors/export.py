@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ensemble_vs_dropout.checks import InputError, check_known
-from ensemble_vs_dropout.inputs import by_place, nested
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.calling import input_of
 from ensemble_vs_dropout.models.classic_dropout import ClassicDropout, stock_layer
@@ -14,6 +13,7 @@ from ensemble_vs_dropout.models.graphs import graph_of
 from ensemble_vs_dropout.models.heads import Head, read_head, single_output
 from ensemble_vs_dropout.models.random_layers import Off, always_on, tracing
 from ensemble_vs_dropout.types import check_weights
+from ensemble_vs_dropout.types.inputs import by_place, nested
 
 # What a member contributes to the pool; a rule that is not here is refused.
 _CONTRIBUTIONS: dict[str, Callable[[keras.KerasTensor, int], keras.KerasTensor]] = {

@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.files import appearing
-from ensemble_vs_dropout.inputs import by_place, columns_of
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.copies import probe
+from ensemble_vs_dropout.types.inputs import by_place, columns_of
 
 Arrays = dict[str, npt.NDArray[Any]]
 Runs = Callable[[Arrays], Arrays]  # inputs by name to outputs by name

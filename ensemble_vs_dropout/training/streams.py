@@ -8,12 +8,12 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets.label_columns import read_class_numbers
-from ensemble_vs_dropout.inputs import shapes_of
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.calling import as_tensors
 from ensemble_vs_dropout.models.heads import Head
 from ensemble_vs_dropout.models.inputs import Input, check_source, read_batch
 from ensemble_vs_dropout.seeds import derive, stream
+from ensemble_vs_dropout.types.inputs import shapes_of
 
 SHUFFLED = 64  # batches of a tf.data.Dataset held back to draw the next one from
 

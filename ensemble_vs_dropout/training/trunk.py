@@ -15,7 +15,6 @@ import numpy.typing as npt
 import psutil
 
 from ensemble_vs_dropout.files import digest_of_arrays
-from ensemble_vs_dropout.inputs import table
 from ensemble_vs_dropout.models.architecture import has_own_functions, own_function
 from ensemble_vs_dropout.models.backend import Functional, keras, tf
 from ensemble_vs_dropout.models.calling import as_tensors
@@ -25,6 +24,7 @@ from ensemble_vs_dropout.models.programs import told_in_a_sentence
 from ensemble_vs_dropout.training.numbers import structure
 from ensemble_vs_dropout.training.schedule import Part, Schedule
 from ensemble_vs_dropout.training.streams import Stream
+from ensemble_vs_dropout.types.inputs import table
 
 _AT_ONCE = 256  # examples that go through a trunk together
 _COMPARED = 8  # examples that go through it in two ways first

@@ -7,7 +7,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import from_arrays, load_dataset
 from ensemble_vs_dropout.datasets.rows import Rows
 from ensemble_vs_dropout.datasets.shifts import shift
-from ensemble_vs_dropout.inputs import columns_of
+from ensemble_vs_dropout.types.inputs import columns_of
 
 RNG = np.random.default_rng(0)
 NUMBER = np.arange(200.0)

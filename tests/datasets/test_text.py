@@ -6,7 +6,7 @@ import pytest
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.datasets import from_arrays, load_dataset
 from ensemble_vs_dropout.datasets.rows import Rows
-from ensemble_vs_dropout.inputs import columns_of, dtypes_of
+from ensemble_vs_dropout.types.inputs import columns_of, dtypes_of
 
 WORDS = np.array([f"message {number} is {'good' if number % 2 else 'schlecht, näh'}" for number in range(100)])
 Y = np.arange(100) % 2
@@ -81,6 +81,8 @@ def test_networks_of_the_toolkit_take_no_text():
 def test_text_that_would_not_be_kept_whole_is_refused(monkeypatch):
     with pytest.raises(InputError, match="does not end in NUL"):
         from_arrays(["dog\x00", "cat"] * 20, [0, 1] * 20, ["a", "b"], [0, 1])
-    monkeypatch.setattr("ensemble_vs_dropout.inputs.psutil.virtual_memory", lambda: type("M", (), {"available": 1000}))
+    monkeypatch.setattr(
+        "ensemble_vs_dropout.types.inputs.psutil.virtual_memory", lambda: type("M", (), {"available": 1000})
+    )
     with pytest.raises(InputError, match="would take 3,200 bytes, as one of its 40 texts has 80; cut long texts"):
         from_arrays(["a" * 80, "b"] * 20, [0, 1] * 20, ["a", "b"], [0, 1])

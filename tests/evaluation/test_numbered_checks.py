@@ -12,8 +12,8 @@ from ensemble_vs_dropout.evaluation.arms import EACH
 from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.evaluation.evaluator import CONTRAST_COLUMNS, UNTESTED
 from ensemble_vs_dropout.evaluation.findings.confusions import confusions
-from ensemble_vs_dropout.inputs import table
 from ensemble_vs_dropout.types import Cost, Dataset, Predictions
+from ensemble_vs_dropout.types.inputs import table
 
 CODES = set(nc.TITLES)
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.inputs import by_place, columns_of, dtypes_of, nested, shapes_of, table, told
 from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.types.inputs import by_place, columns_of, dtypes_of, nested, shapes_of, table, told
 
 KEYS = st.text(min_size=1, max_size=5).filter(lambda key: "/" not in key and not key.startswith("["))
 NESTED = st.recursive(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ensemble_vs_dropout.sources import sums_of_code
+from ensemble_vs_dropout.checks.code import sums_of_code
 
 FILES = {
     "nets.py": "import json, numpy\nimport pack.deep.layers\nfrom pack import other\nfrom pack.names import NAME\n",

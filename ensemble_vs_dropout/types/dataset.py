@@ -1,4 +1,4 @@
-"""What travels between the rooms: `Dataset`, with how it was encoded, `Predictions` and `Cost`."""
+"""Labelled examples in three parts, and how their features were made of what came."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import blake2b
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, visible
-from ensemble_vs_dropout.files import DAMAGED_ARCHIVE, as_npz, check_archive, write_whole
-from ensemble_vs_dropout.inputs import columns_of, dtypes_of, nested, shapes_of, told
+from ensemble_vs_dropout.types.inputs import columns_of, dtypes_of, nested, shapes_of, told
+from ensemble_vs_dropout.types.probabilities import FloatArray, IntArray
 
-FloatArray = npt.NDArray[np.floating]
-IntArray = npt.NDArray[np.integer]
 PARTS = ("train", "val", "test")
 
 
@@ -257,208 +253,3 @@ def _digest(row: Any) -> bytes:
         content = np.ascontiguousarray(values + values.dtype.type(0) if values.dtype.kind == "f" else values).tobytes()
         found.update(len(content).to_bytes(8, "big") + content)  # texts of several inputs do not run together
     return found.digest()
-
-
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """Class probabilities of every member: networks, dropout passes and enumerated masks are all members.
-
-    Attributes:
-        probs: Shape (members, examples, classes), rows summing to 1.
-        weights: One non-negative weight for each member, summing to 1, or None for equal ones.
-        method: How they were made, in words.
-        further: Where the members are passes of one network: what more networks of its kind predict, each combined by
-            itself, by rule; shape (networks, examples, classes). Scores are then means over all these networks.
-
-    Raises:
-        InputError: Another shape, or values that are not probabilities; the message says which and by how much.
-
-    Example:
-        >>> predictions = Predictions(np.full((3, 4, 2), 0.5))
-        >>> predictions.members
-        3
-        >>> from tempfile import TemporaryDirectory
-        >>> with TemporaryDirectory() as folder:
-        ...     predictions.save(f"{folder}/three.npz")
-        ...     Predictions.load(f"{folder}/three.npz").examples
-        4
-    """
-
-    probs: FloatArray
-    weights: FloatArray | None = None
-    method: str = ""
-    further: Mapping[str, FloatArray] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "probs", check_probabilities(self.probs))
-        for rule, probs in self.further.items():
-            if check_probabilities(probs).shape[1:] != self.probs.shape[1:]:
-                raise InputError(
-                    f"further[{rule!r}] must have the shape (networks, {self.examples}, {self.classes}), got "
-                    f"{np.shape(probs)}"
-                )
-        if self.weights is not None:
-            object.__setattr__(self, "weights", check_weights(self.weights, self.members))
-
-    def __repr__(self) -> str:
-        """Return how they were made and their shape; no array is printed."""
-        made = f" of {self.method}" if self.method else ""
-        return f"Predictions{made}: {self.members} members, {self.examples:,} examples, {self.classes} classes"
-
-    @property
-    def members(self) -> int:
-        """The number of members."""
-        return int(self.probs.shape[0])
-
-    @property
-    def examples(self) -> int:
-        """The number of examples."""
-        return int(self.probs.shape[1])
-
-    @property
-    def classes(self) -> int:
-        """The number of classes."""
-        return int(self.probs.shape[2])
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write them to `path` as a plain npz, without pickles."""
-        arrays = {"probs": self.probs, "method": np.array(self.method)}
-        if self.weights is not None:
-            arrays["weights"] = self.weights
-        arrays |= {f"further/{rule}": probs for rule, probs in self.further.items()}
-        write_whole(Path(path), as_npz(arrays))
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> Predictions:
-        """Read what `save` wrote; a file with a pickle inside is refused, and one that does not fit in memory."""
-        try:
-            check_archive(Path(path))
-            with np.load(path, allow_pickle=False) as file:
-                further = {name[8:]: file[name] for name in file.files if name.startswith("further/")}
-                return cls(file["probs"], file.get("weights"), str(file["method"]), further)
-        except DAMAGED_ARCHIVE as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path} does not hold saved predictions: {error}") from error
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What an arm costs, put beside its quality; NaN is what was not measured or cannot be counted.
-
-    A network and a dropout pass are members alike: what is stored or trained once counts once, and what is computed
-    for each member counts as often as it is computed.
-
-    Attributes:
-        parameters: Numbers to store for prediction.
-        trained: Trained examples times parameters, summed over epochs and networks: a measure of training work that
-            does not depend on the machine.
-        passes: Forward passes for one prediction.
-        train_seconds: Measured seconds of training.
-        predict_seconds: Measured seconds of predicting the whole test part, compilation aside.
-        bytes: What the weights take that are stored for prediction, by their dtypes.
-        multiply_adds: Multiply-accumulates (MACs), products of weights with inputs, for one prediction by all members;
-            see `models.costs.multiply_adds`.
-        trained_multiply_adds: Trained examples times the multiply-accumulates of one network, summed over epochs and
-            networks: the forward passes of training; going backward takes about twice as many again, in every arm.
-        peak_memory: Bytes of memory that the process held at its highest while it predicted the test part, libraries
-            and data included; see `memory.peak_memory`.
-
-    Example:
-        >>> Cost(parameters=10, trained=1000, passes=1, train_seconds=2.0, predict_seconds=0.1).multiply_adds
-        nan
-    """
-
-    parameters: float
-    trained: float
-    passes: float
-    train_seconds: float
-    predict_seconds: float
-    bytes: float = float("nan")
-    multiply_adds: float = float("nan")
-    trained_multiply_adds: float = float("nan")
-    peak_memory: float = float("nan")
-
-
-def check_probabilities(probs: npt.ArrayLike, tolerance: float = 1e-3) -> FloatArray:
-    """Return `probs` as a float array of shape (members, examples, classes), or raise `InputError`."""
-    array = np.asarray(probs)
-    if array.ndim != 3 or 0 in array.shape:
-        raise InputError(
-            f"probs must have shape (members, examples, classes) with none of them 0, got {array.shape}; "
-            "one member alone is probs[None]"
-        )
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"probs must be real numbers, got dtype {array.dtype}")
-    if array.dtype.kind != "f":
-        array = array.astype(float)
-    _check_rows(array, ("member", "example"), tolerance)
-    return array
-
-
-def check_pair(probs: npt.ArrayLike, labels: npt.ArrayLike, tolerance: float = 1e-3) -> tuple[FloatArray, IntArray]:
-    """Return float64 `probs` (examples, classes) and integer `labels` (examples,), or raise `InputError`."""
-    array, truth = np.asarray(probs, dtype=np.float64), np.asarray(labels)
-    if array.ndim != 2 or truth.shape != (len(array),) or len(array) == 0:
-        raise InputError(
-            "probs must have shape (examples, classes) and labels (examples,), with at least one example, "
-            f"got {array.shape} and {truth.shape}"
-        )
-    _check_rows(array, ("example",), tolerance)
-    return array, check_labels(truth, array.shape[1])
-
-
-def check_labels(labels: npt.ArrayLike, classes: int) -> IntArray:
-    """Return `labels` as whole numbers 0..classes - 1, or raise `InputError`."""
-    truth = np.asarray(labels)
-    if truth.dtype.kind not in "ui":
-        raise InputError(f"labels must be whole numbers 0..{classes - 1}, got dtype {truth.dtype}")
-    if truth.size and (truth.min() < 0 or truth.max() >= classes):
-        place = np.unravel_index(int(((truth < 0) | (truth >= classes)).argmax()), truth.shape)
-        raise InputError(
-            f"labels must be whole numbers 0..{classes - 1}, for the probabilities have {classes} classes, got "
-            f"{truth[place]} at example {place[0]}; a class that training never saw cannot be predicted"
-        )
-    return truth
-
-
-def _check_rows(array: FloatArray, axes: tuple[str, ...], tolerance: float) -> None:
-    """Check that the last axis holds probabilities; `axes` name the others."""
-
-    def where(bad: npt.NDArray[np.bool_]) -> tuple[tuple[int, ...], str]:
-        place = np.unravel_index(int(bad.argmax()), bad.shape)[: len(axes)]
-        words = ", ".join(f"{axis} {int(number)}" for axis, number in zip(axes, place, strict=True))
-        return tuple(int(number) for number in place), words
-
-    if not np.isfinite(array).all():
-        raise InputError(f"probs must be finite, got NaN or infinity at {where(~np.isfinite(array))[1]}")
-    sums = array.sum(axis=-1, dtype=float)
-    off = np.abs(sums - 1.0)
-    if array.min() >= 0 and off.max() <= tolerance:
-        return
-    rule = "probs must be non-negative and sum to 1 over the classes, but "
-    if array.max() <= tolerance and np.allclose(np.exp(array, dtype=float).sum(axis=-1), 1, atol=1e-2):
-        raise InputError(f"{rule}these look like logarithms of probabilities; apply exp first")
-    if array.min() < 0 or array.max() > 1 + tolerance:
-        place, words = where((array < 0) | (array > 1 + tolerance))
-        row = array[place]
-        value = row.min() if row.min() < 0 else row.max()
-        raise InputError(
-            f"{rule}{words} holds {value:.4g}; values from {array.min():.4g} to {array.max():.4g} look like logits: "
-            "apply softmax first"
-        )
-    place, words = where(off == off.max())
-    difference = sums[place] - 1.0
-    raise InputError(
-        f"{rule}{words} sums to {sums[place]:.6g}, {abs(difference):.2g} too {'much' if difference > 0 else 'little'}"
-    )
-
-
-def check_weights(weights: npt.ArrayLike, members: int) -> FloatArray:
-    """Return `weights` as float64 of shape (members,), or raise `InputError`."""
-    array = np.asarray(weights, dtype=float)
-    if array.shape != (members,):
-        raise InputError(f"weights must have one entry for each of the {members} members, got shape {array.shape}")
-    if not np.isfinite(array).all() or array.min() < 0 or abs(array.sum() - 1) > 1e-6:
-        raise InputError(f"weights must be non-negative and sum to 1, got {array.tolist()}")
-    return array

@@ -1,4 +1,7 @@
-"""The vocabulary of input checks: every error names the argument, the rule, what came, and what to do."""
+"""The vocabulary of input checks: every error names the argument, the rule, what came, and what to do.
+
+`code` tells what the user's own code says: the file of a module, and those of the user's own that it imports.
+"""
 
 import difflib
 import functools
@@ -11,7 +14,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from ensemble_vs_dropout.sources import file_of, sums_of_code
+from ensemble_vs_dropout.checks.code import file_of, sums_of_code
 
 P = ParamSpec("P")
 T = TypeVar("T")

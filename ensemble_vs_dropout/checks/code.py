@@ -11,6 +11,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+_PACKAGE = __name__.partition(".")[0]
 _STDLIB = Path(sysconfig.get_path("stdlib")).resolve()
 _INSTALLED = {"site-packages", "dist-packages"}
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -66,10 +67,10 @@ def file_of(module: str) -> Path | None:
 def _is_own(module: str, file: Path, first: str) -> bool:
     """Return whether a module that the first one leads to is of the user's own."""
     own, top = first.partition(".")[0], module.partition(".")[0]
-    if module == first or (top == own != __package__):
+    if module == first or (top == own != _PACKAGE):
         return True
     file = file.resolve()
-    return top != __package__ and not file.is_relative_to(_STDLIB) and not _INSTALLED & set(file.parts)
+    return top != _PACKAGE and not file.is_relative_to(_STDLIB) and not _INSTALLED & set(file.parts)
 
 
 @lru_cache(maxsize=1024)
