@@ -18,6 +18,10 @@ Measuring members:
 * `uncertainty`: entropy, mutual information and variance of the members; `detection`: of data that do not belong
 * `diversity`: how differently they predict; `decomposition`: what that gains, for each rule
 
+Predictions of numbers:
+
+* `regression`: members that predict normal distributions: pools, NLL, CRPS, intervals, coverage, parts of the variance
+
 Judging differences:
 
 * `resampling`: bootstrap, jackknife, intervals; `weighted`: measures of many resamples at once

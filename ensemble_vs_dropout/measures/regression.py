@@ -1,0 +1,527 @@
+"""Predictions of numbers: members that each predict a normal distribution, pooled and measured.
+
+A member predicts a mean and a standard deviation for each example, both in the unit of the target. A pool of them is a
+mixture of normal distributions again, of one or of many components, so that every pool has every measure:
+
+* `mixture`: the members themselves as components, the linear opinion pool; nothing is approximated.
+* `moment_matched`: one normal distribution of the mixture's mean and variance (Lakshminarayanan et al. 2017).
+* `quantile_average`: the mean of the members' quantiles, for normal members a normal distribution of their mean
+  standard deviation. It is sharper than the mixture.
+* `parameter_mean`: one of the mean of the means and the mean of the variances. It leaves out what the members disagree
+  about.
+
+Quantiles, coverage and the CRPS of a mixture are exact, not those of samples. Passes of MC dropout that have no noise
+of their own cover the mean alone, not an observation: give them one with `fit_noise`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp, ndtr, ndtri
+
+from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.types import FloatArray, check_weights
+
+Components = tuple[FloatArray, FloatArray, FloatArray]  # means and scales (components, examples), and their weights
+_HALF_LOG_2_PI = 0.5 * np.log(2 * np.pi)
+_CLOSE = 1e-10  # of a quantile: of the distance between the outermost ones of the components
+
+
+def check_normal(means: npt.ArrayLike, scales: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Components:
+    """Return float64 means, scales and weights, or raise `InputError`.
+
+    Args:
+        means: Shape (members, examples).
+        scales: Standard deviations, above 0; the same shape, or one that fits it, such as a single number.
+        weights: One for each member, summing to 1; None for equal ones.
+
+    Example:
+        >>> means, scales, weights = check_normal([[1.0, 2.0]], 0.5)
+        >>> scales.tolist(), weights.tolist()
+        ([[0.5, 0.5]], [1.0])
+    """
+    centers, spreads = np.asarray(means), np.asarray(scales)
+    if centers.ndim != 2 or 0 in centers.shape:
+        raise InputError(
+            f"means must have shape (members, examples) with neither of them 0, got {centers.shape}; one member alone "
+            "is means[None]"
+        )
+    for name, array in (("means", centers), ("scales", spreads)):
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise InputError(f"{name} must be finite numbers, got {_told(array)}")
+    if not (spreads > 0).all():
+        raise InputError(f"scales must be standard deviations above 0, got {spreads.min():.4g}")
+    try:
+        spreads = np.broadcast_to(spreads, centers.shape)
+    except ValueError as error:
+        raise InputError(f"scales must have the shape of means, {centers.shape}, got {spreads.shape}") from error
+    members = len(centers)
+    given = np.full(members, 1 / members) if weights is None else check_weights(weights, members)
+    return centers.astype(np.float64), spreads.astype(np.float64), given
+
+
+def check_targets(y: npt.ArrayLike, examples: int) -> FloatArray:
+    """Return targets as float64 of shape (examples,), or raise `InputError`; one column is taken for its numbers.
+
+    Example:
+        >>> check_targets([[1], [2]], 2).tolist()
+        [1.0, 2.0]
+    """
+    array = np.asarray(y)
+    if array.shape == (examples, 1):
+        array = array[:, 0]
+    if array.shape != (examples,):
+        raise InputError(f"y must hold one number for each of the {examples} examples, got shape {array.shape}")
+    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        raise InputError(f"y must hold finite numbers, got {_told(array)}")
+    return array.astype(np.float64)
+
+
+def _told(array: npt.NDArray[np.generic]) -> str:
+    return "NaN or infinity" if array.dtype.kind == "f" else f"dtype {array.dtype}"
+
+
+# Pools
+
+
+def _mixture(means: FloatArray, scales: FloatArray, weights: FloatArray) -> Components:
+    return means, scales, weights
+
+
+def _moment_matched(means: FloatArray, scales: FloatArray, weights: FloatArray) -> Components:
+    center = weights @ means
+    variance = weights @ (scales**2 + (means - center) ** 2)
+    return _one(center, np.sqrt(variance))
+
+
+def _quantile_average(means: FloatArray, scales: FloatArray, weights: FloatArray) -> Components:
+    return _one(weights @ means, weights @ scales)
+
+
+def _parameter_mean(means: FloatArray, scales: FloatArray, weights: FloatArray) -> Components:
+    return _one(weights @ means, np.sqrt(weights @ scales**2))
+
+
+def _one(mean: FloatArray, scale: FloatArray) -> Components:
+    return mean[None], scale[None], np.ones(1)
+
+
+POOLS: dict[str, Callable[[FloatArray, FloatArray, FloatArray], Components]] = {
+    "mixture": _mixture,
+    "moment_matched": _moment_matched,
+    "quantile_average": _quantile_average,
+    "parameter_mean": _parameter_mean,
+}
+
+
+def pool_normal(
+    means: npt.ArrayLike, scales: npt.ArrayLike, rule: str = "mixture", weights: npt.ArrayLike | None = None
+) -> Components:
+    """Combine members by the named pool.
+
+    Args:
+        means: Shape (members, examples).
+        scales: Standard deviations, above 0, as `means`.
+        rule: A name in `POOLS`.
+        weights: One for each member, summing to 1; None for equal ones.
+
+    Returns:
+        Means, scales and weights of the pool's components, which every measure of this module takes.
+
+    Example:
+        >>> means, scales, _ = pool_normal([[0.0], [2.0]], [[1.0], [1.0]], "moment_matched")
+        >>> means.tolist(), scales.round(3).tolist()
+        ([[1.0]], [[1.414]])
+    """
+    return POOLS[check_known("pool", rule, POOLS)](*check_normal(means, scales, weights))
+
+
+# Scores of each example
+
+
+def squared_error(means: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> FloatArray:
+    """Return the squared error of the members' mean for each example, in the target's unit squared.
+
+    The root of its mean is the RMSE. It is the weighted mean of the members' own squared errors less their weighted
+    variance, the ambiguity (Krogh and Vedelsby 1995): never above the former.
+
+    Args:
+        means: Shape (members, examples).
+        y: Targets, shape (examples,).
+        weights: One for each member, summing to 1; None for equal ones.
+
+    Example:
+        >>> squared_error([[0.0], [2.0]], [3.0]).tolist()
+        [4.0]
+    """
+    return np.asarray(_off(means, y, weights) ** 2)
+
+
+def absolute_error(means: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> FloatArray:
+    """Return the absolute error of the members' mean for each example; see `squared_error`.
+
+    Example:
+        >>> absolute_error([[0.0], [2.0]], [3.0]).tolist()
+        [2.0]
+    """
+    return np.asarray(np.abs(_off(means, y, weights)))
+
+
+def _off(means: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLike | None) -> FloatArray:
+    centers, _, shares = check_normal(means, 1.0, weights)
+    return shares @ centers - check_targets(y, centers.shape[1])
+
+
+def gaussian_nll(
+    means: npt.ArrayLike, scales: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLike | None = None
+) -> FloatArray:
+    """Return the negative log density of each target under the mixture, in nats.
+
+    It depends on the target's unit: in millimeters it is log 1000 higher than in meters. It is never above the
+    weighted mean of the members' own (Jensen's inequality).
+
+    Args:
+        means: Of the components, shape (components, examples).
+        scales: Their standard deviations, above 0, as `means`.
+        y: Targets, shape (examples,).
+        weights: One for each component, summing to 1; None for equal ones.
+
+    Returns:
+        Shape (examples,), any real number.
+
+    Example:
+        >>> gaussian_nll([[0.0]], [[1.0]], [0.0]).round(3).tolist()
+        [0.919]
+    """
+    centers, spreads, shares = check_normal(means, scales, weights)
+    z = (check_targets(y, centers.shape[1]) - centers) / spreads
+    logs = -0.5 * z**2 - np.log(spreads) - _HALF_LOG_2_PI
+    return np.asarray(-logsumexp(logs, axis=0, b=shares[:, None]))
+
+
+def crps(
+    means: npt.ArrayLike, scales: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLike | None = None
+) -> FloatArray:
+    """Return the continuous ranked probability score of each target, in the target's unit; lower is better.
+
+    Of a mixture of normal distributions in closed form (Grimit et al. 2006, equation 5): the mean distance of a draw
+    from the target, less half the mean distance of two draws. Of a certain prediction it is the absolute error. It is
+    never above the weighted mean of the members' own.
+
+    Args:
+        means: Of the components, shape (components, examples). The work grows with the square of the components.
+        scales: Their standard deviations, above 0, as `means`.
+        y: Targets, shape (examples,).
+        weights: One for each component, summing to 1; None for equal ones.
+
+    Returns:
+        Shape (examples,), 0 or more.
+
+    Example:
+        >>> crps([[0.0]], [[1.0]], [0.0]).round(3).tolist()
+        [0.234]
+    """
+    centers, spreads, shares = check_normal(means, scales, weights)
+    found = shares @ _distance(check_targets(y, centers.shape[1]) - centers, spreads)
+    for first, share in enumerate(shares):  # pairs of a component with itself and, twice, with those after it
+        gaps = np.abs(centers[first:] - centers[first])
+        both = np.where(np.arange(len(gaps)) > 0, 1.0, 0.5) * share * shares[first:]
+        found -= both @ _distance(gaps, np.hypot(spreads[first:], spreads[first]))
+    return np.maximum(found, 0.0)
+
+
+def _distance(mean: FloatArray, scale: FloatArray) -> FloatArray:
+    """Return the mean absolute value of normal draws."""
+    z = mean / scale
+    return np.asarray(2 * scale * np.exp(-0.5 * z**2 - _HALF_LOG_2_PI) + mean * (2 * ndtr(z) - 1))
+
+
+def interval_score(
+    means: npt.ArrayLike,
+    scales: npt.ArrayLike,
+    y: npt.ArrayLike,
+    weights: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> FloatArray:
+    """Return the score of the central interval for each target, in the target's unit; lower is better.
+
+    Its width, and 2 / (1 - level) times how far the target is outside (Gneiting and Raftery 2007, equation 43).
+
+    Args:
+        means: Of the components, shape (components, examples).
+        scales: Their standard deviations, above 0, as `means`.
+        y: Targets, shape (examples,).
+        weights: One for each component, summing to 1; None for equal ones.
+        level: Of the interval, between 0 and 1.
+
+    Example:
+        >>> interval_score([[0.0]], [[1.0]], [0.0]).round(2).tolist()
+        [3.92]
+    """
+    low, high = interval(means, scales, weights, level)
+    truth = check_targets(y, len(low))
+    outside = np.maximum(0.0, low - truth) + np.maximum(0.0, truth - high)
+    return np.asarray(high - low + 2 / (1 - level) * outside)
+
+
+def pinball(quantiles: npt.ArrayLike, levels: npt.ArrayLike, y: npt.ArrayLike) -> FloatArray:
+    """Return the loss of predicted quantiles for each target, the mean over levels; lower is better.
+
+    At level q a target above its quantile costs q times the distance, one below it 1 - q times (Koenker and Bassett
+    1978). Twice its mean over all levels is the CRPS.
+
+    Args:
+        quantiles: Shape (levels, examples), in any order.
+        levels: Of the quantiles, each between 0 and 1.
+        y: Targets, shape (examples,).
+
+    Example:
+        >>> pinball([[1.0], [3.0]], [0.25, 0.75], [2.0]).tolist()
+        [0.25]
+    """
+    given, asked = np.asarray(quantiles, dtype=np.float64), _levels(levels)
+    if given.ndim != 2 or len(given) != len(asked):
+        raise InputError(f"quantiles must have shape (levels, examples) for {len(asked)} levels, got {given.shape}")
+    off = check_targets(y, given.shape[1]) - given
+    return np.maximum(asked[:, None] * off, (asked[:, None] - 1) * off).mean(axis=0)
+
+
+# The predicted distribution
+
+
+def cdf(
+    means: npt.ArrayLike, scales: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLike | None = None
+) -> FloatArray:
+    """Return the predicted probability of at most each target: uniform where predictions are calibrated.
+
+    Example:
+        >>> cdf([[0.0]], [[1.0]], [1.645]).round(3).tolist()
+        [0.95]
+    """
+    centers, spreads, shares = check_normal(means, scales, weights)
+    return np.asarray(shares @ ndtr((check_targets(y, centers.shape[1]) - centers) / spreads))
+
+
+def quantiles(
+    means: npt.ArrayLike, scales: npt.ArrayLike, levels: npt.ArrayLike, weights: npt.ArrayLike | None = None
+) -> FloatArray:
+    """Return quantiles of each example's mixture, exact to ten digits of its width.
+
+    Args:
+        means: Of the components, shape (components, examples).
+        scales: Their standard deviations, above 0, as `means`.
+        levels: Each between 0 and 1.
+        weights: One for each component, summing to 1; None for equal ones.
+
+    Returns:
+        Shape (levels, examples).
+
+    Example:
+        >>> quantiles([[0.0], [10.0]], [[1.0], [1.0]], [0.25, 0.5]).round(3).tolist()
+        [[0.0], [5.0]]
+    """
+    centers, spreads, shares = check_normal(means, scales, weights)
+    return np.stack([_quantile(centers, spreads, shares, level) for level in _levels(levels)])
+
+
+def _quantile(means: FloatArray, scales: FloatArray, weights: FloatArray, level: float) -> FloatArray:
+    """Search between the outermost quantiles of the components: by Newton's steps, else by halving."""
+    of_components = (means + scales * ndtri(level))[weights > 0]
+    means, scales, weights = means[weights > 0], scales[weights > 0], weights[weights > 0]
+    low, high = of_components.min(axis=0), of_components.max(axis=0)
+    close, found = _CLOSE * (high - low), (low + high) / 2
+    for _ in range(200):
+        z = (found - means) / scales
+        below = weights @ ndtr(z) - level
+        low, high = np.where(below < 0, found, low), np.where(below > 0, found, high)
+        density = weights @ (np.exp(-0.5 * z**2 - _HALF_LOG_2_PI) / scales)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            newton = found - below / density
+        last, found = found, np.where((newton > low) & (newton < high), newton, (low + high) / 2)
+        if (np.minimum(np.abs(found - last), high - low) <= close).all():
+            break
+    return found
+
+
+def interval(
+    means: npt.ArrayLike, scales: npt.ArrayLike, weights: npt.ArrayLike | None = None, level: float = 0.95
+) -> tuple[FloatArray, FloatArray]:
+    """Return the central interval of each example: as much of the mixture is below it as is above it.
+
+    Args:
+        means: Of the components, shape (components, examples).
+        scales: Their standard deviations, above 0, as `means`.
+        weights: One for each component, summing to 1; None for equal ones.
+        level: Between 0 and 1.
+
+    Returns:
+        The lower and the upper ends, shape (examples,) each.
+
+    Example:
+        >>> low, high = interval([[0.0]], [[1.0]])
+        >>> low.round(2).item(), high.round(2).item()
+        (-1.96, 1.96)
+    """
+    (given,) = _levels([level])
+    low, high = quantiles(means, scales, [(1 - given) / 2, (1 + given) / 2], weights)
+    return low, high
+
+
+def variance_parts(means: npt.ArrayLike, scales: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> pd.DataFrame:
+    """Return how uncertain each example's prediction is, and of what.
+
+    Args:
+        means: Of the members, shape (members, examples).
+        scales: Their standard deviations, above 0, as `means`.
+        weights: One for each member, summing to 1; None for equal ones.
+
+    Returns:
+        One row per example, in the target's unit, the variances in its square: `mean`; `aleatoric`, the members' mean
+        variance; `epistemic`, the variance of their means; `total`, the sum of both.
+
+    Example:
+        >>> variance_parts([[0.0], [2.0]], [[1.0], [1.0]]).iloc[0].tolist()
+        [1.0, 1.0, 1.0, 2.0]
+    """
+    centers, spreads, shares = check_normal(means, scales, weights)
+    mean = shares @ centers
+    aleatoric, epistemic = shares @ spreads**2, shares @ (centers - mean) ** 2
+    return pd.DataFrame({"mean": mean, "aleatoric": aleatoric, "epistemic": epistemic, "total": aleatoric + epistemic})
+
+
+# Measures of many examples
+
+
+def r2(means: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
+    """Return the share of the targets' variance that the members' mean explains, at most 1.
+
+    0 is as good as the mean of these targets, and less is worse. NaN where all targets are equal.
+
+    Example:
+        >>> r2([[0.0, 1.0, 3.0]], [0.0, 1.0, 2.0])
+        0.5
+    """
+    errors = squared_error(means, y, weights)
+    truth = check_targets(y, len(errors))
+    around = float(((truth - truth.mean()) ** 2).sum())
+    return 1 - float(errors.sum()) / around if around > 0 else float("nan")
+
+
+def coverage(
+    means: npt.ArrayLike,
+    scales: npt.ArrayLike,
+    y: npt.ArrayLike,
+    weights: npt.ArrayLike | None = None,
+    levels: npt.ArrayLike = (0.5, 0.8, 0.9, 0.95),
+) -> pd.DataFrame:
+    """Return how many targets are in the central interval of each level, and how wide the intervals are.
+
+    Args:
+        means: Of the components, shape (components, examples).
+        scales: Their standard deviations, above 0, as `means`.
+        y: Targets, shape (examples,).
+        weights: One for each component, summing to 1; None for equal ones.
+        levels: Each between 0 and 1.
+
+    Returns:
+        One row per level: `level`, `covered`, the share of the targets, and `width`, the mean width in the target's
+        unit. Of calibrated predictions `covered` is the level; of two such, that with the smaller width is sharper.
+
+    Example:
+        >>> coverage([[0.0, 0.0]], 1.0, [0.5, 1.5], levels=[0.5, 0.9]).round(2).values.tolist()
+        [[0.5, 0.5, 1.35], [0.9, 1.0, 3.29]]
+    """
+    rows = []
+    for level in _levels(levels):
+        low, high = interval(means, scales, weights, level)
+        truth = check_targets(y, len(low))
+        rows.append((level, ((low <= truth) & (truth <= high)).mean(), (high - low).mean()))
+    return pd.DataFrame(rows, columns=["level", "covered", "width"])
+
+
+def quantile_calibration(
+    means: npt.ArrayLike, scales: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLike | None = None, bins: int = 20
+) -> pd.DataFrame:
+    """Return how many targets are at most each quantile: of calibrated predictions, as many as its level says.
+
+    Args:
+        means: Of the components, shape (components, examples).
+        scales: Their standard deviations, above 0, as `means`.
+        y: Targets, shape (examples,).
+        weights: One for each component, summing to 1; None for equal ones.
+        bins: The levels are 1 / bins, 2 / bins, ..., at least 2.
+
+    Returns:
+        One row per level: `level`, and `observed`, the share of targets at most that quantile (Kuleshov et al. 2018,
+        equation 4).
+
+    Example:
+        >>> quantile_calibration([[0.0, 0.0]], 1.0, [-1.0, 1.0], bins=2).values.tolist()
+        [[0.5, 0.5]]
+    """
+    if bins < 2:
+        raise InputError(f"bins must be a whole number of at least 2, got {bins!r}")
+    below = cdf(means, scales, y, weights)
+    levels = np.arange(1, bins) / bins
+    return pd.DataFrame({"level": levels, "observed": (below[:, None] <= levels).mean(axis=0)})
+
+
+def calibration_error(
+    means: npt.ArrayLike, scales: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLike | None = None, bins: int = 20
+) -> float:
+    """Return the mean distance of the observed shares from the levels of `quantile_calibration`, in [0, 1/2].
+
+    Example:
+        >>> calibration_error([[0.0, 0.0]], 1.0, [-1.0, 1.0], bins=2)
+        0.0
+    """
+    found = quantile_calibration(means, scales, y, weights, bins)
+    return float((found.observed - found.level).abs().mean())
+
+
+def fit_noise(means: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
+    """Return the standard deviation of the noise that makes validation targets likeliest, for members without one.
+
+    Members that predict a mean alone, such as passes of MC dropout of a network trained on squared errors, say nothing
+    of the noise of an observation. With one common noise they are a mixture of normal distributions, whose likelihood
+    is highest at this noise (its inverse square is the model precision of Gal and Ghahramani 2016). Fit it on
+    validation data: on training data it is too small.
+
+    Args:
+        means: Of the members on validation data, shape (members, examples).
+        y: Validation targets, shape (examples,).
+        weights: One for each member, summing to 1; None for equal ones.
+
+    Raises:
+        InputError: Some member is right to the last digit on every example: no noise is likeliest.
+
+    Example:
+        >>> fit_noise([[0.0, 0.0]], [1.0, -1.0])  # of one member it is the RMSE
+        1.0
+    """
+    centers, _, shares = check_normal(means, 1.0, weights)
+    truth = check_targets(y, centers.shape[1])
+    off = (truth - centers)[shares > 0]
+    if not np.abs(off).min(axis=0).any():  # the likelihood then rises without end toward no noise
+        raise InputError("y must differ somewhere from what all members predict, to tell of noise; each has one right")
+    highest = float(np.sqrt((off**2).mean(axis=1).max()))  # above it the likelihood falls whatever the weights
+    if len(off) == 1:
+        return highest
+
+    def loss(log_scale: float) -> float:
+        return float(gaussian_nll(centers, np.exp(log_scale), truth, shares).mean())
+
+    grid = np.log(highest) - np.linspace(0.0, 12.0, 49)  # of several minima the lowest: in steps of a quarter
+    best = int(np.argmin([loss(one) for one in grid]))
+    ends = grid[min(best + 1, len(grid) - 1)], grid[max(best - 1, 0)]
+    return float(np.exp(minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-8}).x))
+
+
+def _levels(levels: npt.ArrayLike) -> FloatArray:
+    given = np.asarray(levels, dtype=np.float64)
+    if given.ndim != 1 or not len(given) or not ((given > 0) & (given < 1)).all():
+        raise InputError(f"levels must be numbers between 0 and 1, got {levels!r}")
+    return given
