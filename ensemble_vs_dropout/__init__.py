@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from ensemble_vs_dropout.models.classic_dropout import ClassicDropout as ClassicDropout
     from ensemble_vs_dropout.models.classic_dropout import to_classic as to_classic
     from ensemble_vs_dropout.models.classic_dropout import to_inverted as to_inverted
+    from ensemble_vs_dropout.models.losses import GaussianNLL as GaussianNLL
     from ensemble_vs_dropout.predictors import Ensemble as Ensemble
     from ensemble_vs_dropout.predictors import ExactDropout as ExactDropout
     from ensemble_vs_dropout.predictors import MonteCarloDropout as MonteCarloDropout
@@ -57,11 +58,13 @@ if TYPE_CHECKING:
     from ensemble_vs_dropout.types import Cost as Cost
     from ensemble_vs_dropout.types import Dataset as Dataset
     from ensemble_vs_dropout.types import Predictions as Predictions
+    from ensemble_vs_dropout.types import RegressionPredictions as RegressionPredictions
 
 _ROOMS = {
     "InputError": "checks",
     "Dataset": "types",
     "Predictions": "types",
+    "RegressionPredictions": "types",
     "Cost": "types",
     "load_dataset": "datasets",
     "Ensemble": "predictors",
@@ -71,6 +74,7 @@ _ROOMS = {
     "ClassicDropout": "models.classic_dropout",
     "to_classic": "models.classic_dropout",
     "to_inverted": "models.classic_dropout",
+    "GaussianNLL": "models.losses",
     "MonteCarloDropout": "predictors",
     "RULES": "measures",
     "aggregate": "measures",

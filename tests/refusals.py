@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ensemble_vs_dropout.experiments.comparing import compare
 from ensemble_vs_dropout.models.backend import keras, tf
+from ensemble_vs_dropout.models.losses import GaussianNLL
 from ensemble_vs_dropout.predictors import Ensemble, MonteCarloDropout, WeightScaling
 
 L, O = keras.layers, keras.optimizers  # noqa: E741
@@ -95,6 +97,16 @@ def two(inputs, outputs):
     return model
 
 
+def numbers(out=None, loss="mse"):
+    return network(out=out or L.Dense(1), loss=loss)
+
+
+def of_digits(data, rate):
+    model = keras.Sequential([keras.Input((8, 8)), L.Flatten(), L.Dropout(rate), L.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
+
+
 def recurrent():
     layers = [L.GRU(3, stateful=True, name="gru"), L.Dense(3)]
     model = keras.Sequential([keras.Input(batch_shape=(5, 2, 2)), *layers])
@@ -147,8 +159,9 @@ REFUSALS: dict[str, list[Attempt]] = {
         Attempt(lambda: predict(two(2, 1)), "must be a list of the 2 inputs"),
         Attempt(lambda: predict(two(1, 2)), "must have one output, got 2"),
     ],
-    "A loss that is none of Keras' cross-entropies, where neither the last activation nor `head=` tells what the "
-    "outputs are; or, in training, one that is no lower for the right class than for a wrong one.": [
+    "A loss that is none of Keras' cross-entropies, nor one of [numbers](regression.md), where neither the last "
+    "activation nor `head=` tells what the outputs are; or, in training, one that is no lower for the right class than "
+    "for a wrong one.": [
         Attempt(lambda: predict(network(out=L.Dense(3), loss="mse")), "must be known: its loss 'mse'"),
         Attempt(lambda: fit(lambda: careless(keras.ops.mean)), "must be lower for the right class"),
     ],
@@ -214,6 +227,15 @@ REFUSALS: dict[str, list[Attempt]] = {
         ),
         Attempt(lambda: stacked(lambda: network(optimizer=O.LossScaleOptimizer(O.SGD()))), "scales the loss"),
         Attempt(lambda: stacked(lambda: network(L.SpectralNormalization(L.Dense(5)))), "cannot vectorize its step"),
+    ],
+    "**Numbers**: standard deviations that are not above 0; targets that are no finite numbers; measures of the other "
+    "task; votes, `to_keras` and `compare` of networks that predict a number.": [
+        Attempt(lambda: predict(numbers(L.Dense(2), GaussianNLL())), "a standard deviation and must be above 0"),
+        Attempt(lambda: fit(numbers, y=np.full(len(X), np.nan)), "must have a label for every example"),
+        Attempt(lambda: Ensemble(numbers, members=1).evaluate(X, Y, metrics=["error"]), "metric 'error' is of classes"),
+        Attempt(lambda: WeightScaling(numbers()).predict(X, rule="majority_vote"), "rule must be 'mean' for networks"),
+        Attempt(lambda: WeightScaling(numbers()).to_keras(), "this is for classifiers"),
+        Attempt(lambda: compare("digits", of_digits, epochs=1, verbose=0), "comparisons are of classifiers"),
     ],
     "**Labels** that are text in `Ensemble.fit`, missing, out of 0..K-1, soft, or several for an example.": [
         Attempt(lambda: fit(y=np.array(["a", "b", "c", "a"] * 5)), "load_dataset|LabelEncoder"),

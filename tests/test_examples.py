@@ -24,13 +24,15 @@ def test_an_example_runs_and_says_something(path, tmp_path):
     assert len(done.stdout.splitlines()) >= 3
 
 
-def test_there_are_the_five():
-    assert len(EXAMPLES) == 5
+def test_there_are_the_six():
+    assert len(EXAMPLES) == 6
 
 
 ROOMS = ["", "measures", "datasets", "evaluation", "plots", "predictors", "experiments", "report", "training", "models"]
 WITHOUT = {  # public, and why it has no example of its own
     "ClassicDropout.call": "Keras calls it; the example of its class calls the layer",
+    "GaussianNLL.call": "Keras calls it; the example of its class calls the loss",
+    "GaussianNLL.get_config": "likewise, to save a model",
     "Ensemble.share": "a predictor gives another what it has traced: for who uses many of them in a row",
     "MonteCarloDropout.share": "likewise",
     "WeightScaling.share": "likewise",

@@ -89,6 +89,32 @@ def read_class_numbers(where: str, raw: npt.ArrayLike, classes: int) -> npt.NDAr
     return values
 
 
+def read_numbers(where: str, raw: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return targets that are numbers as float64, shape (examples,), or raise `InputError`.
+
+    Example:
+        >>> read_numbers("y", [[0.5], [2]]).tolist()
+        [0.5, 2.0]
+    """
+    array = _as_array(where, raw)
+    if array.dtype.kind == "O":
+        array = _without_objects(where, array.ravel()).reshape(array.shape)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1 or not len(array):
+        raise InputError(f"the targets of {where} must be one number for each example, got shape {array.shape}")
+    if array.dtype.kind not in "uif":
+        raise InputError(
+            f"the targets of {where} must be numbers, as the networks predict one, got {array[0]!r}; a classifier ends "
+            "with one unit for each class and has a cross-entropy as its loss"
+        )
+    _check_none_missing(where, ~np.isfinite(array))
+    numbers = array.astype(np.float64)
+    if np.abs(numbers).max() > np.finfo(np.float32).max:
+        raise InputError(f"the targets of {where} must fit in float32, got {np.abs(numbers).max():.3g}; scale them")
+    return numbers
+
+
 def _as_array(where: str, raw: npt.ArrayLike) -> npt.NDArray[np.generic]:
     if np.ma.isMaskedArray(raw):
         _check_none_missing(where, np.ma.getmaskarray(raw).ravel())

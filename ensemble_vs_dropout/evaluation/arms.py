@@ -25,6 +25,10 @@ RULE_LABELS = {
     "product": "product",
     "min": "minimum",
     "max": "maximum",
+    "mixture": "mixture",
+    "moment_matched": "moment-matched",
+    "quantile_average": "quantile average",
+    "parameter_mean": "parameter mean",
     EACH: "each alone, averaged",
 }
 # The questions people come with, in their order: two rows of a table each, (arm, rule, arm, rule).
@@ -309,7 +313,8 @@ def questions(rows: Sequence[tuple[str, str]]) -> list[tuple[str, str, str, str]
     """Return the planned questions that rows of a table answer: (arm, rule, arm, rule).
 
     A registered arm that no standard question is about is compared with the ensemble. An arm that is judged alone, but
-    of which there is one network, may have its mean in the place of "each".
+    of which there is one network, may have its mean in the place of "each". Of numbers the mixture stands
+    in the place of the mean.
 
     Args:
         rows: Arm and rule of every row.
@@ -324,8 +329,8 @@ def questions(rows: Sequence[tuple[str, str]]) -> list[tuple[str, str, str, str]
     wanted = [*QUESTIONS, *((arm, EACH if ARMS[arm].alone else "mean", REFERENCE, "mean") for arm in further)]
 
     def row(arm: str, rule: str) -> tuple[str, str] | None:
-        given = (one for one in ((arm, rule), (arm, "mean")) if one in there and (rule in (EACH, one[1])))
-        return next(given, None)
+        wanted = (rule, "mean", "mixture") if rule == EACH else (rule, "mixture") if rule == "mean" else (rule,)
+        return next(((arm, one) for one in wanted if (arm, one) in there), None)
 
     pairs = [(row(*question[:2]), row(*question[2:])) for question in wanted]
     return [(*a, *b) for a, b in pairs if a and b]

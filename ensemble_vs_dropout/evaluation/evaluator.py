@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +15,20 @@ from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.evaluation.arms import ARMS, EACH, questions, shared
 from ensemble_vs_dropout.evaluation.equivalence import equal_cost, equivalence
 from ensemble_vs_dropout.evaluation.outcomes import ENOUGH, Outcome, detect, evaluate
-from ensemble_vs_dropout.evaluation.pooling import Arms, check_share, pool, runs_of
+from ensemble_vs_dropout.evaluation.pooling import Arms, check_share, of_numbers, pool, runs_of
 from ensemble_vs_dropout.evaluation.sizes import SIZES, size_curves
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.measures.detection import HIGHER_IS_BETTER
-from ensemble_vs_dropout.measures.metrics import find_metric
+from ensemble_vs_dropout.measures.metrics import (
+    EVERY_METRIC,
+    REGRESSION_METRICS,
+    STANDARD_REGRESSION_METRICS,
+    WITHOUT_NOISE,
+    Metric,
+    find_metric,
+)
+from ensemble_vs_dropout.measures.regression import POOLS
 from ensemble_vs_dropout.measures.significance import holm, mcnemar
 from ensemble_vs_dropout.measures.spread import LEAST, spread_of
 from ensemble_vs_dropout.types import FloatArray
@@ -31,6 +40,7 @@ CONTRAST_COLUMNS = [
     "arm_a", "rule_a", "arm_b", "rule_b", "metric", "difference", "low", "high", "p_value", "p_adjusted", "test",
     "better", "detectable", "family", "value_a", "value_b", "margin", "p_equivalent", "equivalent",
 ]  # fmt: skip
+STANDARD_POOLS = ("mixture", "moment_matched", "quantile_average")
 PLANNED, EXPLORATORY, ALL_PAIRS = "planned", "exploratory", "all pairs"
 _ROUNDING = 1e-12  # relative: sums in another order differ by as much
 UNTESTED, INFINITE = "none: of these networks only", "none: infinite"
@@ -116,18 +126,20 @@ class Evaluator:
             if isinstance(names, str) or (names is not None and not names):
                 raise InputError(f"{argument} must be a list of at least one name, or None, got {names!r}")
         for name in self.metrics or ():
-            find_metric(name)
+            if name not in REGRESSION_METRICS:
+                find_metric(name)
         given = self.rules.values() if isinstance(self.rules, Mapping) else [self.rules or ()]
         for name in (name for names in given for name in names if ":" in name):
             find_rule(name)
         for name in (name for names in given for name in names):
-            check_known("rule", name, [*RULES, EACH])
+            check_known("rule", name, [*RULES, *POOLS, EACH])
         check_at_least("resamples", self.resamples, 100)
         check_known("unit", self.unit, ("network", "repetition"))
         if not 0 < self.level < 1:
             raise InputError(f"level must lie between 0 and 1, got {self.level!r}")
         for name, margin in (self.margins or {}).items():
-            check_known("metric in margins", name, self.metrics or STANDARD_METRICS)
+            standard = (*STANDARD_METRICS, *STANDARD_REGRESSION_METRICS)
+            check_known("metric in margins", name, self.metrics or standard)
             if not 0 < margin < float("inf"):
                 raise InputError(f"margin of {name} must be a number above 0, got {margin!r}")
 
@@ -254,8 +266,9 @@ class Evaluator:
         if isinstance(self.rules, Mapping):
             for arm in self.rules:
                 check_known("arm in rules", arm, [*arms, *ARMS])
-        metrics = {name: METRICS[name] for name in self.metrics or STANDARD_METRICS}
-        pooled = list(pool(arms, {arm: self._rules_of(arm) for arm in arms}, labels))
+        numbers = of_numbers(arms)
+        metrics = self._metrics_of_numbers(arms) if numbers else self._metrics_of_classes()
+        pooled = list(pool(arms, {arm: self._rules_of(arm, numbers) for arm in arms}, labels))
         check_share(self.test_share, labels)
         if self.fixed and self.test_share is not None:
             raise InputError(
@@ -267,9 +280,31 @@ class Evaluator:
     def _by_unit(self, outcomes: list[Outcome]) -> list[Outcome]:
         return outcomes if self.unit == "network" else [outcome.by_repetition for outcome in outcomes]
 
-    def _rules_of(self, arm: str) -> Sequence[str]:
+    def _metrics_of_classes(self) -> dict[str, Metric]:
+        for name in self.metrics or ():
+            if name not in METRICS:
+                raise InputError(
+                    f"metric {name!r} is of numbers, and these arms predict classes; known: {_told(METRICS)}"
+                )
+        return {name: METRICS[name] for name in self.metrics or STANDARD_METRICS}
+
+    def _metrics_of_numbers(self, arms: Mapping[str, Any]) -> dict[str, Metric]:
+        bare = [arm for arm, given in arms.items() if any(getattr(run, "scales", 1) is None for run in runs_of(given))]
+        chosen = self.metrics or (WITHOUT_NOISE if bare else STANDARD_REGRESSION_METRICS)
+        for name in chosen:
+            if name not in REGRESSION_METRICS:
+                told = _told(REGRESSION_METRICS)
+                raise InputError(f"metric {name!r} is of classes, and these arms predict numbers; known: {told}")
+            if bare and name not in WITHOUT_NOISE:
+                raise InputError(
+                    f"metric {name!r} needs standard deviations, and arm {bare[0]!r} predicts a mean alone; give it a "
+                    "noise, predictions.with_noise(regression.fit_noise(means, y) of validation data)"
+                )
+        return {name: REGRESSION_METRICS[name] for name in chosen}
+
+    def _rules_of(self, arm: str, numbers: bool = False) -> Sequence[str]:
         rules = self.rules.get(arm) if isinstance(self.rules, Mapping) else self.rules
-        return rules or list(STANDARD_RULES)
+        return rules or list(STANDARD_POOLS if numbers else STANDARD_RULES)
 
     def _scores(self, outcomes: list[Outcome], arms: Arms, split: str, condition: str, severity: float) -> pd.DataFrame:
         several = len(runs_of(next(iter(arms.values())))) > 1
@@ -292,10 +327,12 @@ class Evaluator:
         pairs = [_Pair(a, b, self.fixed) for a, b in combinations(outcomes, 2)]
         planned = {frozenset((q[:2], q[2:])) for q in questions([(o.arm, o.rule) for o in outcomes])}
         of_plan = np.array([frozenset(pair.rows) in planned for pair in pairs], dtype=bool)
-        margin = (self.margins or {}).get(metric, np.nan) / (METRICS[metric].scale if metric in METRICS else 1.0)
+        margin = (self.margins or {}).get(metric, np.nan) / (
+            EVERY_METRIC[metric].scale if metric in EVERY_METRIC else 1.0
+        )
         p_values = np.array([pair.p_value for pair in pairs])
         p_equivalent = np.array([pair.p_beyond(margin) for pair in pairs])
-        higher = METRICS[metric].higher_is_better if metric in METRICS else HIGHER_IS_BETTER[metric]
+        higher = EVERY_METRIC[metric].higher_is_better if metric in EVERY_METRIC else HIGHER_IS_BETTER[metric]
         adjusted, equivalent = _by_family(p_values, of_plan), _by_family(p_equivalent, of_plan)
         known, most = np.isfinite([pair.difference for pair in pairs]), _highest(metric)
         tests = np.where(of_plan, (known & of_plan).sum(), known.sum())
@@ -356,9 +393,13 @@ class _Pair:
         return float("nan") if np.isnan(self.p_value) else self.spread.tail(margin - abs(self.difference))
 
 
+def _told(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
 def _highest(metric: str) -> float:
     """Return what a measure cannot exceed; infinite where that is not known."""
-    return METRICS[metric].highest if metric in METRICS else 1.0  # those of detection are shares
+    return EVERY_METRIC[metric].highest if metric in EVERY_METRIC else 1.0  # those of detection are shares
 
 
 def _units(*outcomes: Outcome) -> str:

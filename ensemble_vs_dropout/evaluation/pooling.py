@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.checks import InputError, check_known
 from ensemble_vs_dropout.evaluation.arms import ARMS, EACH
 from ensemble_vs_dropout.measures.aggregation import aggregate
+from ensemble_vs_dropout.measures.regression import POOLS, pool_normal
 from ensemble_vs_dropout.measures.spread import LEAST
-from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_labels
+from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, RegressionPredictions, check_labels
+from ensemble_vs_dropout.types.normals import check_targets
 
 Arms = Mapping[str, Predictions | Sequence[Predictions]]
 
@@ -22,18 +25,24 @@ class Pooled:
     """One arm under one rule: `trials[repetition][trial]` of shape (examples, classes).
 
     There is one trial for a combined prediction, and one more for each further network; under the rule "each" every
-    member is a trial. The metric, not the prediction, is averaged over trials.
+    member is a trial. The metric, not the prediction, is averaged over trials. Of numbers a trial is the components of
+    the pool; see `measures.regression`.
     """
 
     arm: str
     rule: str
     members: int
-    trials: list[list[FloatArray]]
+    trials: list[list[Any]]
 
 
-def runs_of(given: Predictions | Sequence[Predictions]) -> list[Predictions]:
+def runs_of(given: Any) -> list[Any]:
     """Return an arm's predictions, one for each repetition."""
-    return [given] if isinstance(given, Predictions) else list(given)
+    return [given] if isinstance(given, Predictions | RegressionPredictions) else list(given)
+
+
+def of_numbers(arms: Mapping[str, Any]) -> bool:
+    """Return whether arms predict numbers."""
+    return any(isinstance(run, RegressionPredictions) for given in arms.values() for run in runs_of(given))
 
 
 def labels_of(labels: npt.ArrayLike, repetitions: int) -> list[IntArray]:
@@ -86,23 +95,34 @@ def check_share(test_share: float | None, labels: npt.ArrayLike) -> None:
         )
 
 
-def check_arms(arms: Arms, examples: int | None = None, same_members: bool = False) -> dict[str, list[Predictions]]:
+def check_arms(
+    arms: Mapping[str, Any], examples: int | None = None, same_members: bool = False, kind: type[Any] = Predictions
+) -> dict[str, list[Any]]:
     """Return the predictions of each arm and repetition, or raise `InputError`.
 
     Args:
         arms: All must have the same repetitions, examples and classes.
         examples: How many there must be, one for each label.
         same_members: Whether the repetitions of an arm must have the same number of members.
+        kind: What they must be of: `Predictions`, or `RegressionPredictions`, which have no classes.
     """
     if not arms:
         raise InputError("arms must hold at least one arm, got none")
-    checked: dict[str, list[Predictions]] = {}
+    checked: dict[str, list[Any]] = {}
     for arm, given in arms.items():
         runs = runs_of(given)
-        if not all(isinstance(run, Predictions) for run in runs):
+        if not all(isinstance(run, kind) for run in runs):
+            numbers = kind is RegressionPredictions or any(isinstance(run, RegressionPredictions) for run in runs)
             raise InputError(
-                f"arm {arm!r} must be Predictions, or a list with one for each repetition, got {type(given).__name__}; "
-                "probabilities of shape (members, examples, classes) become such by Predictions(probs)"
+                f"arm {arm!r} must be {kind.__name__}, or a list with one for each repetition, got "
+                f"{type(given).__name__}; "
+                + (
+                    "this is of classes, and what predicts numbers is measured by Evaluator.scores and contrasts"
+                    if numbers and kind is Predictions
+                    else "all arms must predict numbers, or all classes"
+                    if numbers
+                    else "probabilities of shape (members, examples, classes) become such by Predictions(probs)"
+                )
             )
         sizes = [run.examples for run in runs]
         wanted = examples if examples is not None else next(iter(checked.values()), runs)[0].examples if runs else 0
@@ -111,8 +131,8 @@ def check_arms(arms: Arms, examples: int | None = None, same_members: bool = Fal
         others = next(iter(checked.values()), runs)
         if len(runs) != len(others):
             raise InputError(f"all arms must have the same repetitions, got {len(others)} and {len(runs)} ({arm!r})")
-        classes = {run.classes for run in runs}
-        if classes != {others[0].classes}:
+        classes = {run.classes if kind is Predictions else 0 for run in runs}
+        if kind is Predictions and classes != {others[0].classes}:
             raise InputError(f"all arms must have the same classes, got {others[0].classes} and {classes} ({arm!r})")
         if same_members and len({run.members for run in runs}) > 1:
             raise InputError(
@@ -124,6 +144,9 @@ def check_arms(arms: Arms, examples: int | None = None, same_members: bool = Fal
 
 def pool(arms: Arms, rules: Mapping[str, Sequence[str]], labels: npt.ArrayLike) -> Iterator[Pooled]:
     """Combine each arm's members by each of its rules; `labels` are as `labels_of` takes them."""
+    if of_numbers(arms):
+        yield from _pool_numbers(arms, rules, labels)
+        return
     for arm, runs in check_labelled(arms, labels)[0].items():
         members = runs[0].members
         combining = [rule for rule in rules[arm] if rule != EACH]
@@ -138,6 +161,33 @@ def pool(arms: Arms, rules: Mapping[str, Sequence[str]], labels: npt.ArrayLike) 
                 yield Pooled(arm, rule, 1, [[p.astype(np.float64) for p in run.probs] for run in runs])
             elif members > 1 or rule == only:  # one member has nothing to combine
                 yield Pooled(arm, rule, members, [[*_combined(arm, run, rule)] for run in runs])
+
+
+def _pool_numbers(
+    arms: Mapping[str, Any], rules: Mapping[str, Sequence[str]], targets: npt.ArrayLike
+) -> Iterator[Pooled]:
+    given = labels_of(targets, len(runs_of(next(iter(arms.values()), []))))
+    checked = check_arms(arms, len(given[0]) if given else None, kind=RegressionPredictions)
+    for truth in given:
+        check_targets(truth, len(truth))
+    for arm, runs in checked.items():
+        members, only = runs[0].members, next((rule for rule in rules[arm] if rule != EACH), None)
+        for rule in rules[arm]:
+            if rule == EACH:
+                each = [
+                    [(run.means[k : k + 1], _scales(run)[k : k + 1], np.ones(1)) for k in range(run.members)]
+                    for run in runs
+                ]
+                yield Pooled(arm, rule, 1, each)
+            elif members > 1 or rule == only:
+                check_known("pool", rule, POOLS)
+                pooled = [[pool_normal(run.means, _scales(run), rule, run.weights)] for run in runs]
+                yield Pooled(arm, rule, members, pooled)
+
+
+def _scales(run: RegressionPredictions) -> FloatArray:
+    """Return the standard deviations, or where there are none what no measure of means asks for."""
+    return np.ones_like(run.means) if run.scales is None else run.scales
 
 
 def _combined(arm: str, run: Predictions, rule: str) -> Iterator[FloatArray]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ensemble_vs_dropout.evaluation.arms import ARMS, arm_label
-from ensemble_vs_dropout.measures import METRICS
+from ensemble_vs_dropout.measures.metrics import EVERY_METRIC
 
 _MOST_DIGITS = 6  # of a number below 1: smaller ones are rounding
 
@@ -34,7 +34,7 @@ def metric_words(metric: str) -> str:
         >>> metric_words("nll")
         'NLL'
     """
-    return METRICS[metric].label.partition(" (")[0]
+    return EVERY_METRIC[metric].label.partition(" (")[0]
 
 
 def unit_of(metric: str) -> str:
@@ -44,7 +44,7 @@ def unit_of(metric: str) -> str:
         >>> unit_of("error"), unit_of("nll")
         (' percentage points', ' nats')
     """
-    known = METRICS[metric]
+    known = EVERY_METRIC[metric]
     return " percentage points" if known.scale == 100 else " nats" if "(nats)" in known.label else ""
 
 
@@ -60,8 +60,8 @@ def number_words(metric: str, value: float, nonzero: bool = False) -> str:
         >>> number_words("error", -0.0123), number_words("nll", -0.0001), number_words("nll", -0.0001, nonzero=True)
         ('-1.23', '0.000', '-0.0001')
     """
-    scaled = value * METRICS[metric].scale
-    usual = 2 if METRICS[metric].scale == 100 else 3
+    scaled = value * EVERY_METRIC[metric].scale
+    usual = 2 if EVERY_METRIC[metric].scale == 100 else 3
     tried = range(usual, _MOST_DIGITS + 1) if nonzero else ()
     digits = next((digits for digits in tried if round(scaled, digits)), usual)
     return f"{round(scaled, digits) + 0.0:.{digits}f}"

@@ -167,7 +167,10 @@ class _Sources:
         rate = float(wanted.rate) * recipe.rate if recipe.dropout else 0.0
         width = wanted.width * (self._matching(run, builder, data) if recipe.single else 1)
         seed = derive(wanted.seed, "repetition", run.repetition)
-        return Ensemble(partial(build_for, builder, data, rate=rate, width=width), members or run.members, seed)
+        made = Ensemble(partial(build_for, builder, data, rate=rate, width=width), members or run.members, seed)
+        if made.task == "regression":
+            raise InputError(f"model {wanted.model.name!r} must be a classifier, got networks that predict a number")
+        return made
 
     def _matching(self, run: Run, builder: Builder, data: Dataset) -> float:
         kind = json.dumps([run.spec["members"], run.spec["model"]])

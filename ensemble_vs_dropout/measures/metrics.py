@@ -1,6 +1,7 @@
 """The registry of metrics: what the evaluator can be asked for."""
 
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError, check_known, load_named
-from ensemble_vs_dropout.measures import calibration, class_scores, scores, selection, temperature
+from ensemble_vs_dropout.measures import calibration, class_scores, regression, scores, selection, temperature
 from ensemble_vs_dropout.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
 class Metric:
     """A measure of pooled probabilities (examples, classes) against labels (examples,).
+
+    One of numbers is of a pool's components (means, scales, weights; see `measures.regression`) against targets.
 
     Attributes:
         function: Returns one value per example if `per_example`, else one number.
@@ -69,6 +72,23 @@ METRICS: dict[str, Metric] = {
     "excess_aurc": _whole(selection.excess_aurc, "excess AURC"),
     "augrc": _whole(selection.augrc, "AUGRC"),
 }
+
+
+def _of_pool(measure: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a measure of means, scales, targets and weights as one of a pool's components and targets."""
+    return lambda pool, y: measure(pool[0], pool[1], y, pool[2])
+
+
+STANDARD_REGRESSION_METRICS = ("rmse", "mae", "gaussian_nll", "crps")
+WITHOUT_NOISE = ("rmse", "mae")  # which ask for a mean alone
+REGRESSION_METRICS: dict[str, Metric] = {
+    "rmse": Metric(regression.rmse_of, "RMSE", per_example=False, weighted=True),
+    "mae": Metric(lambda pool, y: regression.absolute_error(pool[0], y, pool[2]), "MAE"),
+    "gaussian_nll": Metric(_of_pool(regression.gaussian_nll), "NLL (nats)"),
+    "crps": Metric(_of_pool(regression.crps), "CRPS"),
+    "interval_score": Metric(_of_pool(regression.interval_score), "95 % interval score"),
+}
+EVERY_METRIC: Mapping[str, Metric] = ChainMap(METRICS, REGRESSION_METRICS)
 
 
 def find_metric(name: str) -> Metric:

@@ -23,65 +23,12 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, ndtr, ndtri
 
 from ensemble_vs_dropout.checks import InputError, check_known
-from ensemble_vs_dropout.types import FloatArray, check_weights
+from ensemble_vs_dropout.measures.weighted import as_weights, example_weights
+from ensemble_vs_dropout.types import FloatArray
+from ensemble_vs_dropout.types.normals import Components, check_normal, check_targets
 
-Components = tuple[FloatArray, FloatArray, FloatArray]  # means and scales (components, examples), and their weights
 _HALF_LOG_2_PI = 0.5 * np.log(2 * np.pi)
 _CLOSE = 1e-10  # of a quantile: of the distance between the outermost ones of the components
-
-
-def check_normal(means: npt.ArrayLike, scales: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Components:
-    """Return float64 means, scales and weights, or raise `InputError`.
-
-    Args:
-        means: Shape (members, examples).
-        scales: Standard deviations, above 0; the same shape, or one that fits it, such as a single number.
-        weights: One for each member, summing to 1; None for equal ones.
-
-    Example:
-        >>> means, scales, weights = check_normal([[1.0, 2.0]], 0.5)
-        >>> scales.tolist(), weights.tolist()
-        ([[0.5, 0.5]], [1.0])
-    """
-    centers, spreads = np.asarray(means), np.asarray(scales)
-    if centers.ndim != 2 or 0 in centers.shape:
-        raise InputError(
-            f"means must have shape (members, examples) with neither of them 0, got {centers.shape}; one member alone "
-            "is means[None]"
-        )
-    for name, array in (("means", centers), ("scales", spreads)):
-        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            raise InputError(f"{name} must be finite numbers, got {_told(array)}")
-    if not (spreads > 0).all():
-        raise InputError(f"scales must be standard deviations above 0, got {spreads.min():.4g}")
-    try:
-        spreads = np.broadcast_to(spreads, centers.shape)
-    except ValueError as error:
-        raise InputError(f"scales must have the shape of means, {centers.shape}, got {spreads.shape}") from error
-    members = len(centers)
-    given = np.full(members, 1 / members) if weights is None else check_weights(weights, members)
-    return centers.astype(np.float64), spreads.astype(np.float64), given
-
-
-def check_targets(y: npt.ArrayLike, examples: int) -> FloatArray:
-    """Return targets as float64 of shape (examples,), or raise `InputError`; one column is taken for its numbers.
-
-    Example:
-        >>> check_targets([[1], [2]], 2).tolist()
-        [1.0, 2.0]
-    """
-    array = np.asarray(y)
-    if array.shape == (examples, 1):
-        array = array[:, 0]
-    if array.shape != (examples,):
-        raise InputError(f"y must hold one number for each of the {examples} examples, got shape {array.shape}")
-    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-        raise InputError(f"y must hold finite numbers, got {_told(array)}")
-    return array.astype(np.float64)
-
-
-def _told(array: npt.NDArray[np.generic]) -> str:
-    return "NaN or infinity" if array.dtype.kind == "f" else f"dtype {array.dtype}"
 
 
 # Pools
@@ -173,6 +120,25 @@ def absolute_error(means: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLik
 def _off(means: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLike | None) -> FloatArray:
     centers, _, shares = check_normal(means, 1.0, weights)
     return shares @ centers - check_targets(y, centers.shape[1])
+
+
+def rmse_of(pool: Components, y: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> FloatArray:
+    """Return the root of the mean squared error of a pool's mean, in the target's unit.
+
+    Args:
+        pool: Its components, as `pool_normal` gives them.
+        y: Targets, shape (examples,).
+        weights: Of the examples, shape (examples,) or (resamples, examples), summing to 1; None for equal ones.
+
+    Returns:
+        One number, or one for each resample.
+
+    Example:
+        >>> rmse_of(pool_normal([[0.0, 0.0]], 1.0), [3.0, 4.0]).round(3).item()
+        3.536
+    """
+    errors = squared_error(pool[0], y, pool[2])
+    return as_weights(np.sqrt(example_weights(weights, len(errors)) @ errors), weights)
 
 
 def gaussian_nll(

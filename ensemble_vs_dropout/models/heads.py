@@ -18,9 +18,9 @@ from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.calling import map_shapes, seen_shapes
 from ensemble_vs_dropout.models.graphs import graph_of
 from ensemble_vs_dropout.models.layers import IDENTITIES
-from ensemble_vs_dropout.types import IntArray
 
 HEADS = ("logits", "probabilities")
+NUMBER_HEADS = ("mean", "normal")  # what the outputs are of a model that predicts a number; see `models.number_heads`
 NUMBERS, COLUMN, ONE_HOT = "numbers", "column", "one_hot"  # forms of labels: (n,), (n, 1) and (n, classes)
 TINY = float(np.finfo(np.float32).tiny)
 _FUNCTIONS = {  # by the class of the loss
@@ -56,7 +56,12 @@ class Head:
     units: int
     form: str = NUMBERS
 
-    def probabilities(self, outputs: Any) -> Any:
+    @property
+    def columns(self) -> int:
+        """How many numbers are predicted for an example."""
+        return self.classes
+
+    def predicted(self, outputs: Any) -> Any:
         """Return float32 probabilities (..., classes) from what a model returned, outputs (..., units) or symbols."""
         outputs = single_output(outputs)
         half = keras.backend.standardize_dtype(outputs.dtype) in ("float16", "bfloat16")
@@ -73,7 +78,7 @@ class Head:
         # A softmax is never 0, though float32 would round it so; a 0 would veto the geometric mean.
         return keras.ops.maximum(outputs, TINY) if self.logits else outputs
 
-    def targets(self, labels: IntArray) -> npt.NDArray[np.generic]:
+    def targets(self, labels: npt.NDArray[Any]) -> npt.NDArray[np.generic]:
         """Return the labels as the loss wants them."""
         if self.form == ONE_HOT:
             return np.eye(self.classes, dtype=np.float32)[labels]
@@ -86,7 +91,7 @@ def declare(model: keras.Model, head: str | None) -> keras.Model:
 
     Args:
         model: It is not changed otherwise.
-        head: "logits" or "probabilities", or None where the model itself tells.
+        head: "logits" or "probabilities", of a number "mean" or "normal", or None where the model itself tells.
 
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
@@ -94,7 +99,7 @@ def declare(model: keras.Model, head: str | None) -> keras.Model:
         True
     """
     if head is not None:
-        setattr(model, _DECLARED, check_known("head", head, HEADS))
+        setattr(model, _DECLARED, check_known("head", head, [*HEADS, *NUMBER_HEADS]))
     return model
 
 
@@ -107,7 +112,7 @@ def declaring(build: Callable[..., keras.Model], head: str | None) -> Callable[.
     """Return a builder whose models are declared to have this head; of None, the builder itself."""
     if head is None:
         return build
-    check_known("head", head, HEADS)
+    check_known("head", head, [*HEADS, *NUMBER_HEADS])
 
     @wraps(build)
     def built(*args: Any, **kwargs: Any) -> keras.Model:
@@ -128,20 +133,12 @@ def read_head(model: keras.Model, said: str | None = None, alone: bool = True) -
         InputError: Not a Keras model, a stateful layer, more than one output, a model that does not tell, or one that
             contradicts itself or the user.
     """
-    if not isinstance(model, keras.Model):
-        raise InputError(f"a model must be a keras.Model, got {type(model).__name__}; the builder must return one")
-    for layer in model._flatten_layers():
-        if getattr(layer, "stateful", False):
-            raise InputError(
-                f"the layer {layer.name!r} ({type(layer).__name__}) of {model.name!r} is stateful: it carries its "
-                "states from batch to batch, so that a prediction depends on those before it; build it with "
-                "stateful=False"
-            )
-    if len(getattr(model, "outputs", None) or ()) > 1:
-        raise InputError(f"the model {model.name!r} must have one output, got {len(model.outputs)}")
+    check_readable(model)
     if said is not None:
         check_known("head", said, HEADS)
-    found, units, said = read_loss(model), _units(model), said or declared(model)
+    if declared(model) in NUMBER_HEADS:
+        raise InputError(f"{model.name!r} is said to predict a number, which has no classes; this is for classifiers")
+    found, units, said = read_loss(model), units_of(model), said or declared(model)
     if found is None:
         logits = _read_activation(model, units, said)
         return Head(classes=max(units, 2), logits=logits, units=units, form=COLUMN if units == 1 else NUMBERS)
@@ -163,6 +160,21 @@ def read_head(model: keras.Model, said: str | None = None, alone: bool = True) -
     return Head(classes=max(units, 2), logits=logits, units=units, form=form)
 
 
+def check_readable(model: keras.Model) -> None:
+    """Raise `InputError` unless a model is one of Keras, without states that last, and of one output."""
+    if not isinstance(model, keras.Model):
+        raise InputError(f"a model must be a keras.Model, got {type(model).__name__}; the builder must return one")
+    for layer in model._flatten_layers():
+        if getattr(layer, "stateful", False):
+            raise InputError(
+                f"the layer {layer.name!r} ({type(layer).__name__}) of {model.name!r} is stateful: it carries its "
+                "states from batch to batch, so that a prediction depends on those before it; build it with "
+                "stateful=False"
+            )
+    if len(getattr(model, "outputs", None) or ()) > 1:
+        raise InputError(f"the model {model.name!r} must have one output, got {len(model.outputs)}")
+
+
 def single_output(outputs: Any) -> Any:
     """Return the one tensor of what a model returned: bare, or the only one in a list, a tuple or a dict."""
     flat = keras.tree.flatten(outputs)
@@ -177,7 +189,7 @@ def _read_activation(model: keras.Model, units: int, said: str | None) -> bool:
         _check_activation(model, said == "logits", units, f"head is {said!r}")
         return said == "logits"
     graph = graph_of(model)
-    activation = _last_activation(graph.outputs[0]) if graph is not None else ""
+    activation = last_activation(graph.outputs[0]) if graph is not None else ""
     if activation in _probable(units):
         return False
     ending = f"ends with {activation}" if activation else "is not one of Keras' activations"
@@ -236,7 +248,8 @@ def _config(loss: object) -> dict[str, Any]:
     return loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
 
 
-def _units(model: keras.Model) -> int:
+def units_of(model: keras.Model) -> int:
+    """Return the number of outputs for an example, or raise `InputError` if they are no row."""
     shape = getattr(model, "output_shape", None) or _called_shape(model)
     if not isinstance(shape, tuple) or len(shape) != 2 or not isinstance(shape[1], int):
         raise InputError(
@@ -265,7 +278,7 @@ def _called_shape(model: keras.Model) -> Any:
 def _check_activation(model: keras.Model, logits: bool, units: int, because: str) -> None:
     """Raise `InputError` if the last activation contradicts what the outputs are, and say because of what."""
     graph = graph_of(model)
-    activation = _last_activation(graph.outputs[0]) if graph is not None else ""
+    activation = last_activation(graph.outputs[0]) if graph is not None else ""
     last = f"the last layer of {model.name!r}"
     if logits and activation in ("softmax", "sigmoid"):
         raise InputError(
@@ -285,7 +298,7 @@ def _check_activation(model: keras.Model, logits: bool, units: int, because: str
     )
 
 
-def _last_activation(tensor: Any, outer: tuple[Any, ...] = ()) -> str:
+def last_activation(tensor: Any, outer: tuple[Any, ...] = ()) -> str:
     """Return the name of what makes a tensor of a graph, or "" where it cannot be known.
 
     Args:
@@ -297,14 +310,14 @@ def _last_activation(tensor: Any, outer: tuple[Any, ...] = ()) -> str:
     if node.is_input:
         if not outer or len(outer[-1].input_tensors) != 1:
             return ""
-        return _last_activation(outer[-1].input_tensors[0], outer[:-1])
+        return last_activation(outer[-1].input_tensors[0], outer[:-1])
     graph = graph_of(operation)
     if graph is not None:
-        return _last_activation(graph.outputs[number], (*outer, node))
+        return last_activation(graph.outputs[number], (*outer, node))
     name = _activation_of(operation)
     leaves_as_is = type(operation).__name__ in IDENTITIES and _of_keras(type(operation).call)
     if leaves_as_is or (isinstance(operation, keras.layers.Activation) and name == "linear"):
-        return _last_activation(node.input_tensors[0], outer)
+        return last_activation(node.input_tensors[0], outer)
     return name
 
 
@@ -312,7 +325,7 @@ def _activation_of(maker: Any) -> str:
     """Return Keras' name of the activation that a layer, an operation or a function ends with, or ""."""
     if isinstance(maker, keras.layers.Wrapper) and _of_keras(type(maker).call):
         graph = graph_of(maker.layer)
-        return _activation_of(maker.layer) if graph is None else _last_activation(graph.outputs[0])
+        return _activation_of(maker.layer) if graph is None else last_activation(graph.outputs[0])
     if isinstance(maker, (keras.Layer, keras.Operation)):
         if not _of_keras(type(maker).call) or getattr(maker, "max_value", None) is not None:  # a ReLU with a lid
             return ""

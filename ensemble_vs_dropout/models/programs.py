@@ -25,7 +25,7 @@ from ensemble_vs_dropout.models.architecture import architecture, remembered
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.models.calling import as_tensors
 from ensemble_vs_dropout.models.graphs import graph_of, nodes
-from ensemble_vs_dropout.models.heads import Head, read_head
+from ensemble_vs_dropout.models.number_heads import Output, read_output
 from ensemble_vs_dropout.models.random_layers import Off, check_raw_draws, has_foreign, tracing
 from ensemble_vs_dropout.types import FloatArray
 from ensemble_vs_dropout.types.inputs import by_place
@@ -253,9 +253,9 @@ def forward(
     x: npt.NDArray[np.generic],
     programs: Programs,
     batch_size: int = 1024,
-    head: Head | None = None,
+    head: Output | None = None,
 ) -> FloatArray:
-    """Return a model's probabilities in inference mode, shape (examples, classes), float32.
+    """Return what a model predicts in inference mode, float32, shape (examples, classes) or (examples, columns).
 
     Args:
         model: The model.
@@ -267,7 +267,7 @@ def forward(
     Raises:
         InputError: A layer draws or changes a variable in inference mode, or mixes the examples of a batch.
     """
-    head = head or read_head(model)
+    head = head or read_output(model)
     body = bound(_forward, head)
 
     def predicted(part: npt.NDArray[np.generic]) -> FloatArray:
@@ -326,7 +326,7 @@ def check_batches(model: keras.Model, whole: FloatArray, predicted: Callable[[sl
         return
     some = min(size, _COMPARED)
     halves = [predicted(slice(0, some // 2)), predicted(slice(some // 2, some))]
-    off = np.abs(np.concatenate(halves, axis=-2) - whole[..., :some, :]).max()
+    off = np.abs(np.concatenate(halves, axis=-2) - whole[..., :some, :]).max() / max(1.0, float(np.abs(whole).max()))
     if off > (_ROUNDING if model.compute_dtype in ("float32", "float64") else _ROUNDING_OF_HALVES):
         raise InputError(
             f"the predictions of {model.name!r} change with the batch (by {off:.2g} in the first {some} examples): a "
@@ -334,6 +334,6 @@ def check_batches(model: keras.Model, whole: FloatArray, predicted: Callable[[sl
         )
 
 
-def _forward(head: Head, model: keras.Model, x: Any) -> tf.Tensor:
+def _forward(head: Output, model: keras.Model, x: Any) -> tf.Tensor:
     with keras.StatelessScope(), tracing(model, {}, Off()):  # recurrent layers move their random state even here
-        return head.probabilities(model(x, training=False))
+        return head.predicted(model(x, training=False))

@@ -14,6 +14,7 @@ from ensemble_vs_dropout.models.backend import LossFunctionWrapper, keras
 from ensemble_vs_dropout.models.calling import as_tensors
 from ensemble_vs_dropout.models.copies import probe
 from ensemble_vs_dropout.models.heads import COLUMN, NUMBERS, ONE_HOT, Head, read_head, read_loss
+from ensemble_vs_dropout.models.number_heads import Output, read_output, trains_numbers
 
 _RIGHT, _WRONG = 0.9, 0.1  # of made-up predictions: the share of one class, and that of all others together
 _KNOWN: "weakref.WeakKeyDictionary[Any, dict[Any, list[str]]]" = weakref.WeakKeyDictionary()  # forms by loss
@@ -41,6 +42,24 @@ def check_compiled(model: keras.Model) -> None:
         )
     if model.loss is None:
         raise InputError(f"the model {model.name!r} must be compiled with a loss to be trained, got none")
+
+
+def read_training_output(model: keras.Model, said: str | None = None) -> Output:
+    """Read what a model's outputs mean, and how its loss wants labels or targets; see `read_training_head`.
+
+    Raises:
+        InputError: See `read_training_head`; or a loss that is not known to be the mean of its examples.
+    """
+    check_compiled(model)
+    head = read_output(model, said)
+    if isinstance(head, Head):
+        return read_training_head(model, said)
+    if not trains_numbers(model):
+        raise InputError(
+            f"the loss of {model.name!r} must be one of Keras for regression, or GaussianNLL, to be trained, got "
+            f"{keras.tree.flatten(model.loss)[0]!r}"
+        )
+    return head
 
 
 def read_training_head(model: keras.Model, said: str | None = None) -> Head:

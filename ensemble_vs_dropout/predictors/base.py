@@ -15,11 +15,12 @@ import psutil
 
 from ensemble_vs_dropout.checks import InputError, by_keyword, check_at_least
 from ensemble_vs_dropout.measures.aggregation import Pool, Running, aggregate, find_rule
+from ensemble_vs_dropout.measures.regression import variance_parts
 from ensemble_vs_dropout.measures.uncertainty import RunningUncertainty
 from ensemble_vs_dropout.models.backend import keras
-from ensemble_vs_dropout.models.heads import Head
 from ensemble_vs_dropout.models.inputs import Examples, Input, batches, is_source
-from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, check_weights
+from ensemble_vs_dropout.models.number_heads import NumberHead, Output
+from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, RegressionPredictions, check_weights
 
 _TOLERANCE = 1e-3  # of a row of float32 probabilities: of the sum, and below 0
 Part = tuple[FloatArray, FloatArray | None]  # probabilities (members, examples, classes) and the members' weights
@@ -28,7 +29,7 @@ Part = tuple[FloatArray, FloatArray | None]  # probabilities (members, examples,
 class Predictor(ABC):
     """Predicts with `members` members; `method` says in words what they are."""
 
-    _head: Head  # how to read the members' outputs
+    _head: Output  # how to read the members' outputs
     _inputs: Sequence[Input]  # what the members are fed
     _whole = False  # whether all examples are one batch, because a member is costly to get
 
@@ -56,8 +57,14 @@ class Predictor(ABC):
             InputError: They cannot be counted; see `models.costs.multiply_adds`.
         """
 
+    @property
+    def task(self) -> str:
+        """What is predicted: "classification", or "regression" of a number."""
+        return "regression" if isinstance(self._head, NumberHead) else "classification"
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}: {self.method}, {self.classes} classes"
+        what = "a number" if isinstance(self._head, NumberHead) else f"{self.classes} classes"
+        return f"{type(self).__name__}: {self.method}, {what}"
 
     def share(self, other: Any) -> None:  # noqa: B027  # nothing to share is no fault
         """Use what another predictor of the same kind has traced, where its models are built alike."""
@@ -72,21 +79,29 @@ class Predictor(ABC):
     ) -> FloatArray:
         """Return the members' probabilities combined by the named rule, shape (examples, classes).
 
+        Of networks that predict a number: the mean of their means, shape (examples,).
+
         Batches are combined one by one, and for the means, the product and the votes members are added up as they
         come, so that memory grows with neither. Other rules need all members of a batch at once.
 
         Args:
             x: Features, shape (examples, ...), in memory, mapped, sparse (SciPy) or a DataFrame; or a source of
                 batches, a `tf.data.Dataset` or a Keras `PyDataset`, whose targets are ignored.
-            rule: A name in `RULES`.
+            rule: A name in `RULES`; of a number "mean".
             batch_size: Examples at a time; a source of batches has its own.
             weights: One for each member, summing to 1; None for the members' own, which are equal for networks.
         """
+        if isinstance(self._head, NumberHead) and rule != "mean":
+            raise InputError(
+                f"rule must be 'mean' for networks that predict a number, got {rule!r}; predict_members gives all that "
+                "they predict, and measures.regression.pool_normal combines it otherwise"
+            )
         chosen = find_rule(rule, weights)
         given = None if weights is None else check_weights(weights, self.members)
-        return np.concatenate(
+        pooled = np.concatenate(
             [self._pooled(batch, first, rule, chosen, given) for first, batch in self._batches(x, batch_size)]
         )
+        return pooled[:, 0] if isinstance(self._head, NumberHead) else pooled
 
     def _pooled(
         self, x: npt.NDArray[np.generic], first: int, rule: str, chosen: Any, weights: FloatArray | None
@@ -100,8 +115,10 @@ class Predictor(ABC):
             running.add(probs, share)
         return running.result()
 
-    def predict_members(self, x: Any, batch_size: int = 1024, *, memory_limit: int | None = None) -> Predictions:
-        """Return the probabilities of every member, shape (members, examples, classes), float32.
+    def predict_members(self, x: Any, batch_size: int = 1024, *, memory_limit: int | None = None) -> Any:
+        """Return what every member predicts: `Predictions`, or of a number `RegressionPredictions`.
+
+        Probabilities have the shape (members, examples, classes), float32; means and scales (members, examples).
 
         Args:
             x: Features, shape (examples, ...), or a source of batches; see `predict`.
@@ -117,7 +134,7 @@ class Predictor(ABC):
         whole = None
         if isinstance(given, Examples):
             self._check_memory(len(given), limit)
-            whole = np.empty((self.members, len(given), self.classes), np.float32)
+            whole = np.empty((self.members, len(given), self._head.columns), np.float32)
         parts, weights, done = [], None, 0
         for first, batch in self._batches(given, batch_size):
             done += len(batch)
@@ -129,13 +146,19 @@ class Predictor(ABC):
                 whole[:, first:done] = probs
         if weights is not None:
             weights = weights / weights.sum()
-        return Predictions(np.concatenate(parts, axis=1) if whole is None else whole, weights, self.method)
+        found = np.concatenate(parts, axis=1) if whole is None else whole
+        if isinstance(self._head, NumberHead):
+            scales = found[..., 1] if self._head.columns > 1 else None
+            return RegressionPredictions(found[..., 0], scales, weights, self.method)
+        return Predictions(found, weights, self.method)
 
     def _check_memory(self, examples: int, limit: int) -> None:
-        needed = 4 * self.members * examples * self.classes
+        needed = 4 * self.members * examples * self._head.columns
         if needed > limit:
+            what = "predictions" if self.task == "regression" else "probabilities"
+            each = "" if self.task == "regression" else f" and {self.classes} classes"
             raise InputError(
-                f"the probabilities of {self.members} members for {examples:,} examples and {self.classes} classes "
+                f"the {what} of {self.members} members for {examples:,} examples{each} "
                 f"take {needed:,} bytes, and memory_limit is {limit:,}; use predict(x, rule=...) or "
                 "predict_uncertainty(x), which do not keep them, fewer members, or fewer examples at a time"
             )
@@ -145,8 +168,20 @@ class Predictor(ABC):
 
         Returns:
             One row per example: entropy, expected_entropy, mutual_information, variance; see
-            `measures.uncertainty.uncertainty`.
+            `measures.uncertainty.uncertainty`. Of a number: mean, aleatoric, epistemic, total; see
+            `measures.regression.variance_parts`.
+
+        Raises:
+            InputError: Networks that predict a mean alone, and so say nothing of the noise.
         """
+        if isinstance(self._head, NumberHead):
+            found = self.predict_members(x, batch_size)
+            if found.scales is None:
+                raise InputError(
+                    "predict_uncertainty needs networks that predict a standard deviation beside the mean, trained "
+                    "with GaussianNLL; a mean alone says nothing of the noise, which regression.fit_noise finds"
+                )
+            return variance_parts(found.means, found.scales, found.weights)
         tables = []
         for first, batch in self._batches(x, batch_size):
             running = RunningUncertainty()
@@ -158,7 +193,8 @@ class Predictor(ABC):
     def _sound_parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
         members = 0
         for probs, weights in self._parts(x, first):
-            sound = check_sound(probs, members, self.method, first)
+            check = check_numbers if isinstance(self._head, NumberHead) else check_sound
+            sound = check(probs, members, self.method, first)
             members += len(probs)
             yield sound, weights
 
@@ -180,6 +216,28 @@ def check_weights_known(model: keras.Model) -> None:
                 f"the weights of {model.name!r} must be numbers, got NaN in {variable.path}; its training diverged, so "
                 "train it again with a lower learning rate"
             )
+
+
+def check_numbers(found: FloatArray, first_member: int, method: str, first: int = 0) -> FloatArray:
+    """Return predicted means, and scales beside them, or raise if they are not finite, or a scale is below 0.
+
+    Args:
+        found: Shape (members, examples, columns).
+        first_member: The number of the first of these members.
+        method: How they predict, in words.
+        first: The number of the first example.
+    """
+    wrong = ~np.isfinite(found)
+    wrong[..., 1:] |= found[..., 1:] <= 0
+    if not wrong.any():
+        return found
+    member, example, column = np.unravel_index(int(wrong.argmax()), wrong.shape)
+    what, rule = ("a standard deviation", "above 0") if column else ("a mean", "finite")
+    raise InputError(
+        f"the outputs of {method}, member {first_member + int(member)}, must be {rule} where they are {what}, got "
+        f"{found[member, example, column]:.4g} for example {first + int(example)}; look for NaN in the weights, and "
+        "end what gives the scale with softplus"
+    )
 
 
 def check_sound(probs: FloatArray, first_member: int, method: str, first: int | IntArray = 0) -> FloatArray:

@@ -21,10 +21,11 @@ from ensemble_vs_dropout.files import digest_of_arrays
 from ensemble_vs_dropout.models.backend import global_state, keras
 from ensemble_vs_dropout.models.builders import check_takes_nothing
 from ensemble_vs_dropout.models.costs import multiply_adds
-from ensemble_vs_dropout.models.heads import Head, declare, declaring, read_head
+from ensemble_vs_dropout.models.heads import declare, declaring
 from ensemble_vs_dropout.models.inputs import Input, inputs_of
+from ensemble_vs_dropout.models.number_heads import NumberHead, Output, read_output
 from ensemble_vs_dropout.models.programs import Programs, forward
-from ensemble_vs_dropout.models.targets import check_compiled, read_training_head
+from ensemble_vs_dropout.models.targets import check_compiled, read_training_output
 from ensemble_vs_dropout.predictors import saving
 from ensemble_vs_dropout.predictors.base import Part, Predictor, check_weights_known
 from ensemble_vs_dropout.predictors.export import fuse
@@ -112,8 +113,8 @@ class Ensemble(Predictor):
         self._starts: dict[str, int] = {}
         self._programs = Programs()
         self.add_members(members)
-        self._head, self._inputs = read_head(self._models[0]), inputs_of(self._models[:1])
-        self._heads: list[Head] = []
+        self._head, self._inputs = read_output(self._models[0]), inputs_of(self._models[:1])
+        self._heads: list[Output] = []
 
     @classmethod
     def from_models(
@@ -133,11 +134,11 @@ class Ensemble(Predictor):
         ensemble._build, ensemble.seed, ensemble._programs, ensemble._vary = None, 0, Programs(), {}
         ensemble._said = head
         given = [Path(model) if isinstance(model, (str, PathLike)) else model for model in models]
-        heads: list[Head] = []
+        heads: list[Output] = []
         inputs: list[Input] = []
         for number, model in enumerate(given):
             at_hand = loaded(model)
-            heads.append(read_head(at_hand, head, alone=len(given) == 1))
+            heads.append(read_output(at_hand, head, alone=len(given) == 1))
             check_weights_known(at_hand)
             inputs += inputs_of([at_hand], lasting=not lazy)
             given[number] = model if lazy else at_hand
@@ -145,7 +146,11 @@ class Ensemble(Predictor):
         ensemble._inputs = tuple(dict.fromkeys(inputs))
         ensemble._models = given
         ensemble._fitted, ensemble._starts = Fitted({member: [] for member in range(len(models))}), {}
-        classes = {head.classes for head in heads}
+        if len({isinstance(head, NumberHead) for head in heads}) > 1:
+            raise InputError("models must be all classifiers, or all predict a number, got both")
+        if len({head.columns for head in heads}) > 1 and isinstance(heads[0], NumberHead):
+            raise InputError("models must all predict a mean alone, or all a standard deviation beside it, got both")
+        classes = {head.columns for head in heads}
         if len(classes) > 1:
             raise InputError(f"models must agree on the number of classes, got {sorted(classes)}")
         return ensemble
@@ -261,7 +266,7 @@ class Ensemble(Predictor):
             else None,
             checkpoint_every=checkpoint_every,
         )
-        heads = [read_training_head(model) for k, model in enumerate(self._models) if k == 0 or self._vary]
+        heads = [read_training_output(model) for k, model in enumerate(self._models) if k == 0 or self._vary]
         if len({head.form for head in heads}) > 1:
             raise InputError(f"members must have losses that want labels in one form, got {heads[0].form} and others")
         head = heads[0]
@@ -351,7 +356,7 @@ class Ensemble(Predictor):
             programs = Programs() if isinstance(model, Path) else self._programs  # what is loaded again is not kept
             yield forward(loaded(model), x, programs, head=self._head_of(member))[None], None
 
-    def _head_of(self, member: int) -> Head:
+    def _head_of(self, member: int) -> Output:
         """Return what a member's outputs mean: one head for all that a builder made."""
         return self._heads[member] if member < len(self._heads) else self._head
 
@@ -415,7 +420,7 @@ class Ensemble(Predictor):
         with _seeded(derive(self.seed, "weights", member)):
             model = build()
         check_compiled(model)
-        read_head(model)
+        read_output(model)
         if any(model is other for other in self._models):
             raise InputError("build must return a new model at each call, it returned the same object twice")
         if any(model.optimizer is other.optimizer for other in self._models):

@@ -109,6 +109,8 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self._build = self._bound(x[one_each], truth[one_each])  # for unpickling, which needs no more
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.ensemble_ = Ensemble(self._bound(x, truth), self.members, seed)
+        if self.ensemble_.task == "regression":
+            raise ValueError("build must return a classifier, got networks that predict a number")
         self.ensemble_.fit(
             x,
             truth,

@@ -13,8 +13,9 @@ from ensemble_vs_dropout.checks import InputError, check_at_least
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.models.calling import as_tensors, examples_in, input_of
 from ensemble_vs_dropout.models.draws import dropped, shape_of
-from ensemble_vs_dropout.models.heads import HEADS, declare, read_head
+from ensemble_vs_dropout.models.heads import declare
 from ensemble_vs_dropout.models.inputs import inputs_of
+from ensemble_vs_dropout.models.number_heads import read_output, said_of
 from ensemble_vs_dropout.models.programs import Programs, told_in_a_sentence
 from ensemble_vs_dropout.models.random_layers import Choice, choose_layers, tracing, turned_off
 from ensemble_vs_dropout.predictors.base import Part, Predictor, check_weights_known
@@ -36,10 +37,11 @@ class ExactDropout(Predictor):
     others are in inference mode. What comes before the first mask is computed once for each batch of masks.
 
     Args:
-        model: A compiled Keras classifier whose random layers are Dropout, SpatialDropout or ClassicDropout.
+        model: A compiled Keras model whose random layers are Dropout, SpatialDropout or ClassicDropout.
         max_units: Refuse more units than this; each one doubles the members.
         layers: Which dropout layers shall act: "all", "last", names, or a function of a layer.
-        head: "logits" or "probabilities", where neither its loss nor its last activation tells what its outputs are.
+        head: "logits" or "probabilities", of a number "mean" or "normal", where neither its loss nor its last
+            activation tells what its outputs are.
 
     Raises:
         InputError: No dropout layer, more units than `max_units`, or a random layer whose masks cannot be counted.
@@ -60,7 +62,7 @@ class ExactDropout(Predictor):
     """
 
     def __init__(self, model: keras.Model, max_units: int = 16, layers: Choice = "all", head: str | None = None):
-        self.model, self._head, self._inputs = model, read_head(model, head), inputs_of([model])
+        self.model, self._head, self._inputs = model, read_output(model, head), inputs_of([model])
         check_weights_known(model)
         check_at_least("max_units", max_units, 1)
         self._chosen = choose_layers(model, layers)
@@ -138,8 +140,8 @@ class ExactDropout(Predictor):
 
     def _body(self, model: keras.Model, x: Any, masks: tf.Tensor) -> tf.Tensor:
         outputs = self._trace(_Given(self._chosen.layers, masks), x, tf.shape(masks)[0])
-        shape = (examples_in(x), tf.shape(masks)[0], self._head.classes)
-        return tf.transpose(tf.reshape(self._head.probabilities(outputs), shape), (1, 0, 2))
+        shape = (examples_in(x), tf.shape(masks)[0], self._head.columns)
+        return tf.transpose(tf.reshape(self._head.predicted(outputs), shape), (1, 0, 2))
 
     def _trace(self, draws: "_Masks", x: Any, repeats: Any = None) -> tf.Tensor:
         with keras.StatelessScope(), tracing(self.model, self._chosen.modes, draws):
@@ -169,7 +171,7 @@ class ExactDropout(Predictor):
             id(layer): partial(_acting_by, self.model, layer, mask)
             for layer, mask in zip(self._in_order, masks, strict=True)
         }
-        return declare(thinned_network(self.model, acting, f"mask_{number}"), HEADS[not self._head.logits])
+        return declare(thinned_network(self.model, acting, f"mask_{number}"), said_of(self._head))
 
 
 class _Masks:

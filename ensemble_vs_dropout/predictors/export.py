@@ -10,7 +10,8 @@ from ensemble_vs_dropout.models.calling import input_of
 from ensemble_vs_dropout.models.classic_dropout import ClassicDropout, stock_layer
 from ensemble_vs_dropout.models.copies import alike, copy_with, predicted, probe
 from ensemble_vs_dropout.models.graphs import graph_of
-from ensemble_vs_dropout.models.heads import Head, read_head, single_output
+from ensemble_vs_dropout.models.heads import read_head, single_output
+from ensemble_vs_dropout.models.number_heads import Output
 from ensemble_vs_dropout.models.random_layers import Off, always_on, tracing
 from ensemble_vs_dropout.types import check_weights
 from ensemble_vs_dropout.types.inputs import by_place, nested
@@ -48,7 +49,7 @@ def fuse(
     rule: str = "mean",
     name: str = "ensemble",
     weights: Sequence[float] | None = None,
-    heads: Sequence[Head] | None = None,
+    heads: Sequence[Output] | None = None,
 ) -> keras.Model:
     """Return one model with the members' weights inside, giving the pooled probabilities (examples, classes).
 
@@ -131,7 +132,7 @@ def _copy(model: keras.Model, name: str) -> keras.Model:
     return copy
 
 
-def probabilities_of(model: keras.Model, name: str, inputs: Any, head: Head | None = None) -> keras.KerasTensor:
+def probabilities_of(model: keras.Model, name: str, inputs: Any, head: Output | None = None) -> keras.KerasTensor:
     """Return the float32 probabilities that a copy of a model gives for the inputs, none of which has its name."""
     taken = {tensor.name for tensor in keras.tree.flatten(inputs)}
     copy = _copy(
@@ -139,4 +140,4 @@ def probabilities_of(model: keras.Model, name: str, inputs: Any, head: Head | No
     )
     if getattr(copy, "_inputs_struct", None) is not None:  # the model may take a list or a dictionary of one
         inputs = keras.tree.pack_sequence_as(copy._inputs_struct, keras.tree.flatten(inputs))
-    return (head or read_head(model)).probabilities(single_output(copy(inputs)))
+    return (head or read_head(model)).predicted(single_output(copy(inputs)))

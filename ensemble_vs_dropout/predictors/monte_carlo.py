@@ -10,8 +10,9 @@ import numpy.typing as npt
 from ensemble_vs_dropout.checks import InputError, by_keyword, check_at_least, check_known
 from ensemble_vs_dropout.measures.stopping import settled
 from ensemble_vs_dropout.models.backend import keras
-from ensemble_vs_dropout.models.heads import HEADS, declare, read_head
+from ensemble_vs_dropout.models.heads import declare
 from ensemble_vs_dropout.models.inputs import inputs_of
+from ensemble_vs_dropout.models.number_heads import NumberHead, read_output, said_of
 from ensemble_vs_dropout.models.random_layers import Choice, choose_layers
 from ensemble_vs_dropout.predictors.base import Part, Predictor, check_sound, check_weights_known
 from ensemble_vs_dropout.predictors.export import fuse
@@ -35,7 +36,7 @@ class MonteCarloDropout(Predictor):
     probabilities), wherever the graph of a functional or sequential model allows.
 
     Args:
-        model: A compiled Keras classifier with at least one random layer: Dropout, SpatialDropout, GaussianDropout,
+        model: A compiled Keras model with at least one random layer: Dropout, SpatialDropout, GaussianDropout,
             GaussianNoise, AlphaDropout, a recurrent or attention layer with dropout, or a subclass of one.
         passes: How many, at least 1.
         seed: Of the masks.
@@ -47,7 +48,8 @@ class MonteCarloDropout(Predictor):
             label is certain, or is that of infinitely many passes but for at most this probability; see
             `measures.stopping`. None draws all passes.
         verbose: 2 says what is computed once and what in each pass, and how many passes were saved.
-        head: "logits" or "probabilities", where neither its loss nor its last activation tells what its outputs are.
+        head: "logits" or "probabilities", of a number "mean" or "normal", where neither its loss nor its last
+            activation tells what its outputs are.
 
     Attributes:
         passes_used: With `adaptive`, how many passes each example of the last prediction took, shape (examples,).
@@ -78,7 +80,7 @@ class MonteCarloDropout(Predictor):
         verbose: int = 0,
         head: str | None = None,
     ):
-        self.model, self._head, self._inputs = model, read_head(model, head), inputs_of([model])
+        self.model, self._head, self._inputs = model, read_output(model, head), inputs_of([model])
         check_weights_known(model)
         self.passes = check_at_least("passes", passes, 1)
         self.seed = check_at_least("seed", seed, 0)
@@ -88,6 +90,8 @@ class MonteCarloDropout(Predictor):
         self._keys = self._passes.keys(0, passes)
         if adaptive is not None and not (isinstance(adaptive, float) and 0 < adaptive < 1):
             raise InputError(f"adaptive must be None or a probability of error in (0, 1), got {adaptive!r}")
+        if adaptive is not None and isinstance(self._head, NumberHead):
+            raise InputError("adaptive stops by votes, which networks that predict a number have not; leave it out")
         self.adaptive, self.passes_used = adaptive, np.zeros(0, int)
         self._verbose = check_at_least("verbose", verbose, 0)
         self._say(self._passes.halves.describe())
@@ -156,7 +160,7 @@ class MonteCarloDropout(Predictor):
         self._passes.share(other._passes)
 
     def _parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
-        at_once = max(1, _AT_ONCE // (len(x) * self._head.classes))
+        at_once = max(1, _AT_ONCE // (len(x) * self._head.columns))
         for start in range(0, self.passes, at_once):
             probs = self._passes(x, first, self._keys[start : start + at_once])
             if start == first == 0:
@@ -177,7 +181,7 @@ class MonteCarloDropout(Predictor):
         check_at_least("t", t, 0)
         act = partial(self._passes.acting_alone, t)
         thinned = thinned_network(self.model, {id(layer): act for layer in self._chosen.layers}, f"pass_{t}")
-        return declare(thinned, HEADS[not self._head.logits])
+        return declare(thinned, said_of(self._head))
 
     def to_keras(self, rule: str = "mean") -> keras.Model:
         """Return one `keras.Model` of all passes' thinned networks and the rule; needs masks="shared"."""

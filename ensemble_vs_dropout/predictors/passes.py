@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.models.calling import as_tensors, examples_in
-from ensemble_vs_dropout.models.heads import Head
+from ensemble_vs_dropout.models.number_heads import Output
 from ensemble_vs_dropout.models.programs import Programs, check_batches, forward, plan, told_in_a_sentence
 from ensemble_vs_dropout.models.random_layers import Chosen, Off, tracing
 from ensemble_vs_dropout.predictors.draws import Draws
@@ -28,7 +28,7 @@ class Passes:
     Pass t draws from (seed, t) and the number of the example alone.
     """
 
-    def __init__(self, model: keras.Model, chosen: Chosen, head: Head, seed: int, shared: bool):
+    def __init__(self, model: keras.Model, chosen: Chosen, head: Output, seed: int, shared: bool):
         self.model, self.chosen, self.head, self.seed, self.shared = model, chosen, head, seed, shared
         self.halves = Halves(model, [*chosen.layers, *chosen.owners])
         self._states = mask_states(model)
@@ -97,7 +97,7 @@ class Passes:
 
             def one_pass(keys_of_pass: tf.Tensor) -> tf.Tensor:
                 with self._keyed(keys_of_pass):
-                    return self.head.probabilities(self.halves.second(known))
+                    return self.head.predicted(self.halves.second(known))
 
             probs = tf.map_fn(one_pass, keys, fn_output_signature=tf.float32, parallel_iterations=2)
         silent = [layer for layer in self.chosen.layers if id(layer) not in draws.acted]
@@ -140,7 +140,7 @@ class Passes:
 
     def _undropped(self, model: keras.Model, x: Any) -> tf.Tensor:
         with keras.StatelessScope(), tracing(self.model, self.chosen.modes_without_draws, Off()):
-            return self.head.probabilities(self.halves.second(self.halves.first(x)))
+            return self.head.predicted(self.halves.second(self.halves.first(x)))
 
     def _check_differing(self, probs: FloatArray) -> None:
         """Raise if passes are the same in which many units should have been dropped."""

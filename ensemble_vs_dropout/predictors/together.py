@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras
-from ensemble_vs_dropout.models.targets import read_training_head
+from ensemble_vs_dropout.models.targets import read_training_output
 from ensemble_vs_dropout.predictors.ensemble import Ensemble
 from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.training import Fitted, Options, fit_members
@@ -105,7 +105,7 @@ def fit_together(
     chosen = {option.name: settings.pop(option.name) for option in fields(Options) if option.name in settings}
     options = Options(planned=planned, on_epoch=tell, keeper=keeper if any(folders) else None, **chosen)
     models = [ensembles[number]._models[k] for number, k in owners]
-    head = read_training_head(models[0])
+    head = read_training_output(models[0])
     settings |= {"x": x, "y": y, "validation_data": validation_data}
     schedules = _schedules(ensembles, data or [{}] * len(ensembles), settings)
     schedule = join(schedules, owners)
@@ -121,7 +121,7 @@ def _schedules(
     ensembles: Sequence[Ensemble], data: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]
 ) -> list[Schedule]:
     """Return the schedule of each ensemble; those that are given the same arrays share what is checked of them."""
-    head, inputs = read_training_head(ensembles[0]._models[0]), ensembles[0]._inputs
+    head, inputs = read_training_output(ensembles[0]._models[0]), ensembles[0]._inputs
     checked: dict[tuple[tuple[str, int], ...], Schedule] = {}
     schedules = []
     for ensemble, own in zip(ensembles, data, strict=True):

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.costs import multiply_adds
-from ensemble_vs_dropout.models.heads import read_head
 from ensemble_vs_dropout.models.inputs import inputs_of
+from ensemble_vs_dropout.models.number_heads import read_output
 from ensemble_vs_dropout.models.programs import Programs, forward
 from ensemble_vs_dropout.predictors.base import Part, Predictor, check_weights_known
 from ensemble_vs_dropout.predictors.export import fuse
@@ -22,8 +22,9 @@ class WeightScaling(Predictor):
     geometric mean over all masks.
 
     Args:
-        model: A Keras classifier; it is not changed.
-        head: "logits" or "probabilities", where neither its loss nor its last activation tells what its outputs are.
+        model: A Keras classifier, or a network that predicts a number; it is not changed.
+        head: "logits" or "probabilities", of a number "mean" or "normal", where neither its loss nor its last
+            activation tells what its outputs are.
 
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5), keras.layers.Dense(2)])
@@ -38,7 +39,7 @@ class WeightScaling(Predictor):
     method = "weight scaling"
 
     def __init__(self, model: keras.Model, head: str | None = None):
-        self.model, self._head, self._programs = model, read_head(model, head), Programs()
+        self.model, self._head, self._programs = model, read_output(model, head), Programs()
         self._inputs = inputs_of([model])
         check_weights_known(model)
 

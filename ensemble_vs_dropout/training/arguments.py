@@ -8,16 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_fraction
-from ensemble_vs_dropout.datasets.label_columns import read_class_numbers
 from ensemble_vs_dropout.models.backend import keras
-from ensemble_vs_dropout.models.heads import Head
 from ensemble_vs_dropout.models.inputs import Examples, Input
+from ensemble_vs_dropout.models.number_heads import Output
 from ensemble_vs_dropout.training.schedule import TRAIN, Part, Schedule
-from ensemble_vs_dropout.training.streams import Stream, check_weighing
+from ensemble_vs_dropout.training.streams import Stream, check_weighing, read_targets
 
 
 def make_schedule(
-    head: Head,
+    head: Output,
     inputs: Sequence[Input],
     seed: int,
     x: Any,
@@ -65,7 +64,8 @@ def make_schedule(
             if cut in (0, len(train.x)):
                 raise InputError(f"validation_split must leave examples on both sides, got {validation_split!r}")
             validation_data, train = _cut(train, slice(cut, None)), _cut(train, slice(cut))
-        train = _weighted(train, class_weight, head.classes)
+        if class_weight is not None:
+            train = _weighted(train, class_weight, head.classes)
         steps = -(-len(train.x) // batch_size)
         if steps_per_epoch is not None and steps_per_epoch > steps:
             raise InputError(
@@ -89,7 +89,7 @@ def make_schedule(
     )
 
 
-def read_part(x: Any, y: npt.ArrayLike | None, head: Head, inputs: Sequence[Input]) -> Part:
+def read_part(x: Any, y: npt.ArrayLike | None, head: Output, inputs: Sequence[Input]) -> Part:
     """Return examples and labels in memory, of arrays or of a source of batches, or raise `InputError`."""
     if not Stream.reads(x):
         return check_part("x, y", x, y, None, head, inputs)
@@ -98,12 +98,12 @@ def read_part(x: Any, y: npt.ArrayLike | None, head: Head, inputs: Sequence[Inpu
     return Part(*Stream(x, head, inputs, name="the data").whole()[:2])
 
 
-def check_part(name: str, x: Any, y: Any, weights: Any, head: Head, inputs: Sequence[Input]) -> Part:
+def check_part(name: str, x: Any, y: Any, weights: Any, head: Output, inputs: Sequence[Input]) -> Part:
     """Return examples, labels and weights as arrays that fit together, or raise `InputError`."""
     if y is None:
         raise InputError(f"{name} must hold one label for each example, got None; leave y out only with a data set")
     features = Examples("x" if name == "x, y" else f"x of {name}", x, inputs).whole()
-    labels = read_class_numbers(name, y, head.classes)
+    labels = read_targets(name, y, head)
     if len(labels) != len(features):
         raise InputError(
             f"{name} must hold at least one example and one label for each, got {len(features)} examples and "
@@ -128,9 +128,7 @@ def _cut(part: Part, where: slice) -> Part:
     return Part(part.x[where], part.y[where], None if part.weights is None else part.weights[where])
 
 
-def _weighted(part: Part, class_weight: Mapping[int, float] | None, classes: int) -> Part:
-    if class_weight is None:
-        return part
+def _weighted(part: Part, class_weight: Mapping[int, float], classes: int) -> Part:
     weights = class_weight.items() if isinstance(class_weight, Mapping) else [(None, None)]
     if any(label not in range(classes) or not _is_weight(weight) for label, weight in weights):
         raise InputError(f"class_weight must map labels 0..{classes - 1} to non-negative numbers, got {class_weight!r}")
@@ -142,7 +140,7 @@ def _is_weight(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and 0 <= cast(float, value) < float("inf")
 
 
-def _watched(name: str, part: Any, head: Head, inputs: Sequence[Input]) -> Part:
+def _watched(name: str, part: Any, head: Output, inputs: Sequence[Input]) -> Part:
     if isinstance(part, Part):  # cut off what is checked already
         return part
     if Stream.reads(part):

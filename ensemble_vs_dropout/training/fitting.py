@@ -9,7 +9,7 @@ import numpy as np
 from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.models.architecture import difference, unchanging
 from ensemble_vs_dropout.models.backend import keras, one_graph_each
-from ensemble_vs_dropout.models.heads import Head
+from ensemble_vs_dropout.models.number_heads import Output
 from ensemble_vs_dropout.models.programs import Programs, forward
 from ensemble_vs_dropout.models.tokens import check_whole
 from ensemble_vs_dropout.progress import EpochEnd, Progress
@@ -109,7 +109,7 @@ class Options:
 
 
 def fit_members(
-    models: Sequence[keras.Model], head: Head, schedule: Schedule, options: Options, fitted: Fitted
+    models: Sequence[keras.Model], head: Output, schedule: Schedule, options: Options, fitted: Fitted
 ) -> None:
     """Fit the members that are not fitted yet, each as if it were alone.
 
@@ -155,7 +155,7 @@ def fit_members(
 def _fit(
     todo: Sequence[int],
     models: Sequence[keras.Model],
-    head: Head,
+    head: Output,
     schedule: Schedule,
     options: Options,
     fitted: Fitted,

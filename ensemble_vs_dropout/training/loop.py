@@ -14,9 +14,9 @@ import numpy as np
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.models.calling import as_tensors
-from ensemble_vs_dropout.models.heads import Head
+from ensemble_vs_dropout.models.number_heads import Output
 from ensemble_vs_dropout.models.programs import Programs, bound, told_in_a_sentence
-from ensemble_vs_dropout.models.targets import read_training_head
+from ensemble_vs_dropout.models.targets import read_training_output
 from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.training.checkpoints import Keeper, Row, Standing
 from ensemble_vs_dropout.training.looped import Batch, Logs, evaluate, logs_of, mask_states
@@ -245,10 +245,10 @@ def evaluate_members(
         [['loss']]
     """
     step, programs, logs = bound(evaluate, batch_size), Programs(), []
-    data: dict[Head, Batch] = {}
+    data: dict[Output, Batch] = {}
     with one_graph_each():
         for model in models:
-            head = read_training_head(model, said)
+            head = read_training_output(model, said)
             if head not in data:
                 data[head] = on_device(part, head)
             create_variables(model, data[head])
@@ -290,7 +290,7 @@ def _all_variables(model: keras.Model) -> list[keras.Variable]:
     return [variable for group in variables(model)[:3] for variable in group]
 
 
-def on_device(part: Part, head: Head) -> Batch:
+def on_device(part: Part, head: Output) -> Batch:
     """Return features, targets and any weights as tensors, the features of the dtype they came in."""
     arrays = [head.targets(part.y), *([] if part.weights is None else [part.weights])]
     return (as_tensors(part.x), *map(tf.convert_to_tensor, arrays))

@@ -22,7 +22,7 @@ class Part(NamedTuple):
     """Examples with their labels, a weight for each or None, and the row of `x` that each has, None for its own."""
 
     x: npt.NDArray[np.generic]
-    y: IntArray
+    y: npt.NDArray[np.generic]
     weights: npt.NDArray[np.float32] | None = None
     rows: IntArray | None = None
 

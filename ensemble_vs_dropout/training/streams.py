@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.datasets.label_columns import read_class_numbers
+from ensemble_vs_dropout.datasets.label_columns import read_class_numbers, read_numbers
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.calling import as_tensors
-from ensemble_vs_dropout.models.heads import Head
 from ensemble_vs_dropout.models.inputs import Input, check_source, read_batch
+from ensemble_vs_dropout.models.number_heads import NumberHead, Output
 from ensemble_vs_dropout.seeds import derive, stream
 from ensemble_vs_dropout.types.inputs import shapes_of
 
@@ -25,7 +25,7 @@ class Stream:
     buffer of 64. What the source itself shuffles is its own affair, and not a matter of the seed.
     """
 
-    def __init__(self, source: Any, head: Head, inputs: Sequence[Input], steps: int | None = None, name: str = "x"):
+    def __init__(self, source: Any, head: Output, inputs: Sequence[Input], steps: int | None = None, name: str = "x"):
         self.source, self.steps = source, steps
         self._head, self._inputs, self._name = head, inputs, name
         number = source.num_batches if isinstance(source, keras.utils.PyDataset) else int(source.cardinality())
@@ -82,12 +82,17 @@ class Stream:
             )
         where = f"batch {number} of {self._name}"
         features = read_batch(self._name, number, batch[0], self._inputs)
-        labels = read_class_numbers(where, batch[1], self._head.classes)
+        labels = read_targets(where, batch[1], self._head)
         if len(labels) != len(features):
             raise InputError(f"{where} must hold one label for each of {len(features)} examples, got {len(labels)}")
         if len(batch) == 2 or batch[2] is None:
             return features, labels
         return features, labels, check_weighing(where, batch[2], len(features))
+
+
+def read_targets(where: str, y: Any, head: Output) -> npt.NDArray[np.generic]:
+    """Return labels as class numbers, or the targets of networks that predict a number as float64."""
+    return read_numbers(where, y) if isinstance(head, NumberHead) else read_class_numbers(where, y, head.classes)
 
 
 def check_weighing(name: str, weights: Any, examples: int) -> npt.NDArray[np.float32]:

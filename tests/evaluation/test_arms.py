@@ -6,10 +6,11 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation import arms
 from ensemble_vs_dropout.evaluation.arms import ARMS, EACH, RECIPES, RULE_LABELS, Arm, Recipe, arm_label, row_label
 from ensemble_vs_dropout.measures import RULES, STANDARD_RULES
+from ensemble_vs_dropout.measures.regression import POOLS
 
 
 def test_every_rule_has_words():
-    assert set(RULE_LABELS) == {*RULES, EACH}
+    assert set(RULE_LABELS) == {*RULES, *POOLS, EACH}
 
 
 def test_words_of_arms_recipes_and_rules_are_distinct():

@@ -113,7 +113,7 @@ def test_one_sigmoid_unit_becomes_two_columns_class_1_last():
 
 def test_a_saturated_softmax_is_never_exactly_zero():
     head = read_head(model_with(LOSSES.SparseCategoricalCrossentropy(from_logits=True)))
-    probs = np.asarray(head.probabilities(tf.constant([[0.0, 500.0, 0.0]])))
+    probs = np.asarray(head.predicted(tf.constant([[0.0, 500.0, 0.0]])))
     assert probs.min() > 0
     assert probs[0, 1] == 1
 

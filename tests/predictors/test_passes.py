@@ -162,7 +162,7 @@ def dropped_units(model, x, passes):
 
 
 class _Raw:
-    def probabilities(self, outputs):
+    def predicted(self, outputs):
         return outputs
 
 
