@@ -36,6 +36,7 @@ _FUNCTIONS = (
     keras.losses.mean_squared_error, keras.losses.mean_absolute_error, keras.losses.mean_absolute_percentage_error,
     keras.losses.mean_squared_logarithmic_error, keras.losses.huber, keras.losses.log_cosh,
 )  # fmt: skip
+_OF_NUMBERS = ("linear", "relu", "softplus", "exponential", "leaky_relu", "elu")
 _POSITIVE = ("softplus", "exponential", "relu", "sigmoid", "hard_sigmoid", "")  # "" where it cannot be known
 
 
@@ -111,8 +112,16 @@ def read_output(model: keras.Model, said: str | None = None, alone: bool = True)
         return read_head(model, said, alone)
     of_loss = _kind_of_loss(model)
     kind = said or of_loss
-    if kind is None or (said is None and of_loss == MEAN and not _is_number(model)):
+    if kind is None:
         return read_head(model, said, alone)
+    ending = _ending(model)
+    if said is None and kind == MEAN and (units_of(model) != 1 or ending not in ("", *_OF_NUMBERS)):
+        return read_head(model, said, alone)  # of two classes or more, trained on squared errors
+    if said is None and kind == MEAN and not ending:
+        raise InputError(
+            f"what the output of {model.name!r} means must be known, as it ends with none of Keras' activations; give "
+            'head="mean" for a number, or head="probabilities" for that of class 1'
+        )
     if said and of_loss and said != of_loss:
         told = f"must be what its loss expects, {of_loss!r}, got {said!r}; leave it out"
         raise InputError(f"head of {model.name!r} {told}")
@@ -120,10 +129,10 @@ def read_output(model: keras.Model, said: str | None = None, alone: bool = True)
     if units != head.columns:
         wanted = "a mean and a standard deviation" if kind == NORMAL else "a mean"
         raise InputError(f"the outputs of {model.name!r} must be {head.columns}, {wanted}, got {units}")
-    if kind == NORMAL and _ending(model) not in _POSITIVE:
+    if kind == NORMAL and ending not in _POSITIVE:
         raise InputError(
             f"the second output of {model.name!r} is a standard deviation and must be above 0, but ends with "
-            f"{_ending(model)}; end with Concatenate()([Dense(1)(h), Dense(1, activation='softplus')(h)])"
+            f"{ending}; end with Concatenate()([Dense(1)(h), Dense(1, activation='softplus')(h)])"
         )
     return head
 
@@ -161,15 +170,10 @@ def _kind_of_loss(model: keras.Model) -> str | None:
             loss = keras.losses.get(loss)
     if isinstance(loss, type) and loss in (*_LOSSES, GaussianNLL):
         loss = loss()
-    if isinstance(loss, GaussianNLL):
+    if isinstance(loss, GaussianNLL) and type(loss).call is GaussianNLL.call:
         return NORMAL
     own = isinstance(loss, _LOSSES) and str(type(loss).call.__module__).startswith("keras.")
     return MEAN if own or any(loss is one for one in _FUNCTIONS) else None
-
-
-def _is_number(model: keras.Model) -> bool:
-    """Return whether the outputs are one unit that may be any number: of two classes it would be a probability."""
-    return units_of(model) == 1 and _ending(model) in ("linear", "relu", "softplus", "exponential", "leaky_relu", "elu")
 
 
 def _ending(model: keras.Model) -> str:

@@ -31,6 +31,11 @@ class Own(keras.losses.MeanSquaredError):
         return super().call(y_true, y_pred) ** 2
 
 
+class Twice(GaussianNLL):
+    def call(self, y_true, y_pred):
+        return 2 * super().call(y_true, y_pred)
+
+
 def fourth_power(y_true, y_pred):
     return keras.ops.mean((y_true - y_pred) ** 4, axis=-1)
 
@@ -85,6 +90,8 @@ def test_what_the_user_says_counts_where_the_loss_does_not_tell():
         (lambda: read_training_output(declare(network(loss=Own()), "mean")), "must be one of Keras for regression"),
         (lambda: read_output(network(2, "softplus", GaussianNLL())) and read_output(network(3, None, GaussianNLL())),
          "the outputs of 'net' must be 2, a mean and a standard deviation, got 3"),
+        (lambda: read_output(network(ending=lambda x: x * 2)), 'must be known, .* head="mean" for a number, or'),
+        (lambda: read_output(network(2, "softplus", Twice())), "what the outputs of 'net' mean must be known"),
         (lambda: read_output(network(2, None, GaussianNLL())), "second output .* above 0, but ends with linear"),
         (lambda: read_output(normal("tanh")), "second output .* above 0, but ends with tanh"),
         (lambda: read_output(network(), "normal"), "head of 'net' must be what its loss expects, 'mean', got 'normal'"),
