@@ -108,8 +108,10 @@ def read_numbers(where: str, raw: npt.ArrayLike) -> npt.NDArray[np.float64]:
             f"the targets of {where} must be numbers, as the networks predict one, got {array[0]!r}; a classifier ends "
             "with one unit for each class and has a cross-entropy as its loss"
         )
-    _check_none_missing(where, ~np.isfinite(array))
+    _check_none_missing(where, np.isnan(array))
     numbers = array.astype(np.float64)
+    if np.isinf(numbers).any():
+        raise InputError(f"the targets of {where} must be finite numbers, got infinity; leave those examples out")
     if np.abs(numbers).max() > np.finfo(np.float32).max:
         raise InputError(f"the targets of {where} must fit in float32, got {np.abs(numbers).max():.3g}; scale them")
     return numbers

@@ -40,7 +40,7 @@ _LIMITS = (
     ("Prediction time of one network", PREDICTING),
 )
 _UNSURE = "It must know when it is unsure"
-_OF_DOUBT = ("nll", "calibrated_nll", "brier")  # the first that is measured tells whether it does
+_OF_DOUBT = ("nll", "calibrated_nll", "brier", "gaussian_nll")  # the first that is measured tells whether it does
 _WON = {"error": ("fewer errors", "more errors")}
 
 

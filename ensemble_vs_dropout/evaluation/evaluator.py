@@ -268,6 +268,10 @@ class Evaluator:
                 check_known("arm in rules", arm, [*arms, *ARMS])
         numbers = of_numbers(arms)
         metrics = self._metrics_of_numbers(arms) if numbers else self._metrics_of_classes()
+        for name in self.margins or ():
+            check_known("metric in margins", name, metrics)
+        if numbers and np.shape(labels) == (runs_of(next(iter(arms.values())))[0].examples, 1):
+            labels = np.asarray(labels)[:, 0]  # a column, as `fit` takes it
         pooled = list(pool(arms, {arm: self._rules_of(arm, numbers) for arm in arms}, labels))
         check_share(self.test_share, labels)
         if self.fixed and self.test_share is not None:
@@ -311,7 +315,8 @@ class Evaluator:
         where = [split, condition, severity, pd.NA if several else 0]
         rows = []
         for o in outcomes:
-            low, high = o.interval(self.level, self.fixed)
+            lowest = EVERY_METRIC[o.metric].lowest if o.metric in EVERY_METRIC else 0.0
+            low, high = o.interval(self.level, self.fixed, lowest)
             rows.append([o.arm, o.rule, o.members, o.metric, o.value, low, min(high, _highest(o.metric)), *where])
         return pd.DataFrame(rows, columns=SCORE_COLUMNS).astype({"repetition": "Int64"})
 

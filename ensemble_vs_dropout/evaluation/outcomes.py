@@ -95,12 +95,17 @@ class Outcome:
         groups = [] if fixed or self.units.size < LEAST else [self.group]
         return spread_of(groups, self.over_examples, self.degrees)
 
-    def interval(self, level: float = 0.95, fixed: bool = False) -> tuple[float, float]:
-        """Return the interval of the value, cut at 0 for scores that are not negative; an infinite one has no width."""
+    def interval(self, level: float = 0.95, fixed: bool = False, lowest: float = 0.0) -> tuple[float, float]:
+        """Return the interval of the value; an infinite one has no width.
+
+        It is cut at what the measure cannot be below, where no unit is below that.
+        """
         if not np.isfinite(self.value):
             return self.value, self.value
         half = self.spread(fixed).half_width(level)
-        return float(np.maximum(0.0 if self.units.min() >= 0 else -np.inf, self.value - half)), self.value + half
+        return float(
+            np.maximum(lowest if self.units.min() >= lowest else -np.inf, self.value - half)
+        ), self.value + half
 
 
 def over_splits(scores: FloatArray, test_share: float) -> Spread:

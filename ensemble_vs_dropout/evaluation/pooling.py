@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ class Pooled:
 
 def runs_of(given: Any) -> list[Any]:
     """Return an arm's predictions, one for each repetition."""
-    return [given] if isinstance(given, Predictions | RegressionPredictions) else list(given)
+    return list(given) if isinstance(given, Iterable) else [given]
 
 
 def of_numbers(arms: Mapping[str, Any]) -> bool:
@@ -152,15 +152,20 @@ def pool(arms: Arms, rules: Mapping[str, Sequence[str]], labels: npt.ArrayLike) 
         combining = [rule for rule in rules[arm] if rule != EACH]
         only = "mean" if "mean" in combining else next(iter(combining), None)
         for rule in rules[arm]:
-            if rule == EACH and members > 1 and arm in ARMS and ARMS[arm].own:
-                raise InputError(
-                    f"rule {EACH!r} is for members that are networks; those of arm {arm!r} are of one network: leave "
-                    "the rule out for it, or give rules by arm"
-                )
             if rule == EACH:
+                _check_networks(arm, members)
                 yield Pooled(arm, rule, 1, [[p.astype(np.float64) for p in run.probs] for run in runs])
             elif members > 1 or rule == only:  # one member has nothing to combine
                 yield Pooled(arm, rule, members, [[*_combined(arm, run, rule)] for run in runs])
+
+
+def _check_networks(arm: str, members: int) -> None:
+    """Raise `InputError` if the members of an arm, each alone, are no networks."""
+    if members > 1 and arm in ARMS and ARMS[arm].own:
+        raise InputError(
+            f"rule {EACH!r} is for members that are networks; those of arm {arm!r} are of one network: leave "
+            "the rule out for it, or give rules by arm"
+        )
 
 
 def _pool_numbers(
@@ -174,6 +179,7 @@ def _pool_numbers(
         members, only = runs[0].members, next((rule for rule in rules[arm] if rule != EACH), None)
         for rule in rules[arm]:
             if rule == EACH:
+                _check_networks(arm, members)
                 each = [
                     [(run.means[k : k + 1], _scales(run)[k : k + 1], np.ones(1)) for k in range(run.members)]
                     for run in runs

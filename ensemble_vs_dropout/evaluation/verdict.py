@@ -22,7 +22,13 @@ from ensemble_vs_dropout.evaluation.wording import (
     unit_of,
 )
 
-_METRICS = ("error", "nll")  # those of the verdict, where they are measured; else the first two that are
+_METRICS = (
+    "error",
+    "nll",
+    "rmse",
+    "crps",
+    "gaussian_nll",
+)  # those of the verdict, where they are measured; else the first two that are
 _AXES = {
     "parameters": "parameters",
     "trained": "training work",
@@ -116,7 +122,7 @@ def paragraphs(
 
 
 def told_metrics(contrasts: pd.DataFrame) -> list[str]:
-    """Return the metrics that sentences tell of: error and NLL, or else the first two that are measured.
+    """Return the metrics that sentences tell of: error and NLL, of numbers RMSE, CRPS and NLL; else the first two.
 
     Example:
         >>> told_metrics(pd.DataFrame({"metric": ["brier", "error", "nll", "ece"]}))

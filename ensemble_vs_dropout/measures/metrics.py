@@ -27,6 +27,7 @@ class Metric:
         weighted: For a measure that is not: whether `function` takes `weights`, shape (resamples, examples), rows
             summing to 1, and returns one value for each row. If not, resampling calls it again and again, slowly.
         highest: What the measure cannot exceed.
+        lowest: What it cannot be below.
 
     Example:
         >>> accuracy = Metric(lambda probs, labels: probs.argmax(axis=1) == labels, "accuracy", higher_is_better=True)
@@ -40,6 +41,7 @@ class Metric:
     per_example: bool = True
     weighted: bool = False
     highest: float = np.inf
+    lowest: float = 0.0
 
     @property
     def scale(self) -> float:
@@ -84,7 +86,7 @@ WITHOUT_NOISE = ("rmse", "mae")  # which ask for a mean alone
 REGRESSION_METRICS: dict[str, Metric] = {
     "rmse": Metric(regression.rmse_of, "RMSE", per_example=False, weighted=True),
     "mae": Metric(lambda pool, y: regression.absolute_error(pool[0], y, pool[2]), "MAE"),
-    "gaussian_nll": Metric(_of_pool(regression.gaussian_nll), "NLL (nats)"),
+    "gaussian_nll": Metric(_of_pool(regression.gaussian_nll), "NLL (nats)", lowest=-np.inf),
     "crps": Metric(_of_pool(regression.crps), "CRPS"),
     "interval_score": Metric(_of_pool(regression.interval_score), "95 % interval score"),
 }

@@ -20,15 +20,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import minimize_scalar
+from scipy.optimize.elementwise import find_root
 from scipy.special import logsumexp, ndtr, ndtri
 
-from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.measures.weighted import as_weights, example_weights
-from ensemble_vs_dropout.types import FloatArray
-from ensemble_vs_dropout.types.normals import Components, check_normal, check_targets
+from ensemble_vs_dropout.types import FloatArray, IntArray
+from ensemble_vs_dropout.types.normals import Components, as_numbers, check_normal, check_targets
 
 _HALF_LOG_2_PI = 0.5 * np.log(2 * np.pi)
-_CLOSE = 1e-10  # of a quantile: of the distance between the outermost ones of the components
 
 
 # Pools
@@ -40,8 +40,7 @@ def _mixture(means: FloatArray, scales: FloatArray, weights: FloatArray) -> Comp
 
 def _moment_matched(means: FloatArray, scales: FloatArray, weights: FloatArray) -> Components:
     center = weights @ means
-    variance = weights @ (scales**2 + (means - center) ** 2)
-    return _one(center, np.sqrt(variance))
+    return _one(center, _root_mean_square(np.hypot(scales, means - center), weights))
 
 
 def _quantile_average(means: FloatArray, scales: FloatArray, weights: FloatArray) -> Components:
@@ -49,7 +48,13 @@ def _quantile_average(means: FloatArray, scales: FloatArray, weights: FloatArray
 
 
 def _parameter_mean(means: FloatArray, scales: FloatArray, weights: FloatArray) -> Components:
-    return _one(weights @ means, np.sqrt(weights @ scales**2))
+    return _one(weights @ means, _root_mean_square(scales, weights))
+
+
+def _root_mean_square(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return it over the members, without squares that are too large or too small for a float."""
+    largest = values.max(axis=0)
+    return np.asarray(largest * np.sqrt(weights @ (values / largest) ** 2))
 
 
 def _one(mean: FloatArray, scale: FloatArray) -> Components:
@@ -248,7 +253,7 @@ def pinball(quantiles: npt.ArrayLike, levels: npt.ArrayLike, y: npt.ArrayLike) -
         >>> pinball([[1.0], [3.0]], [0.25, 0.75], [2.0]).tolist()
         [0.25]
     """
-    given, asked = np.asarray(quantiles, dtype=np.float64), _levels(levels)
+    given, asked = as_numbers("quantiles", quantiles).astype(np.float64), _levels(levels)
     if given.ndim != 2 or len(given) != len(asked):
         raise InputError(f"quantiles must have shape (levels, examples) for {len(asked)} levels, got {given.shape}")
     off = check_targets(y, given.shape[1]) - given
@@ -274,7 +279,7 @@ def cdf(
 def quantiles(
     means: npt.ArrayLike, scales: npt.ArrayLike, levels: npt.ArrayLike, weights: npt.ArrayLike | None = None
 ) -> FloatArray:
-    """Return quantiles of each example's mixture, exact to ten digits of its width.
+    """Return quantiles of each example's mixture, exact to the rounding of its distribution function.
 
     Args:
         means: Of the components, shape (components, examples).
@@ -294,21 +299,23 @@ def quantiles(
 
 
 def _quantile(means: FloatArray, scales: FloatArray, weights: FloatArray, level: float) -> FloatArray:
-    """Search between the outermost quantiles of the components: by Newton's steps, else by halving."""
-    of_components = (means + scales * ndtri(level))[weights > 0]
-    means, scales, weights = means[weights > 0], scales[weights > 0], weights[weights > 0]
+    """Search between the outermost quantiles of the components, where the pool's must be."""
+    counted = weights > 0
+    means, scales, weights = means[counted], scales[counted], weights[counted]
+    of_components = means + scales * ndtri(level)
     low, high = of_components.min(axis=0), of_components.max(axis=0)
-    close, found = _CLOSE * (high - low), (low + high) / 2
-    for _ in range(200):
-        z = (found - means) / scales
-        below = weights @ ndtr(z) - level
-        low, high = np.where(below < 0, found, low), np.where(below > 0, found, high)
-        density = weights @ (np.exp(-0.5 * z**2 - _HALF_LOG_2_PI) / scales)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            newton = found - below / density
-        last, found = found, np.where((newton > low) & (newton < high), newton, (low + high) / 2)
-        if (np.minimum(np.abs(found - last), high - low) <= close).all():
-            break
+
+    def beyond(values: FloatArray, examples: IntArray) -> FloatArray:
+        z = (values - means[:, examples]) / scales[:, examples]
+        return np.asarray(np.tensordot(weights, ndtr(z), axes=1) - level)
+
+    places = np.arange(len(low))
+    found = np.where(beyond(low, places) >= 0, low, high)  # where all components have the same quantile
+    apart = np.flatnonzero((beyond(low, places) < 0) & (beyond(high, places) > 0))
+    if len(apart):
+        tolerances = {"xatol": 0.0, "xrtol": 1e-14, "fatol": 0.0, "frtol": 0.0}
+        result = find_root(beyond, (low[apart], high[apart]), args=(apart,), tolerances=tolerances)
+        found[apart] = result.x
     return found
 
 
@@ -372,8 +379,9 @@ def r2(means: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLike | None = N
     """
     errors = squared_error(means, y, weights)
     truth = check_targets(y, len(errors))
-    around = float(((truth - truth.mean()) ** 2).sum())
-    return 1 - float(errors.sum()) / around if around > 0 else float("nan")
+    if np.ptp(truth) == 0:
+        return float("nan")
+    return 1 - float(errors.sum()) / float(((truth - truth.mean()) ** 2).sum())
 
 
 def coverage(
@@ -428,8 +436,7 @@ def quantile_calibration(
         >>> quantile_calibration([[0.0, 0.0]], 1.0, [-1.0, 1.0], bins=2).values.tolist()
         [[0.5, 0.5]]
     """
-    if bins < 2:
-        raise InputError(f"bins must be a whole number of at least 2, got {bins!r}")
+    check_at_least("bins", bins, 2)
     below = cdf(means, scales, y, weights)
     levels = np.arange(1, bins) / bins
     return pd.DataFrame({"level": levels, "observed": (below[:, None] <= levels).mean(axis=0)})
@@ -473,21 +480,24 @@ def fit_noise(means: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLike | N
     off = (truth - centers)[shares > 0]
     if not np.abs(off).min(axis=0).any():  # the likelihood then rises without end toward no noise
         raise InputError("y must differ somewhere from what all members predict, to tell of noise; each has one right")
-    highest = float(np.sqrt((off**2).mean(axis=1).max()))  # above it the likelihood falls whatever the weights
+    nearest = np.abs(off).min(axis=0)
+    lowest = float(nearest[nearest > 0].min())  # below it the likelihood falls too
+    highest = float(np.sqrt((off**2).mean(axis=1).max()))  # above it, whatever the weights
     if len(off) == 1:
         return highest
 
     def loss(log_scale: float) -> float:
         return float(gaussian_nll(centers, np.exp(log_scale), truth, shares).mean())
 
-    grid = np.log(highest) - np.linspace(0.0, 12.0, 49)  # of several minima the lowest: in steps of a quarter
+    steps = 2 + int(4 * np.log(highest / lowest))
+    grid = np.linspace(np.log(highest), np.log(lowest), steps)  # of several minima the lowest: in steps of a quarter
     best = int(np.argmin([loss(one) for one in grid]))
     ends = grid[min(best + 1, len(grid) - 1)], grid[max(best - 1, 0)]
     return float(np.exp(minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-8}).x))
 
 
 def _levels(levels: npt.ArrayLike) -> FloatArray:
-    given = np.asarray(levels, dtype=np.float64)
+    given = as_numbers("levels", levels).astype(np.float64)
     if given.ndim != 1 or not len(given) or not ((given > 0) & (given < 1)).all():
         raise InputError(f"levels must be numbers between 0 and 1, got {levels!r}")
     return given

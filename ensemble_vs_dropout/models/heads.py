@@ -298,26 +298,29 @@ def _check_activation(model: keras.Model, logits: bool, units: int, because: str
     )
 
 
-def last_activation(tensor: Any, outer: tuple[Any, ...] = ()) -> str:
+def last_activation(tensor: Any, outer: tuple[Any, ...] = (), beside: bool = False) -> str:
     """Return the name of what makes a tensor of a graph, or "" where it cannot be known.
 
     Args:
         tensor: An output of the graph.
         outer: The nodes that the graph is called by, the innermost last.
+        beside: Whether of outputs that are put beside each other the last one tells; else they cannot be known.
     """
     operation, place, number = tensor._keras_history
     node = operation._inbound_nodes[place]
     if node.is_input:
         if not outer or len(outer[-1].input_tensors) != 1:
             return ""
-        return last_activation(outer[-1].input_tensors[0], outer[:-1])
+        return last_activation(outer[-1].input_tensors[0], outer[:-1], beside)
     graph = graph_of(operation)
     if graph is not None:
-        return last_activation(graph.outputs[number], (*outer, node))
+        return last_activation(graph.outputs[number], (*outer, node), beside)
+    if beside and type(operation) is keras.layers.Concatenate:
+        return last_activation(node.input_tensors[-1], outer, beside)
     name = _activation_of(operation)
     leaves_as_is = type(operation).__name__ in IDENTITIES and _of_keras(type(operation).call)
     if leaves_as_is or (isinstance(operation, keras.layers.Activation) and name == "linear"):
-        return last_activation(node.input_tensors[0], outer)
+        return last_activation(node.input_tensors[0], outer, beside)
     return name
 
 

@@ -5,7 +5,7 @@ import math
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras
 
-LEAST = 1e-6  # of a predicted standard deviation: softplus rounds to 0 far below it
+LEAST = 1e-6  # is added to a predicted standard deviation, which softplus rounds to 0
 
 
 @keras.saving.register_keras_serializable(package="ensemble_vs_dropout")
@@ -46,7 +46,7 @@ class GaussianNLL(keras.losses.Loss):  # type: ignore[misc]
     def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
         """Return the loss of each example, shape (examples,), of targets (examples, 1) and outputs (examples, 2)."""
         ops = keras.ops
-        mean, scale = y_pred[..., 0], ops.maximum(y_pred[..., 1], LEAST)
+        mean, scale = y_pred[..., 0], ops.maximum(y_pred[..., 1], 0) + LEAST
         z = (ops.reshape(ops.cast(y_true, mean.dtype), ops.shape(mean)) - mean) / scale
         loss = 0.5 * z * z + ops.log(scale) + 0.5 * math.log(2 * math.pi)
         return loss * ops.stop_gradient(scale ** (2 * self.beta)) if self.beta else loss

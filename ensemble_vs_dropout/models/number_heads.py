@@ -5,6 +5,7 @@ It is read from the loss, as what classifiers give is (`models.heads`), or said 
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -22,6 +23,7 @@ from ensemble_vs_dropout.models.heads import (
     declared,
     last_activation,
     read_head,
+    read_loss,
     single_output,
     units_of,
 )
@@ -36,6 +38,7 @@ _FUNCTIONS = (
     keras.losses.mean_squared_error, keras.losses.mean_absolute_error, keras.losses.mean_absolute_percentage_error,
     keras.losses.mean_squared_logarithmic_error, keras.losses.huber, keras.losses.log_cosh,
 )  # fmt: skip
+_OF_CLASSES = ("sigmoid", "hard_sigmoid", "sparse_sigmoid", "softmax")
 _OF_NUMBERS = ("linear", "relu", "softplus", "exponential", "leaky_relu", "elu")
 _POSITIVE = ("softplus", "exponential", "relu", "sigmoid", "hard_sigmoid", "")  # "" where it cannot be known
 
@@ -72,8 +75,8 @@ class NumberHead:
         if self.kind == MEAN:
             return outputs
         mean, scale = outputs[..., :1], outputs[..., 1:]
-        # What softplus rounds to 0 is small; what is below 0 is no scale, and is told where it is seen.
-        return keras.ops.concatenate([mean, keras.ops.where(scale >= 0, keras.ops.maximum(scale, LEAST), scale)], -1)
+        # As the loss has it, in which none is 0; what is below 0 is no scale, and is told where it is seen.
+        return keras.ops.concatenate([mean, keras.ops.where(scale >= 0, scale + LEAST, scale)], -1)
 
     def targets(self, numbers: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return the targets as the loss wants them, shape (examples, 1)."""
@@ -110,17 +113,20 @@ def read_output(model: keras.Model, said: str | None = None, alone: bool = True)
     said = said or declared(model)
     if said in HEADS:
         return read_head(model, said, alone)
-    of_loss = _kind_of_loss(model)
+    of_classes, of_loss = read_loss(model), _kind_of_loss(model)
+    if said and of_classes:
+        raise InputError(f"head of {model.name!r} must be of classes, as its loss is a cross-entropy, got {said!r}")
     kind = said or of_loss
     if kind is None:
         return read_head(model, said, alone)
     ending = _ending(model)
-    if said is None and kind == MEAN and (units_of(model) != 1 or ending not in ("", *_OF_NUMBERS)):
+    if said is None and kind == MEAN and (units_of(model) != 1 or ending in _OF_CLASSES):
         return read_head(model, said, alone)  # of two classes or more, trained on squared errors
-    if said is None and kind == MEAN and not ending:
+    if said is None and kind == MEAN and ending not in _OF_NUMBERS:
+        told = ending or "no activation of Keras"
         raise InputError(
-            f"what the output of {model.name!r} means must be known, as it ends with none of Keras' activations; give "
-            'head="mean" for a number, or head="probabilities" for that of class 1'
+            f"what the output of {model.name!r} means must be known, as it ends with {told}"
+            '; give head="mean" for a number, or head="probabilities" for that of class 1'
         )
     if said and of_loss and said != of_loss:
         told = f"must be what its loss expects, {of_loss!r}, got {said!r}; leave it out"
@@ -172,6 +178,8 @@ def _kind_of_loss(model: keras.Model) -> str | None:
         loss = loss()
     if isinstance(loss, GaussianNLL) and type(loss).call is GaussianNLL.call:
         return NORMAL
+    if isinstance(loss, partial) and not loss.args:
+        loss = loss.func
     own = isinstance(loss, _LOSSES) and str(type(loss).call.__module__).startswith("keras.")
     return MEAN if own or any(loss is one for one in _FUNCTIONS) else None
 
@@ -179,9 +187,4 @@ def _kind_of_loss(model: keras.Model) -> str | None:
 def _ending(model: keras.Model) -> str:
     """Return the activation of the last output, or "" where it cannot be known."""
     graph = graph_of(model)
-    if graph is None:
-        return ""
-    operation, place, _ = graph.outputs[0]._keras_history
-    if type(operation) is keras.layers.Concatenate:
-        return last_activation(operation._inbound_nodes[place].input_tensors[-1])
-    return last_activation(graph.outputs[0])
+    return "" if graph is None else last_activation(graph.outputs[0], beside=True)

@@ -25,7 +25,7 @@ from ensemble_vs_dropout.models.architecture import architecture, remembered
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.models.calling import as_tensors
 from ensemble_vs_dropout.models.graphs import graph_of, nodes
-from ensemble_vs_dropout.models.number_heads import Output, read_output
+from ensemble_vs_dropout.models.number_heads import NumberHead, Output, read_output
 from ensemble_vs_dropout.models.random_layers import Off, check_raw_draws, has_foreign, tracing
 from ensemble_vs_dropout.types import FloatArray
 from ensemble_vs_dropout.types.inputs import by_place
@@ -276,7 +276,7 @@ def forward(
     with one_graph_each(), told_in_a_sentence(model):
         probs = np.concatenate([predicted(x[start : start + batch_size]) for start in range(0, len(x), batch_size)])
         if programs.first_of(model):
-            check_batches(model, probs, lambda part: predicted(x[part]), min(len(x), batch_size))
+            check_batches(model, head, probs, lambda part: predicted(x[part]), min(len(x), batch_size))
     return probs
 
 
@@ -312,12 +312,15 @@ def _acts_on_axis_0(operation: Any) -> bool:
     return axis is not None and 0 in np.ravel(axis)
 
 
-def check_batches(model: keras.Model, whole: FloatArray, predicted: Callable[[slice], FloatArray], size: int) -> None:
+def check_batches(
+    model: keras.Model, head: Output, whole: FloatArray, predicted: Callable[[slice], FloatArray], size: int
+) -> None:
     """Raise if a model of the user's own predicts an example otherwise when other examples are in its batch.
 
     Args:
         model: One made of Keras' own layers is not looked at: none of them does that in inference mode, but for those
             that act along the axis of examples.
+        head: What its outputs mean: probabilities differ by a number, numbers by a share of the largest of them.
         whole: What was predicted for a batch, shape (..., examples, classes).
         predicted: Predicts a part of it.
         size: The examples of that batch.
@@ -326,12 +329,24 @@ def check_batches(model: keras.Model, whole: FloatArray, predicted: Callable[[sl
         return
     some = min(size, _COMPARED)
     halves = [predicted(slice(0, some // 2)), predicted(slice(some // 2, some))]
-    off = np.abs(np.concatenate(halves, axis=-2) - whole[..., :some, :]).max() / max(1.0, float(np.abs(whole).max()))
+    off = (np.abs(np.concatenate(halves, axis=-2) - whole[..., :some, :]) / sizes_of(head, whole)).max()
     if off > (_ROUNDING if model.compute_dtype in ("float32", "float64") else _ROUNDING_OF_HALVES):
         raise InputError(
             f"the predictions of {model.name!r} change with the batch (by {off:.2g} in the first {some} examples): a "
             "layer mixes examples, or draws for a whole batch; let it treat each example by itself in inference mode"
         )
+
+
+def sizes_of(head: Output, predicted: FloatArray) -> FloatArray:
+    """Return what differences of predictions are a share of: 1 of probabilities, the largest of each column of numbers.
+
+    Example:
+        >>> sizes_of(NumberHead("normal"), np.array([[3.0, 0.5], [-4.0, 0.1]])).tolist()
+        [4.0, 0.5]
+    """
+    if not isinstance(head, NumberHead):
+        return np.ones(1)
+    return np.maximum(np.abs(predicted).reshape(-1, predicted.shape[-1]).max(axis=0), np.finfo(np.float32).tiny)
 
 
 def _forward(head: Output, model: keras.Model, x: Any) -> tf.Tensor:

@@ -59,6 +59,12 @@ def read_training_output(model: keras.Model, said: str | None = None) -> Output:
             f"the loss of {model.name!r} must be one of Keras for regression, or GaussianNLL, to be trained, got "
             f"{keras.tree.flatten(model.loss)[0]!r}"
         )
+    own = [metric for metric in _metrics(model) if head.columns > 1 and _of_keras(metric)]
+    if own:
+        raise InputError(
+            f"the metrics of {model.name!r} must know that it predicts a mean and a standard deviation, and "
+            f"{own[0].name!r} of Keras compares both with the target; leave it out: Evaluator has RMSE, MAE and CRPS"
+        )
     return head
 
 
@@ -141,6 +147,13 @@ def _metrics(model: keras.Model) -> Iterator[keras.metrics.Metric]:
             with suppress(ValueError):
                 metric = keras.metrics.get(metric)
         yield metric() if isinstance(metric, type) else metric
+
+
+def _of_keras(metric: Any) -> bool:
+    """Return whether a metric is one of Keras, and not a function of the user's own in one of its classes."""
+    function = getattr(metric, "_fn", None) or metric
+    module = getattr(function, "__module__", "") if callable(function) else type(metric).__module__
+    return metric is not None and str(module or type(metric).__module__).startswith("keras.")
 
 
 class _Trial:

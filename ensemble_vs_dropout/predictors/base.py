@@ -175,13 +175,14 @@ class Predictor(ABC):
             InputError: Networks that predict a mean alone, and so say nothing of the noise.
         """
         if isinstance(self._head, NumberHead):
-            found = self.predict_members(x, batch_size)
-            if found.scales is None:
+            if self._head.columns < 2:
                 raise InputError(
                     "predict_uncertainty needs networks that predict a standard deviation beside the mean, trained "
                     "with GaussianNLL; a mean alone says nothing of the noise, which regression.fit_noise finds"
                 )
-            return variance_parts(found.means, found.scales, found.weights)
+            found = (self._all(batch, first) for first, batch in self._batches(x, batch_size))
+            parts = (variance_parts(each[..., 0], each[..., 1], weights) for each, weights in found)
+            return pd.concat(parts, ignore_index=True)
         tables = []
         for first, batch in self._batches(x, batch_size):
             running = RunningUncertainty()

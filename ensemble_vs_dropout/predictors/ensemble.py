@@ -55,7 +55,7 @@ class Ensemble(Predictor):
             differ in rates of dropout, factors of L1 and L2 penalties, weight decay and learning rates alone train in
             one program, as others do. `histories` has a column for each.
         head: "logits" or "probabilities", where the loss is none of Keras' cross-entropies and the last activation
-            does not tell what the outputs are.
+            does not tell what the outputs are; "mean" or "normal" of a number.
 
     Raises:
         InputError: A builder that returns no compiled model, the same object twice, or members that start identical; or
@@ -126,7 +126,8 @@ class Ensemble(Predictor):
             models: Models, or paths of saved ones, which are loaded in Keras' safe mode.
             lazy: Load the models of paths one at a time whenever they predict, so that memory holds one. Each is
                 loaded once for a whole array, and once for each batch of a source of batches.
-            head: "logits" or "probabilities", where neither a loss nor the last activation tells what outputs are.
+            head: "logits" or "probabilities", of a number "mean" or "normal", where neither a loss nor the last
+                activation tells what outputs are.
         """
         if not len(models):
             raise InputError("models must hold at least one model, got none")
@@ -184,6 +185,9 @@ class Ensemble(Predictor):
             )
         for member in range(len(self._models), len(self._models) + members):
             self._models.append(self._new_member(partial(self._build, **self._varied(member)), member))
+        outputs = [read_output(model) for k, model in enumerate(self._models) if k == 0 or self._vary]
+        if len({(type(one), one.columns) for one in outputs}) > 1:
+            raise InputError("build must return networks that predict the same, whatever varies: got other outputs")
 
     def _varied(self, member: int) -> dict[str, Any]:
         return {name: values[member] for name, values in self._vary.items()}
@@ -220,7 +224,8 @@ class Ensemble(Predictor):
 
         Args:
             x: Features, shape (examples, ...), or a source of batches: a `tf.data.Dataset` or a Keras `PyDataset`.
-            y: Labels 0..K-1, shape (examples,), whatever form the loss wants; left out with a source of batches.
+            y: Labels 0..K-1, shape (examples,), whatever form the loss wants, or targets of networks that predict a
+                number; left out with a source of batches.
             validation_data: Features and labels (and sample weights) that are only looked at after each epoch.
             epochs: The last epoch, counted from 1.
             batch_size: Examples in a step; the last batch of an epoch may be smaller.
@@ -290,10 +295,12 @@ class Ensemble(Predictor):
 
         Args:
             x: Features, shape (examples, ...), or a source of batches, whose sample weights are left out.
-            y: Labels 0..K-1, shape (examples,), whatever form the loss wants; left out with a source of batches.
+            y: Labels 0..K-1, shape (examples,), whatever form the loss wants, or targets of networks that predict a
+                number; left out with a source of batches.
             batch_size: Examples at a time.
-            rules: Names in `RULES`; None for the means and the majority vote. One member has nothing to combine.
-            metrics: Names in `METRICS` for the rules; None for the standard ones. See `Evaluator`.
+            rules: Names in `RULES`, of numbers in `POOLS`; None for the standard ones. One member has nothing to
+                combine.
+            metrics: Names of metrics for the rules; None for the standard ones. See `Evaluator`.
 
         Returns:
             Columns of ("member 0", ..., then the rules), metric, value. Of a member: its loss, in nats and with

@@ -11,7 +11,7 @@ from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.models.backend import keras, one_graph_each, tf
 from ensemble_vs_dropout.models.calling import as_tensors, examples_in
 from ensemble_vs_dropout.models.number_heads import Output
-from ensemble_vs_dropout.models.programs import Programs, check_batches, forward, plan, told_in_a_sentence
+from ensemble_vs_dropout.models.programs import Programs, check_batches, forward, plan, sizes_of, told_in_a_sentence
 from ensemble_vs_dropout.models.random_layers import Chosen, Off, tracing
 from ensemble_vs_dropout.predictors.draws import Draws
 from ensemble_vs_dropout.predictors.halves import Halves
@@ -122,7 +122,7 @@ class Passes:
                 for others to act do more in it than call those.
         """
         self._check_differing(probs)
-        check_batches(self.model, probs, lambda part: self(x[part], part.start, keys), len(x))
+        check_batches(self.model, self.head, probs, lambda part: self(x[part], part.start, keys), len(x))
         self._check_owners(x)
 
     def _check_owners(self, x: npt.NDArray[np.generic]) -> None:
@@ -130,7 +130,8 @@ class Passes:
             return
         with one_graph_each():
             found = np.asarray(self._programs.run(self._undropped, self.model, as_tensors(x, computed=True), pure=True))
-        if not np.allclose(found, forward(self.model, x, self._programs, head=self.head), atol=1e-4):
+        calm = forward(self.model, x, self._programs, head=self.head)
+        if not np.allclose(found, calm, atol=1e-4 * sizes_of(self.head, calm)):
             owner = self.chosen.owners[-1]
             raise InputError(
                 f"the layer {owner.name!r} ({type(owner).__name__}) calls random layers only while it trains, and does "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,24 +68,27 @@ class RegressionPredictions:
         """Return the same means with standard deviations, one number for all or of the shape of the means.
 
         Raises:
-            InputError: They have scales of their own.
+            InputError: They have scales of their own, or this has another shape.
         """
         if self.scales is not None:
             raise InputError("with_noise is for members without scales; these have their own")
+        if np.shape(scale) not in ((), self.means.shape):
+            raise InputError(f"scale must be one number or have the shape {self.means.shape}, got {np.shape(scale)}")
         return RegressionPredictions(self.means, np.asarray(scale), self.weights, self.method)
 
     def unscaled(self, mean: float, deviation: float) -> RegressionPredictions:
         """Return them in the unit of targets that were scaled for training, less `mean` and divided by `deviation`.
 
         Raises:
-            InputError: A deviation that is not above 0.
+            InputError: No number, or a deviation that is not above 0.
 
         Example:
             >>> found = RegressionPredictions([[0.0, 1.0]], [[1.0, 1.0]]).unscaled(mean=20.0, deviation=5.0)
             >>> found.means.tolist(), found.scales.tolist()
             ([[20.0, 25.0]], [[5.0, 5.0]])
         """
-        if not (np.isfinite(mean) and 0 < deviation < np.inf):
+        given = all(isinstance(one, Real) for one in (mean, deviation))
+        if not given or not (np.isfinite(mean) and 0 < deviation < np.inf):
             raise InputError(f"mean must be finite and deviation above 0, got {mean!r} and {deviation!r}")
         scales = None if self.scales is None else self.scales * deviation
         return RegressionPredictions(self.means * deviation + mean, scales, self.weights, self.method)
@@ -102,15 +107,12 @@ def check_normal(means: npt.ArrayLike, scales: npt.ArrayLike, weights: npt.Array
         >>> scales.tolist(), weights.tolist()
         ([[0.5, 0.5]], [1.0])
     """
-    centers, spreads = np.asarray(means), np.asarray(scales)
+    centers, spreads = as_numbers("means", means), as_numbers("scales", scales)
     if centers.ndim != 2 or 0 in centers.shape:
         raise InputError(
             f"means must have shape (members, examples) with neither of them 0, got {centers.shape}; one member alone "
             "is means[None]"
         )
-    for name, array in (("means", centers), ("scales", spreads)):
-        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            raise InputError(f"{name} must be finite numbers, got {_told(array)}")
     if not (spreads > 0).all():
         raise InputError(f"scales must be standard deviations above 0, got {spreads.min():.4g}")
     try:
@@ -129,15 +131,29 @@ def check_targets(y: npt.ArrayLike, examples: int) -> FloatArray:
         >>> check_targets([[1], [2]], 2).tolist()
         [1.0, 2.0]
     """
-    array = np.asarray(y)
+    array = as_numbers("y", y)
     if array.shape == (examples, 1):
         array = array[:, 0]
     if array.shape != (examples,):
         raise InputError(f"y must hold one number for each of the {examples} examples, got shape {array.shape}")
-    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-        raise InputError(f"y must hold finite numbers, got {_told(array)}")
     return array.astype(np.float64)
 
 
-def _told(array: npt.NDArray[np.generic]) -> str:
-    return "NaN or infinity" if array.dtype.kind == "f" else f"dtype {array.dtype}"
+def as_numbers(name: str, given: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Return finite numbers as an array, or raise `InputError`.
+
+    Example:
+        >>> as_numbers("y", [1, 2]).tolist()
+        [1, 2]
+    """
+    if np.ma.isMaskedArray(given) and np.ma.getmaskarray(given).any():
+        raise InputError(f"{name} must have no masked values, got some; leave those examples out")
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise InputError(f"{name} must be an array of numbers, got rows of different length") from error
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{name} must be finite numbers, got dtype {array.dtype}")
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} must be finite numbers, got NaN or infinity")
+    return array

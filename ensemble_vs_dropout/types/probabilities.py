@@ -85,7 +85,10 @@ def _check_rows(array: FloatArray, axes: tuple[str, ...], tolerance: float) -> N
 
 def check_weights(weights: npt.ArrayLike, members: int) -> FloatArray:
     """Return `weights` as float64 of shape (members,), or raise `InputError`."""
-    array = np.asarray(weights, dtype=float)
+    try:
+        array = np.asarray(weights, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"weights must be numbers, one for each of the {members} members, got {weights!r}") from error
     if array.shape != (members,):
         raise InputError(f"weights must have one entry for each of the {members} members, got shape {array.shape}")
     if not np.isfinite(array).all() or array.min() < 0 or abs(array.sum() - 1) > 1e-6:

@@ -5,9 +5,11 @@ import pytest
 
 from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation import Evaluator
+from ensemble_vs_dropout.evaluation.answer import answer
+from ensemble_vs_dropout.evaluation.cost import cost_table
 from ensemble_vs_dropout.measures import regression
 from ensemble_vs_dropout.measures.metrics import REGRESSION_METRICS
-from ensemble_vs_dropout.types import Predictions, RegressionPredictions
+from ensemble_vs_dropout.types import Cost, Predictions, RegressionPredictions
 
 EXAMPLES, REPETITIONS = 60, 4
 Y = np.random.default_rng(0).normal(size=EXAMPLES)
@@ -100,6 +102,34 @@ def test_the_rmse_of_resamples_is_that_of_the_resampled_examples():
     np.testing.assert_allclose(REGRESSION_METRICS["rmse"].function(pool, Y, weights), expected)
 
 
+def test_an_interval_of_an_nll_is_not_cut_at_0():
+    scale = 0.97 / np.sqrt(2 * np.pi * np.e)
+    y = scale / 0.97 * np.random.default_rng(2).normal(size=60)
+    bare = {"single": RegressionPredictions(np.zeros((1, 60)), np.full((1, 60), scale))}
+    (row,) = Evaluator(metrics=["gaussian_nll"], rules=["mixture"]).scores(bare, y).itertuples()
+    assert 0 < row.value < 0.02
+    assert row.low == pytest.approx(2 * row.value - row.high)
+    assert row.low < 0
+
+
+def test_targets_may_be_a_column():
+    own = Evaluator(metrics=["crps"], rules=RULES).scores(ARMS, Y)
+    np.testing.assert_array_equal(Evaluator(metrics=["crps"], rules=RULES).scores(ARMS, Y[:, None]).value, own.value)
+
+
+def test_the_answer_tells_of_rmse_crps_and_nll(tables):
+    costs = {
+        "ensemble": Cost(10, 500, 5, 5.0, 0.5),
+        "mc_dropout": Cost(2, 100, 9, 1.0, 0.9),
+        "single": Cost(2, 100, 1, 1.0, 0.1),
+    }
+    told = str(answer(tables[1], cost_table({arm: [cost] for arm, cost in costs.items()})))
+    assert "less RMSE" in told
+    assert "less CRPS" in told
+    assert "NLL" in told
+    assert told.startswith("Use the averaged ensemble")
+
+
 def test_equal_arms_are_shown_no_difference_more_often_than_the_level_says():
     """Of 200 pairs of arms that are equally good, about 5 % may be shown to differ."""
     shown = 0
@@ -143,10 +173,13 @@ LABELS = np.arange(EXAMPLES) % 2
         (lambda: Evaluator().scores({**NUMBERS, "b": CLASSES["a"]}, Y), "must predict numbers, or all classes"),
         (lambda: Evaluator().scores({"b": CLASSES["a"], **NUMBERS}, Y), "must predict numbers, or all classes"),
         (lambda: Evaluator().scores(NUMBERS, Y[:5]), "arm 'a' must predict the 5 labelled examples"),
-        (lambda: Evaluator().scores(NUMBERS, [*Y[:-1], np.nan]), "y must hold finite numbers"),
+        (lambda: Evaluator().scores(NUMBERS, [*Y[:-1], np.nan]), "y must be finite numbers"),
         (lambda: Evaluator().size_curves(NUMBERS, Y), "of classes, and what predicts numbers is measured by"),
         (lambda: Evaluator().equivalence(NUMBERS, Y, reference="a"), "of classes, and what predicts numbers"),
         (lambda: Evaluator().detection(NUMBERS, NUMBERS), "of classes, and what predicts numbers is"),
+        (lambda: Evaluator(margins={"error": 0.1}).contrasts(NUMBERS, Y), "unknown metric in margins 'error'; kn"),
+        (lambda: Evaluator(rules=["each"]).scores({"mc_dropout": NUMBERS["a"]}, Y), "arm 'mc_dropout' are of one netw"),
+        (lambda: Evaluator().scores({**NUMBERS, "b": None}, Y), "arm 'b' must be RegressionPredictions"),
         (lambda: Evaluator(margins={"rmsse": 1.0}), "unknown metric in margins 'rmsse'"),
     ],
 )  # fmt: skip

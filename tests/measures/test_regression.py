@@ -167,6 +167,38 @@ def test_quantiles_far_out_and_between_components_far_apart_are_found():
     assert (np.diff(found) > 0).all()
 
 
+def test_quantiles_are_found_where_newtons_steps_go_to_and_fro():
+    means, scales = np.array([[-0.83], [-0.68], [1.48], [-0.17], [1.63]]), [[0.93], [0.33], [0.98], [0.11], [0.53]]
+    levels = [0.5, 0.51, 0.52, 0.55, 0.58]
+    found = r.quantiles(means, scales, levels)
+    np.testing.assert_allclose([r.cdf(means, scales, row).item() for row in found], levels, rtol=1e-9)
+    assert (np.diff(found[:, 0]) > 0).all()
+
+
+def test_quantiles_of_thousands_of_mixtures_are_where_the_cdf_has_their_level():
+    rng = np.random.default_rng(0)
+    for members, narrow in ((3, 0.03), (10, 0.03), (10, 1e-4)):
+        means, scales = rng.normal(size=(members, 5000)), rng.uniform(narrow, 1, (members, 5000))
+        for level in (0.025, 0.5, 0.9):
+            (found,) = r.quantiles(means, scales, [level])
+            np.testing.assert_allclose(r.cdf(means, scales, found), level, rtol=1e-8)
+
+
+def test_quantiles_of_a_narrow_member_and_of_one_far_away_are_found():
+    means, scales = np.array([[-10.0], [0.0], [10.0], [10.0], [10.0]]) * 1e4, [[1e4], [1e-6], [1e4], [1e4], [1e4]]
+    for given in ((means, scales), ([[0.0], [0.001], [-0.001], [0.0], [1e9]], [[0.01]] * 5)):
+        for level in (0.025, 0.1, 0.5):
+            (found,) = r.quantiles(*given, [level])
+            assert r.cdf(*given, found).item() == pytest.approx(level, abs=1e-6)
+
+
+def test_pools_of_scales_that_squares_cannot_hold_are_right():
+    for size in (1e-300, 1e-170, 1e160, 1e300):
+        means, scales = np.array([[0.0], [2.0 * size]]), np.full((2, 1), size)
+        assert r.pool_normal(means, scales, "moment_matched")[1].item() == pytest.approx(np.sqrt(2) * size)
+        assert r.pool_normal(means, scales, "parameter_mean")[1].item() == pytest.approx(size)
+
+
 def test_a_member_without_weight_does_not_matter_however_far_away():
     assert r.quantiles([[0.0], [1e20]], [[1.0], [1.0]], [0.1], [1.0, 0.0]).item() == pytest.approx(norm.ppf(0.1))
 
@@ -234,6 +266,19 @@ def test_of_two_likely_noises_the_likelier_is_found():
     assert noise == pytest.approx(1e-3, rel=0.01)
 
 
+def test_the_noise_is_found_however_far_off_one_member_is():
+    rng = np.random.default_rng(8)
+    y = rng.normal(size=200)
+    good = y + 0.1 * rng.normal(size=200)
+    wild = good.copy()
+    wild[0] += 1e7
+    for other in (good + 1e5, good + 1e8, wild):
+        means = np.stack([good, other])
+        noise = r.fit_noise(means, y)
+        found = r.gaussian_nll(means, noise, y).mean()
+        assert found <= min(r.gaussian_nll(means, s, y).mean() for s in np.geomspace(1e-3, 10, 200)) + 1e-9
+
+
 def test_no_noise_is_told_where_targets_are_what_is_predicted():
     with pytest.raises(InputError, match="each has one right"):
         r.fit_noise([[1.0, 0.0], [0.0, 2.0]], [1.0, 2.0])
@@ -255,13 +300,17 @@ def test_no_noise_is_told_where_targets_are_what_is_predicted():
         (lambda: r.crps([["a"]], [[1.0]], [1.0]), "means must be finite numbers, got dtype <U1"),
         (lambda: r.crps([[1.0]], [[1.0, 2.0]], [1.0]), r"scales must have the shape of means, \(1, 1\), got \(1, 2\)"),
         (lambda: r.crps([[1.0]], 1.0, [1.0, 2.0]), "y must hold one number for each of the 1 examples"),
-        (lambda: r.crps([[1.0]], 1.0, [np.nan]), "y must hold finite numbers, got NaN"),
+        (lambda: r.crps([[1.0]], 1.0, [np.nan]), "y must be finite numbers, got NaN"),
         (lambda: r.crps([[1.0]], 1.0, [1.0], [0.5]), "weights must be non-negative and sum to 1"),
         (lambda: r.pool_normal([[1.0]], 1.0, "mixtur"), "unknown pool 'mixtur' .did you mean 'mixture'"),
         (lambda: r.interval([[1.0]], 1.0, level=95), "levels must be numbers between 0 and 1, got .95."),
         (lambda: r.quantiles([[1.0]], 1.0, []), "levels must be numbers between 0 and 1"),
         (lambda: r.pinball([[1.0]], [0.1, 0.9], [1.0]), "quantiles must have shape .levels, examples. for 2 levels"),
         (lambda: r.quantile_calibration([[1.0]], 1.0, [1.0], bins=1), "bins must be a whole number of at least 2"),
+        (lambda: r.quantile_calibration([[1.0]], 1.0, [1.0], bins=2.5), "bins must be a whole number of at least 2"),
+        (lambda: r.pinball([[np.nan]], [0.1], [1.0]), "quantiles must be finite numbers"),
+        (lambda: r.interval([[1.0]], 1.0, level="x"), "levels must be finite numbers"),
+        (lambda: r.crps([[1.0]], 1.0, np.ma.masked_array([1.0], [True])), "y must have no masked values"),
     ],
 )
 def test_bad_input_is_told(call, match):
@@ -272,3 +321,4 @@ def test_bad_input_is_told(call, match):
 def test_a_column_of_targets_is_taken_and_equal_targets_have_no_r2():
     assert r.squared_error([[1.0, 2.0]], [[1.0], [4.0]]).tolist() == [0.0, 4.0]
     assert np.isnan(r.r2([[1.0, 2.0]], [3.0, 3.0]))
+    assert np.isnan(r.r2([[0.31] * 10], [0.3] * 10))

@@ -43,6 +43,13 @@ def test_a_scale_that_rounds_to_0_has_a_finite_loss():
     assert loss == pytest.approx(np.log(LEAST) + 0.5 * np.log(2 * np.pi), rel=1e-4)
 
 
+def test_a_scale_that_collapsed_can_come_back():
+    outputs = tf.Variable(np.float32([[0.0, 1e-9]]))
+    with tf.GradientTape() as tape:
+        value = GaussianNLL()(np.float32([[1.0]]), outputs)
+    assert np.asarray(tape.gradient(value, outputs))[0, 1] < 0
+
+
 def test_it_is_the_same_when_it_is_read_again():
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(GaussianNLL(0.5, name="mine")))
     assert (type(again), again.beta, again.name) == (GaussianNLL, 0.5, "mine")

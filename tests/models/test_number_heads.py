@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -18,11 +20,20 @@ def network(units=1, ending=None, loss="mse", **compiled):
     return model
 
 
-def normal(scale="softplus", loss=None):
+def hidden_ending():
+    """A scale that ends with no activation, inside of a model and under a cast."""
+    given, outer = keras.Input((4,)), keras.Input((4,))
+    inner = keras.Model(given, L.Concatenate()([L.Dense(1)(given), L.Dense(1)(given)]))
+    model = keras.Model(outer, L.Activation("linear", dtype="float32")(inner(outer)), name="net")
+    model.compile("sgd", GaussianNLL())
+    return model
+
+
+def normal(scale="softplus", loss=None, metrics=None):
     given = keras.Input((4,))
     outputs = L.Concatenate()([L.Dense(1)(given), L.Dense(1, activation=scale)(given)])
     model = keras.Model(given, outputs, name="net")
-    model.compile("sgd", loss or GaussianNLL())
+    model.compile("sgd", loss or GaussianNLL(), metrics=metrics)
     return model
 
 
@@ -73,6 +84,32 @@ def test_classifiers_stay_what_they_were(units, ending, loss):
     assert isinstance(read_output(model), Head)
 
 
+def test_a_metric_of_the_users_own_may_know_both_outputs():
+    def own(y_true, y_pred):
+        return keras.ops.abs(y_true[:, 0] - y_pred[:, 0])
+
+    assert read_training_output(normal(metrics=[own])) == NumberHead("normal")
+
+
+def test_a_partial_loss_and_a_subclassed_network_that_is_said_to_predict_a_number_do():
+    assert read_output(network(loss=partial(keras.losses.huber, delta=2.0))) == NumberHead("mean")
+
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = L.Dense(1)
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+    model = Subclassed()
+    model(np.zeros((2, 4), "float32"))
+    model.compile("sgd", "mse")
+    with pytest.raises(InputError, match='no activation of Keras; give head="mean" for a number'):
+        read_output(model)
+    assert read_training_output(declare(model, "mean")) == NumberHead("mean")
+
+
 def test_what_the_user_says_counts_where_the_loss_does_not_tell():
     assert read_output(network(loss=fourth_power), "mean") == NumberHead("mean")
     assert read_output(network(loss=None), "mean") == NumberHead("mean")
@@ -92,6 +129,12 @@ def test_what_the_user_says_counts_where_the_loss_does_not_tell():
          "the outputs of 'net' must be 2, a mean and a standard deviation, got 3"),
         (lambda: read_output(network(ending=lambda x: x * 2)), 'must be known, .* head="mean" for a number, or'),
         (lambda: read_output(network(2, "softplus", Twice())), "what the outputs of 'net' mean must be known"),
+        (lambda: read_output(network(ending="tanh")), 'it ends with tanh; give head="mean" for a number'),
+        (lambda: read_output(network(1, "sigmoid", "binary_crossentropy"), "mean"), "must be of classes, as its loss"),
+        (lambda: read_output(network(loss={"wrong": "mse"})), "must be given by itself, as its output"),
+        (lambda: read_output(hidden_ending()), "second output .* above 0, but ends with linear"),
+        (lambda: read_training_output(normal(metrics=["mae"])), "of Keras compares both with the target"),
+        (lambda: read_training_output(normal(metrics=[keras.metrics.RootMeanSquaredError()])), "compares both"),
         (lambda: read_output(network(2, None, GaussianNLL())), "second output .* above 0, but ends with linear"),
         (lambda: read_output(normal("tanh")), "second output .* above 0, but ends with tanh"),
         (lambda: read_output(network(), "normal"), "head of 'net' must be what its loss expects, 'mean', got 'normal'"),
@@ -109,7 +152,7 @@ def test_outputs_that_do_not_fit_are_told(call, match):
 def test_outputs_become_means_and_scales():
     head = NumberHead("normal")
     found = np.asarray(head.predicted(tf.constant([[1.0, 2.0], [3.0, 0.0], [5.0, -1.0]])))
-    np.testing.assert_allclose(found, [[1, 2], [3, LEAST], [5, -1]])  # below 0 is told where it is seen
+    np.testing.assert_allclose(found, [[1, 2], [3, LEAST], [5, -1]], rtol=1e-6)  # below 0 is told where it is seen
     half = head.predicted(tf.constant([[1.0, 2.0]], tf.bfloat16))
     assert half.dtype == tf.float32
     assert head.targets(np.array([1.5, 2.5])).tolist() == [[1.5], [2.5]]

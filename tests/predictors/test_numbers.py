@@ -134,6 +134,8 @@ def test_uncertainty_has_its_two_parts(trained):
     told = trained["normal"].predict_uncertainty(X, batch_size=32)
     np.testing.assert_allclose(told.to_numpy(), expected.to_numpy(), rtol=1e-4, atol=1e-6)
     assert (told.total >= told.aleatoric).all()
+    with pytest.raises(InputError, match=r"predict_uncertainty\(x\), which do not keep them"):
+        trained["normal"].predict_members(X, memory_limit=100)
 
 
 def test_an_ensemble_is_evaluated_by_the_measures_of_numbers(trained):
@@ -230,6 +232,22 @@ def classifier():
     return model
 
 
+def either(number):
+    return build("mse") if number else classifier()
+
+
+class Mixing(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs - 0.5 * keras.ops.mean(inputs, axis=0, keepdims=True)
+
+
+def mixing(size):
+    outputs = L.Dense(1, kernel_initializer=keras.initializers.Constant(size))
+    model = keras.Sequential([keras.Input((3,)), Mixing(), outputs])
+    model.compile("sgd", "mse")
+    return model
+
+
 def of_mse(**fit):
     return lambda: Ensemble(lambda: build("mse"), members=2).fit(**{"x": X, "y": Y, "verbose": 0, **fit})
 
@@ -238,7 +256,7 @@ def of_mse(**fit):
     ("call", "match"),
     [
         (of_mse(y=["a"] * 70), "targets of x, y must be numbers, as the networks predict one, got 'a'; a classifier"),
-        (of_mse(y=np.full(70, np.inf)), "x, y must have a label for every example, got 70 missing"),
+        (of_mse(y=np.full(70, np.inf)), "targets of x, y must be finite numbers, got infinity"),
         (of_mse(y=np.tile(Y[:, None], 2)), "must be one number for each example, got shape .70, 2."),
         (of_mse(y=Y[:9]), "got 70 examples and 9 labels"),
         (of_mse(y=Y * 1e39), "targets of x, y must fit in float32"),
@@ -248,6 +266,10 @@ def of_mse(**fit):
         (lambda: Ensemble(lambda: build("mse"), members=1).predict_uncertainty(X), "regression.fit_noise finds"),
         (lambda: Ensemble(lambda: build("mse"), members=1).to_keras(), "no classes; this is for classifiers"),
         (lambda: Ensemble(lambda: build("mse"), members=1).classes, "no classes; this is for classifiers"),
+        (lambda: Ensemble(build, members=2, vary={"kind": ["mse", "normal"]}), "networks that predict the same"),
+        (lambda: Ensemble(either, members=2, vary={"number": [True, False]}), "networks that predict the same"),
+        (lambda: WeightScaling(mixing(1e-4)).predict(X), "change with the batch"),
+        (lambda: WeightScaling(mixing(1e3)).predict(X), "change with the batch"),
         (lambda: MonteCarloDropout(build("mse", 0.5), adaptive=0.1), "adaptive stops by votes"),
         (lambda: Ensemble.from_models([build("mse"), classifier()]), "all classifiers, or all predict a number"),
         (lambda: Ensemble.from_models([build("mse"), build()]), "a mean alone, or all a standard deviation beside it"),

@@ -21,6 +21,8 @@ def test_a_noise_is_given_to_members_that_have_none():
     assert bare.scales is None
     with pytest.raises(InputError, match="these have their own"):
         noisy.with_noise(1.0)
+    with pytest.raises(InputError, match=r"one number or have the shape \(2, 2\), got \(2,\)"):
+        RegressionPredictions([[0.0, 0.0], [1.0, 1.0]]).with_noise([1.0, 5.0])
 
 
 def test_predictions_of_scaled_targets_come_back_in_their_unit():
@@ -33,12 +35,18 @@ def test_predictions_of_scaled_targets_come_back_in_their_unit():
     assert RegressionPredictions([scaled]).unscaled(0.0, 2.0).scales is None
     with pytest.raises(InputError, match=r"deviation above 0, got 0\.0 and 0"):
         found.unscaled(0.0, 0)
+    for mean in ("a", None, np.zeros(2)):
+        with pytest.raises(InputError, match="mean must be finite and deviation above 0"):
+            found.unscaled(mean, 1.0)
 
 
 @pytest.mark.parametrize(
     ("given", "match"),
     [
         (([1.0, 2.0],), "means must have shape .members, examples."),
+        ((np.ma.masked_array([[1.0, 2.0]], [[False, True]]),), "means must have no masked values"),
+        (([[1.0], [1.0, 2.0]],), "means must be an array of numbers, got rows of different length"),
+        (([[1.0]], None, "equal"), "weights must be numbers, one for each of the 1 members, got 'equal'"),
         (([[1.0, np.nan]],), "means must be finite numbers, got NaN"),
         (([[1.0]], [[-1.0]]), "scales must be standard deviations above 0, got -1"),
         (([[1.0]], None, [0.5]), "weights must be non-negative and sum to 1"),
