@@ -160,7 +160,8 @@ def main(
 ) -> None:
     """Compare four ways on each set, and put them beside the published numbers."""
     out.mkdir(parents=True, exist_ok=True)
-    for name in sets.split(","):
+    names = sets.split(",")
+    for name in names:
         file = out / f"{name}-{epochs}-{number}.csv"
         if not file.exists():
             start = time.perf_counter()
@@ -173,6 +174,27 @@ def main(
             contrasts.assign(dataset=name, epochs=epochs).to_csv(out / f"contrasts-{file.name}", index=False)
             scores.assign(dataset=name, epochs=epochs).to_csv(file, index=False)
         print(told(name, pd.read_csv(file), pd.read_csv(out / f"contrasts-{file.name}")))
+    print(markdown(out, names, f"{epochs}-{number}.csv"))
+
+
+def markdown(out, names, ending):
+    """Return a table of all sets, beside the published numbers, with what is shown of ensemble and MC dropout."""
+    lines = [
+        "| data | metric | single | ensemble | dropout | MC dropout | published MC dropout | ensemble less MC dropout |"
+    ]
+    lines += ["|---" * 8 + "|"]
+    for name in names:
+        scores = pd.read_csv(out / f"{name}-{ending}").set_index(["metric", "arm"]).value
+        contrasts = pd.read_csv(out / f"contrasts-{name}-{ending}")
+        pair = contrasts[(contrasts.arm_a == "ensemble") & (contrasts.arm_b == "mc_dropout")].set_index("metric")
+        for place, (metric, label) in enumerate({"rmse": "RMSE", "gaussian_nll": "NLL", "crps": "CRPS"}.items()):
+            known = PUBLISHED.get(name, ())[2 * place : 2 * place + 2]
+            row = pair.loc[metric]
+            cells = [name, label, *(f"{scores[metric, arm]:.3f}" for arm in RULES), " ± ".join(map(str, known))]
+            shown = {"a": "ensemble", "b": "MC dropout", "neither": "none shown"}[row.better]
+            cells += [f"{row.difference:.3f} ({row.low:.3f} to {row.high:.3f}): {shown}"]
+            lines += [f"| {' | '.join(cells)} |"]
+    return "\n".join(lines) + "\n"
 
 
 def told(name, scores, contrasts):
