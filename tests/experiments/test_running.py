@@ -30,6 +30,17 @@ def scores_of(run):
     return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]], files
 
 
+def test_networks_that_predict_a_number_are_refused():
+    def numbers(data, rate):
+        layers = [keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dropout(rate), keras.layers.Dense(1)]
+        model = keras.Sequential(layers)
+        model.compile("sgd", "mse")
+        return model
+
+    with pytest.raises(InputError, match="model 'mlp' must be a classifier, got networks that predict a number"):
+        list(make_runs(runs_of(), 2, given=Given(builder=numbers)))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_seed_means_the_same_split_networks_and_masks_in_a_study_and_a_comparison(seed):

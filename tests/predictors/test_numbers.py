@@ -50,7 +50,7 @@ def trained():
     return found
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])])
 def test_every_strategy_trains_what_keras_fit_trains(kind):
     weights = np.random.default_rng(2).random(70).astype("float32")
     start = Ensemble(lambda: build(kind), members=2).models[1]
@@ -95,6 +95,7 @@ def test_members_predict_what_keras_predicts(trained):
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_passes_have_the_mean_and_spread_of_the_model_in_training_and_no_batch_matters(trained):
     for kind, ensemble in trained.items():
         model = ensemble.models[0]
