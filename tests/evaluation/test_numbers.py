@@ -21,7 +21,11 @@ def arm(members, off, seed, repetitions=REPETITIONS, scale=0.5):
     for _ in range(repetitions):
         common = rng.normal(0, off / 3, EXAMPLES)
         means = Y + common + rng.normal(0, off, (members, EXAMPLES))
-        runs.append(RegressionPredictions(means, None if scale is None else np.full(means.shape, scale)))
+        runs.append(
+            RegressionPredictions(
+                means, None if scale is None else scale * (1 + 0.1 * np.arange(members)[:, None]) + 0 * means
+            )
+        )
     return runs
 
 
@@ -146,6 +150,21 @@ def test_a_mean_alone_has_the_measures_of_means():
     assert list(scores.metric) == ["rmse", "mae"] * 2
     noisy = {name: [run.with_noise(regression.fit_noise(run.means, Y)) for run in runs] for name, runs in bare.items()}
     assert set(Evaluator(rules=["mixture"]).scores(noisy, Y).metric) == {"rmse", "mae", "gaussian_nll", "crps"}
+
+
+def test_members_count_by_their_weights():
+    (run,) = arm(2, 0.5, 3, repetitions=1)
+    given = RegressionPredictions(run.means, run.scales, [0.9, 0.1])
+    scores = Evaluator(rules=["mixture"]).scores({"a": given}, Y).set_index("metric").value
+    off = 0.9 * run.means[0] + 0.1 * run.means[1] - Y
+    assert scores["rmse"] == pytest.approx(np.sqrt((off**2).mean()))
+    assert scores["mae"] == pytest.approx(np.abs(off).mean())
+    assert scores["crps"] == pytest.approx(regression.crps(run.means, run.scales, Y, [0.9, 0.1]).mean())
+
+
+def test_one_member_has_nothing_to_combine():
+    scores = Evaluator(metrics=["crps"], rules=["mixture", "moment_matched"]).scores({"a": arm(1, 0.5, 1)}, Y)
+    assert scores.rule.tolist() == ["mixture"]
 
 
 def test_repetitions_may_have_a_split_each():
