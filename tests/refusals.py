@@ -232,7 +232,9 @@ REFUSALS: dict[str, list[Attempt]] = {
     "task; votes, `to_keras` and `compare` of networks that predict a number.": [
         Attempt(lambda: predict(numbers(L.Dense(2), GaussianNLL())), "a standard deviation and must be above 0"),
         Attempt(lambda: fit(numbers, y=np.full(len(X), np.nan)), "must have a label for every example"),
-        Attempt(lambda: Ensemble(numbers, members=1).evaluate(X, Y, metrics=["error"]), "metric 'error' is of classes"),
+        Attempt(
+            lambda: Ensemble(numbers, members=1).evaluate(X, Y, metrics=["error"]), "metric 'error' is not of numbers"
+        ),
         Attempt(lambda: WeightScaling(numbers()).predict(X, rule="majority_vote"), "rule must be 'mean' for networks"),
         Attempt(lambda: WeightScaling(numbers()).to_keras(), "this is for classifiers"),
         Attempt(lambda: compare("digits", of_digits, epochs=1, verbose=0), "comparisons are of classifiers"),

@@ -8,7 +8,7 @@
 * `cost`: what each arm costs
 * `answer`: which arm to use; `verdict`: sentences from the contrasts alone; `wording`: what both call things
 * `numbered_checks`: what may change the answer, and what a reader must know
-* `arms`: the one registry of recipes and arms
+* `arms`: the one registry of recipes and arms; `tasks`: what arms predict, and the metrics and rules of each task
 """
 
 from ensemble_vs_dropout.evaluation.equivalence import equal_cost, equivalence

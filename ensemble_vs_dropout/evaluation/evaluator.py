@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,17 +14,16 @@ from ensemble_vs_dropout.checks import InputError, check_at_least, check_known
 from ensemble_vs_dropout.evaluation.arms import ARMS, EACH, questions, shared
 from ensemble_vs_dropout.evaluation.equivalence import equal_cost, equivalence
 from ensemble_vs_dropout.evaluation.outcomes import ENOUGH, Outcome, detect, evaluate
-from ensemble_vs_dropout.evaluation.pooling import Arms, check_share, of_numbers, pool, runs_of
+from ensemble_vs_dropout.evaluation.pooling import Arms, check_share, pool, runs_of
 from ensemble_vs_dropout.evaluation.sizes import SIZES, size_curves
-from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS, STANDARD_RULES
+from ensemble_vs_dropout.evaluation.tasks import CLASSES, NUMBERS, Task, task_of
+from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS
 from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.measures.detection import HIGHER_IS_BETTER
 from ensemble_vs_dropout.measures.metrics import (
     EVERY_METRIC,
     REGRESSION_METRICS,
     STANDARD_REGRESSION_METRICS,
-    WITHOUT_NOISE,
-    Metric,
     find_metric,
 )
 from ensemble_vs_dropout.measures.regression import POOLS
@@ -40,7 +38,6 @@ CONTRAST_COLUMNS = [
     "arm_a", "rule_a", "arm_b", "rule_b", "metric", "difference", "low", "high", "p_value", "p_adjusted", "test",
     "better", "detectable", "family", "value_a", "value_b", "margin", "p_equivalent", "equivalent",
 ]  # fmt: skip
-STANDARD_POOLS = ("mixture", "moment_matched", "quantile_average")
 PLANNED, EXPLORATORY, ALL_PAIRS = "planned", "exploratory", "all pairs"
 _ROUNDING = 1e-12  # relative: sums in another order differ by as much
 UNTESTED, INFINITE = "none: of these networks only", "none: infinite"
@@ -266,13 +263,13 @@ class Evaluator:
         if isinstance(self.rules, Mapping):
             for arm in self.rules:
                 check_known("arm in rules", arm, [*arms, *ARMS])
-        numbers = of_numbers(arms)
-        metrics = self._metrics_of_numbers(arms) if numbers else self._metrics_of_classes()
+        task = task_of(arms)
+        metrics = task.metrics(self.metrics, arms)
         for name in self.margins or ():
             check_known("metric in margins", name, metrics)
-        if numbers and np.shape(labels) == (runs_of(next(iter(arms.values())))[0].examples, 1):
+        if task is NUMBERS and np.shape(labels) == (runs_of(next(iter(arms.values())))[0].examples, 1):
             labels = np.asarray(labels)[:, 0]  # a column, as `fit` takes it
-        pooled = list(pool(arms, {arm: self._rules_of(arm, numbers) for arm in arms}, labels))
+        pooled = list(pool(arms, {arm: self._rules_of(arm, task) for arm in arms}, labels))
         check_share(self.test_share, labels)
         if self.fixed and self.test_share is not None:
             raise InputError(
@@ -284,31 +281,9 @@ class Evaluator:
     def _by_unit(self, outcomes: list[Outcome]) -> list[Outcome]:
         return outcomes if self.unit == "network" else [outcome.by_repetition for outcome in outcomes]
 
-    def _metrics_of_classes(self) -> dict[str, Metric]:
-        for name in self.metrics or ():
-            if name not in METRICS:
-                raise InputError(
-                    f"metric {name!r} is of numbers, and these arms predict classes; known: {_told(METRICS)}"
-                )
-        return {name: METRICS[name] for name in self.metrics or STANDARD_METRICS}
-
-    def _metrics_of_numbers(self, arms: Mapping[str, Any]) -> dict[str, Metric]:
-        bare = [arm for arm, given in arms.items() if any(getattr(run, "scales", 1) is None for run in runs_of(given))]
-        chosen = self.metrics or (WITHOUT_NOISE if bare else STANDARD_REGRESSION_METRICS)
-        for name in chosen:
-            if name not in REGRESSION_METRICS:
-                told = _told(REGRESSION_METRICS)
-                raise InputError(f"metric {name!r} is of classes, and these arms predict numbers; known: {told}")
-            if bare and name not in WITHOUT_NOISE:
-                raise InputError(
-                    f"metric {name!r} needs standard deviations, and arm {bare[0]!r} predicts a mean alone; give it a "
-                    "noise, predictions.with_noise(regression.fit_noise(means, y) of validation data)"
-                )
-        return {name: REGRESSION_METRICS[name] for name in chosen}
-
-    def _rules_of(self, arm: str, numbers: bool = False) -> Sequence[str]:
+    def _rules_of(self, arm: str, task: Task = CLASSES) -> Sequence[str]:
         rules = self.rules.get(arm) if isinstance(self.rules, Mapping) else self.rules
-        return rules or list(STANDARD_POOLS if numbers else STANDARD_RULES)
+        return rules or list(task.rules)
 
     def _scores(self, outcomes: list[Outcome], arms: Arms, split: str, condition: str, severity: float) -> pd.DataFrame:
         several = len(runs_of(next(iter(arms.values())))) > 1
@@ -396,10 +371,6 @@ class _Pair:
     def p_beyond(self, margin: float) -> float:
         """Of "the difference is the margin or more"; NaN where there is no test."""
         return float("nan") if np.isnan(self.p_value) else self.spread.tail(margin - abs(self.difference))
-
-
-def _told(names: Iterable[str]) -> str:
-    return ", ".join(names)
 
 
 def _highest(metric: str) -> float:

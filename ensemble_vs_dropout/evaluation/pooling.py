@@ -40,11 +40,6 @@ def runs_of(given: Any) -> list[Any]:
     return list(given) if isinstance(given, Iterable) else [given]
 
 
-def of_numbers(arms: Mapping[str, Any]) -> bool:
-    """Return whether arms predict numbers."""
-    return any(isinstance(run, RegressionPredictions) for given in arms.values() for run in runs_of(given))
-
-
 def labels_of(labels: npt.ArrayLike, repetitions: int) -> list[IntArray]:
     """Return the labels of each repetition's test examples, or raise `InputError`.
 
@@ -144,7 +139,7 @@ def check_arms(
 
 def pool(arms: Arms, rules: Mapping[str, Sequence[str]], labels: npt.ArrayLike) -> Iterator[Pooled]:
     """Combine each arm's members by each of its rules; `labels` are as `labels_of` takes them."""
-    if of_numbers(arms):
+    if any(isinstance(run, RegressionPredictions) for given in arms.values() for run in runs_of(given)):
         yield from _pool_numbers(arms, rules, labels)
         return
     for arm, runs in check_labelled(arms, labels)[0].items():

@@ -22,13 +22,8 @@ from ensemble_vs_dropout.evaluation.wording import (
     unit_of,
 )
 
-_METRICS = (
-    "error",
-    "nll",
-    "rmse",
-    "crps",
-    "gaussian_nll",
-)  # those of the verdict, where they are measured; else the first two that are
+# Those of the verdict, where they are measured; else the first two that are.
+_METRICS = ("error", "nll", "rmse", "crps", "gaussian_nll")
 _AXES = {
     "parameters": "parameters",
     "trained": "training work",

@@ -184,8 +184,8 @@ LABELS = np.arange(EXAMPLES) % 2
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        (lambda: Evaluator(metrics=["error"]).scores(NUMBERS, Y), "'error' is of classes, and these.*known: rmse"),
-        (lambda: Evaluator(metrics=["crps"]).scores(CLASSES, LABELS), "'crps' is of numbers, and these.*known: err"),
+        (lambda: Evaluator(metrics=["error"]).scores(NUMBERS, Y), "'error' is not of numbers.*known: rmse"),
+        (lambda: Evaluator(metrics=["crps"]).scores(CLASSES, LABELS), "'crps' is not of classes.*known: err"),
         (lambda: Evaluator(metrics=["crps"]).scores(BARE, Y), "needs standard deviations, and arm 'a' pre.*with_noise"),
         (lambda: Evaluator(rules=["mean"]).scores(NUMBERS, Y), "unknown pool 'mean'; known: mixture"),
         (lambda: Evaluator(rules=["mixture"]).scores(CLASSES, LABELS), "unknown rule 'mixture'; known: mean"),
