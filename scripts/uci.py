@@ -38,6 +38,7 @@ PUBLISHED = {  # tuned MC dropout, Gal's stored files of 2018: RMSE and NLL with
     "wine_red": (0.62, 0.01, 0.93, 0.01),
     "yacht": (0.67, 0.05, 1.25, 0.02),
 }
+METRICS = {"rmse": "RMSE", "gaussian_nll": "NLL", "crps": "CRPS"}
 RULES = {"single": ["each"], "ensemble": ["mixture"], "dropout": ["each"], "mc_dropout": ["mixture"]}
 
 
@@ -167,7 +168,7 @@ def main(
             start = time.perf_counter()
             arrays = np.load(data / f"uci_{name}.npz", allow_pickle=False)
             arms, truth, chosen, share = run(arrays["x"], arrays["y"], epochs, number, passes)
-            evaluator = evd.Evaluator(metrics=["rmse", "gaussian_nll", "crps"], rules=RULES, test_share=share)
+            evaluator = evd.Evaluator(metrics=list(METRICS), rules=RULES, test_share=share)
             scores, contrasts = evaluator.tables(arms, truth)
             rates, factors = [one[0][0] for one in chosen], [one[1][1] for one in chosen]
             print(f"{name}: {time.perf_counter() - start:.0f} s; rates {rates}, factors {factors}")
@@ -178,29 +179,27 @@ def main(
 
 
 def markdown(out, names, ending):
-    """Return a table of all sets, beside the published numbers, with what is shown of ensemble and MC dropout."""
-    lines = [
-        "| data | metric | single | ensemble | dropout | MC dropout | published MC dropout | ensemble less MC dropout |"
-    ]
-    lines += ["|---" * 8 + "|"]
+    """Return two tables of all sets: the scores beside the published ones, and the ensemble less MC dropout."""
+    scores = ["| data | metric | single | ensemble | dropout | MC dropout | published |", "|---" * 7 + "|"]
+    differences = ["| data | RMSE | NLL | CRPS |", "|---" * 4 + "|"]
     for name in names:
-        scores = pd.read_csv(out / f"{name}-{ending}").set_index(["metric", "arm"]).value
+        values = pd.read_csv(out / f"{name}-{ending}").set_index(["metric", "arm"]).value
+        for place, (metric, label) in enumerate(METRICS.items()):
+            known = " ± ".join(map(str, PUBLISHED.get(name, ())[2 * place : 2 * place + 2]))
+            cells = [name, label, *(f"{values[metric, arm]:.3f}" for arm in RULES), known]
+            scores += [f"| {' | '.join(cells)} |"]
         contrasts = pd.read_csv(out / f"contrasts-{name}-{ending}")
         pair = contrasts[(contrasts.arm_a == "ensemble") & (contrasts.arm_b == "mc_dropout")].set_index("metric")
-        for place, (metric, label) in enumerate({"rmse": "RMSE", "gaussian_nll": "NLL", "crps": "CRPS"}.items()):
-            known = PUBLISHED.get(name, ())[2 * place : 2 * place + 2]
-            row = pair.loc[metric]
-            cells = [name, label, *(f"{scores[metric, arm]:.3f}" for arm in RULES), " ± ".join(map(str, known))]
-            shown = {"a": "ensemble", "b": "MC dropout", "neither": "none shown"}[row.better]
-            cells += [f"{row.difference:.3f} ({row.low:.3f} to {row.high:.3f}): {shown}"]
-            lines += [f"| {' | '.join(cells)} |"]
-    return "\n".join(lines) + "\n"
+        cells = [f"{row.difference:.3f} ({row.low:.3f} to {row.high:.3f})" for row in pair.loc[[*METRICS]].itertuples()]
+        shown = pair.better.loc[[*METRICS]] != "neither"
+        cells = [f"**{cell}**" if bold else cell for cell, bold in zip(cells, shown, strict=True)]
+        differences += [f"| {' | '.join([name, *cells])} |"]
+    return "\n".join([*scores, "", *differences]) + "\n"
 
 
 def told(name, scores, contrasts):
     """Return the scores of a set as text, beside the published ones, and what is shown of the planned questions."""
-    metrics = ["rmse", "gaussian_nll", "crps"]
-    wide = scores.pivot(index="arm", columns="metric", values="value").reindex(list(RULES))[metrics]
+    wide = scores.pivot(index="arm", columns="metric", values="value").reindex(list(RULES))[[*METRICS]]
     lines = [name, wide.round(3).to_string()]
     if name in PUBLISHED:
         lines += ["published, MC dropout: RMSE {} ± {}, NLL {} ± {}".format(*PUBLISHED[name])]

@@ -90,7 +90,8 @@ def read_output(model: keras.Model, said: str | None = None, alone: bool = True)
     """Read what a model's outputs mean, of a classifier or of one that predicts a number.
 
     It predicts a number if its loss is `GaussianNLL`, or one of Keras for regression (squared, absolute, percentage or
-    logarithmic error, Huber, log cosh) over one unit that ends with no sigmoid; or if the user says so.
+    logarithmic error, Huber, log cosh) over one unit that ends with no activation, or with one that has no upper end;
+    or if the user says so.
 
     Args:
         model: Any Keras model of one output; it is not changed.
