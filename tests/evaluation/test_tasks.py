@@ -134,6 +134,7 @@ def test_the_answer_tells_of_rmse_crps_and_nll(tables):
     assert told.startswith("Use the averaged ensemble")
 
 
+@pytest.mark.slow
 def test_equal_arms_are_shown_no_difference_more_often_than_the_level_says():
     """Of 200 pairs of arms that are equally good, about 5 % may be shown to differ."""
     shown = 0

@@ -30,6 +30,7 @@ def scores_of(run):
     return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]], files
 
 
+@pytest.mark.slow
 def test_networks_that_predict_a_number_are_refused():
     def numbers(data, rate):
         layers = [keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dropout(rate), keras.layers.Dense(1)]

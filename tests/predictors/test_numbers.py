@@ -50,7 +50,8 @@ def trained():
     return found
 
 
-@pytest.mark.parametrize("kind", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_strategy_trains_what_keras_fit_trains(kind):
     weights = np.random.default_rng(2).random(70).astype("float32")
     start = Ensemble(lambda: build(kind), members=2).models[1]
@@ -66,6 +67,7 @@ def test_every_strategy_trains_what_keras_fit_trains(kind):
             assert last[f"val_{name}"] == pytest.approx(value, rel=1e-3), (strategy, name)
 
 
+@pytest.mark.slow
 def test_targets_come_as_a_column_or_not_and_in_batches():
     batches = tf.data.Dataset.from_tensor_slices((X, Y)).batch(16)
     found = []
@@ -113,6 +115,7 @@ def test_passes_have_the_mean_and_spread_of_the_model_in_training_and_no_batch_m
             assert 0.85 < passes.std(axis=0).mean() / calls[..., column].std(axis=0).mean() < 1.15
 
 
+@pytest.mark.slow
 def test_all_masks_have_the_mean_that_passes_estimate(trained):
     model = trained["normal"].models[0]
     exact, passes = ExactDropout(model).predict_members(X[:5]), MonteCarloDropout(model, 2000).predict_members(X[:5])
@@ -164,6 +167,7 @@ def test_an_ensemble_comes_back_from_a_file(trained, tmp_path):
     assert read.predict(X).shape == (70,)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_gone_on_from(tmp_path):
     def fit():
         told = []
@@ -177,6 +181,7 @@ def test_a_checkpoint_is_gone_on_from(tmp_path):
     np.testing.assert_array_equal(again, first)
 
 
+@pytest.mark.slow
 def test_ensembles_are_trained_together_as_each_alone():
     pair = [Ensemble(lambda rate=rate: build("normal", rate), members=2, seed=3) for rate in (0.1, 0.5)]
     fit_together(pair, X, Y, **SETTINGS)
@@ -186,6 +191,7 @@ def test_ensembles_are_trained_together_as_each_alone():
         np.testing.assert_allclose(ensemble.predict(X), alone.predict(X), atol=2e-5)
 
 
+@pytest.mark.slow
 def test_what_is_learned_has_the_noise_that_was_drawn():
     rng = np.random.default_rng(1)
     x = rng.uniform(-1, 1, (600, 1)).astype("float32")
@@ -284,6 +290,7 @@ def test_what_cannot_be_is_told(call, match):
         call()
 
 
+@pytest.mark.slow
 def test_a_comparison_of_classes_refuses_them():
     from ensemble_vs_dropout import compare
 
