@@ -11,7 +11,8 @@ import numpy as np
 from sklearn.datasets import load_diabetes
 
 import ensemble_vs_dropout as evd
-from ensemble_vs_dropout.measures.regression import coverage, pool_normal
+from ensemble_vs_dropout.measures.quantiles import coverage
+from ensemble_vs_dropout.measures.regression import pool_normal
 
 REPETITIONS, MEMBERS, PASSES, RATE = 3, 5, 100, 0.1
 

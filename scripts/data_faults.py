@@ -12,21 +12,12 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import typer
+from uci import splits
 
 import ensemble_vs_dropout as evd
 
 CLASSES = ("fashion_mnist_10k", "digits", "letter", "magic", "satellite")
 NUMBERS = ("boston", "concrete", "energy", "kin8nm", "naval", "power", "protein", "wine_red", "yacht")
-
-
-def published_splits(name: str, examples: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the training and test places of the published splits of a UCI set (Hernandez-Lobato and Adams 2015)."""
-    state = np.random.RandomState(1)  # they are of this generator
-    cut, splits = round(0.9 * examples), []
-    for _ in range(5 if name == "protein" else 20):
-        order = state.choice(range(examples), examples, replace=False)
-        splits.append((order[:cut], order[cut:]))
-    return splits
 
 
 def faults(x: np.ndarray, y: np.ndarray) -> dict[str, int]:
@@ -57,7 +48,8 @@ def main(data: Annotated[Path | None, typer.Option(help="Folder of uci_NAME.npz.
         arrays = np.load(data / f"uci_{name}.npz", allow_pickle=False)
         x, y = arrays["x"], arrays["y"]
         group = pd.DataFrame(x).groupby(list(range(x.shape[1])), sort=False).ngroup().to_numpy()
-        shares = [np.isin(group[test], group[train]).mean() for train, test in published_splits(name, len(x))]
+        published = splits(len(x), 5 if name == "protein" else 20)
+        shares = [np.isin(group[test], group[train]).mean() for train, test in published]
         values, counts = np.unique(y, return_counts=True)
         targets = f"{len(values):,}; most often {values[counts.argmax()]:g}, {counts.max()} times"
         rows.append(

@@ -19,11 +19,12 @@ from ensemble_vs_dropout.evaluation.sizes import SIZES, size_curves
 from ensemble_vs_dropout.evaluation.tasks import CLASSES, NUMBERS, Task, task_of
 from ensemble_vs_dropout.measures import METRICS, RULES, STANDARD_METRICS
 from ensemble_vs_dropout.measures.aggregation import find_rule
-from ensemble_vs_dropout.measures.detection import HIGHER_IS_BETTER
+from ensemble_vs_dropout.measures.detection import HIGHER_IS_BETTER, detection
 from ensemble_vs_dropout.measures.metrics import (
     EVERY_METRIC,
     REGRESSION_METRICS,
     STANDARD_REGRESSION_METRICS,
+    Metric,
     find_metric,
 )
 from ensemble_vs_dropout.measures.regression import POOLS
@@ -290,9 +291,9 @@ class Evaluator:
         where = [split, condition, severity, pd.NA if several else 0]
         rows = []
         for o in outcomes:
-            lowest = EVERY_METRIC[o.metric].lowest if o.metric in EVERY_METRIC else 0.0
-            low, high = o.interval(self.level, self.fixed, lowest)
-            rows.append([o.arm, o.rule, o.members, o.metric, o.value, low, min(high, _highest(o.metric)), *where])
+            metric = _metric(o.metric)
+            low, high = o.interval(self.level, self.fixed, metric.lowest)
+            rows.append([o.arm, o.rule, o.members, o.metric, o.value, low, min(high, metric.highest), *where])
         return pd.DataFrame(rows, columns=SCORE_COLUMNS).astype({"repetition": "Int64"})
 
     def _contrasts(self, outcomes: list[Outcome]) -> pd.DataFrame:
@@ -307,19 +308,16 @@ class Evaluator:
         pairs = [_Pair(a, b, self.fixed) for a, b in combinations(outcomes, 2)]
         planned = {frozenset((q[:2], q[2:])) for q in questions([(o.arm, o.rule) for o in outcomes])}
         of_plan = np.array([frozenset(pair.rows) in planned for pair in pairs], dtype=bool)
-        margin = (self.margins or {}).get(metric, np.nan) / (
-            EVERY_METRIC[metric].scale if metric in EVERY_METRIC else 1.0
-        )
+        margin = (self.margins or {}).get(metric, np.nan) / _metric(metric).scale
         p_values = np.array([pair.p_value for pair in pairs])
         p_equivalent = np.array([pair.p_beyond(margin) for pair in pairs])
-        higher = EVERY_METRIC[metric].higher_is_better if metric in EVERY_METRIC else HIGHER_IS_BETTER[metric]
         adjusted, equivalent = _by_family(p_values, of_plan), _by_family(p_equivalent, of_plan)
-        known, most = np.isfinite([pair.difference for pair in pairs]), _highest(metric)
+        known, most = np.isfinite([pair.difference for pair in pairs]), _metric(metric).highest
         tests = np.where(of_plan, (known & of_plan).sum(), known.sum())
         rows = []
         for place, pair in enumerate(pairs):
             shown = adjusted[place] < 1 - self.level or np.isinf(pair.difference)
-            a_wins = (pair.difference > 0) == higher
+            a_wins = (pair.difference > 0) == _metric(metric).higher_is_better
             half = pair.spread.half_width(1 - (1 - self.level) / max(1, tests[place]))
             family = ALL_PAIRS if not planned else PLANNED if of_plan[place] else EXPLORATORY
             rows.append(
@@ -373,9 +371,9 @@ class _Pair:
         return float("nan") if np.isnan(self.p_value) else self.spread.tail(margin - abs(self.difference))
 
 
-def _highest(metric: str) -> float:
-    """Return what a measure cannot exceed; infinite where that is not known."""
-    return EVERY_METRIC[metric].highest if metric in EVERY_METRIC else 1.0  # those of detection are shares
+def _metric(name: str) -> Metric:
+    """Return what is known of a metric, of either task or of detection."""
+    return EVERY_METRIC.get(name) or Metric(detection, name, HIGHER_IS_BETTER[name], highest=1.0)  # shares
 
 
 def _units(*outcomes: Outcome) -> str:

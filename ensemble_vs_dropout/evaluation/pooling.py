@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ensemble_vs_dropout.checks import InputError, check_known
+from ensemble_vs_dropout.checks import InputError
 from ensemble_vs_dropout.evaluation.arms import ARMS, EACH
 from ensemble_vs_dropout.measures.aggregation import aggregate
-from ensemble_vs_dropout.measures.regression import POOLS, pool_normal
+from ensemble_vs_dropout.measures.regression import pool_normal
 from ensemble_vs_dropout.measures.spread import LEAST
 from ensemble_vs_dropout.types import FloatArray, IntArray, Predictions, RegressionPredictions, check_labels
 from ensemble_vs_dropout.types.normals import check_targets
 
-Arms = Mapping[str, Predictions | Sequence[Predictions]]
+Run = Predictions | RegressionPredictions
+Arms = Mapping[str, Run | Sequence[Run]]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Pooled:
 def runs_of(given: Any) -> list[Any]:
     """Return an arm's predictions, one for each repetition."""
     return list(given) if isinstance(given, Iterable) else [given]
+
+
+def of_numbers(arms: Arms) -> bool:
+    """Return whether some arm predicts numbers."""
+    return any(isinstance(run, RegressionPredictions) for given in arms.values() for run in runs_of(given))
 
 
 def labels_of(labels: npt.ArrayLike, repetitions: int) -> list[IntArray]:
@@ -107,17 +113,9 @@ def check_arms(
     for arm, given in arms.items():
         runs = runs_of(given)
         if not all(isinstance(run, kind) for run in runs):
-            numbers = kind is RegressionPredictions or any(isinstance(run, RegressionPredictions) for run in runs)
             raise InputError(
                 f"arm {arm!r} must be {kind.__name__}, or a list with one for each repetition, got "
-                f"{type(given).__name__}; "
-                + (
-                    "this is of classes, and what predicts numbers is measured by Evaluator.scores and contrasts"
-                    if numbers and kind is Predictions
-                    else "all arms must predict numbers, or all classes"
-                    if numbers
-                    else "probabilities of shape (members, examples, classes) become such by Predictions(probs)"
-                )
+                f"{type(given).__name__}; {_remedy(kind, of_numbers({arm: given}))}"
             )
         sizes = [run.examples for run in runs]
         wanted = examples if examples is not None else next(iter(checked.values()), runs)[0].examples if runs else 0
@@ -137,53 +135,48 @@ def check_arms(
     return checked
 
 
+def _remedy(kind: type[Any], numbers: bool) -> str:
+    """Return what to do about an arm that is not of this kind."""
+    if kind is RegressionPredictions:
+        return "all arms must predict numbers, or all classes"
+    if numbers:
+        return "this is of classes, and what predicts numbers is measured by Evaluator.scores and contrasts"
+    return "probabilities of shape (members, examples, classes) become such by Predictions(probs)"
+
+
 def pool(arms: Arms, rules: Mapping[str, Sequence[str]], labels: npt.ArrayLike) -> Iterator[Pooled]:
     """Combine each arm's members by each of its rules; `labels` are as `labels_of` takes them."""
-    if any(isinstance(run, RegressionPredictions) for given in arms.values() for run in runs_of(given)):
-        yield from _pool_numbers(arms, rules, labels)
-        return
-    for arm, runs in check_labelled(arms, labels)[0].items():
+    checked = _check_targeted(arms, labels) if of_numbers(arms) else check_labelled(arms, labels)[0]
+    for arm, runs in checked.items():
         members = runs[0].members
         combining = [rule for rule in rules[arm] if rule != EACH]
         only = "mean" if "mean" in combining else next(iter(combining), None)
         for rule in rules[arm]:
+            if rule == EACH and members > 1 and arm in ARMS and ARMS[arm].own:
+                raise InputError(
+                    f"rule {EACH!r} is for members that are networks; those of arm {arm!r} are of one network: leave "
+                    "the rule out for it, or give rules by arm"
+                )
             if rule == EACH:
-                _check_networks(arm, members)
-                yield Pooled(arm, rule, 1, [[p.astype(np.float64) for p in run.probs] for run in runs])
+                yield Pooled(arm, rule, 1, [[*_alone(run)] for run in runs])
             elif members > 1 or rule == only:  # one member has nothing to combine
                 yield Pooled(arm, rule, members, [[*_combined(arm, run, rule)] for run in runs])
 
 
-def _check_networks(arm: str, members: int) -> None:
-    """Raise `InputError` if the members of an arm, each alone, are no networks."""
-    if members > 1 and arm in ARMS and ARMS[arm].own:
-        raise InputError(
-            f"rule {EACH!r} is for members that are networks; those of arm {arm!r} are of one network: leave "
-            "the rule out for it, or give rules by arm"
-        )
-
-
-def _pool_numbers(
-    arms: Mapping[str, Any], rules: Mapping[str, Sequence[str]], targets: npt.ArrayLike
-) -> Iterator[Pooled]:
-    given = labels_of(targets, len(runs_of(next(iter(arms.values()), []))))
-    checked = check_arms(arms, len(given[0]) if given else None, kind=RegressionPredictions)
+def _check_targeted(arms: Arms, targets: npt.ArrayLike) -> dict[str, list[RegressionPredictions]]:
+    """Return the predictions of each arm and repetition, which fit the targets."""
+    given = labels_of(targets, len(runs_of(next(iter(arms.values())))))
     for truth in given:
         check_targets(truth, len(truth))
-    for arm, runs in checked.items():
-        members, only = runs[0].members, next((rule for rule in rules[arm] if rule != EACH), None)
-        for rule in rules[arm]:
-            if rule == EACH:
-                _check_networks(arm, members)
-                each = [
-                    [(run.means[k : k + 1], _scales(run)[k : k + 1], np.ones(1)) for k in range(run.members)]
-                    for run in runs
-                ]
-                yield Pooled(arm, rule, 1, each)
-            elif members > 1 or rule == only:
-                check_known("pool", rule, POOLS)
-                pooled = [[pool_normal(run.means, _scales(run), rule, run.weights)] for run in runs]
-                yield Pooled(arm, rule, members, pooled)
+    return check_arms(arms, len(given[0]) if given else None, kind=RegressionPredictions)
+
+
+def _alone(run: Run) -> Iterator[Any]:
+    """Yield what each member predicts by itself."""
+    if isinstance(run, Predictions):
+        yield from (probs.astype(np.float64) for probs in run.probs)
+    else:
+        yield from (pool_normal(run.means[[k]], _scales(run)[[k]]) for k in range(run.members))
 
 
 def _scales(run: RegressionPredictions) -> FloatArray:
@@ -191,8 +184,11 @@ def _scales(run: RegressionPredictions) -> FloatArray:
     return np.ones_like(run.means) if run.scales is None else run.scales
 
 
-def _combined(arm: str, run: Predictions, rule: str) -> Iterator[FloatArray]:
+def _combined(arm: str, run: Run, rule: str) -> Iterator[Any]:
     """Yield the combined prediction, and those of the further networks."""
+    if isinstance(run, RegressionPredictions):
+        yield pool_normal(run.means, _scales(run), rule, run.weights)
+        return
     if run.further and rule not in run.further:
         raise InputError(
             f"rule {rule!r} was not kept for all networks of arm {arm!r}, only {', '.join(run.further)}; run the same "

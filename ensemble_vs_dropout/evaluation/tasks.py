@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.evaluation.pooling import runs_of
+from ensemble_vs_dropout.evaluation.pooling import of_numbers, runs_of
 from ensemble_vs_dropout.measures import METRICS, STANDARD_METRICS, STANDARD_RULES
 from ensemble_vs_dropout.measures.metrics import (
     REGRESSION_METRICS,
@@ -18,7 +18,6 @@ from ensemble_vs_dropout.measures.metrics import (
     WITHOUT_NOISE,
     Metric,
 )
-from ensemble_vs_dropout.types import RegressionPredictions
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,11 @@ def task_of(arms: Mapping[str, Any]) -> Task:
     """Return what arms predict; of both, numbers, which refuses the others.
 
     Example:
+        >>> from ensemble_vs_dropout.types import RegressionPredictions
         >>> task_of({"one": RegressionPredictions([[0.5]])}).predicts
         'numbers'
     """
-    every = (run for given in arms.values() for run in runs_of(given))
-    return NUMBERS if any(isinstance(run, RegressionPredictions) for run in every) else CLASSES
+    return NUMBERS if of_numbers(arms) else CLASSES
 
 
 def _without_noise(arms: Mapping[str, Any]) -> list[str]:

@@ -58,9 +58,9 @@ from ensemble_vs_dropout.models.builders import (
 )
 from ensemble_vs_dropout.models.calling import input_of
 from ensemble_vs_dropout.models.heads import declaring
-from ensemble_vs_dropout.models.number_heads import NumberHead, read_output
+from ensemble_vs_dropout.models.number_heads import NumberHead
 from ensemble_vs_dropout.models.random_layers import random_layers
-from ensemble_vs_dropout.models.targets import read_training_head
+from ensemble_vs_dropout.models.targets import read_training_output
 from ensemble_vs_dropout.models.tokens import check_whole
 from ensemble_vs_dropout.predictors import Ensemble, ExactDropout, MonteCarloDropout, WeightScaling
 from ensemble_vs_dropout.progress import Progress
@@ -469,12 +469,12 @@ def _check_network(builder: Builder, data: Dataset, rate: float) -> keras.Model:
         raise
     except Exception as error:  # the user's own code may raise anything
         raise InputError(_raised(builder, rate, error)) from error
-    if isinstance(read_output(model), NumberHead):
+    head = read_training_output(model)
+    if isinstance(head, NumberHead):
         raise InputError(
             f"{model.name!r} predicts a number, and comparisons are of classifiers: end it with one unit for each "
             "class and a cross-entropy; Ensemble, MonteCarloDropout and Evaluator take networks that predict a number"
         )
-    head = read_training_head(model)
     if head.classes != len(data.classes):
         raise InputError(
             f"the outputs of {model.name!r} must match the {len(data.classes)} classes of {data.name!r}, "

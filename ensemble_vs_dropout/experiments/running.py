@@ -37,6 +37,7 @@ from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.builders import NETWORKS, Builder, build_for, find_builder, matching_width
 from ensemble_vs_dropout.models.heads import declare, declaring, read_head
 from ensemble_vs_dropout.predictors import Ensemble, ExactDropout, fit_together
+from ensemble_vs_dropout.predictors.base import check_classifies
 from ensemble_vs_dropout.progress import EpochEnd
 from ensemble_vs_dropout.seeds import derive
 from ensemble_vs_dropout.training.numbers import structure
@@ -168,8 +169,7 @@ class _Sources:
         width = wanted.width * (self._matching(run, builder, data) if recipe.single else 1)
         seed = derive(wanted.seed, "repetition", run.repetition)
         made = Ensemble(partial(build_for, builder, data, rate=rate, width=width), members or run.members, seed)
-        if made.task == "regression":
-            raise InputError(f"model {wanted.model.name!r} must be a classifier, got networks that predict a number")
+        check_classifies(f"model {wanted.model.name!r}", made)
         return made
 
     def _matching(self, run: Run, builder: Builder, data: Dataset) -> float:

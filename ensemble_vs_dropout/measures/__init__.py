@@ -20,7 +20,8 @@ Measuring members:
 
 Predictions of numbers:
 
-* `regression`: members that predict normal distributions: pools, NLL, CRPS, intervals, coverage, parts of the variance
+* `regression`: members that predict normal distributions: pools, errors, NLL, CRPS, parts of the variance, noise
+* `quantiles`: their quantiles and intervals, coverage, width and calibration
 
 Judging differences:
 

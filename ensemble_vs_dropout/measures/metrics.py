@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from ensemble_vs_dropout.checks import InputError, check_known, load_named
-from ensemble_vs_dropout.measures import calibration, class_scores, regression, scores, selection, temperature
+from ensemble_vs_dropout.measures import (
+    calibration,
+    class_scores,
+    quantiles,
+    regression,
+    scores,
+    selection,
+    temperature,
+)
 from ensemble_vs_dropout.types import FloatArray, IntArray
 
 
@@ -88,7 +96,7 @@ REGRESSION_METRICS: dict[str, Metric] = {
     "mae": Metric(lambda pool, y: regression.absolute_error(pool[0], y, pool[2]), "MAE"),
     "gaussian_nll": Metric(_of_pool(regression.gaussian_nll), "NLL (nats)", lowest=-np.inf),
     "crps": Metric(_of_pool(regression.crps), "CRPS"),
-    "interval_score": Metric(_of_pool(regression.interval_score), "95 % interval score"),
+    "interval_score": Metric(_of_pool(quantiles.interval_score), "95 % interval score"),
 }
 EVERY_METRIC: Mapping[str, Metric] = ChainMap(METRICS, REGRESSION_METRICS)
 

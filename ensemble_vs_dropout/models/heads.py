@@ -21,6 +21,7 @@ from ensemble_vs_dropout.models.layers import IDENTITIES
 
 HEADS = ("logits", "probabilities")
 NUMBER_HEADS = ("mean", "normal")  # what the outputs are of a model that predicts a number; see `models.number_heads`
+EVERY_HEAD = (*HEADS, *NUMBER_HEADS)
 NUMBERS, COLUMN, ONE_HOT = "numbers", "column", "one_hot"  # forms of labels: (n,), (n, 1) and (n, classes)
 TINY = float(np.finfo(np.float32).tiny)
 _FUNCTIONS = {  # by the class of the loss
@@ -99,7 +100,7 @@ def declare(model: keras.Model, head: str | None) -> keras.Model:
         True
     """
     if head is not None:
-        setattr(model, _DECLARED, check_known("head", head, [*HEADS, *NUMBER_HEADS]))
+        setattr(model, _DECLARED, check_known("head", head, EVERY_HEAD))
     return model
 
 
@@ -112,7 +113,7 @@ def declaring(build: Callable[..., keras.Model], head: str | None) -> Callable[.
     """Return a builder whose models are declared to have this head; of None, the builder itself."""
     if head is None:
         return build
-    check_known("head", head, [*HEADS, *NUMBER_HEADS])
+    check_known("head", head, EVERY_HEAD)
 
     @wraps(build)
     def built(*args: Any, **kwargs: Any) -> keras.Model:

@@ -16,6 +16,7 @@ from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.graphs import graph_of
 from ensemble_vs_dropout.models.heads import (
     COLUMN,
+    EVERY_HEAD,
     HEADS,
     NUMBER_HEADS,
     Head,
@@ -110,7 +111,7 @@ def read_output(model: keras.Model, said: str | None = None, alone: bool = True)
     """
     check_readable(model)
     if said is not None:
-        check_known("head", said, [*HEADS, *NUMBER_HEADS])
+        check_known("head", said, EVERY_HEAD)
     said = said or declared(model)
     if said in HEADS:
         return read_head(model, said, alone)
@@ -120,19 +121,18 @@ def read_output(model: keras.Model, said: str | None = None, alone: bool = True)
     kind = said or of_loss
     if kind is None:
         return read_head(model, said, alone)
-    ending = _ending(model)
-    if said is None and kind == MEAN and (units_of(model) != 1 or ending in _OF_CLASSES):
-        return read_head(model, said, alone)  # of two classes or more, trained on squared errors
-    if said is None and kind == MEAN and ending not in _OF_NUMBERS:
-        told = ending or "no activation of Keras"
-        raise InputError(
-            f"what the output of {model.name!r} means must be known, as it ends with {told}"
-            '; give head="mean" for a number, or head="probabilities" for that of class 1'
-        )
     if said and of_loss and said != of_loss:
         told = f"must be what its loss expects, {of_loss!r}, got {said!r}; leave it out"
         raise InputError(f"head of {model.name!r} {told}")
-    head, units = NumberHead(kind), units_of(model)
+    head, units, ending = NumberHead(kind), units_of(model), _ending(model)
+    if said is None and kind == MEAN and (units != 1 or ending in _OF_CLASSES):
+        return read_head(model, said, alone)  # of two classes or more, trained on squared errors
+    if said is None and kind == MEAN and ending not in _OF_NUMBERS:
+        raise InputError(
+            f"what the output of {model.name!r} means must be known, as it ends with "
+            f'{ending or "no activation of Keras"}; give head="mean" for a number, or head="probabilities" for that of '
+            "class 1"
+        )
     if units != head.columns:
         wanted = "a mean and a standard deviation" if kind == NORMAL else "a mean"
         raise InputError(f"the outputs of {model.name!r} must be {head.columns}, {wanted}, got {units}")

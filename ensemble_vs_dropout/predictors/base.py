@@ -63,7 +63,7 @@ class Predictor(ABC):
         return "regression" if isinstance(self._head, NumberHead) else "classification"
 
     def __repr__(self) -> str:
-        what = "a number" if isinstance(self._head, NumberHead) else f"{self.classes} classes"
+        what = "a number" if self.task == "regression" else f"{self.classes} classes"
         return f"{type(self).__name__}: {self.method}, {what}"
 
     def share(self, other: Any) -> None:  # noqa: B027  # nothing to share is no fault
@@ -91,7 +91,7 @@ class Predictor(ABC):
             batch_size: Examples at a time; a source of batches has its own.
             weights: One for each member, summing to 1; None for the members' own, which are equal for networks.
         """
-        if isinstance(self._head, NumberHead) and rule != "mean":
+        if self.task == "regression" and rule != "mean":
             raise InputError(
                 f"rule must be 'mean' for networks that predict a number, got {rule!r}; predict_members gives all that "
                 "they predict, and measures.regression.pool_normal combines it otherwise"
@@ -101,7 +101,7 @@ class Predictor(ABC):
         pooled = np.concatenate(
             [self._pooled(batch, first, rule, chosen, given) for first, batch in self._batches(x, batch_size)]
         )
-        return pooled[:, 0] if isinstance(self._head, NumberHead) else pooled
+        return pooled[:, 0] if self.task == "regression" else pooled
 
     def _pooled(
         self, x: npt.NDArray[np.generic], first: int, rule: str, chosen: Any, weights: FloatArray | None
@@ -147,7 +147,7 @@ class Predictor(ABC):
         if weights is not None:
             weights = weights / weights.sum()
         found = np.concatenate(parts, axis=1) if whole is None else whole
-        if isinstance(self._head, NumberHead):
+        if self.task == "regression":
             scales = found[..., 1] if self._head.columns > 1 else None
             return RegressionPredictions(found[..., 0], scales, weights, self.method)
         return Predictions(found, weights, self.method)
@@ -174,7 +174,7 @@ class Predictor(ABC):
         Raises:
             InputError: Networks that predict a mean alone, and so say nothing of the noise.
         """
-        if isinstance(self._head, NumberHead):
+        if self.task == "regression":
             if self._head.columns < 2:
                 raise InputError(
                     "predict_uncertainty needs networks that predict a standard deviation beside the mean, trained "
@@ -194,7 +194,7 @@ class Predictor(ABC):
     def _sound_parts(self, x: npt.NDArray[np.generic], first: int) -> Iterator[Part]:
         members = 0
         for probs, weights in self._parts(x, first):
-            check = check_numbers if isinstance(self._head, NumberHead) else check_sound
+            check = check_numbers if self.task == "regression" else check_sound
             sound = check(probs, members, self.method, first)
             members += len(probs)
             yield sound, weights
@@ -207,6 +207,12 @@ class Predictor(ABC):
         probs, weights = zip(*self._sound_parts(x, first), strict=True)
         own = None if weights[0] is None else np.concatenate(weights)
         return (np.concatenate(probs) if len(probs) > 1 else probs[0]), own
+
+
+def check_classifies(name: str, predictor: Predictor) -> None:
+    """Raise `InputError` if a predictor's networks predict a number."""
+    if predictor.task == "regression":
+        raise InputError(f"{name} must be a classifier, got networks that predict a number")
 
 
 def check_weights_known(model: keras.Model) -> None:

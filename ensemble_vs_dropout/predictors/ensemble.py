@@ -113,7 +113,7 @@ class Ensemble(Predictor):
         self._starts: dict[str, int] = {}
         self._programs = Programs()
         self.add_members(members)
-        self._head, self._inputs = read_output(self._models[0]), inputs_of(self._models[:1])
+        self._inputs = inputs_of(self._models[:1])
         self._heads: list[Output] = []
 
     @classmethod
@@ -185,9 +185,6 @@ class Ensemble(Predictor):
             )
         for member in range(len(self._models), len(self._models) + members):
             self._models.append(self._new_member(partial(self._build, **self._varied(member)), member))
-        outputs = [read_output(model) for k, model in enumerate(self._models) if k == 0 or self._vary]
-        if len({(type(one), one.columns) for one in outputs}) > 1:
-            raise InputError("build must return networks that predict the same, whatever varies: got other outputs")
 
     def _varied(self, member: int) -> dict[str, Any]:
         return {name: values[member] for name, values in self._vary.items()}
@@ -427,7 +424,11 @@ class Ensemble(Predictor):
         with _seeded(derive(self.seed, "weights", member)):
             model = build()
         check_compiled(model)
-        read_output(model)
+        head = read_output(model)
+        if not self._models:
+            self._head = head
+        elif (type(head), head.columns) != (type(self._head), self._head.columns):
+            raise InputError("build must return networks that predict the same, whatever varies: got other outputs")
         if any(model is other for other in self._models):
             raise InputError("build must return a new model at each call, it returned the same object twice")
         if any(model.optimizer is other.optimizer for other in self._models):

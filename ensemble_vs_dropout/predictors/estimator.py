@@ -22,6 +22,7 @@ from ensemble_vs_dropout.measures.aggregation import find_rule
 from ensemble_vs_dropout.models.backend import keras
 from ensemble_vs_dropout.models.builders import Builder, build_for
 from ensemble_vs_dropout.predictors import Ensemble
+from ensemble_vs_dropout.predictors.base import check_classifies
 from ensemble_vs_dropout.types import Dataset, FloatArray, IntArray
 
 
@@ -109,8 +110,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self._build = self._bound(x[one_each], truth[one_each])  # for unpickling, which needs no more
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.ensemble_ = Ensemble(self._bound(x, truth), self.members, seed)
-        if self.ensemble_.task == "regression":
-            raise ValueError("build must return a classifier, got networks that predict a number")
+        check_classifies("what build returns", self.ensemble_)
         self.ensemble_.fit(
             x,
             truth,

@@ -107,7 +107,7 @@ def check_normal(means: npt.ArrayLike, scales: npt.ArrayLike, weights: npt.Array
         >>> scales.tolist(), weights.tolist()
         ([[0.5, 0.5]], [1.0])
     """
-    centers, spreads = as_numbers("means", means), as_numbers("scales", scales)
+    centers, spreads = finite_numbers("means", means), finite_numbers("scales", scales)
     if centers.ndim != 2 or 0 in centers.shape:
         raise InputError(
             f"means must have shape (members, examples) with neither of them 0, got {centers.shape}; one member alone "
@@ -131,7 +131,7 @@ def check_targets(y: npt.ArrayLike, examples: int) -> FloatArray:
         >>> check_targets([[1], [2]], 2).tolist()
         [1.0, 2.0]
     """
-    array = as_numbers("y", y)
+    array = finite_numbers("y", y)
     if array.shape == (examples, 1):
         array = array[:, 0]
     if array.shape != (examples,):
@@ -139,11 +139,11 @@ def check_targets(y: npt.ArrayLike, examples: int) -> FloatArray:
     return array.astype(np.float64)
 
 
-def as_numbers(name: str, given: npt.ArrayLike) -> npt.NDArray[Any]:
+def finite_numbers(name: str, given: npt.ArrayLike) -> npt.NDArray[Any]:
     """Return finite numbers as an array, or raise `InputError`.
 
     Example:
-        >>> as_numbers("y", [1, 2]).tolist()
+        >>> finite_numbers("y", [1, 2]).tolist()
         [1, 2]
     """
     if np.ma.isMaskedArray(given) and np.ma.getmaskarray(given).any():

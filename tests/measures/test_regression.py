@@ -8,9 +8,9 @@ import scoringrules
 from scipy.integrate import quad
 from scipy.stats import norm
 from uncertainty_toolbox import metrics as toolbox
-from uncertainty_toolbox.metrics_calibration import get_proportion_lists_vectorized
 
 from ensemble_vs_dropout.checks import InputError
+from ensemble_vs_dropout.measures import quantiles as q
 from ensemble_vs_dropout.measures import regression as r
 
 LEVELS = np.array([0.001, 0.05, 0.3, 0.5, 0.9, 0.999])
@@ -66,27 +66,15 @@ def test_measures_of_one_member_are_those_of_two_packages():
     assert r.gaussian_nll(*one).mean() == pytest.approx(toolbox.nll_gaussian(mean, scale, y))
     assert r.crps(*one).mean() == pytest.approx(toolbox.crps_gaussian(mean, scale, y))
     np.testing.assert_allclose(r.crps(*one), scoringrules.crps_normal(y, mean, scale))
-    low, high = r.interval(mean[None], scale[None], level=0.9)
-    np.testing.assert_allclose(r.interval_score(*one, level=0.9), scoringrules.interval_score(y, low, high, 0.1))
-    of_levels = r.quantiles(mean[None], scale[None], LEVELS)
+    low, high = q.interval(mean[None], scale[None], level=0.9)
+    np.testing.assert_allclose(q.interval_score(*one, level=0.9), scoringrules.interval_score(y, low, high, 0.1))
+    of_levels = q.quantiles(mean[None], scale[None], LEVELS)
     theirs = np.mean([scoringrules.quantile_score(y, q, a) for q, a in zip(of_levels, LEVELS, strict=True)], axis=0)
-    np.testing.assert_allclose(r.pinball(of_levels, LEVELS, y), theirs)
+    np.testing.assert_allclose(q.pinball(of_levels, LEVELS, y), theirs)
     found = toolbox.get_all_accuracy_metrics(mean, y, verbose=False)
     assert np.sqrt(r.squared_error(mean[None], y).mean()) == pytest.approx(found["rmse"])
     assert r.absolute_error(mean[None], y).mean() == pytest.approx(found["mae"])
     assert r.r2(mean[None], y) == pytest.approx(found["r2"])
-
-
-def test_the_calibration_of_quantiles_is_that_of_another_package():
-    rng = np.random.default_rng(4)
-    mean, scale, y = rng.normal(size=400), np.exp(rng.normal(size=400)), rng.normal(0, 2, 400)
-    expected, observed = get_proportion_lists_vectorized(-mean, scale, -y, 21, prop_type="quantile")  # of what is above
-    found = r.quantile_calibration(mean[None], scale[None], y)
-    np.testing.assert_allclose(found.level, expected[1:-1])
-    np.testing.assert_allclose(found.observed, observed[1:-1])
-    assert r.calibration_error(mean[None], scale[None], y) == pytest.approx(
-        np.abs(np.subtract(expected, observed))[1:-1].mean()
-    )
 
 
 # Identities
@@ -108,8 +96,8 @@ def test_the_squared_error_is_that_of_the_members_less_their_ambiguity(given):
 def test_the_quantile_average_has_the_mean_of_the_members_quantiles_and_is_sharper_than_the_mixture(given):
     means, scales, weights, _ = given
     averaged = r.pool_normal(means, scales, "quantile_average", weights)
-    of_each = np.array([r.quantiles(m[None], s[None], LEVELS) for m, s in zip(means, scales, strict=True)])
-    np.testing.assert_allclose(r.quantiles(*averaged[:2], LEVELS), np.einsum("m,mle->le", weights, of_each), atol=1e-9)
+    of_each = np.array([q.quantiles(m[None], s[None], LEVELS) for m, s in zip(means, scales, strict=True)])
+    np.testing.assert_allclose(q.quantiles(*averaged[:2], LEVELS), np.einsum("m,mle->le", weights, of_each), atol=1e-9)
     total = r.variance_parts(means, scales, weights).total
     assert (averaged[1][0] ** 2 <= total + 1e-12).all()
 
@@ -134,7 +122,7 @@ def test_the_moment_matched_pool_has_the_mean_and_the_variance_of_the_mixture(gi
 def test_members_that_are_all_alike_pool_to_themselves(rule):
     mean, scale, y = np.array([[1.0, 2.0]]), np.array([[0.5, 3.0]]), [0.0, 4.0]
     pooled = r.pool_normal(np.repeat(mean, 4, axis=0), np.repeat(scale, 4, axis=0), rule)
-    for measure in (r.gaussian_nll, r.crps, r.interval_score):
+    for measure in (r.gaussian_nll, r.crps, q.interval_score):
         np.testing.assert_allclose(measure(*pooled[:2], y, pooled[2]), measure(mean, scale, y))
 
 
@@ -144,7 +132,7 @@ def test_measures_do_not_depend_on_the_order_of_members_nor_on_the_unit(given, r
     pooled = r.pool_normal(means, scales, rule, weights)
     turned = r.pool_normal(means[::-1], scales[::-1], rule, weights[::-1])
     other = r.pool_normal(1000 * means + 5, 1000 * scales, rule, weights)  # in millimeters
-    for measure in (r.gaussian_nll, r.crps, r.interval_score, r.cdf):
+    for measure in (r.gaussian_nll, r.crps, q.interval_score, q.cdf):
         of_unit = {"gaussian_nll": (1, np.log(1000)), "cdf": (1, 0)}.get(measure.__name__, (1000, 0))
         value = measure(*pooled[:2], y, pooled[2])
         np.testing.assert_allclose(measure(*turned[:2], y, turned[2]), value, atol=1e-9)
@@ -152,83 +140,11 @@ def test_measures_do_not_depend_on_the_order_of_members_nor_on_the_unit(given, r
         np.testing.assert_allclose(found, of_unit[0] * value + of_unit[1], rtol=1e-8, atol=1e-9)
 
 
-def test_quantiles_are_where_the_cdf_has_their_level(given):
-    means, scales, weights, _ = given
-    for level, quantile in zip(LEVELS, r.quantiles(means, scales, LEVELS, weights), strict=True):
-        np.testing.assert_allclose(r.cdf(means, scales, quantile, weights), level, rtol=1e-6)
-
-
-def test_quantiles_far_out_and_between_components_far_apart_are_found():
-    means, scales = np.array([[0.0], [1e6]]), np.array([[1e-3], [1.0]])
-    levels = [1e-9, 0.25, 0.49, 0.51, 1 - 1e-9]
-    found = r.quantiles(means, scales, levels)[:, 0]
-    expected = [norm.ppf(2e-9) * 1e-3, 0.0, norm.ppf(0.98) * 1e-3, 1e6 + norm.ppf(0.02), 1e6 + norm.isf(2e-9)]
-    np.testing.assert_allclose(found, expected, atol=2e-4)
-    assert (np.diff(found) > 0).all()
-
-
-def test_quantiles_are_found_where_newtons_steps_go_to_and_fro():
-    means, scales = np.array([[-0.83], [-0.68], [1.48], [-0.17], [1.63]]), [[0.93], [0.33], [0.98], [0.11], [0.53]]
-    levels = [0.5, 0.51, 0.52, 0.55, 0.58]
-    found = r.quantiles(means, scales, levels)
-    np.testing.assert_allclose([r.cdf(means, scales, row).item() for row in found], levels, rtol=1e-9)
-    assert (np.diff(found[:, 0]) > 0).all()
-
-
-def test_quantiles_of_thousands_of_mixtures_are_where_the_cdf_has_their_level():
-    rng = np.random.default_rng(0)
-    for members, narrow in ((3, 0.03), (10, 0.03), (10, 1e-4)):
-        means, scales = rng.normal(size=(members, 5000)), rng.uniform(narrow, 1, (members, 5000))
-        for level in (0.025, 0.5, 0.9):
-            (found,) = r.quantiles(means, scales, [level])
-            np.testing.assert_allclose(r.cdf(means, scales, found), level, rtol=1e-8)
-
-
-def test_quantiles_of_a_narrow_member_and_of_one_far_away_are_found():
-    means, scales = np.array([[-10.0], [0.0], [10.0], [10.0], [10.0]]) * 1e4, [[1e4], [1e-6], [1e4], [1e4], [1e4]]
-    for given in ((means, scales), ([[0.0], [0.001], [-0.001], [0.0], [1e9]], [[0.01]] * 5)):
-        for level in (0.025, 0.1, 0.5):
-            (found,) = r.quantiles(*given, [level])
-            assert r.cdf(*given, found).item() == pytest.approx(level, abs=1e-6)
-
-
 def test_pools_of_scales_that_squares_cannot_hold_are_right():
     for size in (1e-300, 1e-170, 1e160, 1e300):
         means, scales = np.array([[0.0], [2.0 * size]]), np.full((2, 1), size)
         assert r.pool_normal(means, scales, "moment_matched")[1].item() == pytest.approx(np.sqrt(2) * size)
         assert r.pool_normal(means, scales, "parameter_mean")[1].item() == pytest.approx(size)
-
-
-def test_a_member_without_weight_does_not_matter_however_far_away():
-    assert r.quantiles([[0.0], [1e20]], [[1.0], [1.0]], [0.1], [1.0, 0.0]).item() == pytest.approx(norm.ppf(0.1))
-
-
-def test_what_is_drawn_as_predicted_is_covered_as_often_as_the_level_says():
-    rng = np.random.default_rng(5)
-    means, scales = rng.normal(0, 2, (3, 20_000)), np.exp(rng.normal(0, 0.5, (3, 20_000)))
-    which = rng.integers(3, size=20_000)
-    y = rng.normal(means[which, np.arange(20_000)], scales[which, np.arange(20_000)])
-    found = r.coverage(means, scales, y)
-    np.testing.assert_allclose(found.covered, found.level, atol=0.015)
-    assert r.calibration_error(means, scales, y) < 0.01
-    assert found.width.is_monotonic_increasing
-
-
-def test_members_without_noise_cover_the_mean_and_not_an_observation():
-    rng = np.random.default_rng(5)
-    mean = rng.normal(0, 2, 2000)
-    passes, y = mean + rng.normal(0, 0.1, (20, 2000)), mean + rng.normal(0, 1, 2000)
-    alone = r.coverage(passes, 0.01, y)
-    assert (alone.covered < 0.3 * alone.level).all()
-    noisy = r.coverage(passes, r.fit_noise(passes, y), y)
-    np.testing.assert_allclose(noisy.covered, noisy.level, atol=0.03)
-
-
-def test_twice_the_pinball_loss_over_all_levels_is_the_crps():
-    levels = (np.arange(300) + 0.5) / 300
-    means, scales, y = np.array([[0.0], [2.0]]), np.array([[1.0], [0.3]]), [1.7]
-    of_levels = r.quantiles(means, scales, levels)
-    assert 2 * r.pinball(of_levels, levels, y).item() == pytest.approx(r.crps(means, scales, y).item(), rel=3e-3)
 
 
 def test_the_crps_of_a_certain_prediction_is_the_absolute_error():
@@ -303,13 +219,6 @@ def test_no_noise_is_told_where_targets_are_what_is_predicted():
         (lambda: r.crps([[1.0]], 1.0, [np.nan]), "y must be finite numbers, got NaN"),
         (lambda: r.crps([[1.0]], 1.0, [1.0], [0.5]), "weights must be non-negative and sum to 1"),
         (lambda: r.pool_normal([[1.0]], 1.0, "mixtur"), "unknown pool 'mixtur' .did you mean 'mixture'"),
-        (lambda: r.interval([[1.0]], 1.0, level=95), "levels must be numbers between 0 and 1, got .95."),
-        (lambda: r.quantiles([[1.0]], 1.0, []), "levels must be numbers between 0 and 1"),
-        (lambda: r.pinball([[1.0]], [0.1, 0.9], [1.0]), "quantiles must have shape .levels, examples. for 2 levels"),
-        (lambda: r.quantile_calibration([[1.0]], 1.0, [1.0], bins=1), "bins must be a whole number of at least 2"),
-        (lambda: r.quantile_calibration([[1.0]], 1.0, [1.0], bins=2.5), "bins must be a whole number of at least 2"),
-        (lambda: r.pinball([[np.nan]], [0.1], [1.0]), "quantiles must be finite numbers"),
-        (lambda: r.interval([[1.0]], 1.0, level="x"), "levels must be finite numbers"),
         (lambda: r.crps([[1.0]], 1.0, np.ma.masked_array([1.0], [True])), "y must have no masked values"),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ensemble_vs_dropout.checks import InputError
-from ensemble_vs_dropout.measures import regression
+from ensemble_vs_dropout.measures import quantiles, regression
 from ensemble_vs_dropout.models.backend import keras, tf
 from ensemble_vs_dropout.models.losses import GaussianNLL
 from ensemble_vs_dropout.predictors import (
@@ -209,7 +209,7 @@ def test_what_is_learned_has_the_noise_that_was_drawn():
     found = ensemble.predict_members(x)
     assert found.scales.mean() == pytest.approx(0.3, abs=0.04)
     assert np.abs(found.means - 2 * x[:, 0]).mean() < 0.08
-    covered = regression.coverage(found.means, found.scales, y)
+    covered = quantiles.coverage(found.means, found.scales, y)
     np.testing.assert_allclose(covered.covered, covered.level, atol=0.05)
 
 
@@ -281,7 +281,7 @@ def of_mse(**fit):
         (lambda: Ensemble.from_models([build("mse"), classifier()]), "all classifiers, or all predict a number"),
         (lambda: Ensemble.from_models([build("mse"), build()]), "a mean alone, or all a standard deviation beside it"),
         (lambda: WeightScaling(negative()).predict(X), "must be above 0 where they are a st.*got -1"),
-        (lambda: EnsembleClassifier(lambda features, classes: build("mse")).fit(X, Y > 1), "must return a classifier"),
+        (lambda: EnsembleClassifier(lambda features, classes: build("mse")).fit(X, Y > 1), "returns must be a class"),
         (lambda: WeightScaling(build("mse")).predict_members(X, memory_limit=9), "the predictions of 1 members for"),
     ],
 )  # fmt: skip
