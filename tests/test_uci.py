@@ -19,7 +19,10 @@ def test_four_ways_are_judged_on_each_split_and_what_is_finished_is_not_run_agai
         SCRIPT["main"](tmp_path, "mine", epochs=20, number=3, passes=4, out=tmp_path / "out")
     first, second = capsys.readouterr().out.split("mine: ")[1].split("\nmine\n")[1:]
     assert first.strip() == second.strip()
-    scores = pd.read_csv(tmp_path / "out" / "mine-20-3.csv").set_index(["arm", "metric"]).value
+    table = pd.read_csv(tmp_path / "out" / "mine-20-3.csv")
+    members = dict(zip(table.arm, table.members, strict=True))
+    assert members == {"single": 1, "ensemble": SCRIPT["MEMBERS"], "dropout": 1, "mc_dropout": 4}
+    scores = table.set_index(["arm", "metric"]).value
     assert set(scores.index) == {(arm, m) for arm in SCRIPT["RULES"] for m in ("rmse", "gaussian_nll", "crps")}
     assert (scores.loc[:, "rmse"] < 200).all()  # in the target's own unit, and back from the scaled one
     assert (scores.loc[:, "rmse"] > 5).all()
